@@ -1,0 +1,3 @@
+//! A paginated listing cache: sorted product listings in Redis Streams, served page by page over HTTP.
+
+pub mod listing;

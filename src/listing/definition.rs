@@ -1,0 +1,291 @@
+//! Definitions: what fills a listing, and what may be asked of it.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write,
+    sync::{Arc, OnceLock},
+};
+
+use globset::GlobSet;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{
+    key::{Choices, SortName, StoredSort},
+    name::ListingName,
+    page::Order,
+    pattern::NamePattern,
+    policy::Policy,
+    window::Direction,
+};
+
+/// One `[[listings]]` of the configuration: a pattern of names, and how their items are read and sorted.
+#[derive(Clone, Debug)]
+pub struct Definition {
+    /// Which names it fills.
+    pub pattern: NamePattern,
+    /// The origin, by its name in the configuration.
+    pub origin: Box<str>,
+    /// The query that reads the items of one name, for origins that take one. Parameters, variants and filters are bound by name.
+    pub query: Option<Box<str>>,
+    /// The column or member that is the item's id.
+    pub id: Box<str>,
+    /// What enumerates the names that exist. Without it a name exists when it has items.
+    pub names: Option<Names>,
+    /// At least one; the first is the default.
+    pub sorts: Vec<Sort>,
+    /// Parameters of a closed list of values; the first value is the default.
+    pub variants: Vec<Variant>,
+    /// Parameters that narrow the listing; without a value they do not.
+    pub filters: Vec<Filter>,
+    /// Lives and limits.
+    pub policy: Arc<Policy>,
+    /// What `next` and `prev` links look like.
+    pub links: Links,
+    /// Made when first asked for, since every page asks.
+    pub hashes: StreamHashes,
+}
+
+/// The hashes of a definition's streams, see [`Definition::hash_of`].
+#[derive(Clone, Debug, Default)]
+pub struct StreamHashes(OnceLock<Vec<(StoredSort, u64)>>);
+
+/// What enumerates the names of a definition, as values of its pattern's parameters.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Names {
+    /// Asked of the origin: a query for `sql`, a member's name for `file`. A row holds the parameters' values in the pattern's order.
+    Query(Box<str>),
+    /// Values of the one parameter.
+    List(Vec<Box<str>>),
+}
+
+/// A declared sort.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sort {
+    /// Its name in URLs and keys.
+    pub name: SortName,
+    /// Columns of the item, most significant first. The id is always added last; nulls come last.
+    pub by: Vec<SortColumn>,
+    /// What descending means.
+    pub desc: Descending,
+}
+
+/// One column of a sort.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SortColumn {
+    /// The column or member.
+    pub column: Box<str>,
+    /// Greatest first. Nulls come last even so.
+    pub descending: bool,
+}
+
+/// What the descending order of a sort is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Descending {
+    /// The ascending stream backwards.
+    Mirrored,
+    /// A stream of its own, by these columns.
+    Own(Vec<SortColumn>),
+    /// There is none: asking for it is an error.
+    Refused,
+}
+
+/// A parameter of a closed list of values, bound in the query by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variant {
+    /// The parameter.
+    pub parameter: Arc<str>,
+    /// At least one; the first is the default.
+    pub values: Vec<Arc<str>>,
+}
+
+/// A parameter that narrows a listing to the items whose column of the same name has the value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Filter {
+    /// The parameter, and the column.
+    pub parameter: Arc<str>,
+    /// Reads the values that may be asked for, one a row.
+    pub values_query: Box<str>,
+}
+
+/// What a page's `self`, `prev` and `next` links carry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Links {
+    /// A cursor: whoever follows it stays in one generation.
+    #[default]
+    Pinned,
+    /// Offset and limit: few objects for a cache in front, the newest generation on each page.
+    Plain,
+}
+
+/// One stream to build: where it is kept and how its items are ordered.
+#[derive(Clone, Copy, Debug)]
+pub struct StreamOrder<'a> {
+    /// The sort that it belongs to.
+    pub sort: &'a SortName,
+    /// Whether it is the descending stream.
+    pub own_desc: bool,
+    /// Its columns, the id not among them.
+    pub by: &'a [SortColumn],
+}
+
+impl StreamOrder<'_> {
+    /// The name under which the stream is stored.
+    pub fn stored(&self) -> StoredSort {
+        StoredSort {
+            sort: self.sort.clone(),
+            own_desc: self.own_desc,
+        }
+    }
+}
+
+/// A name with the definition that fills it.
+#[derive(Clone, Debug)]
+pub struct Defined {
+    /// The definition.
+    pub definition: Arc<Definition>,
+    /// The values of the pattern's parameters, in its order.
+    pub parameters: Vec<(Arc<str>, Arc<str>)>,
+}
+
+/// What stands behind a name.
+#[derive(Clone, Debug)]
+pub enum Resolved {
+    /// A definition fills it.
+    Defined(Defined),
+    /// It may be pushed.
+    Pushed,
+    /// Neither: it cannot exist.
+    Unknown,
+}
+
+/// Which names may be pushed, and how pushed listings live.
+#[derive(Clone, Debug)]
+pub struct Pushed {
+    /// Globs of names.
+    pub names: GlobSet,
+    /// `fresh_for` of this is `pushed.max_age`, the most that `max-age` says.
+    pub policy: Arc<Policy>,
+}
+
+/// All that the configuration says of listings.
+#[derive(Clone, Debug)]
+pub struct Definitions {
+    /// In the file's order: the first whose pattern fits a name fills it.
+    pub defined: Vec<Arc<Definition>>,
+    /// Pushed listings.
+    pub pushed: Pushed,
+}
+
+impl Definitions {
+    /// What stands behind a name.
+    pub fn resolve(&self, name: &ListingName) -> Resolved {
+        for definition in &self.defined {
+            if let Some(parameters) = definition.pattern.matches(name.as_str()) {
+                return Resolved::Defined(Defined {
+                    definition: definition.clone(),
+                    parameters,
+                });
+            }
+        }
+        if self.pushed.names.is_match(name.as_str()) {
+            Resolved::Pushed
+        } else {
+            Resolved::Unknown
+        }
+    }
+}
+
+impl Definition {
+    /// The sort of a name, or the default.
+    pub fn sort(&self, name: Option<&str>) -> Option<&Sort> {
+        match name {
+            None => self.sorts.first(),
+            Some(name) => self.sorts.iter().find(|sort| sort.name.as_str() == name),
+        }
+    }
+
+    /// Every stream that a refresh builds.
+    pub fn streams(&self) -> impl Iterator<Item = StreamOrder<'_>> {
+        self.sorts.iter().flat_map(|sort| {
+            let ascending = StreamOrder {
+                sort: &sort.name,
+                own_desc: false,
+                by: &sort.by,
+            };
+            let own = match &sort.desc {
+                Descending::Own(by) => Some(StreamOrder {
+                    sort: &sort.name,
+                    own_desc: true,
+                    by,
+                }),
+                _ => None,
+            };
+            std::iter::once(ascending).chain(own)
+        })
+    }
+
+    /// A hash of all that shapes one stream: a head with another one is stale, and never "unchanged".
+    pub fn hash_of(&self, stored: &StoredSort) -> Option<u64> {
+        let hashes = self.hashes.0.get_or_init(|| {
+            self.streams()
+                .map(|stream| (stream.stored(), self.hash(stream)))
+                .collect()
+        });
+        hashes
+            .iter()
+            .find(|(stream, _)| stream == stored)
+            .map(|(_, hash)| *hash)
+    }
+
+    fn hash(&self, stream: StreamOrder<'_>) -> u64 {
+        let mut text = String::new();
+        // Lengths keep neighbouring texts apart.
+        for part in [
+            self.pattern.as_str(),
+            &self.origin,
+            self.query.as_deref().unwrap_or_default(),
+            &self.id,
+        ] {
+            let _ = write!(text, "{}:{part};", part.len());
+        }
+        let _ = write!(text, "chunk_len {};", self.policy.chunk_len);
+        for column in stream.by {
+            let _ = write!(text, "{}:{} {};", column.column.len(), column.column, column.descending);
+        }
+        // 0 is the hash of pushed listings.
+        xxh3_64(text.as_bytes()).max(1)
+    }
+
+    /// The choices that given values make, in the order of declaration, defaults filled in. Values are not checked here.
+    pub fn choices(&self, given: &BTreeMap<&str, &str>) -> Choices {
+        let variants = self.variants.iter().filter_map(|variant| {
+            let value = match given.get(&*variant.parameter) {
+                Some(value) => Arc::from(*value),
+                None => variant.values.first()?.clone(),
+            };
+            Some((variant.parameter.clone(), value))
+        });
+        let filters = self.filters.iter().filter_map(|filter| {
+            let value = given.get(&*filter.parameter)?;
+            Some((filter.parameter.clone(), Arc::from(*value)))
+        });
+        variants.chain(filters).collect()
+    }
+}
+
+impl Sort {
+    /// Which stream serves an order of this sort, and which way it is read; `None` where the order is refused.
+    pub fn stream(&self, order: Order) -> Option<(StoredSort, Direction)> {
+        let own_desc = match (order, &self.desc) {
+            (Order::Asc, _) => (false, Direction::Forward),
+            (Order::Desc, Descending::Mirrored) => (false, Direction::Reverse),
+            (Order::Desc, Descending::Own(_)) => (true, Direction::Forward),
+            (Order::Desc, Descending::Refused) => return None,
+        };
+        let stored = StoredSort {
+            sort: self.name.clone(),
+            own_desc: own_desc.0,
+        };
+        Some((stored, own_desc.1))
+    }
+}

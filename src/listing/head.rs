@@ -1,0 +1,71 @@
+//! Heads: which generation of a listing is current.
+
+use std::num::NonZeroU32;
+
+use super::{generation::Generation, policy::Timestamp};
+
+/// The small mutable part of a listing: it names the current generation and says what a reader must know of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The current generation.
+    pub generation: Generation,
+    /// How many items it has, exactly.
+    pub total: u64,
+    /// Items a chunk; only the last chunk may have fewer.
+    pub chunk_len: NonZeroU32,
+    /// When the reading of its items began, or when a later refresh found them unchanged.
+    pub as_of: Timestamp,
+    /// Hash of the definition that shaped it, see [`Definition::hash_of`](super::Definition::hash_of); 0 for pushed listings.
+    pub definition: u64,
+    /// Generations with a smaller id were forgotten by a delete: pins of them are gone, wherever a copy may linger.
+    pub pins_from: u64,
+}
+
+/// What is known of a listing's head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadState {
+    /// Redis has no head: never filled, expired or evicted. Counts as generation 0.
+    Absent,
+    /// A tombstone: the listing was deleted by the write that drew this generation.
+    Deleted(Generation),
+    /// There is a current generation.
+    Live(Head),
+}
+
+impl HeadState {
+    /// The id that orders heads: [`HeadState::Absent`] comes before every other.
+    pub fn id(&self) -> u64 {
+        match self {
+            Self::Absent => 0,
+            Self::Deleted(generation) => generation.id,
+            Self::Live(head) => head.generation.id,
+        }
+    }
+
+    /// The head, where there is a current generation.
+    pub fn live(&self) -> Option<&Head> {
+        match self {
+            Self::Live(head) => Some(head),
+            _ => None,
+        }
+    }
+
+    /// The least id a pin may have.
+    pub fn pins_from(&self) -> u64 {
+        match self {
+            Self::Absent => 0,
+            Self::Deleted(generation) => generation.id,
+            Self::Live(head) => head.pins_from,
+        }
+    }
+
+    /// Whether this is as new as `other` or newer. Of two spellings of one generation the later confirmed one is newer.
+    pub fn supersedes(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Live(this), Self::Live(that)) if this.generation.id == that.generation.id => {
+                this.as_of >= that.as_of
+            }
+            _ => self.id() >= other.id(),
+        }
+    }
+}

@@ -1,0 +1,304 @@
+//! What makes a piece of JSON an item: one object, with an id among its members.
+
+use std::{fmt, str};
+
+use bytes::Bytes;
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::item::{Item, ItemId};
+
+/// How deep an item's objects and arrays may nest, itself counted.
+///
+/// Common parsers stop at 128, and on a page an item lies two levels deep.
+pub const ITEM_NESTING_MAX: usize = 120;
+
+/// Why a piece of JSON is not an item.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidItem {
+    /// Bytes that are not text.
+    #[error("not UTF-8")]
+    NotUtf8,
+    /// What the parser says of it.
+    #[error("not JSON: {0}")]
+    NotJson(String),
+    /// An array, a text, a number.
+    #[error("an item must be a JSON object")]
+    NotAnObject,
+    /// Deeper than [`ITEM_NESTING_MAX`].
+    #[error("nested deeper than {ITEM_NESTING_MAX} levels")]
+    NestedTooDeep,
+    /// No member of that name.
+    #[error("the member `{0}`, the item's id, is missing")]
+    NoId(Box<str>),
+    /// It is there, but it is no id.
+    #[error("the member `{0}`, the item's id, must be a string of 1 to 256 bytes or an integer of 64 bits")]
+    BadId(Box<str>),
+}
+
+/// Takes JSON without space around it as an item; its bytes are kept as they are.
+///
+/// Where the id's member stands twice, the last one counts, as in a browser's `JSON.parse`.
+pub fn parse_item(json: &[u8], id_field: &str) -> Result<Item, InvalidItem> {
+    let text = str::from_utf8(json).map_err(|_| InvalidItem::NotUtf8)?;
+    if !text.starts_with('{') {
+        return Err(InvalidItem::NotAnObject);
+    }
+    let mut parser = serde_json::Deserializer::from_str(text);
+    let id = parser
+        .deserialize_map(IdMember(id_field))
+        .and_then(|id| parser.end().map(|()| id))
+        .map_err(|error| InvalidItem::NotJson(without_place(&error)))?;
+    if nests_too_deep(json) {
+        return Err(InvalidItem::NestedTooDeep);
+    }
+    let id = match id {
+        None => return Err(InvalidItem::NoId(id_field.into())),
+        Some(IdValue::Text(id)) => ItemId::parse(&id),
+        Some(IdValue::Other) => None,
+    };
+    Ok(Item {
+        id: id.ok_or_else(|| InvalidItem::BadId(id_field.into()))?,
+        json: Bytes::copy_from_slice(json),
+    })
+}
+
+/// What a JSON parser says, without the line and column: they count from the item's first byte, not the document's.
+pub fn without_place(error: &serde_json::Error) -> String {
+    let mut said = error.to_string();
+    if let Some(place) = said.rfind(" at line ") {
+        said.truncate(place);
+    }
+    said
+}
+
+/// The parser skips what it need not keep without recursion, so it sets no limit by itself. The JSON is known to be sound.
+fn nests_too_deep(json: &[u8]) -> bool {
+    let opening = json.iter().filter(|byte| matches!(byte, b'{' | b'[')).count();
+    if opening <= ITEM_NESTING_MAX {
+        return false;
+    }
+    let mut nesting = Nesting::default();
+    json.iter().any(|byte| {
+        nesting.take(*byte);
+        nesting.depth > ITEM_NESTING_MAX
+    })
+}
+
+/// How many objects and arrays are open at a place in JSON.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Nesting {
+    /// Those open now. A bracket of the wrong kind counts too: the parser finds it.
+    pub depth: usize,
+    in_string: bool,
+    escaped: bool,
+}
+
+impl Nesting {
+    /// Goes on by one byte.
+    #[inline]
+    pub fn take(&mut self, byte: u8) {
+        if self.in_string {
+            if self.escaped {
+                self.escaped = false;
+            } else if byte == b'\\' {
+                self.escaped = true;
+            } else if byte == b'"' {
+                self.in_string = false;
+            }
+        } else {
+            match byte {
+                b'"' => self.in_string = true,
+                b'{' | b'[' => self.depth += 1,
+                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
+                _ => {}
+            }
+        }
+    }
+
+    /// Goes on to the end of the bytes, or to just behind the bracket that closes the outermost one, and says where that is.
+    pub fn close(&mut self, bytes: &[u8]) -> Option<usize> {
+        for (at, byte) in bytes.iter().enumerate() {
+            self.take(*byte);
+            if self.depth == 0 {
+                return Some(at + 1);
+            }
+        }
+        None
+    }
+}
+
+/// Finds the id among an object's members, and checks the others' grammar on the way.
+struct IdMember<'a>(&'a str);
+
+impl<'de> Visitor<'de> for IdMember<'_> {
+    type Value = Option<IdValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let mut id = None;
+        while let Some(is_id) = members.next_key_seed(KeyIs(self.0))? {
+            if is_id {
+                id = Some(members.next_value()?);
+            } else {
+                members.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(id)
+    }
+}
+
+/// Whether a member's name is this one; no copy is made of it.
+struct KeyIs<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for KeyIs<'_> {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'de>>(self, key: D) -> Result<bool, D::Error> {
+        key.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeyIs<'_> {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a member's name")
+    }
+
+    fn visit_str<E: Error>(self, key: &str) -> Result<bool, E> {
+        Ok(key == self.0)
+    }
+}
+
+/// An id's value. An integer has but one spelling in JSON, so its text is as given.
+enum IdValue {
+    Text(String),
+    Other,
+}
+
+impl<'de> Deserialize<'de> for IdValue {
+    fn deserialize<D: Deserializer<'de>>(value: D) -> Result<Self, D::Error> {
+        value.deserialize_any(AnyId)
+    }
+}
+
+struct AnyId;
+
+impl<'de> Visitor<'de> for AnyId {
+    type Value = IdValue;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<IdValue, E> {
+        Ok(IdValue::Text(text.to_owned()))
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<IdValue, E> {
+        Ok(IdValue::Text(number.to_string()))
+    }
+
+    fn visit_u64<E: Error>(self, number: u64) -> Result<IdValue, E> {
+        Ok(IdValue::Text(number.to_string()))
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<IdValue, E> {
+        Ok(IdValue::Other)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<IdValue, E> {
+        Ok(IdValue::Other)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<IdValue, E> {
+        Ok(IdValue::Other)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<IdValue, A::Error> {
+        while elements.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(IdValue::Other)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<IdValue, A::Error> {
+        while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(IdValue::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(json: &str, id: Result<&str, InvalidItem>) {
+        let parsed = parse_item(json.as_bytes(), "id");
+        if let Ok(item) = &parsed {
+            assert_eq!(item.json, json);
+        }
+        assert_eq!(parsed.map(|item| item.id.as_str().to_owned()), id.map(str::to_owned));
+    }
+
+    fn not_json(said: &str) -> InvalidItem {
+        InvalidItem::NotJson(said.to_owned())
+    }
+
+    #[test]
+    fn an_id_is_a_string_or_an_integer() {
+        check(r#"{"id":7}"#, Ok("7"));
+        check(r#"{ "a" : [1, {"id":2}] , "id" : -7 }"#, Ok("-7"));
+        check(r#"{"id":18446744073709551615}"#, Ok("18446744073709551615"));
+        check(r#"{"id":"a\"\u0062"}"#, Ok("a\"b"));
+        check(r#"{"\u0069d":"x"}"#, Ok("x"));
+        for bad in [
+            "1.0",
+            "1e3",
+            "-0",
+            "18446744073709551616",
+            "null",
+            "true",
+            "[1]",
+            r#"{"id":1}"#,
+            r#""""#,
+            &format!("\"{}\"", "x".repeat(257)),
+        ] {
+            check(&format!(r#"{{"id":{bad}}}"#), Err(InvalidItem::BadId("id".into())));
+        }
+        check(r#"{"name":"x"}"#, Err(InvalidItem::NoId("id".into())));
+    }
+
+    #[test]
+    fn of_two_ids_the_last_counts() {
+        check(r#"{"id":1,"id":"b"}"#, Ok("b"));
+        check(r#"{"id":1,"id":null}"#, Err(InvalidItem::BadId("id".into())));
+    }
+
+    #[test]
+    fn only_one_object_is_an_item() {
+        for other in ["1", "[]", r#""x""#, "null", "nonsense"] {
+            check(other, Err(InvalidItem::NotAnObject));
+        }
+        check(r#"{"id":1} {"id":2}"#, Err(not_json("trailing characters")));
+        check(r#"{"id":1"#, Err(not_json("EOF while parsing an object")));
+        check(r#"{"id":1,}"#, Err(not_json("trailing comma")));
+        check(r#"{"id":01}"#, Err(not_json("invalid number")));
+        assert_eq!(parse_item(b"{\"id\":\"\xff\"}", "id"), Err(InvalidItem::NotUtf8));
+    }
+
+    #[test]
+    fn nesting_has_a_limit() {
+        let nested = |levels: usize| format!(r#"{{"id":1,"a":{}{}}}"#, "[".repeat(levels - 1), "]".repeat(levels - 1));
+        check(&nested(ITEM_NESTING_MAX), Ok("1"));
+        check(&nested(ITEM_NESTING_MAX + 1), Err(InvalidItem::NestedTooDeep));
+        check(&nested(100_000), Err(InvalidItem::NestedTooDeep));
+        check(&format!(r#"{{"id":1,"a":"{}"}}"#, "[".repeat(1000)), Ok("1"));
+        check(&format!(r#"{{"id":1,"a":[{}1]}}"#, "[],".repeat(1000)), Ok("1"));
+        check(
+            &format!(r#"{{"id":1,"a":{}"#, "[".repeat(100_000)),
+            Err(not_json("EOF while parsing a list")),
+        );
+    }
+}

@@ -1,0 +1,31 @@
+//! The vocabulary of listings, pure: no I/O, no clock, no framework.
+//!
+//! Names are parsed once, at the edge of the program; from here on the type is the proof. What needs the time
+//! takes it as an argument.
+
+pub mod chunk;
+pub mod cursor;
+pub mod definition;
+pub mod document;
+pub mod generation;
+pub mod head;
+pub mod item;
+pub mod item_json;
+pub mod key;
+pub mod name;
+pub mod page;
+pub mod pattern;
+pub mod policy;
+pub mod window;
+
+pub use chunk::{Chunk, ChunkIndex};
+pub use cursor::Cursor;
+pub use definition::{Definition, Definitions};
+pub use generation::Generation;
+pub use head::{Head, HeadState};
+pub use item::{Item, ItemId};
+pub use key::{Family, ListingKey, SortName, StoredSort};
+pub use name::ListingName;
+pub use page::{Order, Position};
+pub use policy::{Freshness, Policy, Timestamp};
+pub use window::{Direction, Window, WindowPlan};

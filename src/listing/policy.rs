@@ -1,0 +1,128 @@
+//! How long things live: the durations and limits a definition sets, and what follows from them at a given time.
+
+use std::{num::NonZeroU32, time::Duration};
+
+/// Milliseconds since the Unix epoch by Redis's clock: no node's own clock matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// How long ago `earlier` was; zero where it lies ahead.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// The time `duration` later.
+    pub fn after(self, duration: Duration) -> Self {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(millis))
+    }
+}
+
+/// What a listing's definition says of its life and its bounds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Items a chunk.
+    pub chunk_len: NonZeroU32,
+    /// Younger than this is fresh.
+    pub fresh_for: Duration,
+    /// Younger than this is served, stale while it is being refreshed.
+    pub keep_for: Duration,
+    /// How long a replaced generation can still be asked for.
+    pub pin_for: Duration,
+    /// How many replaced generations are kept at most.
+    pub pinned_generations_max: u32,
+    /// The most that `max-age` says of a pinned page.
+    pub pinned_max_age: Duration,
+    /// RFC 5861, section 3.
+    pub stale_while_revalidate: Duration,
+    /// RFC 5861, section 4.
+    pub stale_if_error: Duration,
+    /// A refresh that reads more items fails.
+    pub max_items: u64,
+    /// A refresh that loses more than this part of the items is refused; 1 allows everything.
+    pub max_shrink: f64,
+    /// What nobody has read for so long is not refreshed any more.
+    pub idle_stop: Duration,
+    /// Families of at most so many items are read once and sorted in the process for all their sorts.
+    pub sort_in_memory_max: u64,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            chunk_len: const { NonZeroU32::new(12).unwrap() },
+            fresh_for: Duration::from_secs(60),
+            keep_for: Duration::from_secs(3600),
+            pin_for: Duration::from_secs(600),
+            pinned_generations_max: 16,
+            pinned_max_age: Duration::from_secs(60),
+            stale_while_revalidate: Duration::from_secs(30),
+            stale_if_error: Duration::from_secs(3600),
+            max_items: 1_000_000,
+            max_shrink: 0.5,
+            idle_stop: Duration::from_secs(24 * 3600),
+            sort_in_memory_max: 50_000,
+        }
+    }
+}
+
+/// How a generation stands at a given time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// For so long still.
+    Fresh(Duration),
+    /// Since so long; served while it is being refreshed.
+    Stale(Duration),
+    /// Past `keep_for`: not served any more.
+    Expired,
+}
+
+impl Policy {
+    /// How items read at `as_of` stand at `now`.
+    pub fn freshness(&self, as_of: Timestamp, now: Timestamp) -> Freshness {
+        let age = now.since(as_of);
+        if age < self.fresh_for {
+            Freshness::Fresh(self.fresh_for - age)
+        } else if age < self.keep_for {
+            Freshness::Stale(age - self.fresh_for)
+        } else {
+            Freshness::Expired
+        }
+    }
+
+    /// Whether a listing may shrink from `before` to `after` items in one refresh.
+    pub fn allows_shrink(&self, before: u64, after: u64) -> bool {
+        after >= before || (before - after) as f64 <= self.max_shrink * before as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(as_of: u64, now: u64, expect: Freshness) {
+        let policy = Policy::default();
+        assert_eq!(policy.freshness(Timestamp(as_of), Timestamp(now)), expect);
+    }
+
+    #[test]
+    fn age_decides_between_fresh_stale_and_expired() {
+        check(1000, 1000, Freshness::Fresh(Duration::from_secs(60)));
+        check(1000, 60_999, Freshness::Fresh(Duration::from_millis(1)));
+        check(1000, 61_000, Freshness::Stale(Duration::ZERO));
+        check(1000, 3_601_000, Freshness::Expired);
+        // A head drawn a moment ahead of our estimate of Redis's clock is fresh, not an underflow.
+        check(2000, 1000, Freshness::Fresh(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn half_may_go_but_not_more() {
+        let policy = Policy::default();
+        assert!(policy.allows_shrink(10, 5));
+        assert!(!policy.allows_shrink(10, 4));
+        assert!(!policy.allows_shrink(1, 0));
+        assert!(policy.allows_shrink(0, 0));
+    }
+}
