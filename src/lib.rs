@@ -1,3 +1,5 @@
 //! A paginated listing cache: sorted product listings in Redis Streams, served page by page over HTTP.
 
+pub mod config;
 pub mod listing;
+pub mod telemetry;

@@ -1,0 +1,256 @@
+//! `[[listings]]`: the definitions.
+
+use std::sync::Arc;
+
+use toml::{Table, Value};
+
+use super::{
+    names,
+    origins::{DeclaredOrigins, Found},
+    policy, sorts,
+};
+use crate::{
+    config::{
+        nearest::suggestion,
+        section::{Report, Section, join, kind},
+    },
+    listing::{
+        Definition, ListingName, Policy,
+        definition::{Filter, Links, Variant},
+        pattern::{NamePattern, is_parameter_name},
+    },
+};
+
+/// What every listing takes: a declared parameter of the same name could never be reached.
+const QUERY_PARAMETERS: [&str; 8] = [
+    "sort",
+    "order",
+    "page",
+    "size",
+    "offset",
+    "limit",
+    "cursor",
+    "generation",
+];
+/// The longest value of a variant, in bytes: it stands in keys and URLs.
+const VARIANT_VALUE_BYTES_MAX: usize = 128;
+
+pub(super) fn check(
+    report: &Report,
+    value: Option<Value>,
+    origins: &DeclaredOrigins,
+    defaults: &Policy,
+) -> Vec<Arc<Definition>> {
+    let listings = match value {
+        None => Vec::new(),
+        Some(Value::Array(listings)) => listings,
+        Some(other) => {
+            report.error(
+                "listings",
+                format!("expected tables such as [[listings]], found {}", kind(&other)),
+            );
+            Vec::new()
+        }
+    };
+    let mut patterns: Vec<Option<NamePattern>> = Vec::new();
+    let mut defined = Vec::new();
+    for (at, listing) in listings.into_iter().enumerate() {
+        let section = Section::new(report, format!("listings[{at}]"), Some(listing));
+        if !section.is_given() {
+            patterns.push(None);
+            continue;
+        }
+        let (pattern, definition) = definition(section, &patterns, origins, defaults);
+        patterns.push(pattern);
+        defined.extend(definition.map(Arc::new));
+    }
+    defined
+}
+
+fn definition(
+    mut section: Section<'_>,
+    before: &[Option<NamePattern>],
+    origins: &DeclaredOrigins,
+    defaults: &Policy,
+) -> (Option<NamePattern>, Option<Definition>) {
+    let pattern = pattern(&mut section, before);
+    let origin = section.required_text("origin", "the name of one of [origins]");
+    let found = origin.as_deref().map_or(Found::Broken, |name| origins.find(name));
+    if let (Found::No, Some(name)) = (found, &origin) {
+        let suggestion = suggestion(name, origins.names());
+        section.error("origin", format!("there is no [origins.{name}]{suggestion}"));
+    }
+    let names = names::check(&mut section, pattern.as_ref(), found);
+    let query = query(&mut section, found);
+    let id = section.text("id").unwrap_or_else(|| "id".to_owned());
+    if id.trim().is_empty() {
+        section.error("id", "empty: the column or member that is the item's id");
+    }
+    let links = links(&mut section);
+    let sorts_path = section.path_of("sorts");
+    let sorts = sorts::check(section.report, &sorts_path, section.take("sorts"));
+    let mut parameters: Vec<String> = pattern
+        .iter()
+        .flat_map(|pattern| pattern.parameters().map(|name| name.to_string()))
+        .collect();
+    let variants = variants(&mut section, &mut parameters);
+    let filters = filters(&mut section, &mut parameters);
+    let policy = policy::read(&mut section, defaults);
+    section.finish();
+
+    let definition = pattern.clone().zip(origin).map(|(pattern, origin)| Definition {
+        pattern,
+        origin: origin.into(),
+        query: query.map(Into::into),
+        id: id.into(),
+        names,
+        sorts,
+        variants,
+        filters,
+        policy: Arc::new(policy),
+        hashes: Default::default(),
+        links,
+    });
+    (pattern, definition)
+}
+
+fn pattern(section: &mut Section<'_>, before: &[Option<NamePattern>]) -> Option<NamePattern> {
+    let text = section.required_text("name", "such as \"category:{category}\"")?;
+    let pattern = match NamePattern::parse(&text) {
+        Ok(pattern) => pattern,
+        Err(error) => {
+            section.error("name", format!("`{text}`: {error}"));
+            return None;
+        }
+    };
+    // A name as short as any: if this is none, no name that fits is.
+    let values = vec!["x"; pattern.parameters().count()];
+    let shortest = pattern.fill(&values).unwrap_or_default();
+    if let Err(error) = ListingName::parse(&shortest) {
+        section.error("name", format!("no name can fit: {error}"));
+        return None;
+    }
+    for (at, earlier) in before.iter().enumerate() {
+        let Some(earlier) = earlier else { continue };
+        let same = earlier.as_str() == pattern.as_str();
+        let hidden = values.is_empty() && earlier.matches(&shortest).is_some();
+        if same || hidden {
+            section.error(
+                "name",
+                format!(
+                    "listings[{at}] fills these names already, with `{}`: the first that fits is used",
+                    earlier.as_str()
+                ),
+            );
+            break;
+        }
+    }
+    Some(pattern)
+}
+
+fn query(section: &mut Section<'_>, origin: Found) -> Option<String> {
+    match origin {
+        Found::Sql => section.required_text("query", "a `sql` origin needs the query that reads a name's items"),
+        Found::File => {
+            if section.take("query").is_some() {
+                section.error(
+                    "query",
+                    "a `file` origin takes no query: its items are those whose members have the parameters' values",
+                );
+            }
+            None
+        }
+        Found::Broken | Found::No => section.text("query"),
+    }
+}
+
+fn links(section: &mut Section<'_>) -> Links {
+    match section.text("links").as_deref() {
+        None | Some("pinned") => Links::Pinned,
+        Some("plain") => Links::Plain,
+        Some(other) => {
+            section.error("links", format!("expected \"pinned\" or \"plain\", found `{other}`"));
+            Links::Pinned
+        }
+    }
+}
+
+fn variants(section: &mut Section<'_>, parameters: &mut Vec<String>) -> Vec<Variant> {
+    let report = section.report;
+    let variants = table(section, "variants").into_iter().filter_map(|(parameter, value)| {
+        let path = join(&section.path_of("variants"), &parameter);
+        check_parameter(report, &path, &parameter, parameters);
+        let mut values: Vec<Arc<str>> = Vec::new();
+        let is_empty = value.as_array().is_some_and(Vec::is_empty);
+        let given = report.texts(&path, value)?;
+        if is_empty {
+            report.error(
+                &path,
+                "no values: the first is the default, the others may be asked for",
+            );
+        }
+        for (path, value) in given {
+            if value.is_empty() || value.len() > VARIANT_VALUE_BYTES_MAX || value.chars().any(char::is_control) {
+                report.error(
+                    &path,
+                    format!("a value has 1 to {VARIANT_VALUE_BYTES_MAX} bytes and no control characters"),
+                );
+            } else if values.iter().any(|before| **before == *value) {
+                report.error(&path, format!("`{value}` stands twice"));
+            } else {
+                values.push(value.into());
+            }
+        }
+        Some(Variant {
+            parameter: parameter.into(),
+            values,
+        })
+    });
+    variants.collect()
+}
+
+fn filters(section: &mut Section<'_>, parameters: &mut Vec<String>) -> Vec<Filter> {
+    let report = section.report;
+    let filters = table(section, "filters").into_iter().filter_map(|(parameter, value)| {
+        let path = join(&section.path_of("filters"), &parameter);
+        check_parameter(report, &path, &parameter, parameters);
+        let query = report.text(&path, value)?;
+        if query.trim().is_empty() {
+            report.error(&path, "empty: the query that reads the values which may be asked for");
+        }
+        Some(Filter {
+            parameter: parameter.into(),
+            values_query: query.into(),
+        })
+    });
+    filters.collect()
+}
+
+fn table(section: &mut Section<'_>, key: &'static str) -> Table {
+    match section.take(key) {
+        None => Table::new(),
+        Some(Value::Table(table)) => table,
+        Some(other) => {
+            section.error(key, format!("expected a table, found {}", kind(&other)));
+            Table::new()
+        }
+    }
+}
+
+fn check_parameter(report: &Report, path: &str, parameter: &str, parameters: &mut Vec<String>) {
+    if !is_parameter_name(parameter) {
+        report.error(
+            path,
+            format!("`{parameter}` is no parameter name: use [a-z_][a-z0-9_]*"),
+        );
+    } else if QUERY_PARAMETERS.contains(&parameter) {
+        report.error(
+            path,
+            format!("every listing has the query parameter `{parameter}` already: take another name"),
+        );
+    } else if parameters.iter().any(|before| before == parameter) {
+        report.error(path, format!("the listing has a parameter `{parameter}` already"));
+    } else {
+        parameters.push(parameter.to_owned());
+    }
+}

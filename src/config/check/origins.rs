@@ -1,0 +1,174 @@
+//! `[origins.<name>]`: where items come from.
+
+use std::{path::PathBuf, time::Duration};
+
+use toml::{Table, Value};
+use url::Url;
+
+use crate::config::{
+    OriginConfig, OriginKind, Secret,
+    nearest::suggestion,
+    section::{Report, Section, join},
+    values::holds_password,
+};
+
+const NAME_BYTES_MAX: usize = 32;
+
+/// The origins that the file declares. One that is itself wrong is still known by its name, so that no listing's
+/// `origin` is reported for it.
+#[derive(Debug, Default)]
+pub(super) struct DeclaredOrigins {
+    declared: Vec<(Box<str>, Option<OriginConfig>)>,
+}
+
+/// What a definition must know of its origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    Sql,
+    File,
+    /// Declared, but wrong.
+    Broken,
+    No,
+}
+
+impl DeclaredOrigins {
+    pub(super) fn find(&self, name: &str) -> Found {
+        let found = self.declared.iter().find(|(declared, _)| **declared == *name);
+        match found {
+            None => Found::No,
+            Some((_, None)) => Found::Broken,
+            Some((_, Some(origin))) => match origin.kind {
+                OriginKind::Sql { .. } => Found::Sql,
+                OriginKind::File { .. } => Found::File,
+            },
+        }
+    }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.declared.iter().map(|(name, _)| &**name)
+    }
+
+    pub(super) fn into_configs(self) -> Vec<OriginConfig> {
+        self.declared.into_iter().filter_map(|(_, origin)| origin).collect()
+    }
+}
+
+pub(super) fn check(report: &Report, value: Option<Value>) -> DeclaredOrigins {
+    let table = match value {
+        None => Table::new(),
+        Some(Value::Table(table)) => table,
+        Some(_) => {
+            report.error("origins", "expected tables such as [origins.shop]");
+            Table::new()
+        }
+    };
+    let declared = table.into_iter().map(|(name, value)| {
+        let path = join("origins", &name);
+        if !is_origin_name(&name) {
+            report.error(
+                &path,
+                format!("`{name}` is no name of an origin: 1 to {NAME_BYTES_MAX} of a-z, 0-9 and `_`, no `__`"),
+            );
+        }
+        let origin = origin(Section::new(report, path, Some(value)), &name);
+        (name.into(), origin)
+    });
+    DeclaredOrigins {
+        declared: declared.collect(),
+    }
+}
+
+/// What a variable's name can spell: `LISTCACHE_ORIGINS__SHOP__URL`.
+fn is_origin_name(name: &str) -> bool {
+    let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
+    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(fits) && !name.contains("__")
+}
+
+fn origin(mut section: Section<'_>, name: &str) -> Option<OriginConfig> {
+    const KINDS: [&str; 2] = ["sql", "file"];
+    if !section.is_given() {
+        return None;
+    }
+    let timeout = section.duration(
+        "timeout",
+        Duration::from_millis(100)..=Duration::from_secs(3600),
+        Duration::from_secs(30),
+    );
+    let kind = section.required_text("kind", "\"sql\" or \"file\"");
+    let kind = match kind.as_deref() {
+        Some("sql") => sql(&mut section),
+        Some("file") => file(&mut section),
+        Some(other) => {
+            let suggestion = suggestion(other, KINDS);
+            section.error(
+                "kind",
+                format!("`{other}` is no kind of origin: \"sql\" or \"file\"{suggestion}"),
+            );
+            // Which of these belong here is not known.
+            let _ = (section.take("url"), section.take("path"));
+            None
+        }
+        None => {
+            let _ = (section.take("url"), section.take("path"));
+            None
+        }
+    };
+    let clean = section.is_clean();
+    section.finish();
+    kind.filter(|_| clean).map(|kind| OriginConfig {
+        name: name.into(),
+        timeout,
+        kind,
+    })
+}
+
+fn sql(section: &mut Section<'_>) -> Option<OriginKind> {
+    if section.take("path").is_some() {
+        section.error("path", "a `sql` origin has a `url`, no `path`");
+    }
+    let url = section.required_text("url", "such as \"sqlite:catalogue.db\"")?;
+    // Says nothing of the URL's text, for it may hold a password.
+    match url.split_once(':') {
+        Some(("sqlite", rest)) => {
+            if rest.trim_start_matches('/').is_empty() || rest.contains(":memory:") {
+                section.error("url", "names no file; write \"sqlite:catalogue.db\"");
+            }
+        }
+        Some(("postgres" | "postgresql" | "mysql" | "mariadb", _)) => {
+            section.error("url", "this version reads `sqlite:` databases only");
+        }
+        Some((scheme, _)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            section.error(
+                "url",
+                format!("`{scheme}:` is no database; write \"sqlite:catalogue.db\""),
+            );
+        }
+        _ => section.error("url", "names no database; write \"sqlite:catalogue.db\""),
+    }
+    let in_file = section.report.is_in_file(&section.path_of("url"));
+    if in_file && Url::parse(&url).is_ok_and(|url| holds_password(&url)) {
+        section.error(
+            "url",
+            "holds a password, and secrets do not stand in the file: set LISTCACHE_ORIGINS__<NAME>__URL or …__URL_FILE",
+        );
+    }
+    Some(OriginKind::Sql { url: Secret::new(url) })
+}
+
+fn file(section: &mut Section<'_>) -> Option<OriginKind> {
+    const FORMATS: [&str; 4] = [".ndjson", ".jsonl", ".json", ".csv"];
+    if section.take("url").is_some() {
+        section.error("url", "a `file` origin has a `path`, no `url`");
+    }
+    let path = section.required_text("path", "such as \"products.ndjson.gz\"")?;
+    let plain = path.strip_suffix(".gz").unwrap_or(&path);
+    if !FORMATS.iter().any(|format| plain.ends_with(format)) {
+        section.error(
+            "path",
+            "the name must end in .ndjson, .jsonl, .json or .csv, with or without .gz: it tells the format",
+        );
+    }
+    Some(OriginKind::File {
+        path: PathBuf::from(path),
+    })
+}

@@ -1,0 +1,98 @@
+//! `[defaults]`, and the same keys in a listing: lives and limits.
+
+use std::{num::NonZeroU32, time::Duration};
+
+use crate::{
+    config::{section::Section, values::write_duration},
+    listing::Policy,
+};
+
+/// How much longer than the longest use of a page its generation must be kept, once it is replaced: a shopper reads.
+const PIN_MARGIN: Duration = Duration::from_secs(60);
+/// The longest life.
+const LIFE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// The defaults, and whether nothing is wrong with them.
+pub(super) fn check_defaults(mut section: Section<'_>) -> (Policy, bool) {
+    let policy = read(&mut section, &Policy::default());
+    let clean = section.is_clean();
+    section.finish();
+    (policy, clean)
+}
+
+/// Reads the keys of a policy; what is absent is as in `base`.
+pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
+    // What a listing takes over from the defaults was checked there.
+    let says = |keys: &[&str]| keys.iter().any(|key| section.holds(key));
+    let says_keep = says(&["fresh_for", "keep_for"]);
+    let says_pin = says(&["fresh_for", "stale_while_revalidate", "pin_for"]);
+
+    let chunk_len = section.integer("chunk_len", 1..=1000, u64::from(base.chunk_len.get()));
+    let policy = Policy {
+        chunk_len: u32::try_from(chunk_len)
+            .ok()
+            .and_then(NonZeroU32::new)
+            .unwrap_or(base.chunk_len),
+        fresh_for: section.duration("fresh_for", SECOND..=LIFE_MAX, base.fresh_for),
+        keep_for: section.duration("keep_for", SECOND..=LIFE_MAX, base.keep_for),
+        pin_for: section.duration("pin_for", SECOND..=LIFE_MAX, base.pin_for),
+        pinned_generations_max: u32::try_from(section.integer(
+            "pinned_generations_max",
+            1..=1000,
+            u64::from(base.pinned_generations_max),
+        ))
+        .unwrap_or(base.pinned_generations_max),
+        pinned_max_age: section.duration("pinned_max_age", Duration::ZERO..=LIFE_MAX, base.pinned_max_age),
+        stale_while_revalidate: section.duration(
+            "stale_while_revalidate",
+            Duration::ZERO..=LIFE_MAX,
+            base.stale_while_revalidate,
+        ),
+        stale_if_error: section.duration("stale_if_error", Duration::ZERO..=LIFE_MAX, base.stale_if_error),
+        max_items: section.integer("max_items", 1..=100_000_000, base.max_items),
+        max_shrink: section.number("max_shrink", 0.0..=1.0, base.max_shrink),
+        idle_stop: section.duration("idle_stop", SECOND..=LIFE_MAX, base.idle_stop),
+        sort_in_memory_max: section.integer("sort_in_memory_max", 0..=10_000_000, base.sort_in_memory_max),
+    };
+    if section.is_clean() {
+        if says_keep {
+            check_keep(section, "keep_for", "fresh_for", &policy);
+        }
+        if says_pin {
+            check_pin(section, "pin_for", "fresh_for", &policy);
+        }
+    }
+    policy
+}
+
+/// A listing that is fresh must be kept.
+pub(super) fn check_keep(section: &Section<'_>, key: &str, fresh: &str, policy: &Policy) {
+    if policy.keep_for < policy.fresh_for {
+        section.error(
+            key,
+            format!(
+                "{} is shorter than {fresh} ({})",
+                write_duration(policy.keep_for),
+                write_duration(policy.fresh_for)
+            ),
+        );
+    }
+}
+
+/// Caches may use a page, and its pinned links, so long after the generation was replaced; then a shopper follows them.
+pub(super) fn check_pin(section: &Section<'_>, key: &str, fresh: &str, policy: &Policy) {
+    let least = policy.fresh_for + policy.stale_while_revalidate + PIN_MARGIN;
+    if policy.pin_for < least {
+        section.error(
+            key,
+            format!(
+                "pin_for is {}, but must be at least {fresh} ({}) + stale_while_revalidate ({}) + 60s = {}: so long may caches hold links to a replaced generation",
+                write_duration(policy.pin_for),
+                write_duration(policy.fresh_for),
+                write_duration(policy.stale_while_revalidate),
+                write_duration(least)
+            ),
+        );
+    }
+}

@@ -1,0 +1,145 @@
+//! `[listings.sorts]`: the orders of a listing.
+
+use toml::Value;
+
+use crate::{
+    config::section::{Report, Section, join, kind},
+    listing::{
+        SortName,
+        definition::{Descending, Sort, SortColumn},
+    },
+};
+
+/// The sorts in the file's order: the first is the default.
+pub(super) fn check(report: &Report, path: &str, value: Option<Value>) -> Vec<Sort> {
+    let table = match value {
+        Some(Value::Table(table)) => table,
+        Some(other) => {
+            report.error(path, format!("expected a table, found {}", kind(&other)));
+            return Vec::new();
+        }
+        None => {
+            report.error(
+                path,
+                "missing: a listing has at least one sort, such as price = { by = [\"price_cents\"] }",
+            );
+            return Vec::new();
+        }
+    };
+    if table.is_empty() {
+        report.error(
+            path,
+            "empty: a listing has at least one sort, such as price = { by = [\"price_cents\"] }",
+        );
+    }
+    table
+        .into_iter()
+        .filter_map(|(name, value)| sort(report, join(path, &name), &name, value))
+        .collect()
+}
+
+fn sort(report: &Report, path: String, name: &str, value: Value) -> Option<Sort> {
+    let parsed = SortName::parse(name);
+    if parsed.is_none() {
+        report.error(
+            &path,
+            format!(
+                "`{name}` is no name of a sort: 1 to {} of a-z, 0-9, `_` and `-`",
+                SortName::BYTES_MAX
+            ),
+        );
+    }
+    let mut section = Section::new(report, path, Some(value));
+    if !section.is_given() {
+        return None;
+    }
+    if !section.holds("by") {
+        section.error(
+            "by",
+            "missing: a list of columns, such as [\"price_cents\", \"name desc\"]",
+        );
+    }
+    let by = columns(&mut section, "by").unwrap_or_default();
+    let own = columns(&mut section, "desc_by");
+    let has_desc = section.boolean("desc", true);
+    if own.is_some() && !has_desc {
+        section.error("desc", "false, and yet there is a desc_by: one of them");
+    }
+    section.finish();
+    Some(Sort {
+        name: parsed?,
+        by,
+        desc: match own {
+            _ if !has_desc => Descending::Refused,
+            Some(own) => Descending::Own(own),
+            None => Descending::Mirrored,
+        },
+    })
+}
+
+fn columns(section: &mut Section<'_>, key: &'static str) -> Option<Vec<SortColumn>> {
+    let texts = section.texts(key)?;
+    if texts.is_empty() && section.is_clean() {
+        section.error(key, "empty: name at least one column");
+    }
+    let mut columns: Vec<SortColumn> = Vec::with_capacity(texts.len());
+    for (path, text) in texts {
+        match column(&text) {
+            Err(message) => section.report.error(&path, message),
+            Ok(column) if columns.iter().any(|before| before.column == column.column) => {
+                section
+                    .report
+                    .error(&path, format!("the column `{}` stands twice", column.column));
+            }
+            Ok(column) => columns.push(column),
+        }
+    }
+    Some(columns)
+}
+
+/// `price_cents`, `price_cents asc`, `price_cents desc`.
+fn column(text: &str) -> Result<SortColumn, String> {
+    let text = text.trim();
+    let (column, descending) = match text.rsplit_once(char::is_whitespace) {
+        Some((column, last)) if last.eq_ignore_ascii_case("desc") => (column.trim_end(), true),
+        Some((column, last)) if last.eq_ignore_ascii_case("asc") => (column.trim_end(), false),
+        Some((_, last)) if last.eq_ignore_ascii_case("descending") || last.eq_ignore_ascii_case("ascending") => {
+            return Err(format!("`{text}`: write `asc` or `desc` after the column"));
+        }
+        _ => (text, false),
+    };
+    if column.is_empty() {
+        return Err("empty: name a column, and `desc` if its greatest value comes first".to_owned());
+    }
+    // Neither may stand in a quoted identifier of any database; a comma is most likely two columns in one text.
+    if column.chars().any(|c| c.is_control() || matches!(c, '"' | '`' | ',')) {
+        return Err(format!("`{text}`: one column a text, without quotes and commas"));
+    }
+    Ok(SortColumn {
+        column: column.into(),
+        descending,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_column_may_be_descending() {
+        for (text, name, descending) in [
+            ("price_cents", "price_cents", false),
+            ("price_cents desc", "price_cents", true),
+            (" price_cents  DESC ", "price_cents", true),
+            ("price_cents asc", "price_cents", false),
+            ("list price desc", "list price", true),
+            ("desc", "desc", false),
+        ] {
+            let column = column(text).unwrap();
+            assert_eq!((&*column.column, column.descending), (name, descending), "{text}");
+        }
+        for bad in ["", "  ", "a, b", "\"a\" desc", "price descending"] {
+            assert!(column(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! The `LISTCACHE_` variables, as a value.
+
+use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
+
+const PREFIX: &str = "LISTCACHE_";
+
+/// The variables whose names begin with `LISTCACHE_`, by name.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    variables: BTreeMap<String, OsString>,
+}
+
+impl Environment {
+    /// Where the configuration file lies.
+    pub const CONFIG: &str = "LISTCACHE_CONFIG";
+    /// The admin token.
+    pub const TOKEN: &str = "LISTCACHE_TOKEN";
+
+    /// The variables of this process.
+    pub fn of_the_process() -> Self {
+        std::env::vars_os()
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value))
+            .collect()
+    }
+
+    /// The file that `LISTCACHE_CONFIG` names.
+    pub fn config_file(&self) -> Option<PathBuf> {
+        self.variables.get(Self::CONFIG).map(PathBuf::from)
+    }
+
+    /// Whether a variable is set.
+    pub(super) fn holds(&self, name: &str) -> bool {
+        self.variables.contains_key(name)
+    }
+
+    /// Names and values, by name.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&str, &OsString)> {
+        self.variables.iter().map(|(name, value)| (name.as_str(), value))
+    }
+}
+
+impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
+    /// Takes the variables of this program out of any; others are none of its business.
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(variables: I) -> Self {
+        let variables = variables
+            .into_iter()
+            .map(|(name, value)| (name.into(), value.into()))
+            .filter(|(name, _)| name.starts_with(PREFIX))
+            .collect();
+        Self { variables }
+    }
+}
+
+/// What a variable sets.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Variable {
+    /// `LISTCACHE_CONFIG`, which says which file is read.
+    Config,
+    /// A key by its path, [`TOKEN_KEY`](super::raw::TOKEN_KEY) among them.
+    Key(Vec<String>),
+    /// A file that holds the value of a secret key.
+    File(Vec<String>),
+    /// Nothing that this program knows.
+    Unknown,
+}
+
+impl Variable {
+    /// What a variable of this name sets. Whether its section has the key is found out by the check of the section.
+    pub(super) fn parse(name: &str) -> Self {
+        match name {
+            Environment::CONFIG => return Self::Config,
+            Environment::TOKEN => return Self::Key(token_path()),
+            "LISTCACHE_TOKEN_FILE" => return Self::File(token_path()),
+            _ => {}
+        }
+        let lower = name[PREFIX.len()..].to_ascii_lowercase();
+        // Upper case only: two spellings of one key could contradict each other.
+        if name.bytes().any(|byte| byte.is_ascii_lowercase()) {
+            return Self::Unknown;
+        }
+        let path: Vec<String> = lower.split("__").map(str::to_owned).collect();
+        let parts: Vec<&str> = path.iter().map(String::as_str).collect();
+        match parts[..] {
+            ["redis", "url_file"] => Self::File(vec!["redis".into(), "url".into()]),
+            ["origins", origin, "url_file"] if !origin.is_empty() => {
+                Self::File(vec!["origins".into(), origin.into(), "url".into()])
+            }
+            ["http" | "admin" | "redis" | "l1" | "defaults" | "pushed", key] if !key.is_empty() => Self::Key(path),
+            ["origins", origin, key] if !origin.is_empty() && !key.is_empty() => Self::Key(path),
+            _ => Self::Unknown,
+        }
+    }
+}
+
+fn token_path() -> Vec<String> {
+    super::raw::TOKEN_KEY.split('.').map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(name: &str, expect: Variable) {
+        assert_eq!(Variable::parse(name), expect, "{name}");
+    }
+
+    #[test]
+    fn a_variable_names_a_key() {
+        let key = |path: &str| Variable::Key(path.split('.').map(str::to_owned).collect());
+        let file = |path: &str| Variable::File(path.split('.').map(str::to_owned).collect());
+        check("LISTCACHE_CONFIG", Variable::Config);
+        check("LISTCACHE_TOKEN", key("admin.token"));
+        check("LISTCACHE_TOKEN_FILE", file("admin.token"));
+        check("LISTCACHE_REDIS__URL", key("redis.url"));
+        check("LISTCACHE_REDIS__URL_FILE", file("redis.url"));
+        check("LISTCACHE_DEFAULTS__FRESH_FOR", key("defaults.fresh_for"));
+        check("LISTCACHE_ORIGINS__MY_SHOP__URL", key("origins.my_shop.url"));
+        check("LISTCACHE_ORIGINS__SHOP__URL_FILE", file("origins.shop.url"));
+    }
+
+    #[test]
+    fn other_variables_name_nothing() {
+        for name in [
+            "LISTCACHE_",
+            "LISTCACHE_REDIS",
+            "LISTCACHE_REDIS_URL",
+            "LISTCACHE_REDIS__",
+            "LISTCACHE_ADMIN_TOKEN",
+            "LISTCACHE_LISTINGS__NAME",
+            "LISTCACHE_ORIGINS__URL",
+            "LISTCACHE_redis__url",
+            "LISTCACHE_REDIS__URL__X",
+        ] {
+            check(name, Variable::Unknown);
+        }
+    }
+}

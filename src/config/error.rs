@@ -1,0 +1,61 @@
+//! What is wrong with a configuration.
+
+use std::{fmt, path::PathBuf};
+
+/// One error, with the path of the value that it is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Such as `listings[0].sorts.price.by[0]`, with the variable or flag where the value came from there.
+    pub path: String,
+    /// What is wrong, and what would be right. Never the value of a secret.
+    pub message: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path, self.message)
+    }
+}
+
+/// Every error of a configuration: one a line, after a line that says of which file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigErrors {
+    file: Option<PathBuf>,
+    errors: Vec<ConfigError>,
+}
+
+impl ConfigErrors {
+    pub(super) fn new(file: Option<PathBuf>, errors: Vec<ConfigError>) -> Self {
+        Self { file, errors }
+    }
+
+    /// Says which file was read.
+    pub(super) fn in_file(self, file: &std::path::Path) -> Self {
+        Self {
+            file: Some(file.to_owned()),
+            ..self
+        }
+    }
+
+    /// The errors, in the order of the checks.
+    pub fn errors(&self) -> &[ConfigError] {
+        &self.errors
+    }
+}
+
+impl fmt::Display for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let count = self.errors.len();
+        let errors = if count == 1 { "error" } else { "errors" };
+        match &self.file {
+            Some(file) => write!(f, "{}: {count} {errors} in the configuration", file.display())?,
+            None => write!(f, "{count} {errors} in the configuration")?,
+        }
+        for error in &self.errors {
+            write!(f, "\n  {error}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ConfigErrors {}

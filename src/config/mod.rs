@@ -1,0 +1,227 @@
+//! Configuration: a file, then the environment, then flags; checked as a whole before anything starts.
+//!
+//! [`raw`] lays the three over each other and remembers where each value came from. [`check`] makes a [`Config`] of
+//! the result, or every error at once, each with its path: whoever mends a file should not have to run it once an error.
+//! The environment comes in as a value, so a test need not touch its process's.
+
+mod check;
+mod environment;
+mod error;
+mod nearest;
+mod raw;
+mod section;
+mod values;
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use crate::listing::{Definitions, Policy};
+
+pub use environment::Environment;
+pub use error::{ConfigError, ConfigErrors};
+
+/// The file that is read when none is named.
+pub const DEFAULT_FILE: &str = "listcache.toml";
+
+/// What a configuration is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Sources {
+    /// The file that a flag names.
+    pub file: Option<PathBuf>,
+    /// The `LISTCACHE_` variables.
+    pub environment: Environment,
+    /// Keys that flags set.
+    pub flags: Vec<Flag>,
+}
+
+/// A key that a flag sets, above the environment and the file.
+#[derive(Clone, Debug)]
+pub struct Flag {
+    /// The key, such as `http.listen`.
+    pub key: &'static str,
+    /// How errors call the flag, such as `--listen`.
+    pub name: &'static str,
+    /// The value, as it would stand in the environment.
+    pub value: String,
+}
+
+impl Sources {
+    /// Reads and checks the file, the environment and the flags.
+    pub fn load(&self) -> Result<Config, ConfigErrors> {
+        let file = self.file_to_read();
+        let text = match raw::read_file(&file) {
+            Ok(text) => text,
+            Err(error) => return Err(ConfigErrors::new(None, vec![error])),
+        };
+        self.load_text(&text).map_err(|errors| errors.in_file(file.path()))
+    }
+
+    /// Checks a text in the place of the file.
+    pub fn load_text(&self, text: &str) -> Result<Config, ConfigErrors> {
+        check::check(raw::overlay(text, &self.environment, &self.flags))
+    }
+
+    /// Which file is read: the flag's, else that of `LISTCACHE_CONFIG`, else [`DEFAULT_FILE`], which may be absent.
+    pub fn file_to_read(&self) -> ConfigFile {
+        match self.file.clone().or_else(|| self.environment.config_file()) {
+            Some(path) => ConfigFile::Named(path),
+            None => ConfigFile::Default(DEFAULT_FILE.into()),
+        }
+    }
+}
+
+/// The configuration file of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigFile {
+    /// Named by the flag or the environment: must be there.
+    Named(PathBuf),
+    /// Looked for in the working directory: its absence means the defaults.
+    Default(PathBuf),
+}
+
+impl ConfigFile {
+    /// Where it lies.
+    pub fn path(&self) -> &PathBuf {
+        match self {
+            Self::Named(path) | Self::Default(path) => path,
+        }
+    }
+}
+
+/// A checked configuration.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The service's own side.
+    pub http: HttpConfig,
+    /// Where metrics and token routes listen, if not with the rest.
+    pub admin_listen: Option<SocketAddr>,
+    /// What token routes ask for; without one they are closed.
+    pub admin_token: Option<Secret>,
+    /// How to reach Redis.
+    pub redis: RedisConfig,
+    /// Bounds of the cache in the process.
+    pub l1: L1Config,
+    /// What a listing's definition does not say for itself.
+    pub defaults: Policy,
+    /// Where items come from.
+    pub origins: Vec<OriginConfig>,
+    /// The listings, and which names may be pushed.
+    pub definitions: Definitions,
+}
+
+/// A value that no log shows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Hides a value.
+    pub fn new(value: String) -> Self {
+        Self(value)
+    }
+
+    /// The value, for whoever must use it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("[secret]")
+    }
+}
+
+/// `[http]`.
+#[derive(Clone, Debug)]
+pub struct HttpConfig {
+    /// Where pages are served.
+    pub listen: SocketAddr,
+    /// Items of a page that says no size.
+    pub size_default: u32,
+    /// The most items a page may have.
+    pub size_max: u32,
+    /// How long a request waits for a listing that is not there yet.
+    pub fill_wait: Duration,
+    /// Threads that serve requests.
+    pub workers: usize,
+    /// Whether each request is logged.
+    pub access_log: bool,
+    /// Bounds of connections and bodies.
+    pub limits: HttpLimits,
+}
+
+/// The bounds in `[http]`.
+#[derive(Clone, Debug)]
+pub struct HttpLimits {
+    /// Open connections, of all workers together.
+    pub connections_max: usize,
+    /// Until the request's head is in.
+    pub head_timeout: Duration,
+    /// How long an idle connection stays open.
+    pub keep_alive: Duration,
+    /// How long running requests may take after SIGTERM.
+    pub drain_timeout: Duration,
+    /// A PUT body after unpacking.
+    pub body_bytes_max: u64,
+    /// One item of it.
+    pub item_bytes_max: usize,
+    /// Clients with a live subscription.
+    pub followers_max: usize,
+}
+
+/// `[redis]`.
+#[derive(Clone, Debug)]
+pub struct RedisConfig {
+    /// `private`, `redis:`, `rediss:` or `unix:`; may hold a password, which no log shows.
+    pub url: Secret,
+    /// The beginning of every key and channel.
+    pub prefix: String,
+    /// The most a read may take.
+    pub read_timeout: Duration,
+    /// Connections that reads are spread over.
+    pub read_connections: usize,
+}
+
+/// What `redis.url` is where the program starts a server of its own.
+pub const PRIVATE_REDIS: &str = "private";
+
+/// `[l1]`.
+#[derive(Clone, Debug)]
+pub struct L1Config {
+    /// How long a head is served without news of it.
+    pub ttl: Duration,
+    /// Bytes of chunks.
+    pub chunks_bytes_max: u64,
+    /// Heads of listings that are there.
+    pub heads_max: usize,
+    /// Heads of listings that are not.
+    pub absent_max: usize,
+}
+
+/// `[origins.<name>]`.
+#[derive(Clone, Debug)]
+pub struct OriginConfig {
+    /// What definitions call it.
+    pub name: Box<str>,
+    /// The most one read may take.
+    pub timeout: Duration,
+    /// What it is.
+    pub kind: OriginKind,
+}
+
+/// The kinds of origins.
+#[derive(Clone, Debug)]
+pub enum OriginKind {
+    /// `sqlite:`, later `postgres:` and `mysql:`.
+    Sql {
+        /// May hold a password, which no log shows.
+        url: Secret,
+    },
+    /// NDJSON, JSON array or CSV, plain or gz, told by the file's name.
+    File {
+        /// Relative to the working directory.
+        path: PathBuf,
+    },
+}
+
+#[cfg(test)]
+mod tests;

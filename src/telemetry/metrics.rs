@@ -1,0 +1,331 @@
+//! Metrics: every one is a field of [`Metrics`], with its help.
+//!
+//! Labels take values of small closed sets, so the number of series does not grow with the number of listings; each
+//! series is there from the start, at zero, so that a rate over it is right from its first event.
+
+use std::{fmt, sync::atomic::AtomicU64};
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
+    registry::{Registry, Unit},
+};
+
+/// Which layer served a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layer {
+    /// This process's cache.
+    L1,
+    /// Redis.
+    Redis,
+    /// The origin, read while the request waited.
+    Origin,
+}
+
+impl Layer {
+    const ALL: [Self; 3] = [Self::L1, Self::Redis, Self::Origin];
+
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::L1 => "l1",
+            Self::Redis => "redis",
+            Self::Origin => "origin",
+        }
+    }
+}
+
+impl EncodeLabelValue for Layer {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        self.as_str().encode(encoder)
+    }
+}
+
+/// How a refresh ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefreshOutcome {
+    /// New generations are current.
+    Published,
+    /// The origin or Redis failed; the old generation stays.
+    Failed,
+    /// What was read is not believable; the old generation stays.
+    Refused,
+    /// A later write was published first.
+    Superseded,
+    /// The lease had lapsed, and another reader has it.
+    Fenced,
+}
+
+impl RefreshOutcome {
+    const ALL: [Self; 5] = [
+        Self::Published,
+        Self::Failed,
+        Self::Refused,
+        Self::Superseded,
+        Self::Fenced,
+    ];
+
+    /// The label's value.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Published => "published",
+            Self::Failed => "failed",
+            Self::Refused => "refused",
+            Self::Superseded => "superseded",
+            Self::Fenced => "fenced",
+        }
+    }
+}
+
+impl EncodeLabelValue for RefreshOutcome {
+    fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
+        self.as_str().encode(encoder)
+    }
+}
+
+/// Label of [`Metrics::pages`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByLayer {
+    /// The farthest layer that was asked.
+    pub layer: Layer,
+}
+
+/// Label of [`Metrics::refreshes`].
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub struct ByOutcome {
+    /// How it ended.
+    pub outcome: RefreshOutcome,
+}
+
+/// Every metric of the service. Cheap to count with from any thread.
+#[derive(Debug)]
+pub struct Metrics {
+    /// Pages served, by the farthest layer that was asked.
+    pub pages: Family<ByLayer, Counter>,
+    /// Pages served stale.
+    pub pages_stale: Counter,
+    /// Refreshes ended, by outcome.
+    pub refreshes: Family<ByOutcome, Counter>,
+    /// Reads of an origin begun.
+    pub origin_reads: Counter,
+    /// How long a refresh took, from draw to publish.
+    pub refresh_seconds: Histogram,
+    /// Age past `fresh_for` of the oldest listing seen stale, since the last scrape's window.
+    pub oldest_stale_seconds: Gauge<f64, AtomicU64>,
+    /// Round trips to Redis, from request to reply.
+    pub redis_seconds: Histogram,
+    /// Calls to Redis that failed or timed out.
+    pub redis_errors: Counter,
+    /// 1 while Redis answers.
+    pub redis_up: Gauge,
+    /// Bytes of chunks in L1.
+    pub l1_chunk_bytes: Gauge,
+    /// Heads in L1, absent ones among them.
+    pub l1_heads: Gauge,
+    /// Announcements applied.
+    pub announcements: Counter,
+    /// Epochs begun: Redis was restarted, flushed or rewound, or the log was lost.
+    pub epochs: Counter,
+    /// Pushed listings found lost from Redis, their only place.
+    pub lost_pushed: Counter,
+    /// Requests answered 503 because of a limit.
+    pub shed: Counter,
+    /// Clients with a live subscription.
+    pub followers: Gauge,
+    /// HTTP answers that were problems of the server, 5xx.
+    pub server_errors: Counter,
+    registry: Registry,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// All metrics at zero.
+    pub fn new() -> Self {
+        let seconds = || {
+            Histogram::new([
+                0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0,
+            ])
+        };
+        let mut metrics = Self {
+            pages: Family::default(),
+            pages_stale: Counter::default(),
+            refreshes: Family::default(),
+            origin_reads: Counter::default(),
+            refresh_seconds: Histogram::new([0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0]),
+            oldest_stale_seconds: Gauge::default(),
+            redis_seconds: seconds(),
+            redis_errors: Counter::default(),
+            redis_up: Gauge::default(),
+            l1_chunk_bytes: Gauge::default(),
+            l1_heads: Gauge::default(),
+            announcements: Counter::default(),
+            epochs: Counter::default(),
+            lost_pushed: Counter::default(),
+            shed: Counter::default(),
+            followers: Gauge::default(),
+            server_errors: Counter::default(),
+            registry: Registry::with_prefix("listcache"),
+        };
+        for layer in Layer::ALL {
+            drop(metrics.pages.get_or_create(&ByLayer { layer }));
+        }
+        for outcome in RefreshOutcome::ALL {
+            drop(metrics.refreshes.get_or_create(&ByOutcome { outcome }));
+        }
+        let mut registry = Registry::with_prefix("listcache");
+        registry.register(
+            "pages",
+            "Pages served, by the farthest layer asked",
+            metrics.pages.clone(),
+        );
+        registry.register("pages_stale", "Pages served stale", metrics.pages_stale.clone());
+        registry.register("refreshes", "Refreshes ended, by outcome", metrics.refreshes.clone());
+        registry.register("origin_reads", "Reads of an origin begun", metrics.origin_reads.clone());
+        registry.register_with_unit(
+            "refresh",
+            "Refresh from draw to publish",
+            Unit::Seconds,
+            metrics.refresh_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "oldest_stale",
+            "Age past fresh_for of the oldest listing served stale in the last minute",
+            Unit::Seconds,
+            metrics.oldest_stale_seconds.clone(),
+        );
+        registry.register_with_unit(
+            "redis",
+            "Round trips to Redis",
+            Unit::Seconds,
+            metrics.redis_seconds.clone(),
+        );
+        registry.register(
+            "redis_errors",
+            "Calls to Redis that failed or timed out",
+            metrics.redis_errors.clone(),
+        );
+        registry.register("redis_up", "1 while Redis answers", metrics.redis_up.clone());
+        registry.register(
+            "l1_chunk_bytes",
+            "Bytes of chunks in L1",
+            metrics.l1_chunk_bytes.clone(),
+        );
+        registry.register(
+            "l1_heads",
+            "Heads in L1, absent ones among them",
+            metrics.l1_heads.clone(),
+        );
+        registry.register("announcements", "Announcements applied", metrics.announcements.clone());
+        registry.register(
+            "epochs",
+            "Epochs begun after a restart, flush or rewind of Redis",
+            metrics.epochs.clone(),
+        );
+        registry.register(
+            "lost_pushed",
+            "Pushed listings lost from Redis, their only place",
+            metrics.lost_pushed.clone(),
+        );
+        registry.register("shed", "Requests answered 503 because of a limit", metrics.shed.clone());
+        registry.register(
+            "followers",
+            "Clients with a live subscription",
+            metrics.followers.clone(),
+        );
+        registry.register(
+            "server_errors",
+            "Answers with a 5xx status",
+            metrics.server_errors.clone(),
+        );
+        metrics.registry = registry;
+        metrics
+    }
+
+    /// The Prometheus text of all metrics (OpenMetrics 1.0).
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing to a String does not fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every metric's name, as it is encoded without its suffix.
+    const NAMES: [(&str, &str); 17] = [
+        ("listcache_pages", "counter"),
+        ("listcache_pages_stale", "counter"),
+        ("listcache_refreshes", "counter"),
+        ("listcache_origin_reads", "counter"),
+        ("listcache_refresh_seconds", "histogram"),
+        ("listcache_oldest_stale_seconds", "gauge"),
+        ("listcache_redis_seconds", "histogram"),
+        ("listcache_redis_errors", "counter"),
+        ("listcache_redis_up", "gauge"),
+        ("listcache_l1_chunk_bytes", "gauge"),
+        ("listcache_l1_heads", "gauge"),
+        ("listcache_announcements", "counter"),
+        ("listcache_epochs", "counter"),
+        ("listcache_lost_pushed", "counter"),
+        ("listcache_shed", "counter"),
+        ("listcache_followers", "gauge"),
+        ("listcache_server_errors", "counter"),
+    ];
+
+    #[test]
+    fn every_metric_has_help_a_type_and_a_series_from_the_start() {
+        let text = Metrics::new().encode();
+        for (name, kind) in NAMES {
+            let help = text
+                .lines()
+                .find_map(|line| line.strip_prefix(&format!("# HELP {name} ")));
+            assert!(
+                help.is_some_and(|help| help.len() > 10),
+                "{name} has no help in\n{text}"
+            );
+            assert!(
+                text.contains(&format!("# TYPE {name} {kind}\n")),
+                "{name} is no {kind} in\n{text}"
+            );
+            let suffix = match kind {
+                "counter" => "_total",
+                "histogram" => "_count",
+                _ => "",
+            };
+            let series = format!("{name}{suffix}");
+            let is_there = text.lines().any(|line| {
+                line.strip_prefix(&series)
+                    .is_some_and(|rest| rest.starts_with([' ', '{']))
+            });
+            assert!(is_there, "{series} has no series in\n{text}");
+        }
+        assert_eq!(text.matches("# TYPE ").count(), NAMES.len(), "{text}");
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    #[test]
+    fn what_is_counted_is_encoded() {
+        let metrics = Metrics::new();
+        metrics.pages.get_or_create(&ByLayer { layer: Layer::L1 }).inc_by(3);
+        metrics.refresh_seconds.observe(0.02);
+        metrics.redis_up.set(1);
+        let text = metrics.encode();
+        for line in [
+            "listcache_pages_total{layer=\"l1\"} 3",
+            "listcache_pages_total{layer=\"origin\"} 0",
+            "listcache_refreshes_total{outcome=\"published\"} 0",
+            "listcache_refresh_seconds_count 1",
+            "listcache_redis_up 1",
+        ] {
+            assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
+        }
+    }
+}
