@@ -1,0 +1,170 @@
+//! Drawing generations: the right to write, taken before the origin is read. So a larger id means a later reading.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use redis::{Cmd, Value};
+
+use super::{
+    PARTITIONS, Store,
+    error::StoreError,
+    keys::Partition,
+    leases::{LEASE, Lease, owner_token},
+    reply, scripts,
+};
+use crate::listing::{Family, Generation, HeadState, ListingName, Timestamp};
+
+/// The greatest id this node has seen a partition: a failover that rewinds Redis must not hand ids out again.
+#[derive(Debug)]
+pub(super) struct Seen([AtomicU64; PARTITIONS as usize]);
+
+impl Seen {
+    pub fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; PARTITIONS as usize])
+    }
+
+    pub fn raise(&self, partition: Partition, id: u64) {
+        if let Some(seen) = self.0.get(partition.index()) {
+            seen.fetch_max(id, Ordering::Relaxed);
+        }
+    }
+
+    pub fn raise_to(&self, partition: Partition, head: &HeadState) {
+        self.raise(partition, head.id());
+    }
+
+    pub fn greatest(&self, partition: Partition) -> u64 {
+        self.0
+            .get(partition.index())
+            .map_or(0, |seen| seen.load(Ordering::Relaxed))
+    }
+}
+
+/// The right to write: generations, and the lease where one was asked for.
+#[derive(Debug)]
+pub struct Grant {
+    /// One a stream to be written; ids ascend.
+    pub generations: Vec<Generation>,
+    /// Redis's time of the draw.
+    pub as_of: Timestamp,
+    /// The family's, where one was asked for.
+    pub lease: Option<Lease>,
+}
+
+/// The outcome of asking for a lease.
+#[derive(Debug)]
+pub enum Drawn {
+    /// The family is ours to refresh.
+    Granted(Grant),
+    /// Another reader is at work. A head with an id above `last_id` was drawn after this call.
+    Leased {
+        /// The greatest id drawn up to now.
+        last_id: u64,
+        /// Until the lease lapses, unless it is extended.
+        left: Duration,
+    },
+    /// The last refresh failed not long ago.
+    BackingOff {
+        /// Until it may be tried again.
+        left: Duration,
+        /// What failed.
+        error: String,
+    },
+}
+
+impl Store {
+    /// Draws generations without a lease: for pushes.
+    pub async fn draw(&self, name: &ListingName, count: usize) -> Result<Grant, StoreError> {
+        let partition = Partition::of(name);
+        let nonces = nonces(count);
+        let mut call = scripts::DRAW.call(&[self.inner.keys.last(partition)]);
+        call.arg(nonces.len()).arg(self.inner.seen.greatest(partition));
+        match self.run_draw(partition, &call, &nonces).await? {
+            Drawn::Granted(grant) => Ok(grant),
+            _ => Err(StoreError::odd_reply("draw")),
+        }
+    }
+
+    /// Draws generations for a refresh, if the family's lease is free (and, unless `insist`, no back-off is running).
+    pub async fn draw_with_lease(&self, family: &Family, count: usize, insist: bool) -> Result<Drawn, StoreError> {
+        let partition = Partition::of(&family.name);
+        let nonces = nonces(count);
+        let owner = owner_token();
+        let keys = &self.inner.keys;
+        let lease_key = keys.lease(family);
+        let mut call = scripts::DRAW.call(&[keys.last(partition), lease_key.clone(), keys.failure(family)]);
+        call.arg(nonces.len())
+            .arg(self.inner.seen.greatest(partition))
+            .arg(&owner)
+            .arg(hex(nonces[0]))
+            .arg(LEASE.as_millis() as u64)
+            .arg(u8::from(insist));
+        // The lease counts from before the call: here it must never seem to last longer than there.
+        let asked = Instant::now();
+        let mut drawn = self.run_draw(partition, &call, &nonces).await?;
+        if let Drawn::Granted(grant) = &mut drawn
+            && let Some(first) = grant.generations.first()
+        {
+            let value = format!("{owner} {first}");
+            grant.lease = Some(self.inner.leases.keep(lease_key, value, asked));
+        }
+        Ok(drawn)
+    }
+
+    async fn run_draw(&self, partition: Partition, call: &Cmd, nonces: &[u32]) -> Result<Drawn, StoreError> {
+        const OPERATION: &str = "draw";
+        let reply = self.inner.connections.script(OPERATION, &scripts::DRAW, call).await?;
+        let reply = reply::answered(reply, OPERATION, "last")?;
+        let drawn = decode(reply, nonces).ok_or_else(|| StoreError::odd_reply(OPERATION))?;
+        if let Drawn::Granted(grant) = &drawn
+            && let Some(last) = grant.generations.last()
+        {
+            self.inner.seen.raise(partition, last.id);
+        }
+        Ok(drawn)
+    }
+}
+
+fn decode(reply: Value, nonces: &[u32]) -> Option<Drawn> {
+    let [outcome, second, third] = <[Value; 3]>::try_from(reply::array(reply)?).ok()?;
+    let millis = |value: &Value| Some(Duration::from_millis(u64::try_from(reply::integer(value)?).ok()?));
+    match reply::text(outcome)?.as_str() {
+        "granted" => {
+            let first = u64::try_from(reply::integer(&second)?).ok()?;
+            let generations = (first..)
+                .zip(nonces)
+                .map(|(id, nonce)| (id <= Generation::ID_MAX).then_some(Generation { id, nonce: *nonce }));
+            Some(Drawn::Granted(Grant {
+                generations: generations.collect::<Option<_>>()?,
+                as_of: Timestamp(u64::try_from(reply::integer(&third)?).ok()?),
+                lease: None,
+            }))
+        }
+        "leased" => Some(Drawn::Leased {
+            last_id: u64::try_from(reply::integer(&second)?).ok()?,
+            left: millis(&third)?,
+        }),
+        "backing_off" => Some(Drawn::BackingOff {
+            left: millis(&second)?,
+            error: reply::text(third)?,
+        }),
+        _ => None,
+    }
+}
+
+/// One a generation, at least one.
+fn nonces(count: usize) -> Vec<u32> {
+    (0..count.max(1)).map(|_| nonce()).collect()
+}
+
+/// 32 random bits: they tell apart what a rewound Redis numbers alike. Nothing secret.
+pub(super) fn nonce() -> u32 {
+    getrandom::u32().unwrap_or_else(|_| fastrand::u32(..))
+}
+
+/// A nonce as scripts and keys write it.
+pub(super) fn hex(nonce: u32) -> String {
+    format!("{nonce:08x}")
+}

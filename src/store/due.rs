@@ -1,0 +1,92 @@
+//! Due times: a sorted set a partition, families by the millisecond in which they are to be refreshed.
+
+use std::time::Duration;
+
+use redis::{Pipeline, Value};
+
+use super::{Store, error::StoreError, keys::Partition, publish::millis, reply, scripts};
+use crate::listing::{Family, Timestamp};
+
+impl Store {
+    /// Takes families that are due, in every partition at most `per_partition`; each is due again after `claim_for` unless
+    /// publish or failure says otherwise.
+    pub async fn claim_due(&self, per_partition: usize, claim_for: Duration) -> Result<Vec<Family>, StoreError> {
+        const OPERATION: &str = "claim due";
+        let mut calls = Pipeline::new();
+        for partition in Partition::all() {
+            let mut call = scripts::CLAIM_DUE.call(&[self.inner.keys.due(partition)]);
+            call.arg(per_partition).arg(millis(claim_for));
+            calls.add_command(call);
+        }
+        let replies = self
+            .inner
+            .connections
+            .scripts(OPERATION, &scripts::CLAIM_DUE, &calls)
+            .await?;
+        let mut families = Vec::new();
+        for (partition, reply) in Partition::all().zip(replies) {
+            let key = self.inner.keys.due(partition);
+            let reply = reply::answered(reply, OPERATION, &key)?;
+            for member in reply::array(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))? {
+                match parse_family(&member) {
+                    Some(family) => families.push(family),
+                    None => self.remove_from_due(&key, member).await?,
+                }
+            }
+        }
+        Ok(families)
+    }
+
+    /// Sets the due time of a family that has none.
+    pub async fn schedule(&self, family: &Family, after: Duration) -> Result<(), StoreError> {
+        let key = self.inner.keys.due(Partition::of(&family.name));
+        let at = self.now().after(after.min(Duration::from_millis(millis(after))));
+        let mut turn = Pipeline::new();
+        turn.cmd("ZADD").arg(&key).arg("NX").arg(at.0).arg(family.to_string());
+        let replies = self.inner.connections.write("schedule", &turn).await?;
+        reply::done(replies, "schedule", &key)
+    }
+
+    /// Takes a family out of the due set.
+    pub async fn unschedule(&self, family: &Family) -> Result<(), StoreError> {
+        let key = self.inner.keys.due(Partition::of(&family.name));
+        self.remove_from_due(&key, Value::BulkString(family.to_string().into_bytes()))
+            .await
+    }
+
+    /// When a family is due; `None` where it is not scheduled.
+    pub async fn next_due(&self, family: &Family) -> Result<Option<Timestamp>, StoreError> {
+        let key = self.inner.keys.due(Partition::of(&family.name));
+        Ok(self.read_score("read due", &key, family).await?.map(Timestamp))
+    }
+
+    /// A family's score in one of the sorted sets.
+    pub(super) async fn read_score(
+        &self,
+        operation: &'static str,
+        key: &str,
+        family: &Family,
+    ) -> Result<Option<u64>, StoreError> {
+        let mut turn = Pipeline::new();
+        turn.cmd("ZSCORE").arg(key).arg(family.to_string());
+        let replies = self.inner.connections.read(operation, &turn).await?;
+        let reply = reply::answered(replies.into_iter().next().unwrap_or_default(), operation, key)?;
+        Ok(reply::score(&reply))
+    }
+
+    /// A member that no version wrote is removed too: it would be claimed for ever.
+    async fn remove_from_due(&self, key: &str, member: Value) -> Result<(), StoreError> {
+        let mut turn = Pipeline::new();
+        turn.cmd("ZREM").arg(key).arg(reply::bytes(member).unwrap_or_default());
+        let replies = self.inner.connections.write("unschedule", &turn).await?;
+        reply::done(replies, "unschedule", key)
+    }
+}
+
+/// The family that a member of a sorted set is.
+pub(super) fn parse_family(member: &Value) -> Option<Family> {
+    match member {
+        Value::BulkString(text) => Family::parse(std::str::from_utf8(text).ok()?),
+        _ => None,
+    }
+}

@@ -1,0 +1,80 @@
+//! Failures: why a family's last refresh did not publish, and when to try again.
+
+use std::time::Duration;
+
+use redis::{Pipeline, Value};
+
+use super::{Store, error::StoreError, keys::Partition, publish::millis, reply, scripts};
+use crate::listing::{Family, Timestamp};
+
+/// A longer text is cut.
+const ERROR_BYTES_MAX: usize = 500;
+/// How long a failure is remembered after its back-off has ended.
+const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// The last failure of a family's refresh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What failed.
+    pub error: String,
+    /// Failures in a row.
+    pub count: u32,
+    /// When.
+    pub at: Timestamp,
+    /// Not before then, unless somebody insists.
+    pub retry_at: Timestamp,
+}
+
+impl Store {
+    /// Remembers a failed refresh and sets the family due again after `retry_after`; the latter only if `schedule`.
+    pub async fn record_failure(
+        &self,
+        family: &Family,
+        error: &str,
+        retry_after: Duration,
+        schedule: bool,
+    ) -> Result<(), StoreError> {
+        const OPERATION: &str = "record failure";
+        let keys = &self.inner.keys;
+        let failure_key = keys.failure(family);
+        let due_key = keys.due(Partition::of(&family.name));
+        let mut call = scripts::RECORD_FAILURE.call(&[failure_key.clone(), due_key]);
+        call.arg(&error[..error.floor_char_boundary(ERROR_BYTES_MAX)])
+            .arg(millis(retry_after))
+            .arg(millis(retry_after.saturating_add(REMEMBERED_FOR)))
+            .arg(if schedule { family.to_string() } else { String::new() });
+        let reply = self
+            .inner
+            .connections
+            .script(OPERATION, &scripts::RECORD_FAILURE, &call)
+            .await?;
+        reply::answered(reply, OPERATION, &failure_key).map(drop)
+    }
+
+    /// The last failure, unless a publish or a deletion came after it.
+    pub async fn failure(&self, family: &Family) -> Result<Option<Failure>, StoreError> {
+        const OPERATION: &str = "read failure";
+        let key = self.inner.keys.failure(family);
+        let mut turn = Pipeline::new();
+        turn.cmd("HMGET").arg(&key).arg(&["error", "count", "at", "retry_at"]);
+        let replies = self.inner.connections.read(OPERATION, &turn).await?;
+        let reply = reply::answered(replies.into_iter().next().unwrap_or_default(), OPERATION, &key)?;
+        let fields = reply::array(reply).unwrap_or_default();
+        let fields = <[Value; 4]>::try_from(fields).map_err(|_| StoreError::odd_reply(OPERATION))?;
+        if fields.iter().all(|field| *field == Value::Nil) {
+            return Ok(None);
+        }
+        let failure = decode(fields).ok_or_else(|| StoreError::corrupt(&key, "a failure with unreadable fields"))?;
+        Ok(Some(failure))
+    }
+}
+
+fn decode([error, count, at, retry_at]: [Value; 4]) -> Option<Failure> {
+    let time = |value: &Value| Some(Timestamp(u64::try_from(reply::integer(value)?).ok()?));
+    Some(Failure {
+        error: reply::text(error)?,
+        count: u32::try_from(reply::integer(&count)?).ok()?,
+        at: time(&at)?,
+        retry_at: time(&retry_at)?,
+    })
+}

@@ -1,0 +1,251 @@
+//! Generations are written aside, into streams that nobody reads yet.
+//!
+//! `GenerationWriter → FinishedGeneration → publish`: only a finished generation can be published, and only whole ones
+//! are finished. A writer that is killed leaves nothing behind, for its stream has an expiry from its first entry on; a
+//! stream that expired under a slow writer is not born again, for every later entry needs it to be there.
+
+use std::{fmt, num::NonZeroU32, time::Duration};
+
+use redis::{Pipeline, Value};
+
+use super::{Store, chunk_codec::add_chunk, error::StoreError, reply};
+use crate::listing::{ChunkIndex, Generation, Item, ListingKey, Policy, Timestamp};
+
+/// How long an unpublished stream outlives its writer's last batch.
+pub(super) const BUILDING_LIFE: Duration = Duration::from_secs(60);
+/// Entries a pipeline: more would make a neighbour's small call wait.
+const BATCH_ENTRIES_MAX: usize = 100;
+/// Bytes of items a pipeline, but for its last chunk.
+const BATCH_BYTES_MAX: usize = 256 * 1024;
+
+/// Where a generation lies, and what its head will say of it.
+#[derive(Clone, Debug)]
+pub(super) struct Draft {
+    pub key: ListingKey,
+    pub generation: Generation,
+    pub as_of: Timestamp,
+    pub definition: u64,
+    pub chunk_len: NonZeroU32,
+    pub stream_key: String,
+}
+
+/// Unlinks a stream that was not published, unless told that it may have been.
+struct Unpublished {
+    store: Store,
+    stream_key: Option<String>,
+}
+
+impl Unpublished {
+    fn keep(&mut self) {
+        self.stream_key = None;
+    }
+
+    async fn unlink(&mut self) {
+        if let Some(stream_key) = self.stream_key.take() {
+            self.store.unlink(stream_key).await;
+        }
+    }
+}
+
+impl Drop for Unpublished {
+    fn drop(&mut self) {
+        if let Some(stream_key) = self.stream_key.take() {
+            let store = self.store.clone();
+            self.store.spawn(async move { store.unlink(stream_key).await });
+        }
+    }
+}
+
+/// Writes one generation aside. Dropped before it is finished, what it wrote is unlinked.
+pub struct GenerationWriter {
+    draft: Draft,
+    unpublished: Unpublished,
+    items: u64,
+    /// Items of the chunk that is not full yet.
+    chunk: Vec<Item>,
+    /// Entries of the pipeline that is not full yet.
+    batch: Pipeline,
+    batch_bytes: usize,
+    next: ChunkIndex,
+    /// Whether the first entry, and with it the expiry, is in Redis.
+    begun: bool,
+}
+
+impl GenerationWriter {
+    /// Adds an item at the end. Sends a pipeline when one is full.
+    pub async fn append(&mut self, item: Item) -> Result<(), StoreError> {
+        self.batch_bytes += item.id.as_str().len() + item.json.len();
+        self.items += 1;
+        self.chunk.push(item);
+        if self.chunk.len() >= self.draft.chunk_len.get() as usize {
+            self.end_chunk();
+            if self.batch.len() >= BATCH_ENTRIES_MAX || self.batch_bytes >= BATCH_BYTES_MAX {
+                self.send().await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Items appended so far.
+    pub fn items(&self) -> u64 {
+        self.items
+    }
+
+    /// Sends what is left. Only what this returns can be published.
+    pub async fn finish(mut self) -> Result<FinishedGeneration, StoreError> {
+        if !self.chunk.is_empty() {
+            self.end_chunk();
+        }
+        // An empty listing has no stream.
+        if !self.batch.is_empty() {
+            self.send().await?;
+        }
+        Ok(FinishedGeneration {
+            draft: self.draft,
+            unpublished: self.unpublished,
+            total: self.items,
+            entries: self.next.0,
+        })
+    }
+
+    /// Unlinks what was written, and returns when that is done.
+    pub async fn abandon(mut self) {
+        self.unpublished.unlink().await;
+    }
+
+    fn end_chunk(&mut self) {
+        let items = std::mem::take(&mut self.chunk);
+        let command = add_chunk(&self.draft.stream_key, self.next, &items, self.next.0 > 0);
+        if self.next.0 == 0 {
+            // The first entry and the expiry come together or not at all: nothing without expiry is ever left behind.
+            self.batch.cmd("MULTI");
+            self.batch.add_command(command);
+            self.renew();
+            self.batch.cmd("EXEC");
+        } else {
+            self.batch.add_command(command);
+        }
+        self.next.0 += 1;
+    }
+
+    fn renew(&mut self) {
+        let life = BUILDING_LIFE.as_millis() as u64;
+        self.batch.cmd("PEXPIRE").arg(&self.draft.stream_key).arg(life);
+    }
+
+    async fn send(&mut self) -> Result<(), StoreError> {
+        const OPERATION: &str = "write generation";
+        if self.begun {
+            self.renew();
+        }
+        let batch = std::mem::take(&mut self.batch);
+        self.batch_bytes = 0;
+        let stream_key = &self.draft.stream_key;
+        let connections = &self.unpublished.store.inner.connections;
+        for reply in connections.write(OPERATION, &batch).await? {
+            let reply = reply::answered(reply, OPERATION, stream_key)?;
+            let replies = match reply {
+                Value::Array(in_transaction) => in_transaction,
+                reply => vec![reply],
+            };
+            for reply in replies {
+                match reply::answered(reply, OPERATION, stream_key)? {
+                    // XADD found no stream, or PEXPIRE did not.
+                    Value::Nil | Value::Int(0) => {
+                        return Err(StoreError::corrupt(
+                            stream_key,
+                            "the stream is gone while it is being written",
+                        ));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        self.begun = true;
+        Ok(())
+    }
+}
+
+/// A generation all of whose chunks are written. Dropped without being published, it is unlinked.
+#[must_use]
+pub struct FinishedGeneration {
+    pub(super) draft: Draft,
+    unpublished: Unpublished,
+    total: u64,
+    pub(super) entries: u64,
+}
+
+impl FinishedGeneration {
+    /// The listing it is of.
+    pub fn key(&self) -> &ListingKey {
+        &self.draft.key
+    }
+
+    /// Which generation it is.
+    pub fn generation(&self) -> Generation {
+        self.draft.generation
+    }
+
+    /// How many items it has.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// From here on it may have been published, whatever becomes of the reply: it is left to its expiry.
+    pub(super) fn keep(&mut self) {
+        self.unpublished.keep();
+    }
+
+    /// A definite refusal: it is of no use any more.
+    pub(super) async fn unlink(self) {
+        self.unpublished.store.unlink(self.draft.stream_key.clone()).await;
+    }
+}
+
+impl fmt::Debug for FinishedGeneration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (key, generation) = (self.key(), self.generation());
+        write!(f, "FinishedGeneration({key} {generation}, {} items)", self.total)
+    }
+}
+
+impl Store {
+    /// Begins to write a generation aside.
+    pub fn write_generation(
+        &self,
+        key: &ListingKey,
+        generation: Generation,
+        as_of: Timestamp,
+        definition: u64,
+        policy: &Policy,
+    ) -> GenerationWriter {
+        let stream_key = self.stream_key(key, generation);
+        GenerationWriter {
+            unpublished: Unpublished {
+                store: self.clone(),
+                stream_key: Some(stream_key.clone()),
+            },
+            draft: Draft {
+                key: key.clone(),
+                generation,
+                as_of,
+                definition,
+                chunk_len: policy.chunk_len,
+                stream_key,
+            },
+            items: 0,
+            chunk: Vec::with_capacity(policy.chunk_len.get().min(1000) as usize),
+            batch: Pipeline::new(),
+            batch_bytes: 0,
+            next: ChunkIndex(0),
+            begun: false,
+        }
+    }
+
+    /// Unlinks a stream. A failure is let be: the stream has an expiry.
+    async fn unlink(&self, stream_key: String) {
+        let mut turn = Pipeline::new();
+        turn.cmd("UNLINK").arg(stream_key);
+        let _ = self.inner.connections.write("unlink generation", &turn).await;
+    }
+}

@@ -1,0 +1,214 @@
+//! Heads: a hash a listing, the only part of it that changes.
+
+use std::num::NonZeroU32;
+
+use redis::{Cmd, Pipeline, Value};
+
+use super::{Store, error::StoreError, keys::Partition, reply};
+use crate::listing::{Generation, Head, HeadState, ListingKey, Timestamp};
+
+/// What is read of a head, in this order.
+const FIELDS: [&str; 9] = [
+    "id",
+    "nonce",
+    "total",
+    "chunk_len",
+    "as_of",
+    "definition",
+    "pins_from",
+    "deleted",
+    "kept",
+];
+
+/// A head as it lies in Redis, with what scripts compare and what only writers need.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct StoredHead {
+    pub state: HeadState,
+    /// `id`, `nonce` and `kept` letter by letter, empty where missing: what a writer says it has read.
+    pub as_read: [String; 3],
+    /// Older generations whose streams may still be there, newest first.
+    pub kept: Vec<Generation>,
+}
+
+/// Reads a head.
+pub(super) fn read_head(key: &str) -> Cmd {
+    let mut command = redis::cmd("HMGET");
+    command.arg(key).arg(&FIELDS);
+    command
+}
+
+/// Takes a reply to [`read_head`] apart.
+pub(super) fn decode_head(reply: Value, key: &str) -> Result<HeadState, StoreError> {
+    let fields = decode_fields(reply, key)?;
+    state_of(&fields).ok_or_else(|| StoreError::corrupt(key, "a head with missing or unreadable fields"))
+}
+
+/// The same for a writer, who may replace a head that no reader understands: it counts as absent.
+pub(super) fn decode_for_writing(reply: Value, key: &str) -> Result<StoredHead, StoreError> {
+    let fields = decode_fields(reply, key)?;
+    let as_read = [0, 1, 8].map(|at| fields[at].clone().unwrap_or_default());
+    let kept = as_read[2]
+        .split_ascii_whitespace()
+        .filter_map(|text| text.parse().ok())
+        .collect();
+    Ok(StoredHead {
+        state: state_of(&fields).unwrap_or(HeadState::Absent),
+        as_read,
+        kept,
+    })
+}
+
+type Fields = [Option<String>; FIELDS.len()];
+
+fn decode_fields(reply: Value, key: &str) -> Result<Fields, StoreError> {
+    let reply = reply::answered(reply, "read head", key)?;
+    let values = reply::array(reply).ok_or_else(|| StoreError::odd_reply("read head"))?;
+    let fields = <[Value; FIELDS.len()]>::try_from(values).map_err(|_| StoreError::odd_reply("read head"))?;
+    Ok(fields.map(reply::text))
+}
+
+fn state_of(fields: &Fields) -> Option<HeadState> {
+    let [id, nonce, total, chunk_len, as_of, definition, pins_from, deleted, _] = fields;
+    let Some(id) = id else {
+        return Some(HeadState::Absent);
+    };
+    let generation = format!("{id}-{}", nonce.as_deref()?).parse().ok()?;
+    if deleted.is_some() {
+        return Some(HeadState::Deleted(generation));
+    }
+    Some(HeadState::Live(Head {
+        generation,
+        total: total.as_deref()?.parse().ok()?,
+        chunk_len: chunk_len.as_deref()?.parse::<NonZeroU32>().ok()?,
+        as_of: Timestamp(as_of.as_deref()?.parse().ok()?),
+        definition: u64::from_str_radix(definition.as_deref()?, 16).ok()?,
+        pins_from: pins_from.as_deref()?.parse().ok()?,
+    }))
+}
+
+impl Store {
+    /// The head of a listing: one turn.
+    pub async fn read_head(&self, key: &ListingKey) -> Result<HeadState, StoreError> {
+        let head_key = self.head_key(key);
+        let mut turn = Pipeline::new();
+        turn.add_command(read_head(&head_key));
+        let mut replies = self.inner.connections.read("read head", &turn).await?.into_iter();
+        self.seen_head(key, &head_key, replies.next())
+    }
+
+    /// The head as a writer needs it.
+    pub(super) async fn read_head_for_writing(&self, key: &ListingKey) -> Result<StoredHead, StoreError> {
+        let head_key = self.head_key(key);
+        let mut turn = Pipeline::new();
+        turn.add_command(read_head(&head_key));
+        // Through the writing connection, which is the one that the next step needs anyway.
+        let replies = self.inner.connections.write("read head", &turn).await?;
+        let reply = replies.into_iter().next().unwrap_or_default();
+        let stored = decode_for_writing(reply, &head_key)?;
+        self.inner.seen.raise(Partition::of(key.name()), stored.state.id());
+        Ok(stored)
+    }
+
+    /// The heads of several listings, in batches of one turn each. One that cannot be read counts as absent: it must not
+    /// hide all others.
+    pub(super) async fn read_heads(&self, keys: &[ListingKey]) -> Result<Vec<HeadState>, StoreError> {
+        const HEADS_A_TURN: usize = 100;
+        let mut heads = Vec::with_capacity(keys.len());
+        for batch in keys.chunks(HEADS_A_TURN) {
+            let names: Vec<String> = batch.iter().map(|key| self.head_key(key)).collect();
+            let mut turn = Pipeline::new();
+            for name in &names {
+                turn.add_command(read_head(name));
+            }
+            let replies = self.inner.connections.read("read heads", &turn).await?;
+            for (name, reply) in names.iter().zip(replies) {
+                heads.push(match decode_head(reply, name) {
+                    Err(StoreError::Corrupt { .. }) => HeadState::Absent,
+                    decoded => decoded?,
+                });
+            }
+        }
+        Ok(heads)
+    }
+
+    /// Decodes a head and remembers the greatest id of its partition.
+    pub(super) fn seen_head(
+        &self,
+        key: &ListingKey,
+        head_key: &str,
+        reply: Option<Value>,
+    ) -> Result<HeadState, StoreError> {
+        let head = decode_head(reply.unwrap_or_default(), head_key)?;
+        self.inner.seen.raise(Partition::of(key.name()), head.id());
+        Ok(head)
+    }
+
+    /// Where a listing's head lies.
+    pub fn head_key(&self, key: &ListingKey) -> String {
+        self.inner.keys.head(key)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reply(fields: [Option<&str>; 9]) -> Value {
+        let value = |field: Option<&str>| field.map_or(Value::Nil, |text| Value::BulkString(text.into()));
+        Value::Array(fields.map(value).into())
+    }
+
+    const LIVE: [Option<&str>; 9] = [
+        Some("1795291200123456"),
+        Some("9f1c02ab"),
+        Some("25"),
+        Some("12"),
+        Some("1795291200123"),
+        Some("fedcba9876543210"),
+        Some("0"),
+        None,
+        Some("7-000000ab junk 6-000000cd"),
+    ];
+
+    #[test]
+    fn a_head_is_read() {
+        let HeadState::Live(head) = decode_head(reply(LIVE), "k").unwrap() else {
+            panic!("not live");
+        };
+        assert_eq!(head.generation.to_string(), "1795291200123456-9f1c02ab");
+        assert_eq!((head.total, head.chunk_len.get(), head.pins_from), (25, 12, 0));
+        // Greater than a double holds.
+        assert_eq!(head.definition, 0xfedc_ba98_7654_3210);
+
+        let stored = decode_for_writing(reply(LIVE), "k").unwrap();
+        assert_eq!(stored.as_read[2], "7-000000ab junk 6-000000cd");
+        assert_eq!(stored.kept.len(), 2);
+    }
+
+    #[test]
+    fn a_tombstone_and_nothing_are_told_apart() {
+        let mut tombstone = [None; 9];
+        tombstone[0] = Some("8");
+        tombstone[1] = Some("000000ab");
+        tombstone[7] = Some("1");
+        let generation = Generation { id: 8, nonce: 0xab };
+        assert_eq!(
+            decode_head(reply(tombstone), "k").unwrap(),
+            HeadState::Deleted(generation)
+        );
+        assert_eq!(decode_head(reply([None; 9]), "k").unwrap(), HeadState::Absent);
+    }
+
+    #[test]
+    fn an_unreadable_head_is_corrupt_to_readers_and_absent_to_writers() {
+        for (at, bad) in [(0, "0"), (1, "xyz"), (2, "-1"), (3, "0"), (4, ""), (5, "g"), (6, "1.5")] {
+            let mut fields = LIVE;
+            fields[at] = Some(bad);
+            assert!(
+                matches!(decode_head(reply(fields), "k"), Err(StoreError::Corrupt { .. })),
+                "{at}"
+            );
+            assert_eq!(decode_for_writing(reply(fields), "k").unwrap().state, HeadState::Absent);
+        }
+    }
+}

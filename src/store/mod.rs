@@ -1,0 +1,130 @@
+//! What is kept in Redis, and the only code that speaks to it.
+//!
+//! ```text
+//! a page:     pages ─► connection            HMGET and XRANGE in one turn, no script
+//! a refresh:  draw ─► generations ─► publish the right to write, the stream written aside, the head moved
+//! a change:   announcements ─► subscriber    heard on every node; log_position decides what was missed
+//! ```
+//! Every key is named in `keys`, every script is a file under `scripts/`; `docs/redis-layout.md` tells what lies where.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use crate::{listing::Timestamp, telemetry::Metrics};
+
+mod announcements;
+mod chunk_codec;
+mod clock;
+mod connection;
+mod connections;
+mod delete;
+mod draw;
+mod due;
+mod error;
+mod failures;
+mod generations;
+mod heads;
+mod keys;
+mod leases;
+mod log;
+mod log_position;
+mod names;
+mod pages;
+pub mod private_server;
+mod publish;
+mod reads;
+mod renew;
+mod reply;
+mod scripts;
+mod server;
+mod start;
+mod subscriber;
+
+pub use announcements::{Announcement, Heard};
+pub use draw::{Drawn, Grant};
+pub use error::{ConnectError, StoreError};
+pub use failures::Failure;
+pub use generations::{FinishedGeneration, GenerationWriter};
+pub use leases::{Lease, LeaseState};
+pub use pages::{Description, PinnedRead};
+pub use private_server::PrivateServer;
+pub use publish::Published;
+
+/// Number of partitions that listing names hash into.
+pub const PARTITIONS: u8 = 64;
+
+/// How to reach Redis.
+#[derive(Clone, Debug)]
+pub struct StoreOptions {
+    /// `redis://`, `rediss://`, `unix://` or `redis+unix://`; may hold a password.
+    pub url: String,
+    /// Stands in every key and channel. Without braces, which would move the hash tag.
+    pub prefix: String,
+    /// The time-out of calls that read.
+    pub read_timeout: Duration,
+    /// Connections to read through: min(cores, 4) is enough.
+    pub read_connections: usize,
+}
+
+/// A handle; clones share the connections. What it spawns lives on the runtime that it was connected on.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    server: server::Server,
+    keys: keys::Keys,
+    connections: connections::Connections,
+    clock: Arc<clock::Clock>,
+    seen: Arc<draw::Seen>,
+    leases: Arc<leases::Keeper>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Store {
+    /// Connects and checks that the server and the prefix can be used; takes three seconds at most to say that they cannot.
+    pub async fn connect(options: StoreOptions, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
+        let server = server::Server::parse(&options.url).map_err(|error| ConnectError::BadUrl(error.to_string()))?;
+        let keys = keys::Keys::new(&options.prefix);
+        let liveness = connection::Liveness::new(metrics);
+        let (connections, timeout) = (options.read_connections, options.read_timeout);
+        let started = start::start(&server, &keys, connections, timeout, &liveness).await?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                leases: leases::Keeper::new(server.clone(), liveness),
+                server,
+                keys,
+                connections: started.connections,
+                clock: started.clock,
+                seen: Arc::new(draw::Seen::new()),
+                runtime: tokio::runtime::Handle::current(),
+            }),
+        })
+    }
+
+    /// Redis's time: TIME at connection plus a monotonic offset, corrected by heartbeats.
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
+    /// Whether pages can be read from Redis at this moment.
+    pub fn is_up(&self) -> bool {
+        self.inner.connections.is_up()
+    }
+
+    /// Runs work that belongs to nobody's request. Each ends by itself, with a time-out or with its receiver.
+    fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.inner.runtime.spawn(work);
+    }
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "Store({} at {})",
+            self.inner.keys.prefix(),
+            self.inner.server.address()
+        )
+    }
+}

@@ -1,0 +1,174 @@
+//! What pages are read with: each is one request-and-reply turn, of plain commands. A script would cost the server three to
+//! five times as much.
+
+use std::{num::NonZeroU32, ops::Range, time::Duration};
+
+use redis::{Cmd, Pipeline, Value};
+
+use super::{
+    Store,
+    chunk_codec::{decode_range, entry_parts, items_in, read_range},
+    error::StoreError,
+    heads::read_head,
+    reply,
+};
+use crate::listing::{Chunk, Generation, HeadState, ListingKey};
+
+/// A pinned page's reading: one turn.
+#[derive(Debug)]
+pub struct PinnedRead {
+    /// The listing's head, which may forbid pins as old as this one.
+    pub head: HeadState,
+    /// Fewer than asked for where the stream has fewer.
+    pub chunks: Vec<Chunk>,
+    /// How long the stream is still kept; `None` where it is gone.
+    pub left: Option<Duration>,
+}
+
+/// What a generation's stream says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Description {
+    /// Items in it.
+    pub total: u64,
+    /// Items in its first entry: only the last one may have fewer.
+    pub chunk_len: NonZeroU32,
+    /// How long it is still kept.
+    pub left: Duration,
+}
+
+impl Store {
+    /// The head and, of a generation that may be current, a range of chunks: fewer where the stream has fewer, none where
+    /// it is gone.
+    pub async fn read_head_and_chunks(
+        &self,
+        key: &ListingKey,
+        generation: Generation,
+        chunks: Range<u64>,
+    ) -> Result<(HeadState, Vec<Chunk>), StoreError> {
+        let (head_key, stream_key) = (self.head_key(key), self.stream_key(key, generation));
+        let mut turn = Pipeline::new();
+        turn.add_command(read_head(&head_key));
+        if !chunks.is_empty() {
+            turn.add_command(read_range(&stream_key, &chunks));
+        }
+        let mut replies = self
+            .inner
+            .connections
+            .read("read head and chunks", &turn)
+            .await?
+            .into_iter();
+        let head = self.seen_head(key, &head_key, replies.next())?;
+        let chunks = replies.next().map(|reply| decode_range(reply, &stream_key, &chunks));
+        Ok((head, chunks.transpose()?.unwrap_or_default()))
+    }
+
+    /// A range of a generation's chunks: fewer where the stream has fewer, none where it is gone.
+    pub async fn read_chunks(
+        &self,
+        key: &ListingKey,
+        generation: Generation,
+        chunks: Range<u64>,
+    ) -> Result<Vec<Chunk>, StoreError> {
+        if chunks.is_empty() {
+            return Ok(Vec::new());
+        }
+        let stream_key = self.stream_key(key, generation);
+        let mut turn = Pipeline::new();
+        turn.add_command(read_range(&stream_key, &chunks));
+        let replies = self.inner.connections.read("read chunks", &turn).await?;
+        decode_range(replies.into_iter().next().unwrap_or_default(), &stream_key, &chunks)
+    }
+
+    /// A range of a pinned generation's chunks, with what decides whether it may be served.
+    pub async fn read_pinned(
+        &self,
+        key: &ListingKey,
+        generation: Generation,
+        chunks: Range<u64>,
+    ) -> Result<PinnedRead, StoreError> {
+        let (head_key, stream_key) = (self.head_key(key), self.stream_key(key, generation));
+        let mut turn = Pipeline::new();
+        turn.add_command(read_head(&head_key));
+        turn.add_command(time_left(&stream_key));
+        if !chunks.is_empty() {
+            turn.add_command(read_range(&stream_key, &chunks));
+        }
+        let mut replies = self.inner.connections.read("read pinned", &turn).await?.into_iter();
+        let head = self.seen_head(key, &head_key, replies.next())?;
+        let left = decode_left(replies.next(), &stream_key)?;
+        let chunks = replies.next().map(|reply| decode_range(reply, &stream_key, &chunks));
+        Ok(PinnedRead {
+            head,
+            chunks: chunks.transpose()?.unwrap_or_default(),
+            left,
+        })
+    }
+
+    /// What a generation says of itself; `None` where its stream is gone, or was never there because it has no items.
+    pub async fn describe(&self, key: &ListingKey, generation: Generation) -> Result<Option<Description>, StoreError> {
+        let stream_key = self.stream_key(key, generation);
+        let mut turn = Pipeline::new();
+        turn.cmd("XINFO").arg("STREAM").arg(&stream_key);
+        turn.add_command(time_left(&stream_key));
+        let mut replies = self.inner.connections.read("describe", &turn).await?.into_iter();
+        let info = replies.next().unwrap_or_default();
+        // Without the stream XINFO is an error, which nothing but its text tells from others: PTTL says it plainly.
+        let Some(left) = decode_left(replies.next(), &stream_key)? else {
+            return Ok(None);
+        };
+        let info = reply::answered(info, "describe", &stream_key)?;
+        let (total, chunk_len) =
+            decode_info(info).ok_or_else(|| StoreError::corrupt(&stream_key, "a stream that is no generation"))?;
+        Ok(Some(Description { total, chunk_len, left }))
+    }
+
+    /// Bytes of a stream by MEMORY USAGE.
+    pub async fn stream_bytes(&self, key: &ListingKey, generation: Generation) -> Result<Option<u64>, StoreError> {
+        let stream_key = self.stream_key(key, generation);
+        let mut turn = Pipeline::new();
+        turn.cmd("MEMORY").arg("USAGE").arg(&stream_key);
+        let replies = self.inner.connections.read("measure stream", &turn).await?;
+        let reply = replies.into_iter().next().unwrap_or_default();
+        let reply = reply::answered(reply, "measure stream", &stream_key)?;
+        Ok(reply::integer(&reply).and_then(|bytes| u64::try_from(bytes).ok()))
+    }
+
+    /// Where a generation lies.
+    pub fn stream_key(&self, key: &ListingKey, generation: Generation) -> String {
+        self.inner.keys.stream(key, generation)
+    }
+}
+
+fn time_left(key: &str) -> Cmd {
+    let mut command = redis::cmd("PTTL");
+    command.arg(key);
+    command
+}
+
+/// `None` where the key is gone.
+pub(super) fn decode_left(reply: Option<Value>, key: &str) -> Result<Option<Duration>, StoreError> {
+    let reply = reply::answered(reply.unwrap_or_default(), "read time left", key)?;
+    match reply::integer(&reply) {
+        Some(-2) => Ok(None),
+        // Nobody but a stranger takes a key's expiry away; then it stays.
+        Some(-1) => Ok(Some(Duration::MAX)),
+        Some(ms) => Ok(u64::try_from(ms).ok().map(Duration::from_millis)),
+        None => Err(StoreError::odd_reply("read time left")),
+    }
+}
+
+/// Total and chunk length from XINFO STREAM: all entries but the last are as long as the first.
+fn decode_info(info: Value) -> Option<(u64, NonZeroU32)> {
+    let (mut length, mut first, mut last) = (None, None, None);
+    for (name, value) in reply::pairs(info)? {
+        match reply::bytes(name)?.as_slice() {
+            b"length" => length = u64::try_from(reply::integer(&value)?).ok(),
+            b"first-entry" => first = items_in(&entry_parts(value)?.1),
+            b"last-entry" => last = items_in(&entry_parts(value)?.1),
+            _ => {}
+        }
+    }
+    let chunk_len = NonZeroU32::new(u32::try_from(first?).ok()?)?;
+    let whole = length?.checked_sub(1)?.checked_mul(chunk_len.get().into())?;
+    Some((whole.checked_add(u64::try_from(last?).ok()?)?, chunk_len))
+}

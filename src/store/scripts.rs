@@ -1,0 +1,57 @@
+//! The scripts: a file each under `scripts/`, run by hash and loaded where the server does not know them.
+
+use std::sync::LazyLock;
+
+use redis::Cmd;
+
+/// One script and its hash.
+pub(super) struct Script {
+    code: &'static str,
+    hash: String,
+}
+
+impl Script {
+    fn new(code: &'static str) -> Self {
+        Self {
+            code,
+            hash: redis::Script::new(code).get_hash().to_owned(),
+        }
+    }
+
+    /// Begins a call: arguments are added to what this returns.
+    pub fn call(&self, keys: &[String]) -> Cmd {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(&self.hash).arg(keys.len());
+        for key in keys {
+            command.arg(key);
+        }
+        command
+    }
+
+    /// Makes the script known to the server.
+    pub fn load(&self) -> Cmd {
+        let mut command = redis::cmd("SCRIPT");
+        command.arg("LOAD").arg(self.code);
+        command
+    }
+}
+
+macro_rules! scripts {
+    ($($(#[$doc:meta])* $name:ident = $file:literal;)*) => {
+        $($(#[$doc])* pub(super) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(include_str!(concat!("scripts/", $file, ".lua"))));)*
+    };
+}
+
+scripts! {
+    CLAIM_LAYOUT = "claim_layout";
+    DRAW = "draw";
+    PUBLISH = "publish";
+    DELETE = "delete";
+    EXTEND_LEASE = "extend_lease";
+    RELEASE_LEASE = "release_lease";
+    CLAIM_DUE = "claim_due";
+    RECORD_FAILURE = "record_failure";
+    FORGET_NAME = "forget_name";
+    RENEW = "renew";
+}

@@ -1,0 +1,41 @@
+-- Deletes a listing: draws an id, leaves a tombstone with it, unlinks every generation and announces it, in one step. The
+-- id is drawn here, so no generation drawn before the deletion can replace the tombstone.
+--   KEYS[1] head  KEYS[2] last id of the partition  KEYS[3] log  KEYS[4] names  KEYS[5] due  KEYS[6] last failure
+--   KEYS[7…] streams of its generations: the current one and those kept
+--   ARGV[1] greatest id the caller has seen in the partition  ARGV[2] nonce
+--   ARGV[3] ARGV[4] ARGV[5] id, nonce and kept list of the head that the caller has read, '' where it has none
+--   ARGV[6] life of the tombstone, ms  ARGV[7] listing  ARGV[8] family
+--   ARGV[9] length of the log  ARGV[10] channel  ARGV[11] partition  ARGV[12] version of the announcement
+--   ARGV[13] ARGV[14] the announcement's body before and after the generation
+-- Returns {'deleted', id}; {'retry'} (the head is not what the caller has read).
+local id, nonce, kept = unpack(redis.call('HMGET', KEYS[1], 'id', 'nonce', 'kept'))
+if (id or '') ~= ARGV[3] or (nonce or '') ~= ARGV[4] or (kept or '') ~= ARGV[5] then
+    return { 'retry' }
+end
+
+local time = redis.call('TIME')
+local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
+local last = tonumber(redis.call('GET', KEYS[2]) or '0') or 0
+-- The head counts as seen: after a failover it may be ahead of `last`.
+local drawn = math.max(last + 1, now_us, tonumber(ARGV[1]) + 1, (tonumber(id or '0') or 0) + 1)
+local drawn_text = string.format('%.0f', drawn)
+redis.call('SET', KEYS[2], drawn_text)
+
+redis.call('HSET', KEYS[1], 'id', drawn_text, 'nonce', ARGV[2], 'deleted', '1', 'pins_from', drawn_text, 'kept', '')
+redis.call('HDEL', KEYS[1], 'total', 'chunk_len', 'as_of', 'definition')
+redis.call('PEXPIRE', KEYS[1], ARGV[6])
+for at = 7, #KEYS do
+    redis.call('UNLINK', KEYS[at])
+end
+redis.call('ZREM', KEYS[4], ARGV[7])
+redis.call('ZREM', KEYS[5], ARGV[8])
+redis.call('UNLINK', KEYS[6])
+
+local body = ARGV[13] .. drawn_text .. '-' .. ARGV[2] .. ARGV[14]
+local newest = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
+local after = newest and newest[1] or '0-0'
+local entry = redis.call('XADD', KEYS[3], 'MAXLEN', '=', ARGV[9], '*', 'v', ARGV[12], 'after', after,
+    'body', body)
+redis.call('PUBLISH', ARGV[10], '{"v":' .. ARGV[12] .. ',"partition":' .. ARGV[11] .. ',"entry":"' .. entry
+    .. '","after":"' .. after .. '","body":' .. body .. '}')
+return { 'deleted', drawn_text }

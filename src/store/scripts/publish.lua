@@ -1,0 +1,74 @@
+-- Makes a finished generation current and announces it, in one step.
+--   KEYS[1] head  KEYS[2] its stream  KEYS[3] log  KEYS[4] names  KEYS[5] due  KEYS[6] last failure  KEYS[7] lease
+--   KEYS[8…] streams of the generations before it, newest first: the current one, then those kept
+--   ARGV[1] id  ARGV[2] nonce  ARGV[3] total  ARGV[4] entries written  ARGV[5] chunk_len  ARGV[6] as_of, ms
+--   ARGV[7] hash of the definition  ARGV[8] pins_from
+--   ARGV[9] ARGV[10] ARGV[11] id, nonce and kept list of the head that the caller has read, '' where it has none
+--   ARGV[12] the lease's value, '' without lease
+--   ARGV[13] life of the head, ms  ARGV[14] life of the stream, ms  ARGV[15] pin_for, ms  ARGV[16] generations kept at most
+--   ARGV[17] listing  ARGV[18] family  ARGV[19] ms until the family is due, '' where that stays as it is
+--   ARGV[20] length of the log  ARGV[21] channel  ARGV[22] partition  ARGV[23] version and  ARGV[24] body of the announcement
+--   ARGV[25…] the generations whose streams KEYS[8…] are
+-- Returns {'moved'}; {'same'} (this very publish was done before); {'older', id, nonce} (a later generation is current);
+--   {'fenced'} (the lease is not the caller's); {'incomplete'} (the stream does not hold what was written);
+--   {'retry'} (the head is not what the caller has read).
+local id, nonce, kept = unpack(redis.call('HMGET', KEYS[1], 'id', 'nonce', 'kept'))
+if id == ARGV[1] and nonce == ARGV[2] then
+    return { 'same' }
+end
+-- Invariant 3: the head never moves to an older generation. An equal id with another nonce was drawn in a history that a
+-- failover has undone: two generations cannot both be the one after the last.
+local current = tonumber(id or '')
+if current and current >= tonumber(ARGV[1]) then
+    return { 'older', id, nonce or '' }
+end
+if ARGV[12] ~= '' and redis.call('GET', KEYS[7]) ~= ARGV[12] then
+    return { 'fenced' }
+end
+if redis.call('XLEN', KEYS[2]) ~= tonumber(ARGV[4]) then
+    return { 'incomplete' }
+end
+if (id or '') ~= ARGV[9] or (nonce or '') ~= ARGV[10] or (kept or '') ~= ARGV[11] then
+    return { 'retry' }
+end
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local pin_for, kept_max = tonumber(ARGV[15]), tonumber(ARGV[16])
+
+-- The head is written first: where the server is full this is what it refuses, with nothing done yet.
+redis.call('HSET', KEYS[1], 'id', ARGV[1], 'nonce', ARGV[2], 'total', ARGV[3], 'chunk_len', ARGV[5], 'as_of', ARGV[6],
+    'definition', ARGV[7], 'pins_from', ARGV[8])
+redis.call('HDEL', KEYS[1], 'deleted')
+redis.call('PEXPIRE', KEYS[1], ARGV[13])
+redis.call('PEXPIRE', KEYS[2], ARGV[14])
+
+-- Invariant 8: at most so many generations before the current one; those that are gone anyway do not count.
+local keeping = {}
+for at = 8, #KEYS do
+    local left = redis.call('PTTL', KEYS[at])
+    if left ~= -2 then
+        if #keeping < kept_max and pin_for > 0 then
+            if left == -1 or left > pin_for then
+                redis.call('PEXPIRE', KEYS[at], pin_for)
+            end
+            keeping[#keeping + 1] = ARGV[at + 17]
+        else
+            redis.call('UNLINK', KEYS[at])
+        end
+    end
+end
+redis.call('HSET', KEYS[1], 'kept', table.concat(keeping, ' '))
+
+redis.call('ZADD', KEYS[4], 0, ARGV[17])
+redis.call('UNLINK', KEYS[6])
+if ARGV[19] ~= '' then
+    redis.call('ZADD', KEYS[5], string.format('%.0f', now + tonumber(ARGV[19])), ARGV[18])
+end
+
+local newest = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
+local after = newest and newest[1] or '0-0'
+local entry = redis.call('XADD', KEYS[3], 'MAXLEN', '=', ARGV[20], '*', 'v', ARGV[23], 'after', after, 'body', ARGV[24])
+redis.call('PUBLISH', ARGV[21], '{"v":' .. ARGV[23] .. ',"partition":' .. ARGV[22] .. ',"entry":"' .. entry
+    .. '","after":"' .. after .. '","body":' .. ARGV[24] .. '}')
+return { 'moved' }

@@ -1,0 +1,15 @@
+-- Remembers that a family's refresh failed, and sets it due again after the back-off.
+--   KEYS[1] last failure  KEYS[2] due set
+--   ARGV[1] what failed  ARGV[2] back-off, ms  ARGV[3] how long the failure is remembered, ms
+--   ARGV[4] family, or '' where it is not to be scheduled
+-- Returns the failures in a row.
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local retry_at = string.format('%.0f', now + tonumber(ARGV[2]))
+local count = redis.call('HINCRBY', KEYS[1], 'count', 1)
+redis.call('HSET', KEYS[1], 'error', ARGV[1], 'at', string.format('%.0f', now), 'retry_at', retry_at)
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
+if ARGV[4] ~= '' then
+    redis.call('ZADD', KEYS[2], retry_at, ARGV[4])
+end
+return count

@@ -1,0 +1,274 @@
+//! What is checked before a store is used: whether a server answers, whether it is the right one, and whether the prefix
+//! is laid out as this version expects. What is only unwise is a warning.
+
+use std::{
+    collections::HashMap,
+    future::Future,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value, aio::MultiplexedConnection};
+use tokio::time::timeout;
+
+use super::{
+    PARTITIONS,
+    clock::{Clock, time_us},
+    connection::{Connection, Liveness},
+    connections::Connections,
+    error::ConnectError,
+    keys::{Keys, LAYOUT},
+    reply, scripts,
+    server::{BackOff, Server},
+};
+
+/// How long a start waits for a server: long enough for one that is started together with us.
+const WAIT: Duration = Duration::from_secs(3);
+/// The least version: the commands in use have come by 7.0. Valkey calls itself 7.2.4 here.
+const VERSION_LEAST: (u32, u32) = (7, 0);
+/// Policies that evict what has no expiry, or what expires soonest: due times and logs, leases and heads.
+const HARMFUL_POLICIES: [&str; 5] = [
+    "allkeys-lru",
+    "allkeys-lfu",
+    "allkeys-lrm",
+    "allkeys-random",
+    "volatile-ttl",
+];
+
+/// What a successful start yields.
+pub(super) struct Started {
+    pub connections: Connections,
+    pub clock: Arc<Clock>,
+}
+
+/// Connects and checks. Ends within [`WAIT`], and the little that a last call may take.
+pub(super) async fn start(
+    server: &Server,
+    keys: &Keys,
+    read_connections: usize,
+    read_timeout: Duration,
+    liveness: &Arc<Liveness>,
+) -> Result<Started, ConnectError> {
+    let deadline = Instant::now() + WAIT;
+    let mut first = first_connection(server, deadline).await?;
+    let mut asking = Asking {
+        server,
+        connection: &mut first,
+        deadline,
+    };
+    asking.check_version().await?;
+    asking.claim_layout(keys).await?;
+    asking.warn_of_settings().await;
+    let clock = Arc::new(asking.clock().await?);
+
+    let open = || async {
+        let connection = Connection::open(server.clone(), liveness.clone(), Some(clock.clone()));
+        bounded(server, deadline, connection).await
+    };
+    let reads = futures_util::future::try_join_all((0..read_connections.max(1)).map(|_| open())).await?;
+    let write = open().await?;
+    Ok(Started {
+        connections: Connections::new(reads.into(), write, read_timeout),
+        clock,
+    })
+}
+
+async fn first_connection(server: &Server, deadline: Instant) -> Result<MultiplexedConnection, ConnectError> {
+    let mut back_off = BackOff::new();
+    loop {
+        let answering = async {
+            let mut connection = server.open(|_| {}).await?;
+            // A server that still loads its data says hello already.
+            match connection.send_packed_command(&redis::cmd("PING")).await? {
+                Value::ServerError(error) if error.kind() == Some(ServerErrorKind::BusyLoading) => Err(error.into()),
+                _ => Ok(connection),
+            }
+        };
+        match bounded(server, deadline, answering).await {
+            Err(error @ ConnectError::NoServer { .. }) => {
+                if Instant::now() + BackOff::LONGEST >= deadline {
+                    return Err(error);
+                }
+                back_off.pause().await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// Waits for one step of the start, until the deadline.
+async fn bounded<T>(
+    server: &Server,
+    deadline: Instant,
+    step: impl Future<Output = Result<T, RedisError>>,
+) -> Result<T, ConnectError> {
+    let left = deadline.saturating_duration_since(Instant::now());
+    // What has begun just before the deadline gets a moment even so.
+    match timeout(left.max(Duration::from_millis(100)), step).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(refused(server, error)),
+        Err(elapsed) => Err(ConnectError::NoServer {
+            address: server.address(),
+            source: Some(elapsed.into()),
+        }),
+    }
+}
+
+fn refused(server: &Server, error: RedisError) -> ConnectError {
+    let address = server.address();
+    let credentials =
+        error.kind() == ErrorKind::AuthenticationFailed || matches!(error.code(), Some("WRONGPASS" | "NOAUTH"));
+    if credentials {
+        ConnectError::WrongPassword { address }
+    } else {
+        ConnectError::NoServer {
+            address,
+            source: Some(error.into()),
+        }
+    }
+}
+
+/// The questions of a start, each bounded.
+struct Asking<'a> {
+    server: &'a Server,
+    connection: &'a mut MultiplexedConnection,
+    deadline: Instant,
+}
+
+impl Asking<'_> {
+    /// One command; an error of the server stays a value.
+    async fn ask(&mut self, command: &Cmd) -> Result<Value, ConnectError> {
+        bounded(self.server, self.deadline, self.connection.send_packed_command(command)).await
+    }
+
+    async fn check_version(&mut self) -> Result<(), ConnectError> {
+        let reply = self.ask(redis::cmd("INFO").arg("server")).await?;
+        let Some(info) = info_text(reply) else {
+            tracing::debug!("INFO is refused: the version of redis is not checked");
+            return Ok(());
+        };
+        let found = info_field(&info, "redis_version").unwrap_or("unknown");
+        if version_of(found) < VERSION_LEAST {
+            return Err(ConnectError::TooOld {
+                address: self.server.address(),
+                found: found.to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    async fn claim_layout(&mut self, keys: &Keys) -> Result<(), ConnectError> {
+        let script = &scripts::CLAIM_LAYOUT;
+        self.ask(&script.load()).await?;
+        let mut call = script.call(&[keys.meta()]);
+        let reply = self.ask(call.arg(LAYOUT).arg(PARTITIONS)).await?;
+        let found = match reply {
+            Value::ServerError(error) => {
+                return Err(ConnectError::Unusable {
+                    address: self.server.address(),
+                    source: RedisError::from(error).into(),
+                });
+            }
+            reply => reply::array(reply).map(|found| found.into_iter().filter_map(reply::text).collect::<Vec<_>>()),
+        };
+        let Some([layout, partitions]) = found.and_then(|found| <[String; 2]>::try_from(found).ok()) else {
+            return Err(ConnectError::other_layout(keys.prefix(), "?".into(), "?".into()));
+        };
+        if layout != LAYOUT.to_string() || partitions != PARTITIONS.to_string() {
+            return Err(ConnectError::other_layout(keys.prefix(), layout, partitions));
+        }
+        Ok(())
+    }
+
+    /// Managed servers often refuse CONFIG GET: then there is nothing to say.
+    async fn warn_of_settings(&mut self) {
+        let mut questions = Pipeline::new();
+        for pattern in ["lazyfree-lazy-*", "maxmemory*"] {
+            questions.cmd("CONFIG").arg("GET").arg(pattern);
+        }
+        let asked = self.connection.send_packed_commands(&questions, 0, questions.len());
+        let Ok(replies) = bounded(self.server, self.deadline, asked).await else {
+            return;
+        };
+        let settings: HashMap<String, String> = replies
+            .into_iter()
+            .filter_map(reply::pairs)
+            .flatten()
+            .filter_map(|(name, value)| Some((reply::text(name)?, reply::text(value)?)))
+            .collect();
+
+        let mut eager: Vec<&str> = settings
+            .iter()
+            .filter(|(name, value)| name.starts_with("lazyfree-lazy-") && *value == "no")
+            .map(|(name, _)| name.as_str())
+            .collect();
+        eager.sort_unstable();
+        if !eager.is_empty() {
+            let settings = eager.join(" ");
+            tracing::warn!(settings, "lazy freeing is off: replacing large listings stalls redis");
+        }
+        let limited = settings.get("maxmemory").is_some_and(|bytes| bytes != "0");
+        if let Some(policy) = settings.get("maxmemory-policy")
+            && limited
+            && HARMFUL_POLICIES.contains(&policy.as_str())
+        {
+            tracing::warn!(
+                policy,
+                "this maxmemory-policy evicts what must stay: use volatile-lfu or noeviction"
+            );
+        }
+    }
+
+    async fn clock(&mut self) -> Result<Clock, ConnectError> {
+        let asked = Instant::now();
+        let reply = self.ask(&redis::cmd("TIME")).await?;
+        let redis_us = time_us(reply).ok_or_else(|| ConnectError::Unusable {
+            address: self.server.address(),
+            source: "TIME was refused".into(),
+        })?;
+        Ok(Clock::new(asked, Instant::now(), redis_us))
+    }
+}
+
+/// Major and minor version; 0 where there is none.
+fn version_of(found: &str) -> (u32, u32) {
+    let mut numbers = found.split('.').map_while(|number| number.parse().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+/// The text of INFO; `None` where it is refused.
+pub(super) fn info_text(reply: Value) -> Option<String> {
+    match reply {
+        Value::VerbatimString { text, .. } => Some(text),
+        reply => reply::text(reply),
+    }
+}
+
+/// One field of INFO.
+pub(super) fn info_field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
+    info.lines()
+        .find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions_below_7_0_are_too_old() {
+        for enough in ["7.0.0", "7.2.4", "8.2.3", "10.0", "255.255.255"] {
+            assert!(version_of(enough) >= VERSION_LEAST, "{enough}");
+        }
+        for old in ["6.2.14", "2.8", "unknown", ""] {
+            assert!(version_of(old) < VERSION_LEAST, "{old}");
+        }
+    }
+
+    #[test]
+    fn a_field_of_info_is_found_by_its_whole_name() {
+        let info = "# Server\r\nredis_version:7.2.4\r\nrun_id:abc\r\n";
+        assert_eq!(info_field(info, "redis_version"), Some("7.2.4"));
+        assert_eq!(info_field(info, "run_id"), Some("abc"));
+        assert_eq!(info_field(info, "run"), None);
+    }
+}

@@ -1,0 +1,346 @@
+//! The subscriber: one connection that listens, and reads the log where something was missed.
+//!
+//! The crate's ConnectionManager stays deaf once it has given up reconnecting, so this is a loop of our own: subscribe;
+//! only then read the log, from and including the last entry applied, while messages wait; then follow messages. Each
+//! names the entry before it, so a gap shows with the next one; and where nothing more comes, the log itself is compared
+//! every second. So a loss that nobody was told of is repaired within a second.
+//!
+//! Messages and commands share one connection (RESP3), so a reading of the log and the messages round it come from one
+//! server. Not for sharded Pub/Sub: its unsolicited confirmations would be taken for replies.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use redis::{Pipeline, PushInfo, PushKind, Value, aio::MultiplexedConnection};
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval, timeout},
+};
+
+use super::{
+    Store,
+    announcements::{Envelope, Heard, VERSION, mark_of, parse_body},
+    draw::Seen,
+    error::Cause,
+    keys::{Keys, Partition},
+    log::{ENTRIES_A_READING, Reading, decode_newest, decode_reading, read_log, read_newest},
+    log_position::{Entry, Linked, LogPosition, Step},
+    reply,
+    server::{BackOff, Server},
+    start::{info_field, info_text},
+};
+
+/// How often the connection is tried; every other time by comparing the logs.
+const PING_EVERY: Duration = Duration::from_millis(500);
+/// A server that takes longer is given up.
+const ANSWER_TIMEOUT: Duration = Duration::from_millis(700);
+/// Messages that wait for us. When more come the subscription is begun anew and the log read: nothing is lost.
+const MESSAGES_WAITING_MAX: usize = 4096;
+/// What was heard and waits for the engine. When it is full we wait, and messages queue up behind us.
+const HEARD_WAITING_MAX: usize = 1024;
+
+/// Why the subscription ended.
+type Failed = Cause;
+
+/// What the connection's own task hands over; it must not wait.
+enum Pushed {
+    Message(Vec<u8>),
+    Closed,
+}
+
+/// A check under way; a comparison carries the positions it began at.
+type Check = Pin<Box<dyn Future<Output = Result<Option<Reading>, Failed>> + Send>>;
+
+/// Follows one server's announcements after another's.
+struct Subscriber {
+    server: Server,
+    keys: Keys,
+    seen: Arc<Seen>,
+    heard: mpsc::Sender<Heard>,
+    /// One a partition.
+    positions: Vec<LogPosition>,
+    /// Whose logs the positions are of; `None` until an epoch has begun.
+    followed: Option<Followed>,
+    /// Whether the loss of this subscription has not been logged yet.
+    following: bool,
+}
+
+/// Which server, as far as it says so.
+#[derive(PartialEq)]
+struct Followed {
+    run_id: Option<String>,
+}
+
+impl Store {
+    /// Starts the subscriber. To be called once; ends when the receiver is dropped.
+    ///
+    /// The first thing heard is [`Heard::NewEpoch`]: whatever was loaded before the subscription stood may be old.
+    pub fn announcements(&self) -> mpsc::Receiver<Heard> {
+        let (heard, receiver) = mpsc::channel(HEARD_WAITING_MAX);
+        let subscriber = Subscriber {
+            server: self.inner.server.clone(),
+            keys: self.inner.keys.clone(),
+            seen: self.inner.seen.clone(),
+            heard,
+            positions: Partition::all().map(|_| LogPosition::default()).collect(),
+            followed: None,
+            following: false,
+        };
+        self.spawn(subscriber.run());
+        receiver
+    }
+}
+
+impl Subscriber {
+    async fn run(mut self) {
+        let heard = self.heard.clone();
+        let mut back_off = BackOff::new();
+        loop {
+            let failed = tokio::select! {
+                () = heard.closed() => return,
+                failed = self.follow(&mut back_off) => failed,
+            };
+            if std::mem::take(&mut self.following) {
+                tracing::warn!(error = &*failed, "subscription lost");
+            } else {
+                tracing::debug!(error = &*failed, "not subscribed");
+            }
+            tokio::select! {
+                () = heard.closed() => return,
+                () = back_off.pause() => {}
+            }
+        }
+    }
+
+    /// Subscribes and follows until something fails.
+    async fn follow(&mut self, back_off: &mut BackOff) -> Failed {
+        match self.try_follow(back_off).await {
+            Ok(never) => match never {},
+            Err(failed) => failed,
+        }
+    }
+
+    async fn try_follow(&mut self, back_off: &mut BackOff) -> Result<std::convert::Infallible, Failed> {
+        let (pushed, mut messages) = mpsc::channel(MESSAGES_WAITING_MAX);
+        let overflown = Arc::new(AtomicBool::new(false));
+        let overflow = overflown.clone();
+        let mut connection = self
+            .server
+            .open(move |push| {
+                if let Some(push) = message_of(push)
+                    && pushed.try_send(push).is_err()
+                {
+                    overflow.store(true, Ordering::Release);
+                }
+            })
+            .await?;
+        timeout(ANSWER_TIMEOUT, connection.subscribe(self.keys.channel())).await??;
+        self.resume(&mut connection).await?;
+        *back_off = BackOff::new();
+        self.following = true;
+        tracing::info!("following announcements");
+
+        let mut tick = interval(PING_EVERY);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut check: Option<Check> = None;
+        let mut compare = false;
+        loop {
+            tokio::select! {
+                message = messages.recv() => match message {
+                    Some(Pushed::Message(message)) => self.hear(&mut connection, &message).await?,
+                    Some(Pushed::Closed) | None => return Err("the connection was closed".into()),
+                },
+                checked = running(&mut check) => {
+                    check = None;
+                    if let Some(reading) = checked? {
+                        self.take(&mut connection, reading).await?;
+                    }
+                }
+                _ = tick.tick(), if check.is_none() => {
+                    check = Some(if compare { self.compare(&connection) } else { ping(&connection) });
+                    compare = !compare;
+                }
+            }
+            if overflown.load(Ordering::Acquire) {
+                return Err("more messages than can wait".into());
+            }
+        }
+    }
+
+    /// Once subscribed: applies what was missed, or begins a new epoch where that cannot be told.
+    async fn resume(&mut self, connection: &mut MultiplexedConnection) -> Result<(), Failed> {
+        let info = ask(connection, Pipeline::new().cmd("INFO").arg("server")).await?;
+        let info = info.into_iter().next().and_then(info_text).unwrap_or_default();
+        let now = Followed {
+            run_id: info_field(&info, "run_id").map(str::to_owned),
+        };
+        let same = self.followed.as_ref() == Some(&now);
+        self.followed = Some(now);
+        if same {
+            self.read_missed(connection, Partition::all()).await
+        } else {
+            self.begin_epoch(connection).await
+        }
+    }
+
+    /// Goes to the end of every log, then says so: what is published after that is heard as a message.
+    async fn begin_epoch(&mut self, connection: &mut MultiplexedConnection) -> Result<(), Failed> {
+        // Should this fail half-way, the next subscription begins an epoch too.
+        let followed = self.followed.take();
+        let mut newest = Pipeline::new();
+        for partition in Partition::all() {
+            newest.add_command(read_newest(&self.keys.log(partition)));
+        }
+        let replies = ask(connection, &newest).await?;
+        for (position, reply) in self.positions.iter_mut().zip(replies) {
+            *position = decode_newest(reply)?;
+        }
+        tracing::info!("new epoch: announcements may have been missed");
+        self.tell(Heard::NewEpoch).await?;
+        self.followed = followed;
+        Ok(())
+    }
+
+    /// Reads logs from and including the last entry applied, until their ends.
+    async fn read_missed(
+        &mut self,
+        connection: &mut MultiplexedConnection,
+        partitions: impl Iterator<Item = Partition>,
+    ) -> Result<(), Failed> {
+        let mut partitions: Vec<Partition> = partitions.collect();
+        while !partitions.is_empty() {
+            let (positions, commands) = self.reading_of(&partitions);
+            let reading = decode_reading(&positions, ask(connection, &commands).await?)?;
+            match self.apply(reading).await? {
+                Some(more) => partitions = more,
+                None => return self.begin_epoch(connection).await,
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a comparison: usually nothing was missed.
+    async fn take(&mut self, connection: &mut MultiplexedConnection, reading: Reading) -> Result<(), Failed> {
+        match self.apply(reading).await? {
+            Some(more) => Box::pin(self.read_missed(connection, more.into_iter())).await,
+            None => self.begin_epoch(connection).await,
+        }
+    }
+
+    /// Applies what is new in a reading. Returns the partitions with more to read, or `None` where a log is not the one that
+    /// was followed.
+    async fn apply(&mut self, reading: Reading) -> Result<Option<Vec<Partition>>, Failed> {
+        let mut more = Vec::new();
+        for (partition, from, entries) in reading {
+            let links: Vec<Linked> = entries.iter().map(|entry| entry.linked).collect();
+            let Some(new) = self.positions[partition.index()].catch_up(from, &links) else {
+                return Ok(None);
+            };
+            if entries.len() >= ENTRIES_A_READING {
+                more.push(partition);
+            }
+            for entry in entries.into_iter().take(new.end).skip(new.start) {
+                self.apply_body(partition, entry.version, &entry.body).await?;
+            }
+        }
+        Ok(Some(more))
+    }
+
+    async fn hear(&mut self, connection: &mut MultiplexedConnection, message: &[u8]) -> Result<(), Failed> {
+        let envelope: Option<Envelope<'_>> = serde_json::from_slice(message).ok();
+        let known = envelope.filter(|envelope| usize::from(envelope.partition) < self.positions.len());
+        let Some(envelope) = known else {
+            // Another release's: where it wrote the log too the next comparison moves the position on.
+            return self.tell(Heard::NewEpoch).await;
+        };
+        let partition = Partition(envelope.partition);
+        let linked = Linked {
+            entry: Entry {
+                id: envelope.entry,
+                mark: mark_of(envelope.body.get()),
+            },
+            after: envelope.after,
+        };
+        match self.positions[partition.index()].hear(linked) {
+            Step::Apply => self.apply_body(partition, envelope.v, envelope.body.get()).await,
+            Step::Duplicate => Ok(()),
+            Step::Gap => self.read_missed(connection, std::iter::once(partition)).await,
+        }
+    }
+
+    async fn apply_body(&mut self, partition: Partition, version: u32, body: &str) -> Result<(), Failed> {
+        let announcement = (version == VERSION).then(|| parse_body(body)).flatten();
+        match announcement {
+            Some(announcement) => {
+                self.seen.raise_to(partition, &announcement.head);
+                self.tell(Heard::Announcement(announcement)).await
+            }
+            // Some head moved, and we do not understand which.
+            None => self.tell(Heard::NewEpoch).await,
+        }
+    }
+
+    async fn tell(&self, heard: Heard) -> Result<(), Failed> {
+        self.heard.send(heard).await.map_err(|_| "nobody listens".into())
+    }
+
+    /// One XREAD a log, for in a cluster a command may touch one only.
+    fn reading_of(&self, partitions: &[Partition]) -> (Vec<(Partition, LogPosition)>, Pipeline) {
+        let mut commands = Pipeline::new();
+        let positions = partitions
+            .iter()
+            .map(|partition| {
+                let position = self.positions[partition.index()];
+                commands.add_command(read_log(&self.keys.log(*partition), position));
+                (*partition, position)
+            })
+            .collect();
+        (positions, commands)
+    }
+
+    fn compare(&self, connection: &MultiplexedConnection) -> Check {
+        let (positions, commands) = self.reading_of(&Partition::all().collect::<Vec<_>>());
+        let mut connection = connection.clone();
+        Box::pin(async move {
+            let replies = ask(&mut connection, &commands).await?;
+            decode_reading(&positions, replies).map(Some)
+        })
+    }
+}
+
+fn ping(connection: &MultiplexedConnection) -> Check {
+    let mut connection = connection.clone();
+    Box::pin(async move {
+        ask(&mut connection, Pipeline::new().cmd("PING")).await?;
+        Ok(None)
+    })
+}
+
+/// Waits for the check under way; for ever where there is none.
+async fn running(check: &mut Option<Check>) -> Result<Option<Reading>, Failed> {
+    match check {
+        Some(check) => check.await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn ask(connection: &mut MultiplexedConnection, commands: &Pipeline) -> Result<Vec<Value>, Failed> {
+    let replies = connection.send_packed_commands(commands, 0, commands.len());
+    Ok(timeout(ANSWER_TIMEOUT, replies).await??)
+}
+
+fn message_of(push: PushInfo) -> Option<Pushed> {
+    match push.kind {
+        PushKind::Disconnection => Some(Pushed::Closed),
+        // Channel and payload.
+        PushKind::Message => push.data.into_iter().nth(1).and_then(reply::bytes).map(Pushed::Message),
+        _ => None,
+    }
+}

@@ -1,0 +1,120 @@
+//! Redis away, stopped or slow: calls fail in time, and all is well again without a restart.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use listcache::{
+    listing::HeadState,
+    store::{Store, StoreError, StoreOptions},
+    telemetry::Metrics,
+};
+
+use crate::support::{
+    Proxy, RedisServer, eventually,
+    store::{connect, listing, options, publish},
+};
+
+#[tokio::test]
+async fn without_redis_a_call_fails_at_once_and_later_all_is_well() {
+    let mut redis = RedisServer::start();
+    let metrics = Arc::new(Metrics::new());
+    let store = Store::connect(options(&redis.url()), metrics.clone()).await.unwrap();
+    let shoes = listing("shoes/price");
+    publish(&store, &shoes, 1).await;
+    assert!(store.is_up());
+    assert_eq!(metrics.redis_up.get(), 1);
+
+    redis.kill();
+    eventually(async || if store.is_up() { Err("up") } else { Ok(()) }).await;
+    let begun = Instant::now();
+    let failed = store.read_head(&shoes).await;
+    assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "{failed:?}");
+    assert!(begun.elapsed() < Duration::from_millis(50), "{:?}", begun.elapsed());
+    assert!(store.draw(shoes.name(), 1).await.is_err());
+    assert_eq!(metrics.redis_up.get(), 0);
+    assert!(metrics.redis_errors.get() >= 2);
+
+    redis.restart_empty();
+    assert_eq!(
+        eventually(async || store.read_head(&shoes).await).await,
+        HeadState::Absent
+    );
+    eventually(async || store.draw(shoes.name(), 1).await).await;
+    publish(&store, &shoes, 1).await;
+    assert_eq!(metrics.redis_up.get(), 1);
+}
+
+#[tokio::test]
+async fn a_stopped_redis_costs_each_call_its_time_out_until_it_is_given_up() {
+    let redis = RedisServer::start();
+    let options = StoreOptions {
+        read_timeout: Duration::from_millis(100),
+        ..options(&redis.url())
+    };
+    let store = Store::connect(options, Arc::new(Metrics::new())).await.unwrap();
+    let shoes = listing("shoes/price");
+    redis.pause();
+    let begun = Instant::now();
+    while store.is_up() {
+        assert!(store.read_head(&shoes).await.is_err());
+        assert!(begun.elapsed() < Duration::from_secs(5));
+    }
+    // Given up: nothing waits any more.
+    let begun = Instant::now();
+    for _ in 0..50 {
+        assert!(store.read_head(&shoes).await.is_err());
+    }
+    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    redis.resume();
+    eventually(async || store.read_head(&shoes).await).await;
+    eventually(async || store.draw(shoes.name(), 1).await).await;
+}
+
+#[tokio::test]
+async fn an_idle_store_notices_a_silent_server() {
+    let redis = RedisServer::start();
+    let proxy = Proxy::start(&redis.url());
+    let store = connect(&proxy.url()).await;
+    let (opened, silenced) = (proxy.connections(), Instant::now());
+    proxy.silence();
+    // Nobody calls: the slots find out by themselves, and both open another connection.
+    eventually(async || match proxy.connections() - opened {
+        2 => Ok(()),
+        opened => Err(opened),
+    })
+    .await;
+    assert!(silenced.elapsed() < Duration::from_secs(6), "{:?}", silenced.elapsed());
+    eventually(async || store.read_head(&listing("shoes/price")).await).await;
+}
+
+#[tokio::test]
+async fn killed_clients_and_forgotten_scripts_are_no_failure() {
+    let redis = RedisServer::start();
+    let store = connect(&redis.url()).await;
+    let shoes = listing("shoes/price");
+    publish(&store, &shoes, 1).await;
+    redis.cli(&["SCRIPT", "FLUSH"]);
+    publish(&store, &shoes, 2).await;
+    redis.cli(&["SCRIPT", "FLUSH"]);
+    store.schedule(&shoes.family, Duration::ZERO).await.unwrap();
+    let claimed = eventually(async || {
+        let claimed = store.claim_due(5, Duration::from_secs(60)).await.unwrap();
+        if claimed.is_empty() { Err("none") } else { Ok(claimed) }
+    });
+    assert_eq!(claimed.await, std::slice::from_ref(&shoes.family));
+    redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
+    eventually(async || store.draw(shoes.name(), 1).await).await;
+    eventually(async || store.read_head(&shoes).await).await;
+}
+
+#[tokio::test]
+async fn over_tcp_as_well() {
+    let redis = RedisServer::start_tcp();
+    let proxy = Proxy::start_tcp(&redis.tcp_url());
+    let store = connect(&proxy.url()).await;
+    let shoes = listing("shoes/price");
+    let head = publish(&store, &shoes, 50).await;
+    assert_eq!(store.read_head(&shoes).await.unwrap(), HeadState::Live(head));
+}

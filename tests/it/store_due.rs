@@ -1,0 +1,101 @@
+//! Due times and read counts.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use listcache::listing::Family;
+
+use crate::support::{
+    RedisServer, eventually,
+    store::{connect, family, finished, listing, moved, policy},
+};
+
+const LATER: Duration = Duration::from_secs(300);
+
+#[tokio::test]
+async fn a_due_family_is_claimed_once_and_again_after_its_claim() {
+    let redis = RedisServer::start();
+    let (store, other) = (connect(&redis.url()).await, connect(&redis.url()).await);
+    let families: BTreeSet<Family> = (0..200).map(|at| family(&format!("f{at}?currency=EUR"))).collect();
+    for family in &families {
+        store.schedule(family, Duration::ZERO).await.unwrap();
+    }
+    store.schedule(&family("later"), LATER).await.unwrap();
+
+    let mut claimed = Vec::new();
+    // The estimate of Redis's time may be a moment ahead.
+    eventually(async || {
+        let (one, two) = tokio::join!(store.claim_due(2, LATER), other.claim_due(2, LATER));
+        claimed.extend(one.unwrap());
+        claimed.extend(two.unwrap());
+        if claimed.len() >= families.len() {
+            Ok(())
+        } else {
+            Err(claimed.len())
+        }
+    })
+    .await;
+    assert_eq!(claimed.len(), families.len());
+    assert_eq!(claimed.into_iter().collect::<BTreeSet<_>>(), families);
+    assert!(store.claim_due(100, LATER).await.unwrap().is_empty());
+
+    let due = store.next_due(&family("f7?currency=EUR")).await.unwrap().unwrap();
+    assert!(due > store.now().after(LATER / 2));
+    // The longest due comes first; what no version wrote is thrown away.
+    let due_sets = redis.cli_lines(&["--scan", "--pattern", "*:due"]);
+    for (score, member) in [("1", "%"), ("2", "x"), ("3", "y")] {
+        redis.cli(&["ZADD", &due_sets[0], score, member]);
+    }
+    assert!(store.claim_due(1, LATER).await.unwrap().is_empty());
+    assert_eq!(store.claim_due(1, LATER).await.unwrap(), [family("x")]);
+    assert_eq!(redis.cli(&["ZSCORE", &due_sets[0], "%"]), "");
+}
+
+#[tokio::test]
+async fn schedule_leaves_a_due_time_as_it_is() {
+    let redis = RedisServer::start();
+    let store = connect(&redis.url()).await;
+    let shoes = family("shoes");
+    assert_eq!(store.next_due(&shoes).await.unwrap(), None);
+    store.schedule(&shoes, LATER).await.unwrap();
+    let due = store.next_due(&shoes).await.unwrap();
+    store.schedule(&shoes, Duration::ZERO).await.unwrap();
+    assert_eq!(store.next_due(&shoes).await.unwrap(), due);
+    store.unschedule(&shoes).await.unwrap();
+    assert_eq!(store.next_due(&shoes).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_publish_sets_the_next_due_time() {
+    let redis = RedisServer::start();
+    let store = connect(&redis.url()).await;
+    let shoes = listing("shoes/price");
+    let grant = store.draw(shoes.name(), 1).await.unwrap();
+    let written = finished(&store, &shoes, &grant, 3).await;
+    moved(store.publish(written, &policy(), None, Some(LATER)).await.unwrap());
+    let due = store.next_due(&shoes.family).await.unwrap().unwrap();
+    let wait = due.since(store.now());
+    assert!(
+        wait <= LATER + Duration::from_secs(1) && wait > LATER - Duration::from_secs(60),
+        "{wait:?}"
+    );
+}
+
+#[tokio::test]
+async fn reads_are_counted_over_nodes() {
+    let redis = RedisServer::start();
+    let (store, other) = (connect(&redis.url()).await, connect(&redis.url()).await);
+    let reads: Vec<(Family, u64)> = (0..300).map(|at| (family(&format!("f{at}")), 1 + at % 7)).collect();
+    assert_eq!(store.last_read(&family("f5")).await.unwrap(), None);
+    store.record_reads(&reads).await.unwrap();
+    other
+        .record_reads(&[(family("f5"), 100), (family("f6"), 50)])
+        .await
+        .unwrap();
+
+    let popular = store.popular(3).await.unwrap();
+    assert_eq!(popular[..2], [(family("f5"), 106), (family("f6"), 57)]);
+    assert_eq!(popular[2].1, 7);
+    assert_eq!(store.popular(10_000).await.unwrap().len(), 300);
+    let read = store.last_read(&family("f5")).await.unwrap().unwrap();
+    assert!(store.now().since(read) < Duration::from_secs(60));
+}

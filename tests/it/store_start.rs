@@ -1,0 +1,211 @@
+//! What a store says before it is used.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use listcache::{
+    store::{ConnectError, PrivateServer, Store, StoreOptions},
+    telemetry::Metrics,
+};
+
+use crate::support::{
+    RedisServer, eventually,
+    store::{connect, granted, listing, next_moved, options, policy, publish, subscribe},
+};
+
+async fn refused(options: StoreOptions) -> ConnectError {
+    Store::connect(options, Arc::new(Metrics::new())).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn no_server_is_said_in_bounded_time() {
+    let begun = Instant::now();
+    let error = refused(options("unix:///nowhere/redis.sock")).await;
+    assert!(matches!(error, ConnectError::NoServer { .. }), "{error:?}");
+    assert_eq!(error.to_string(), "no redis server answers at /nowhere/redis.sock");
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_is_said_in_bounded_time() {
+    let redis = RedisServer::start();
+    redis.pause();
+    let begun = Instant::now();
+    let error = refused(options(&redis.url())).await;
+    assert!(matches!(error, ConnectError::NoServer { .. }), "{error:?}");
+    assert!(begun.elapsed() < Duration::from_secs(6), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
+async fn a_server_that_comes_up_a_moment_later_is_waited_for() {
+    let mut redis = RedisServer::start();
+    redis.kill();
+    let url = redis.url();
+    let (store, ()) = tokio::join!(connect(&url), async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        redis.restart_empty();
+    });
+    assert!(store.is_up());
+}
+
+#[tokio::test]
+async fn a_missing_or_wrong_password_is_said_without_showing_it() {
+    let redis = RedisServer::start_with(&["--requirepass", "right"]);
+    let with = |password: &str| format!("redis+unix://{}?pass={password}", redis.socket().display());
+    for url in [redis.url(), with("hunter2")] {
+        let error = refused(options(&url)).await;
+        assert!(matches!(error, ConnectError::WrongPassword { .. }), "{error:?}");
+        assert!(!format!("{error:?} {error}").contains("hunter2"));
+    }
+    assert!(connect(&with("right")).await.is_up());
+}
+
+#[tokio::test]
+async fn another_partition_count_is_refused_naming_both() {
+    let redis = RedisServer::start();
+    connect(&redis.url()).await;
+    connect(&redis.url()).await;
+    redis.cli(&["HSET", "t:meta", "partitions", "16"]);
+    let error = refused(options(&redis.url())).await;
+    assert!(matches!(error, ConnectError::OtherLayout { .. }), "{error:?}");
+    let said = error.to_string();
+    assert!(said.contains("16 partitions") && said.contains("with 64"), "{said}");
+
+    redis.cli(&["HSET", "t:meta", "partitions", "64", "layout", "2"]);
+    let said = refused(options(&redis.url())).await.to_string();
+    assert!(said.contains("layout 2") && said.contains("layout 1"), "{said}");
+    // Another prefix is another matter.
+    crate::support::store::connect_with_prefix(&redis.url(), "other").await;
+}
+
+#[tokio::test]
+async fn a_url_that_is_none_is_said() {
+    for url in ["", "http://localhost", "redis://", "redis://localhost/x"] {
+        let error = refused(options(url)).await;
+        assert!(matches!(error, ConnectError::BadUrl(_)), "{url}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn settings_that_may_not_be_read_are_no_obstacle() {
+    let redis = RedisServer::start();
+    redis.cli(&["ACL", "SETUSER", "default", "-config", "-info"]);
+    assert!(connect(&redis.url()).await.is_up());
+}
+
+#[tokio::test]
+async fn redis_time_is_known_from_the_start() {
+    let redis = RedisServer::start();
+    let store = connect(&redis.url()).await;
+    let now: u64 = redis.cli_lines(&["TIME"])[0].parse().unwrap();
+    assert!(store.now().0.abs_diff(now * 1000) < 2000);
+}
+
+#[tokio::test]
+async fn a_private_server_lives_as_long_as_its_handle() {
+    let server = PrivateServer::start().await.unwrap();
+    let store = connect(&server.url()).await;
+    publish(&store, &listing("shoes/price"), 3).await;
+    let directory = server.url().strip_prefix("unix://").unwrap().replace("/redis.sock", "");
+    assert!(Path::new(&directory).exists());
+    let process = std::path::PathBuf::from(format!("/proc/{}", server.process_id()));
+    assert!(process.exists());
+    drop(server);
+    assert!(!process.exists());
+    assert!(!Path::new(&directory).exists());
+    eventually(async || if store.is_up() { Err("up") } else { Ok(()) }).await;
+}
+
+const TOLD_TO_HOLD: &str = "LISTCACHE_TEST_HOLDS_PRIVATE_SERVER";
+
+/// Not a test by itself: the process that the next one kills.
+#[tokio::test]
+async fn holds_a_private_server_if_told_to() {
+    if std::env::var_os(TOLD_TO_HOLD).is_some() {
+        let server = PrivateServer::start().await.unwrap();
+        println!("\nholding {} {}", server.process_id(), server.url());
+        std::future::pending::<()>().await;
+    }
+}
+
+#[tokio::test]
+async fn a_private_server_ends_with_a_killed_process() {
+    let mut holder = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "store_start::holds_a_private_server_if_told_to",
+            "--nocapture",
+        ])
+        .env(TOLD_TO_HOLD, "1")
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = BufReader::new(holder.stdout.take().unwrap()).lines();
+    let held = lines
+        .map(Result::unwrap)
+        .find_map(|line| line.strip_prefix("holding ").map(str::to_owned));
+    let (process, url) = held.as_deref().and_then(|held| held.split_once(' ')).unwrap();
+    let process = Path::new("/proc").join(process);
+    assert!(process.exists());
+    let socket = Path::new(url.strip_prefix("unix://").unwrap());
+
+    holder.kill().unwrap();
+    holder.wait().unwrap();
+    // A process that ended but has no parent to wait for it has no command line.
+    let runs = || std::fs::read(process.join("cmdline")).is_ok_and(|command| !command.is_empty());
+    eventually(async || if runs() { Err("still runs") } else { Ok(()) }).await;
+    eventually(async || {
+        if socket.parent().unwrap().exists() {
+            Err("still there")
+        } else {
+            Ok(())
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_user_who_may_not_write_is_said() {
+    let redis = RedisServer::start();
+    redis.cli(&["ACL", "SETUSER", "default", "-@write"]);
+    let error = refused(options(&redis.url())).await;
+    assert!(matches!(error, ConnectError::Unusable { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_rights_that_the_documentation_names_are_enough() {
+    let document = include_str!("../../docs/redis-layout.md");
+    let (_, named) = document.split_once("and the commands `").unwrap();
+    let (commands, _) = named.split_once('`').unwrap();
+    let redis = RedisServer::start();
+    let mut rights = vec!["ACL", "SETUSER", "app", "on", ">pass", "~t:*", "&t:*"];
+    rights.extend(commands.split_ascii_whitespace());
+    assert_eq!(redis.cli(&rights), "OK");
+    let url = format!("redis+unix://{}?user=app&pass=pass", redis.socket().display());
+    let store = connect(&url).await;
+
+    let mut heard = subscribe(&store).await;
+    let shoes = listing("shoes/price");
+    let head = publish(&store, &shoes, 30).await;
+    assert_eq!(next_moved(&mut heard).await.1, head.generation);
+    store.read_pinned(&shoes, head.generation, 0..1).await.unwrap();
+    store.describe(&shoes, head.generation).await.unwrap().unwrap();
+    store.stream_bytes(&shoes, head.generation).await.unwrap().unwrap();
+    let grant = granted(store.draw_with_lease(&shoes.family, 1, false).await.unwrap());
+    grant.lease.unwrap().release().await;
+    store
+        .record_failure(&shoes.family, "broken", Duration::from_secs(1), true)
+        .await
+        .unwrap();
+    store.claim_due(1, Duration::from_secs(1)).await.unwrap();
+    store.schedule(&shoes.family, Duration::from_secs(1)).await.unwrap();
+    store.record_reads(&[(shoes.family.clone(), 1)]).await.unwrap();
+    store.popular(1).await.unwrap();
+    assert_eq!(store.list("", None, 10).await.unwrap().len(), 1);
+    store.delete(&[shoes], &policy()).await.unwrap();
+}

@@ -1,0 +1,13 @@
+//! What the tests stand on: real servers, faults on the wire, waiting for states.
+
+// A topic uses what it needs.
+#![allow(dead_code)]
+
+pub mod eventually;
+pub mod proxy;
+pub mod redis_server;
+pub mod store;
+
+pub use eventually::eventually;
+pub use proxy::Proxy;
+pub use redis_server::RedisServer;

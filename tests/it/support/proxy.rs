@@ -1,0 +1,371 @@
+//! A proxy between a client and Redis: it counts request-and-reply turns, and cuts, holds and slows connections.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
+    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    sync::watch,
+};
+
+/// Commands that a client sent before it was answered: one turn, however many they are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Turn {
+    pub connection: usize,
+    /// Their names, in upper case.
+    pub commands: Vec<String>,
+    answered: bool,
+}
+
+/// A running proxy; it ends with the handle.
+pub struct Proxy {
+    shared: Arc<Shared>,
+    url: String,
+    _directory: TempDir,
+}
+
+#[derive(Default)]
+struct State {
+    connections: usize,
+    turns: Vec<Turn>,
+    delay: Duration,
+    refusing: bool,
+    lose_reply_of: Option<String>,
+    /// Connections up to this one pass nothing on.
+    silenced: usize,
+}
+
+struct Shared {
+    state: Mutex<State>,
+    held: watch::Sender<bool>,
+    /// Counted up to cut every connection there is.
+    cuts: watch::Sender<u64>,
+    stopped: watch::Sender<bool>,
+}
+
+/// Where the proxy passes on to.
+#[derive(Clone)]
+enum Upstream {
+    Unix(PathBuf),
+    Tcp(String),
+}
+
+trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+type BoxedWire = Box<dyn Wire>;
+
+enum Listener {
+    Unix(UnixListener),
+    Tcp(TcpListener),
+}
+
+impl Proxy {
+    /// In front of a URL `unix://…` or `redis://…`, listening on a Unix socket.
+    pub fn start(upstream: &str) -> Self {
+        Self::launch(upstream, false)
+    }
+
+    /// The same, listening on a TCP port.
+    pub fn start_tcp(upstream: &str) -> Self {
+        Self::launch(upstream, true)
+    }
+
+    fn launch(upstream: &str, tcp: bool) -> Self {
+        let upstream = match (upstream.strip_prefix("unix://"), upstream.strip_prefix("redis://")) {
+            (Some(path), _) => Upstream::Unix(path.into()),
+            (_, Some(address)) => Upstream::Tcp(address.to_owned()),
+            _ => panic!("no such upstream: {upstream}"),
+        };
+        let directory = tempfile::Builder::new().prefix("proxy-").tempdir().unwrap();
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            held: watch::Sender::new(false),
+            cuts: watch::Sender::new(0),
+            stopped: watch::Sender::new(false),
+        });
+        let (ready, url) = std::sync::mpsc::channel();
+        let (serving, path) = (shared.clone(), directory.path().join("proxy.sock"));
+        // A thread of its own: a test that blocks its runtime must not slow the wire.
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async move {
+                let listener = listen(tcp, &path, &ready).await;
+                let mut stopped = serving.stopped.subscribe();
+                tokio::select! {
+                    _ = stopped.wait_for(|stopped| *stopped) => {}
+                    () = serve(serving, listener, upstream) => {}
+                }
+            });
+        });
+        Self {
+            shared,
+            url: url.recv().unwrap(),
+            _directory: directory,
+        }
+    }
+
+    /// For `StoreOptions::url`.
+    pub fn url(&self) -> String {
+        self.url.clone()
+    }
+
+    /// Closes every connection.
+    pub fn cut(&self) {
+        self.shared.cuts.send_modify(|cuts| *cuts += 1);
+    }
+
+    /// Whether new connections are closed at once.
+    pub fn refuse(&self, refusing: bool) {
+        self.shared.state.lock().unwrap().refusing = refusing;
+    }
+
+    /// Passes nothing on until released: bytes wait, connections stay open.
+    pub fn hold(&self) {
+        self.shared.held.send_replace(true);
+    }
+
+    pub fn release(&self) {
+        self.shared.held.send_replace(false);
+    }
+
+    /// The connections open now pass nothing on any more, as behind a firewall that forgot them; new ones do.
+    pub fn silence(&self) {
+        let mut state = self.shared.state.lock().unwrap();
+        state.silenced = state.connections;
+    }
+
+    /// Each request waits so long.
+    pub fn delay(&self, delay: Duration) {
+        self.shared.state.lock().unwrap().delay = delay;
+    }
+
+    /// The next reply to this command is lost, and its connection with it; the server has carried it out.
+    pub fn lose_reply_of(&self, command: &str) {
+        self.shared.state.lock().unwrap().lose_reply_of = Some(command.to_owned());
+    }
+
+    /// Whether that has happened.
+    pub fn has_lost_reply(&self) -> bool {
+        self.shared.state.lock().unwrap().lose_reply_of.is_none()
+    }
+
+    /// How many connections were opened so far.
+    pub fn connections(&self) -> usize {
+        self.shared.state.lock().unwrap().connections
+    }
+
+    /// The turns since the start or the last [`clear`](Self::clear) that do more than keep connections alive.
+    pub fn turns(&self) -> Vec<Turn> {
+        const UPKEEP: [&str; 8] = [
+            "TIME",
+            "PING",
+            "HELLO",
+            "CLIENT",
+            "SELECT",
+            "INFO",
+            "SUBSCRIBE",
+            "XREAD",
+        ];
+        let state = self.shared.state.lock().unwrap();
+        let worked = |turn: &&Turn| turn.commands.iter().any(|command| !UPKEEP.contains(&command.as_str()));
+        state.turns.iter().filter(worked).cloned().collect()
+    }
+
+    pub fn clear(&self) {
+        self.shared.state.lock().unwrap().turns.clear();
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.shared.stopped.send_replace(true);
+    }
+}
+
+async fn listen(tcp: bool, path: &Path, ready: &std::sync::mpsc::Sender<String>) -> Listener {
+    if tcp {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        ready
+            .send(format!("redis://{}", listener.local_addr().unwrap()))
+            .unwrap();
+        Listener::Tcp(listener)
+    } else {
+        let listener = UnixListener::bind(path).unwrap();
+        ready.send(format!("unix://{}", path.display())).unwrap();
+        Listener::Unix(listener)
+    }
+}
+
+impl Shared {
+    /// Waits until this connection may pass bytes on.
+    async fn pass(&self, connection: usize) {
+        let _ = self.held.subscribe().wait_for(|held| !held).await;
+        let silenced = self.state.lock().unwrap().silenced;
+        if connection <= silenced {
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
+impl Listener {
+    async fn accept(&self) -> io::Result<BoxedWire> {
+        Ok(match self {
+            Self::Unix(listener) => Box::new(listener.accept().await?.0),
+            Self::Tcp(listener) => {
+                let (stream, _) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Box::new(stream)
+            }
+        })
+    }
+}
+
+impl Upstream {
+    async fn connect(&self) -> io::Result<BoxedWire> {
+        Ok(match self {
+            Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
+            Self::Tcp(address) => {
+                let stream = TcpStream::connect(address).await?;
+                stream.set_nodelay(true)?;
+                Box::new(stream)
+            }
+        })
+    }
+}
+
+async fn serve(shared: Arc<Shared>, listener: Listener, upstream: Upstream) {
+    while let Ok(client) = listener.accept().await {
+        let connection = {
+            let mut state = shared.state.lock().unwrap();
+            if state.refusing {
+                continue;
+            }
+            state.connections += 1;
+            state.connections
+        };
+        let (shared, upstream) = (shared.clone(), upstream.clone());
+        tokio::spawn(async move {
+            let Ok(server) = upstream.connect().await else {
+                return;
+            };
+            let mut cuts = shared.cuts.subscribe();
+            let (from_client, to_client) = tokio::io::split(client);
+            let (from_server, to_server) = tokio::io::split(server);
+            // Whichever ends, both wires are dropped.
+            tokio::select! {
+                _ = cuts.changed() => {}
+                _ = requests(&shared, connection, from_client, to_server) => {}
+                _ = replies(&shared, connection, from_server, to_client) => {}
+            }
+        });
+    }
+}
+
+async fn requests(
+    shared: &Shared,
+    connection: usize,
+    mut from: ReadHalf<BoxedWire>,
+    mut to: WriteHalf<BoxedWire>,
+) -> io::Result<()> {
+    let (mut buffer, mut unparsed) = (vec![0; 64 * 1024], Vec::new());
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
+            return Ok(());
+        }
+        unparsed.extend_from_slice(&buffer[..read]);
+        let delay = shared.state.lock().unwrap().request(connection, &mut unparsed);
+        tokio::time::sleep(delay).await;
+        shared.pass(connection).await;
+        to.write_all(&buffer[..read]).await?;
+    }
+}
+
+async fn replies(
+    shared: &Shared,
+    connection: usize,
+    mut from: ReadHalf<BoxedWire>,
+    mut to: WriteHalf<BoxedWire>,
+) -> io::Result<()> {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 || shared.state.lock().unwrap().reply(connection) {
+            return Ok(());
+        }
+        shared.pass(connection).await;
+        to.write_all(&buffer[..read]).await?;
+    }
+}
+
+impl State {
+    /// Notes commands; those that come before a reply belong to one turn. Returns how long they are to wait.
+    fn request(&mut self, connection: usize, unparsed: &mut Vec<u8>) -> Duration {
+        while let Some((command, length)) = first_command(unparsed) {
+            unparsed.drain(..length);
+            let open = self
+                .turns
+                .iter_mut()
+                .rev()
+                .find(|turn| turn.connection == connection && !turn.answered);
+            match open {
+                Some(turn) => turn.commands.push(command),
+                None => self.turns.push(Turn {
+                    connection,
+                    commands: vec![command],
+                    answered: false,
+                }),
+            }
+        }
+        self.delay
+    }
+
+    /// Ends the connection's turn. Returns whether the reply is to be lost.
+    fn reply(&mut self, connection: usize) -> bool {
+        let lose = self.lose_reply_of.clone();
+        let Some(turn) = self.turns.iter_mut().rev().find(|turn| turn.connection == connection) else {
+            return false;
+        };
+        if turn.answered {
+            return false;
+        }
+        let loses = lose.is_some_and(|command| turn.commands.contains(&command));
+        turn.answered = true;
+        if loses {
+            self.lose_reply_of = None;
+        }
+        loses
+    }
+}
+
+/// The name of the first whole command in a client's bytes, and how many of them it takes.
+fn first_command(bytes: &[u8]) -> Option<(String, usize)> {
+    let (parts, mut at) = number(bytes, 0, b'*')?;
+    let mut name = None;
+    for _ in 0..parts {
+        let (length, start) = number(bytes, at, b'$')?;
+        let part = bytes.get(start..start + length)?;
+        name.get_or_insert_with(|| String::from_utf8_lossy(part).to_uppercase());
+        at = start + length + 2;
+    }
+    (at <= bytes.len()).then_some((name?, at))
+}
+
+/// A line `<sign><number>`: the number, and where the next line begins.
+fn number(bytes: &[u8], at: usize, sign: u8) -> Option<(usize, usize)> {
+    let line = bytes.get(at..)?;
+    let end = line.windows(2).position(|pair| pair == b"\r\n")?;
+    assert_eq!(line[0], sign, "not a command");
+    let number = std::str::from_utf8(&line[1..end]).unwrap().parse().unwrap();
+    Some((number, at + end + 2))
+}

@@ -1,0 +1,159 @@
+//! A redis-server of a test's own: on a Unix socket in a directory of its own, killed by `Drop`.
+
+use std::{
+    net::TcpListener,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+/// A running server that keeps nothing on disk.
+pub struct RedisServer {
+    process: Child,
+    directory: TempDir,
+    args: Vec<String>,
+    port: Option<u16>,
+}
+
+impl RedisServer {
+    /// A server on a Unix socket.
+    pub fn start() -> Self {
+        Self::start_with(&[])
+    }
+
+    /// The same, with further arguments.
+    pub fn start_with(args: &[&str]) -> Self {
+        Self::launch(args, false)
+    }
+
+    /// A server that listens on a TCP port too.
+    pub fn start_tcp() -> Self {
+        Self::launch(&[], true)
+    }
+
+    fn launch(args: &[&str], tcp: bool) -> Self {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        // Another process may take the port between our asking for a free one and the server's binding it: then again.
+        for _ in 0..20 {
+            let port = tcp.then(free_port);
+            let directory = tempfile::Builder::new().prefix("redis-").tempdir().unwrap();
+            let process = spawn(&directory, &args, port);
+            let mut server = Self {
+                process,
+                directory,
+                args: args.clone(),
+                port,
+            };
+            if server.becomes_ready() {
+                return server;
+            }
+        }
+        panic!("redis-server does not start");
+    }
+
+    fn becomes_ready(&mut self) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < Duration::from_secs(10) {
+            if self.process.try_wait().unwrap().is_some() {
+                return false;
+            }
+            let pong = self.cli(&["PING"]);
+            if pong == "PONG" || pong.starts_with("NOAUTH") {
+                return true;
+            }
+            sleep(Duration::from_millis(5));
+        }
+        false
+    }
+
+    /// For `StoreOptions::url`.
+    pub fn url(&self) -> String {
+        format!("unix://{}", self.socket().display())
+    }
+
+    /// The URL of the TCP port.
+    pub fn tcp_url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.port.unwrap())
+    }
+
+    pub fn socket(&self) -> PathBuf {
+        self.directory.path().join("redis.sock")
+    }
+
+    /// What redis-cli prints, trimmed: values as they are, one a line.
+    pub fn cli(&self, args: &[&str]) -> String {
+        let output = Command::new("redis-cli")
+            .arg("-s")
+            .arg(self.socket())
+            .args(args)
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).trim_end().to_owned()
+    }
+
+    /// The same as lines; none for an empty answer.
+    pub fn cli_lines(&self, args: &[&str]) -> Vec<String> {
+        let lines = self.cli(args);
+        lines.lines().map(str::to_owned).collect()
+    }
+
+    /// Ends the server, as a crash would.
+    pub fn kill(&mut self) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+    }
+
+    /// A new server in the place of the old one, which is killed first: it knows nothing.
+    pub fn restart_empty(&mut self) {
+        self.kill();
+        self.process = spawn(&self.directory, &self.args, self.port);
+        assert!(self.becomes_ready());
+    }
+
+    /// Stops the process: connections stay open, nobody answers.
+    pub fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    pub fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill")
+            .args([signal, &self.process.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+impl Drop for RedisServer {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+fn spawn(directory: &TempDir, args: &[String], port: Option<u16>) -> Child {
+    Command::new("redis-server")
+        .args(["--port", &port.unwrap_or(0).to_string(), "--bind", "127.0.0.1"])
+        .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
+        .args(["--lazyfree-lazy-expire", "yes", "--lazyfree-lazy-eviction", "yes"])
+        .arg("--unixsocket")
+        .arg(directory.path().join("redis.sock"))
+        .arg("--dir")
+        .arg(directory.path())
+        .args(args)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("redis-server is installed")
+}
