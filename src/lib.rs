@@ -2,5 +2,6 @@
 
 pub mod config;
 pub mod listing;
+pub mod origin;
 pub mod store;
 pub mod telemetry;

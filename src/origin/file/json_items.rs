@@ -1,0 +1,100 @@
+//! Items of NDJSON and JSON arrays.
+
+use std::io;
+
+use super::{Each, FileItem, READ_BYTES, ReadError, read_piece};
+use crate::{
+    listing::{
+        Item,
+        document::{BadItem, DocumentFormat, DocumentSplitter},
+        item_json::parse_item,
+    },
+    origin::{
+        ITEM_BYTES_MAX, OriginError,
+        members::{Member, members_of},
+    },
+};
+
+/// Hands on each item of a document.
+pub(super) fn read(
+    mut bytes: Box<dyn io::Read>,
+    format: DocumentFormat,
+    wanted: &[Box<str>],
+    each: &mut Each<'_>,
+) -> Result<(), ReadError> {
+    let mut splitter = DocumentSplitter::new(format, ITEM_BYTES_MAX);
+    let mut position = 0;
+    let mut take = |line: u64, json: &[u8]| {
+        position += 1;
+        let members = members_of(json, wanted).map_err(|reason| OriginError::BadItem {
+            position,
+            reason: format!("line {line}: {reason}"),
+        })?;
+        let mut item = JsonItem {
+            line,
+            json,
+            members,
+            id_field: wanted.first().map_or("", |id| id),
+        };
+        if each(position, &mut item)? {
+            Ok(())
+        } else {
+            Err(Stop::Enough)
+        }
+    };
+    let mut piece = vec![0; READ_BYTES];
+    let outcome = loop {
+        let outcome = match read_piece(&mut bytes, &mut piece)? {
+            Some(piece) => splitter.feed(piece, &mut take),
+            None => break splitter.end(&mut take),
+        };
+        if outcome.is_err() {
+            break outcome;
+        }
+    };
+    match outcome {
+        Ok(()) | Err(Stop::Enough) => Ok(()),
+        Err(Stop::Failed(error)) => Err(error.into()),
+        Err(Stop::Bad(bad)) => Err(ReadError::Origin(OriginError::BadItem {
+            // The splitter refused it, so it is not counted yet.
+            position: position + 1,
+            reason: bad.to_string(),
+        })),
+    }
+}
+
+/// Why reading stopped before the document's end.
+enum Stop {
+    Bad(BadItem),
+    Failed(OriginError),
+    Enough,
+}
+
+impl From<BadItem> for Stop {
+    fn from(bad: BadItem) -> Self {
+        Self::Bad(bad)
+    }
+}
+
+impl From<OriginError> for Stop {
+    fn from(error: OriginError) -> Self {
+        Self::Failed(error)
+    }
+}
+
+struct JsonItem<'j> {
+    line: u64,
+    json: &'j [u8],
+    members: Vec<Member>,
+    id_field: &'j str,
+}
+
+impl FileItem for JsonItem<'_> {
+    fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    fn item(&mut self) -> Result<Item, String> {
+        parse_item(self.json, self.id_field).map_err(|error| format!("line {}: {error}", self.line))
+    }
+}

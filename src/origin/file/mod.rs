@@ -1,0 +1,251 @@
+//! Files as origins: NDJSON, a JSON array or CSV, plain or packed with gzip.
+//!
+//! There is no query: the items of a name are those whose members of the names of the pattern's parameters have the
+//! parameters' values; variants and filters narrow by their members likewise. `names` and a filter's `values_query` are
+//! names of members. The file is read anew each time, on a thread that may block, and nothing of it is kept. Whoever
+//! replaces it should write another beside it and rename that: then a reader has the old one whole or the new one.
+
+mod csv_rows;
+mod json_items;
+mod selection;
+
+use std::{
+    collections::BTreeSet,
+    fs::File,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use flate2::read::MultiGzDecoder;
+use tokio::time::Instant;
+
+use self::selection::Selection;
+use super::{
+    Items, NAMES_MAX, Origin, OriginError, OriginItem, Read, ReadOrder,
+    batches::{ItemSender, batches},
+    members::Member,
+    ordering::order_by,
+};
+use crate::listing::{
+    Item,
+    definition::{Defined, Filter},
+    document::DocumentFormat,
+};
+
+/// Bytes read at a time.
+const READ_BYTES: usize = 64 * 1024;
+
+/// A file of items.
+#[derive(Clone, Debug)]
+pub struct FileOrigin {
+    path: PathBuf,
+    format: FileFormat,
+    packed: bool,
+    timeout: Duration,
+}
+
+/// How a file is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum FileFormat {
+    Document(DocumentFormat),
+    Csv,
+}
+
+/// One item of a file, seen by way of its members. Its JSON is made only when it is wanted.
+trait FileItem {
+    /// The values of the members that were asked for.
+    fn members(&self) -> &[Member];
+
+    /// The item, with the id that the first of those members is.
+    fn item(&mut self) -> Result<Item, String>;
+}
+
+/// Takes each item of a file and its 1-based position; `false` ends the reading.
+type Each<'e> = dyn FnMut(u64, &mut dyn FileItem) -> Result<bool, OriginError> + 'e;
+
+impl FileOrigin {
+    /// A file whose name ends in `.ndjson`, `.jsonl`, `.json` or `.csv`, or one of these and `.gz`. It need not exist yet.
+    pub fn open(path: &Path, timeout: Duration) -> Result<Self, OriginError> {
+        let name = path.to_string_lossy().to_ascii_lowercase();
+        let (name, packed) = match name.strip_suffix(".gz") {
+            Some(inner) => (inner, true),
+            None => (&*name, false),
+        };
+        let format = match Path::new(name).extension().and_then(|extension| extension.to_str()) {
+            Some("ndjson" | "jsonl") => FileFormat::Document(DocumentFormat::NdJson),
+            Some("json") => FileFormat::Document(DocumentFormat::JsonArray),
+            Some("csv") => FileFormat::Csv,
+            _ => {
+                return Err(OriginError::Misdeclared(format!(
+                    "the name of the file `{}` must end in .ndjson, .jsonl, .json or .csv, or one of these and .gz",
+                    path.display()
+                )));
+            }
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            format,
+            packed,
+            timeout,
+        })
+    }
+
+    /// Hands on the items one by one with the values of `wanted` members, the first of which is the id's.
+    fn each_item(&self, wanted: &[Box<str>], each: &mut Each<'_>) -> Result<(), OriginError> {
+        let file = File::open(&self.path).map_err(|error| self.unreadable(error))?;
+        let bytes: Box<dyn io::Read> = if self.packed {
+            Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(READ_BYTES, file)))
+        } else {
+            Box::new(file)
+        };
+        match self.format {
+            FileFormat::Document(format) => json_items::read(bytes, format, wanted, each),
+            FileFormat::Csv => csv_rows::read(bytes, wanted, each),
+        }
+        .map_err(|error| match error {
+            ReadError::Io(error) => self.unreadable(error),
+            ReadError::Origin(error) => error,
+        })
+    }
+
+    fn unreadable(&self, source: io::Error) -> OriginError {
+        OriginError::Unavailable(Box::new(UnreadableFile {
+            path: self.path.clone(),
+            source,
+        }))
+    }
+
+    /// Reads a family on a thread that may block.
+    fn read_family(&self, selection: &Selection, read: &Read, to: &mut ItemSender) -> Result<(), OriginError> {
+        let mut unsorted = Vec::new();
+        let sorted = matches!(read.order, ReadOrder::By(_));
+        self.each_item(selection.wanted(), &mut |position, item| {
+            if to.is_gone() {
+                return Ok(false);
+            }
+            let Some(item) = selection.select(position, item)? else {
+                return Ok(true);
+            };
+            if sorted {
+                unsorted.push(item);
+                return Ok(true);
+            }
+            Ok(to.push_blocking(item).is_ok())
+        })?;
+        if let ReadOrder::By(by) = &read.order {
+            let order = order_by(&unsorted, selection.columns(), by);
+            let mut unsorted: Vec<Option<OriginItem>> = unsorted.into_iter().map(Some).collect();
+            for position in order {
+                let item = unsorted.get_mut(position as usize).and_then(Option::take);
+                let Some(mut item) = item else { continue };
+                item.keys = Box::default();
+                if to.push_blocking(item).is_err() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Distinct rows of members' texts, in bytewise order. Rows with a null in them are left out.
+    async fn distinct(
+        &self,
+        members: Vec<Box<str>>,
+        among: Vec<(Arc<str>, Arc<str>)>,
+    ) -> Result<Vec<Vec<String>>, OriginError> {
+        let origin = self.clone();
+        let deadline = Instant::now() + self.timeout;
+        let rows = tokio::task::spawn_blocking(move || {
+            let selection = Selection::of_members(&members, &among);
+            let mut rows = BTreeSet::new();
+            origin.each_item(selection.wanted(), &mut |position, item| {
+                if Instant::now() > deadline {
+                    return Err(OriginError::TimedOut);
+                }
+                if let Some(row) = selection.texts(position, item)? {
+                    rows.insert(row);
+                }
+                if rows.len() > NAMES_MAX {
+                    let members = members.join(", ");
+                    let reason = format!("there are more than {NAMES_MAX} different values of `{members}`");
+                    return Err(OriginError::Misdeclared(reason));
+                }
+                Ok(true)
+            })?;
+            Ok(rows.into_iter().collect())
+        });
+        match tokio::time::timeout_at(deadline, rows).await {
+            Ok(Ok(rows)) => rows,
+            Ok(Err(died)) => Err(OriginError::Unavailable(Box::new(died))),
+            Err(_) => Err(OriginError::TimedOut),
+        }
+    }
+}
+
+#[async_trait]
+impl Origin for FileOrigin {
+    async fn read(&self, read: Read) -> Result<Items, OriginError> {
+        let selection = Selection::of_family(&read);
+        let (mut sender, items) = batches(Instant::now() + self.timeout);
+        let origin = self.clone();
+        tokio::task::spawn_blocking(move || {
+            let outcome = origin.read_family(&selection, &read, &mut sender);
+            sender.end_blocking(outcome);
+        });
+        Ok(items)
+    }
+
+    async fn names(&self, query: &str, parameters: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError> {
+        let members: Vec<Box<str>> = query.split(',').map(|member| member.trim().into()).collect();
+        if members.len() != parameters.len() || members.iter().any(|member| member.is_empty()) {
+            return Err(OriginError::Misdeclared(format!(
+                "`names` must give a member of the file's items for each parameter of the pattern ({}), not `{query}`",
+                parameters.join(", ")
+            )));
+        }
+        self.distinct(members, Vec::new()).await
+    }
+
+    async fn filter_values(&self, defined: &Defined, filter: &Filter) -> Result<Vec<String>, OriginError> {
+        let member = filter.values_query.trim().into();
+        let rows = self.distinct(vec![member], defined.parameters.clone()).await?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+}
+
+/// Why a file was not read to its end.
+enum ReadError {
+    Io(io::Error),
+    Origin(OriginError),
+}
+
+impl From<OriginError> for ReadError {
+    fn from(error: OriginError) -> Self {
+        Self::Origin(error)
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the file `{}` cannot be read", path.display())]
+struct UnreadableFile {
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Reads a piece, `None` at the end.
+fn read_piece<'b>(bytes: &mut dyn io::Read, piece: &'b mut [u8]) -> Result<Option<&'b [u8]>, ReadError> {
+    loop {
+        match bytes.read(piece) {
+            Ok(0) => return Ok(None),
+            Ok(read) => return Ok(piece.get(..read)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(ReadError::Io(error)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,266 @@
+use std::{fs, io::Write};
+
+use flate2::{Compression, write::GzEncoder};
+
+use super::*;
+use crate::origin::{
+    SortValue,
+    testing::{TIMEOUT, any_order, by, collect, defined, definition, filter, ids, lines, read, variant},
+};
+
+fn fixture(name: &str) -> FileOrigin {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures").join(name);
+    FileOrigin::open(&path, TIMEOUT).unwrap()
+}
+
+/// A file of this name with these bytes; the directory goes with it.
+fn file(name: &str, bytes: &[u8]) -> (tempfile::TempDir, FileOrigin) {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    let origin = FileOrigin::open(&path, TIMEOUT).unwrap();
+    (directory, origin)
+}
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::default());
+    packer.write_all(bytes).unwrap();
+    packer.finish().unwrap()
+}
+
+async fn all(origin: &FileOrigin, order: ReadOrder) -> Result<Vec<OriginItem>, OriginError> {
+    collect(origin, read(definition("all", ""), "all", &[], order)).await
+}
+
+fn message(error: &OriginError) -> String {
+    error.to_string()
+}
+
+#[tokio::test]
+async fn ndjson_an_array_and_csv_of_the_same_items_are_the_same() {
+    let expect = include_str!("../../../fixtures/items.ndjson");
+    for name in ["items.ndjson", "items.json", "items.csv"] {
+        let items = all(&fixture(name), any_order(&["rating", "brand"])).await.unwrap();
+        assert_eq!(lines(&items), expect, "{name}");
+        assert_eq!(items[0].id, SortValue::Integer(1));
+        assert_eq!(*items[0].keys, [SortValue::Real(4.5), SortValue::Text("Hearth".into())]);
+        assert_eq!(*items[1].keys, [SortValue::Integer(4), SortValue::Null]);
+    }
+}
+
+#[tokio::test]
+async fn a_packed_file_may_have_several_members() {
+    let bytes = include_bytes!("../../../fixtures/items.ndjson");
+    let (first, second) = bytes.split_at(700);
+    let (_directory, origin) = file("items.JSONL.gz", &[packed(first), packed(second)].concat());
+    let items = all(&origin, any_order(&[])).await.unwrap();
+    assert_eq!(lines(&items).as_bytes(), bytes);
+
+    let (_directory, origin) = file("items.ndjson.gz", &packed(bytes)[..500]);
+    assert!(matches!(
+        all(&origin, any_order(&[])).await,
+        Err(OriginError::Unavailable(_))
+    ));
+}
+
+#[tokio::test]
+async fn items_are_sorted_nulls_last_then_by_the_id() {
+    for name in ["items.ndjson", "items.csv"] {
+        let sorted = all(&fixture(name), ReadOrder::By(by(&["rating desc"]))).await.unwrap();
+        let expect = "30 11 1 12 41 102 22 40 2 8 31 101 32 3 9 21 100 10 20 42";
+        assert_eq!(ids(&sorted).join(" "), expect, "{name}");
+        assert!(sorted.iter().all(|item| item.keys.is_empty()));
+    }
+}
+
+#[tokio::test]
+async fn members_decide_what_belongs_to_a_name() {
+    for name in ["items.ndjson", "items.csv"] {
+        let origin = fixture(name);
+        let mut bread = definition("{category}", "");
+        bread.filters.push(filter("brand", "brand"));
+        bread.filters.push(filter("price_cents", "price_cents"));
+        let order = || ReadOrder::By(by(&["price_cents"]));
+        let items = collect(&origin, read(bread.clone(), "BREAD", &[], order()))
+            .await
+            .unwrap();
+        assert_eq!(ids(&items), ["3", "8", "1", "2", "20"]);
+        let items = collect(&origin, read(bread.clone(), "BREAD", &[("brand", "Hearth")], order()))
+            .await
+            .unwrap();
+        assert_eq!(ids(&items), ["3", "8", "1"]);
+        let chosen = [("brand", "Hearth"), ("price_cents", "349")];
+        let items = collect(&origin, read(bread.clone(), "BREAD", &chosen, order()))
+            .await
+            .unwrap();
+        assert_eq!(ids(&items), ["1"]);
+        let items = collect(&origin, read(bread.clone(), "bread", &[], order()))
+            .await
+            .unwrap();
+        assert!(items.is_empty());
+
+        let drinks = defined(bread.clone(), "DRINKS");
+        assert_eq!(
+            origin.filter_values(&drinks, &bread.filters[0]).await.unwrap(),
+            ["Alto", "O'Brien", "Sol", "Weide"]
+        );
+        let by_currency = {
+            let mut definition = definition("all", "");
+            definition.variants.push(variant("currency", &["EUR"]));
+            definition
+        };
+        let items = collect(&origin, read(by_currency, "all", &[], any_order(&[]))).await;
+        assert!(items.is_err() || items.unwrap().is_empty(), "no item has a currency");
+    }
+}
+
+#[tokio::test]
+async fn names_are_the_values_of_members() {
+    for name in ["items.ndjson", "items.json", "items.csv"] {
+        let origin = fixture(name);
+        let names = origin.names("category", &["c".into()]).await.unwrap();
+        let expect = [
+            "BREAD",
+            "DESSERTS",
+            "DRINKS",
+            "FRUIT",
+            "OILS & VINEGARS",
+            "READY/FRESH",
+            "SNACKS",
+        ];
+        assert_eq!(names.concat(), expect);
+        let pairs = origin.names("brand, rating", &["b".into(), "r".into()]).await.unwrap();
+        assert_eq!(pairs[..3], [["Alto", "4.5"], ["Alto", "4.75"], ["Hearth", "3.25"]]);
+        let error = origin.names("brand", &["b".into(), "r".into()]).await.unwrap_err();
+        assert!(message(&error).contains("for each parameter of the pattern (b, r), not `brand`"));
+    }
+}
+
+#[tokio::test]
+async fn what_is_wrong_in_a_file_is_said_with_its_place() {
+    for (name, bytes, expect) in [
+        (
+            "a.ndjson",
+            "{\"id\":1}\n\n{\"id\":}\n",
+            "item 2: line 3: not a JSON object: expected value",
+        ),
+        (
+            "a.ndjson",
+            "{\"id\":1}\n{\"name\":1}\n",
+            "item 2: line 2: the member `id`, the item's id, is missing",
+        ),
+        (
+            "a.json",
+            "[{\"id\":1},\n7]",
+            "item 2: line 2: an item must be a JSON object",
+        ),
+        (
+            "a.json",
+            "[{\"id\":1}\n",
+            "item 2: line 2: the document ends without `]`",
+        ),
+        (
+            "a.csv",
+            "id,x\n1,2\n,3\n",
+            "item 2: the id must be a text of 1 to 256 bytes or an integer of 64 bits",
+        ),
+        (
+            "a.csv",
+            "id,x\n1,2\n1\n",
+            "item 2: CSV error: record 2 (line: 3, byte: 9): found record with 1 fields, but the previous record has 2 fields",
+        ),
+        (
+            "a.csv",
+            "id,id\n",
+            "the definition does not fit the origin: the file has two columns `id`",
+        ),
+        (
+            "a.csv",
+            "x\n",
+            "the definition does not fit the origin: the file has no column `id`",
+        ),
+        (
+            "a.csv",
+            "",
+            "the definition does not fit the origin: the file has no column `id`",
+        ),
+    ] {
+        let (_directory, origin) = file(name, bytes.as_bytes());
+        let error = all(&origin, ReadOrder::By(vec![])).await.unwrap_err();
+        assert_eq!(message(&error), expect, "{bytes}");
+    }
+    let long = format!("{{\"id\":1}}\n{{\"id\":2,\"x\":\"{}\"}}", "x".repeat(300_000));
+    let (_directory, origin) = file("a.ndjson", long.as_bytes());
+    let error = all(&origin, any_order(&[])).await.unwrap_err();
+    assert_eq!(message(&error), "item 2: line 2: an item may have 262144 bytes");
+}
+
+#[tokio::test]
+async fn what_cannot_be_compared_is_misdeclared() {
+    let (_directory, origin) = file("a.ndjson", b"{\"id\":1,\"x\":[1]}\n");
+    let expect = "the definition does not fit the origin: the member `x` of item 1 is an object or array, and cannot be compared";
+    assert_eq!(message(&all(&origin, any_order(&["x"])).await.unwrap_err()), expect);
+    assert_eq!(
+        message(&all(&origin, ReadOrder::By(by(&["x"]))).await.unwrap_err()),
+        expect
+    );
+    assert_eq!(message(&origin.names("x", &["x".into()]).await.unwrap_err()), expect);
+    let missing = all(&origin, any_order(&["y"])).await.unwrap();
+    assert_eq!(*missing[0].keys, [SortValue::Null]);
+    let (_directory, origin) = file("a.csv", b"id\n1\n");
+    assert!(matches!(
+        all(&origin, any_order(&["y"])).await,
+        Err(OriginError::Misdeclared(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_unavailable_and_a_strange_name_misdeclared() {
+    let origin = FileOrigin::open(Path::new("/nowhere/items.json"), TIMEOUT).unwrap();
+    let error = all(&origin, any_order(&[])).await.unwrap_err();
+    assert!(matches!(error, OriginError::Unavailable(_)));
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(source.to_string(), "the file `/nowhere/items.json` cannot be read");
+    assert!(source.source().is_some());
+    for name in ["items", "items.xml", "items.gz", "items.json.zip"] {
+        assert!(
+            matches!(
+                FileOrigin::open(Path::new(name), TIMEOUT),
+                Err(OriginError::Misdeclared(_))
+            ),
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn ids_of_csv_may_be_texts_and_values_may_be_quoted() {
+    let (_directory, origin) = file(
+        "a.csv",
+        "\u{feff}id,price,code\r\n007,1.50,\"a\"\"b\nc\"\r\nx,+2,\r\n".as_bytes(),
+    );
+    let items = all(&origin, ReadOrder::By(by(&["price"]))).await.unwrap();
+    assert_eq!(
+        lines(&items),
+        "{\"id\":\"007\",\"price\":1.50,\"code\":\"a\\\"b\\nc\"}\n{\"id\":\"x\",\"price\":\"+2\",\"code\":null}\n"
+    );
+}
+
+#[tokio::test]
+async fn a_slow_file_is_a_time_out() {
+    // A pipe that nobody writes to.
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("slow.ndjson");
+    let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
+    assert!(made.success());
+    let origin = FileOrigin::open(&path, Duration::from_millis(50)).unwrap();
+    assert!(matches!(all(&origin, any_order(&[])).await, Err(OriginError::TimedOut)));
+    assert!(matches!(
+        origin.names("x", &["x".into()]).await,
+        Err(OriginError::TimedOut)
+    ));
+    // Opening it for writing lets the readers' threads end; without it the runtime would wait for them.
+    for _ in 0..2 {
+        drop(fs::OpenOptions::new().write(true).open(&path).unwrap());
+    }
+}

@@ -1,0 +1,163 @@
+//! Origins: where items come from, the truth.
+//!
+//! One trait, because what follows it does not care whether a database or a file answered. An origin yields items in
+//! any order with the values that the sorts need, or in the order of one stream; [`ordering`] makes the one into the other.
+//! A read that does not come to its end ends in an error, never early: half a listing must not look like a whole one.
+
+mod batches;
+mod file;
+mod members;
+mod object;
+pub mod ordering;
+mod sample;
+mod sql;
+
+use std::{collections::HashMap, sync::Arc};
+
+use async_trait::async_trait;
+use futures_util::stream::BoxStream;
+
+pub use self::{file::FileOrigin, sample::SampleCatalogue, sql::SqlOrigin};
+use crate::{
+    config::{OriginConfig, OriginKind},
+    listing::{
+        Item,
+        definition::{Defined, Filter, SortColumn},
+        key::Choices,
+    },
+};
+
+/// The most bytes of JSON that an item from an origin may have.
+pub const ITEM_BYTES_MAX: usize = 256 * 1024;
+
+/// The most names, or values of a filter, that an origin may give at once.
+pub const NAMES_MAX: usize = 1_000_000;
+
+/// What is read: one family, in one order.
+#[derive(Clone, Debug)]
+pub struct Read {
+    /// The name's definition and the values of its parameters.
+    pub defined: Defined,
+    /// Variants and filters, in the order of declaration, defaults filled in.
+    pub choices: Choices,
+    /// In which order the items must come.
+    pub order: ReadOrder,
+}
+
+/// The order of a read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadOrder {
+    /// Any; each item carries the values of these columns, for sorting in the process.
+    Any {
+        /// Distinct columns, in the order that [`OriginItem::keys`] holds their values.
+        columns: Vec<Box<str>>,
+    },
+    /// Sorted by these columns, nulls last, then by the id. Items carry no keys.
+    By(Vec<SortColumn>),
+}
+
+/// A value to sort by. Numbers come before texts, as in SQLite; texts compare bytewise.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SortValue {
+    /// Missing: last, whichever way the column is sorted.
+    Null,
+    /// An integer.
+    Integer(i64),
+    /// A finite number.
+    Real(f64),
+    /// A text, or bytes.
+    Text(Box<str>),
+}
+
+/// An item as an origin yields it.
+#[derive(Clone, Debug)]
+pub struct OriginItem {
+    /// Id and JSON.
+    pub item: Item,
+    /// The id's value: numbers compare as numbers, texts as texts.
+    pub id: SortValue,
+    /// The values of [`ReadOrder::Any`]'s columns; empty otherwise.
+    pub keys: Box<[SortValue]>,
+}
+
+/// The items of one read. Dropping it ends the read.
+pub type Items = BoxStream<'static, Result<OriginItem, OriginError>>;
+
+/// Where items come from.
+#[async_trait]
+pub trait Origin: Send + Sync {
+    /// Reads the items of a family, streamed through a bounded buffer.
+    async fn read(&self, read: Read) -> Result<Items, OriginError>;
+
+    /// The names that exist, as rows of values of the pattern's parameters in its order.
+    async fn names(&self, query: &str, parameters: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError>;
+
+    /// The values that may be asked for of a filter, for one name.
+    async fn filter_values(&self, defined: &Defined, filter: &Filter) -> Result<Vec<String>, OriginError>;
+}
+
+/// Why an origin did not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum OriginError {
+    /// It could not be reached, or broke off. Try later.
+    #[error("the origin is unavailable")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It took longer than its time-out. Try later.
+    #[error("the origin did not answer in time")]
+    TimedOut,
+    /// An item that cannot be kept. Someone has to mend the data.
+    #[error("item {position}: {reason}")]
+    BadItem {
+        /// 1-based, in the order of reading.
+        position: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The definition asks for what the origin does not have. Someone has to mend the configuration.
+    #[error("the definition does not fit the origin: {0}")]
+    Misdeclared(String),
+}
+
+/// The configured origins by name.
+#[derive(Clone, Default)]
+pub struct Origins {
+    by_name: HashMap<Box<str>, Arc<dyn Origin>>,
+}
+
+impl Origins {
+    /// The origins of a configuration. Nothing is asked of them yet, so one that cannot be reached now is no error. Needs a runtime.
+    pub fn open(configured: &[OriginConfig]) -> Result<Self, OriginError> {
+        let mut origins = Self::default();
+        for config in configured {
+            let origin: Result<Arc<dyn Origin>, _> = match &config.kind {
+                OriginKind::Sql { url } => {
+                    SqlOrigin::open(url.expose(), config.timeout).map(|origin| Arc::new(origin) as _)
+                }
+                OriginKind::File { path } => FileOrigin::open(path, config.timeout).map(|origin| Arc::new(origin) as _),
+            };
+            let origin = origin.map_err(|error| match error {
+                OriginError::Misdeclared(reason) => {
+                    OriginError::Misdeclared(format!("origin `{}`: {reason}", config.name))
+                }
+                other => other,
+            })?;
+            origins.insert(&config.name, origin);
+        }
+        Ok(origins)
+    }
+
+    /// Adds an origin; a later one of the same name replaces it.
+    pub fn insert(&mut self, name: &str, origin: Arc<dyn Origin>) {
+        self.by_name.insert(name.into(), origin);
+    }
+
+    /// The origin of a name. The configuration has checked that every definition's origin is there.
+    pub fn get(&self, name: &str) -> Option<Arc<dyn Origin>> {
+        self.by_name.get(name).cloned()
+    }
+}
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

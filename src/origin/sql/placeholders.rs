@@ -1,0 +1,204 @@
+//! `:name` in a query of the configuration: found by a small lexer, and bound, never pasted.
+//!
+//! The lexer knows what may hold a colon without meaning a value: strings, quoted identifiers, comments and casts
+//! (`x::text`). It knows nothing else of SQL. Other ways to name a value (`?`, `@name`, `$name`) are refused, for the
+//! database would take them as null.
+
+use std::ops::Range;
+
+/// A query, cut at its values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Query<'q> {
+    pub pieces: Vec<Piece<'q>>,
+}
+
+/// A part of a query.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Piece<'q> {
+    /// As it stands.
+    Sql(&'q str),
+    /// A value, by its name.
+    Value(&'q str),
+}
+
+/// Why a text is not one query.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum InvalidQuery {
+    #[error("what `{0}` opens is not closed")]
+    Unclosed(&'static str),
+    #[error("a second statement stands behind `;`")]
+    TwoStatements,
+    #[error("`{0}` cannot be bound: a value is named as in `:category`")]
+    ForeignPlaceholder(String),
+    #[error("the query is empty")]
+    Empty,
+}
+
+impl<'q> Query<'q> {
+    /// Cuts a query; a `;` at its end is left out.
+    pub fn parse(sql: &'q str) -> Result<Self, InvalidQuery> {
+        let mut lexer = Lexer { sql, at: 0 };
+        let mut pieces = Vec::new();
+        let mut from = 0;
+        let mut end = None;
+        let mut empty = true;
+        while let Some((token, range)) = lexer.next()? {
+            match token {
+                Token::Blank => continue,
+                Token::Semicolon => {
+                    end = end.or(Some(range.start));
+                    continue;
+                }
+                Token::Foreign => return Err(InvalidQuery::ForeignPlaceholder(sql[range].to_owned())),
+                Token::Value => {
+                    pieces.push(Piece::Sql(&sql[from..range.start]));
+                    pieces.push(Piece::Value(&sql[range.start + 1..range.end]));
+                    from = range.end;
+                }
+                Token::Other => {}
+            }
+            if end.is_some() {
+                return Err(InvalidQuery::TwoStatements);
+            }
+            empty = false;
+        }
+        if empty {
+            return Err(InvalidQuery::Empty);
+        }
+        pieces.push(Piece::Sql(&sql[from..end.unwrap_or(sql.len())]));
+        Ok(Self { pieces })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Token {
+    /// Space and comments.
+    Blank,
+    Semicolon,
+    Value,
+    /// A placeholder of another kind.
+    Foreign,
+    Other,
+}
+
+struct Lexer<'q> {
+    sql: &'q str,
+    at: usize,
+}
+
+impl Lexer<'_> {
+    fn next(&mut self) -> Result<Option<(Token, Range<usize>)>, InvalidQuery> {
+        let start = self.at;
+        let rest = &self.sql[start..];
+        let Some(first) = rest.chars().next() else {
+            return Ok(None);
+        };
+        let (token, len) = match first {
+            _ if first.is_whitespace() => (Token::Blank, first.len_utf8()),
+            '-' if rest.starts_with("--") => (Token::Blank, rest.find('\n').unwrap_or(rest.len())),
+            '/' if rest.starts_with("/*") => (Token::Blank, closed(rest, "/*", "*/")?),
+            '\'' => (Token::Other, closed(rest, "'", "'")?),
+            '"' => (Token::Other, closed(rest, "\"", "\"")?),
+            '`' => (Token::Other, closed(rest, "`", "`")?),
+            '[' => (Token::Other, closed(rest, "[", "]")?),
+            ';' => (Token::Semicolon, 1),
+            ':' if rest.starts_with("::") => (Token::Other, 2),
+            ':' if word(&rest[1..]) > 0 => (Token::Value, 1 + word(&rest[1..])),
+            '?' => (Token::Foreign, 1),
+            '@' | '$' if word(&rest[1..]) > 0 => (Token::Foreign, 1 + word(&rest[1..])),
+            // A word is taken whole: `a$b` is one, and holds no placeholder.
+            _ if first.is_alphanumeric() || first == '_' => (Token::Other, identifier(rest)),
+            _ => (Token::Other, first.len_utf8()),
+        };
+        self.at = start + len;
+        Ok(Some((token, start..self.at)))
+    }
+}
+
+/// The length of what begins with `open`, to its first `close`. A doubled quote closes and opens again: the same in the end.
+fn closed(rest: &str, open: &'static str, close: &str) -> Result<usize, InvalidQuery> {
+    let inside = &rest[open.len()..];
+    let end = inside.find(close).ok_or(InvalidQuery::Unclosed(open))?;
+    Ok(open.len() + end + close.len())
+}
+
+/// The length of the name that a text begins with: `[A-Za-z_][A-Za-z0-9_]*`.
+fn word(text: &str) -> usize {
+    if text.starts_with(|first: char| first.is_ascii_digit()) {
+        return 0;
+    }
+    text.bytes()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || *byte == b'_')
+        .count()
+}
+
+fn identifier(rest: &str) -> usize {
+    rest.find(|one: char| !(one.is_alphanumeric() || one == '_' || one == '$'))
+        .unwrap_or(rest.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The query with each value in braces.
+    #[track_caller]
+    fn check(sql: &str, expect: Result<&str, InvalidQuery>) {
+        let marked = Query::parse(sql).map(|query| {
+            let pieces = query.pieces.iter().map(|piece| match piece {
+                Piece::Sql(sql) => (*sql).to_owned(),
+                Piece::Value(name) => format!("{{{name}}}"),
+            });
+            pieces.collect::<String>()
+        });
+        assert_eq!(marked.as_deref(), expect.as_ref().map(|text| *text), "{sql}");
+    }
+
+    #[test]
+    fn values_are_found() {
+        check("select 1", Ok("select 1"));
+        check("a = :a and b=:b_2", Ok("a = {a} and b={b_2}"));
+        check(":a", Ok("{a}"));
+        check("(:a,:a)", Ok("({a},{a})"));
+        check("é = :a é", Ok("é = {a} é"));
+    }
+
+    #[test]
+    fn what_only_looks_like_a_value_is_left() {
+        for same in [
+            "select ':a', 'it''s :a'",
+            "select \":a\", `:a`, [:a]",
+            "select 1 -- :a ' \n from t",
+            "select /* :a ' ; */ 1",
+            "select x::text, '{}'::json",
+            "select a - -1, a / 2, a : 1, a :1",
+            "select a$b, a@>b",
+        ] {
+            check(same, Ok(same));
+        }
+        check("select x::text = :x", Ok("select x::text = {x}"));
+        check("select 'a' -- it's\n, :b", Ok("select 'a' -- it's\n, {b}"));
+    }
+
+    #[test]
+    fn a_semicolon_may_end_the_query_and_nothing_may_follow() {
+        check("select 1;", Ok("select 1"));
+        check("select :a ; -- done\n ;", Ok("select {a} "));
+        check("select ';'", Ok("select ';'"));
+        check("select 1; drop table t", Err(InvalidQuery::TwoStatements));
+        check("select 1; :a", Err(InvalidQuery::TwoStatements));
+    }
+
+    #[test]
+    fn a_broken_query_says_why() {
+        check("", Err(InvalidQuery::Empty));
+        check(" ; -- x", Err(InvalidQuery::Empty));
+        check("select 'a", Err(InvalidQuery::Unclosed("'")));
+        check("select [a", Err(InvalidQuery::Unclosed("[")));
+        check("select /* a", Err(InvalidQuery::Unclosed("/*")));
+        check("a = ?", Err(InvalidQuery::ForeignPlaceholder("?".to_owned())));
+        check("a = @name", Err(InvalidQuery::ForeignPlaceholder("@name".to_owned())));
+        check("a = $1", Ok("a = $1"));
+        check("a = $name", Err(InvalidQuery::ForeignPlaceholder("$name".to_owned())));
+    }
+}

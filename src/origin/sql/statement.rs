@@ -1,0 +1,146 @@
+//! Statements: a query of the configuration, wrapped so that a filter narrows it and a sort orders it.
+//!
+//! ```sql
+//! select * from (
+//! QUERY
+//! ) as items where cast(items."brand" as text) = ?2
+//! order by items."price_cents" is null, items."price_cents" collate binary desc, items."id" collate binary
+//! ```
+//! Nobody parses the query. Columns are named through `items`, or SQLite would take the name of a missing column for a string.
+
+use std::sync::Arc;
+
+use super::{
+    super::{OriginError, Read, ReadOrder},
+    placeholders::{Piece, Query},
+};
+use crate::listing::definition::{Defined, Definition};
+
+/// How a database spells what is the same in all of them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Dialect {
+    /// Stands at both ends of an identifier, and doubled inside it.
+    pub identifier_quote: char,
+    /// The placeholder of the n-th value, 1-based.
+    pub placeholder: fn(usize) -> String,
+    /// An expression compared as text, bytewise.
+    pub as_text: fn(&str) -> String,
+    /// An expression sorted as [`ordering`](crate::origin::ordering) sorts: numbers before texts, texts by their bytes.
+    pub sorted: fn(&str) -> String,
+}
+
+/// SQL with its values, all of them texts or null.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Statement {
+    pub sql: String,
+    /// In the order of their placeholders.
+    pub values: Vec<Option<Arc<str>>>,
+}
+
+impl Statement {
+    /// The read of a family.
+    pub fn of_family(dialect: &Dialect, read: &Read) -> Result<Self, OriginError> {
+        let definition = &read.defined.definition;
+        let query = definition.query.as_deref().ok_or_else(|| {
+            let pattern = definition.pattern.as_str();
+            OriginError::Misdeclared(format!("the listings `{pattern}` need a `query`"))
+        })?;
+        let mut statement = Self::wrapping(dialect, "query", query, |name| value_for_items(read, name))?;
+        let mut before = " where ";
+        for (parameter, value) in read.choices.iter() {
+            if definition.filters.iter().any(|filter| filter.parameter == *parameter) {
+                let column = (dialect.as_text)(&column_of(dialect, parameter));
+                statement.sql.push_str(&format!("{before}{column} = "));
+                statement.bind(dialect, Some(value.clone()));
+                before = " and ";
+            }
+        }
+        if let ReadOrder::By(by) = &read.order {
+            statement.sql.push_str("\norder by ");
+            for sort in by {
+                let column = column_of(dialect, &sort.column);
+                let descending = if sort.descending { " desc" } else { "" };
+                let sorted = (dialect.sorted)(&column);
+                statement
+                    .sql
+                    .push_str(&format!("{column} is null, {sorted}{descending}, "));
+            }
+            let id = (dialect.sorted)(&column_of(dialect, &definition.id));
+            statement.sql.push_str(&id);
+        }
+        Ok(statement)
+    }
+
+    /// A query that enumerates names: it takes no values.
+    pub fn of_names(dialect: &Dialect, query: &str) -> Result<Self, OriginError> {
+        Self::wrapping(dialect, "names", query, |_| None)
+    }
+
+    /// A query that enumerates the values of a filter, for one name.
+    pub fn of_filter(dialect: &Dialect, defined: &Defined, query: &str) -> Result<Self, OriginError> {
+        Self::wrapping(dialect, "filters", query, |name| {
+            Some(Some(parameter_of(defined, name)?))
+        })
+    }
+
+    /// `value_of` gives the value of a name, null for one that was not chosen, and nothing for one that does not exist.
+    fn wrapping(
+        dialect: &Dialect,
+        key: &str,
+        query: &str,
+        value_of: impl Fn(&str) -> Option<Option<Arc<str>>>,
+    ) -> Result<Self, OriginError> {
+        let query = Query::parse(query).map_err(|error| OriginError::Misdeclared(format!("`{key}`: {error}")))?;
+        let mut statement = Self {
+            sql: "select * from (\n".to_owned(),
+            values: Vec::new(),
+        };
+        for piece in query.pieces {
+            match piece {
+                Piece::Sql(sql) => statement.sql.push_str(sql),
+                Piece::Value(name) => {
+                    let value = value_of(name).ok_or_else(|| {
+                        OriginError::Misdeclared(format!("`{key}`: `:{name}` stands for no value that is known there"))
+                    })?;
+                    statement.bind(dialect, value);
+                }
+            }
+        }
+        // On a line of its own: the query may end in a comment.
+        statement.sql.push_str("\n) as items");
+        Ok(statement)
+    }
+
+    fn bind(&mut self, dialect: &Dialect, value: Option<Arc<str>>) {
+        self.values.push(value);
+        self.sql.push_str(&(dialect.placeholder)(self.values.len()));
+    }
+}
+
+fn column_of(dialect: &Dialect, column: &str) -> String {
+    let quote = dialect.identifier_quote;
+    let doubled = column.replace(quote, &format!("{quote}{quote}"));
+    format!("items.{quote}{doubled}{quote}")
+}
+
+fn parameter_of(defined: &Defined, name: &str) -> Option<Arc<str>> {
+    let (_, value) = defined.parameters.iter().find(|(parameter, _)| **parameter == *name)?;
+    Some(value.clone())
+}
+
+/// Parameters of the name, then variants and filters; one that was not chosen is null.
+fn value_for_items(read: &Read, name: &str) -> Option<Option<Arc<str>>> {
+    let Definition { variants, filters, .. } = &*read.defined.definition;
+    if let Some(value) = parameter_of(&read.defined, name) {
+        return Some(Some(value));
+    }
+    if let Some((_, value)) = read.choices.iter().find(|(parameter, _)| **parameter == *name) {
+        return Some(Some(value.clone()));
+    }
+    let declared = variants.iter().map(|variant| &variant.parameter);
+    let declared = declared.chain(filters.iter().map(|filter| &filter.parameter));
+    declared
+        .into_iter()
+        .any(|parameter| **parameter == *name)
+        .then_some(None)
+}

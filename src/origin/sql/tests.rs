@@ -1,0 +1,430 @@
+mod same_order;
+
+use std::time::Instant;
+
+use futures_util::StreamExt;
+
+use super::*;
+use crate::origin::{
+    SortValue,
+    testing::{TIMEOUT, TestDatabase, any_order, by, collect, defined, definition, filter, ids, lines, read, variant},
+};
+
+const SHOP: &str = "
+    create table products (id integer primary key, name text, category text, brand text, price real, details JSON);
+    insert into products values
+        (10, 'Rye \"dark\"', 'BREAD', 'Hearth', 3.5, '{\"weight\": [1, 2]}'),
+        (9, 'Baguette', 'BREAD', 'Alto', 2, null),
+        (2, 'Rolls', 'BREAD', null, null, '7'),
+        (1, 'It''s; a -- cake', 'CAKE/PIE', 'Alto', 12.25, '\"x\"');
+";
+
+const BY_CATEGORY: &str = "select id, name, price from products where category = :category";
+
+fn message(error: OriginError) -> String {
+    error.to_string()
+}
+
+#[tokio::test]
+async fn rows_become_json_with_the_columns_in_the_querys_order() {
+    let shop = TestDatabase::create(SHOP).await;
+    let query = "select price, id, name, details, 1 + 1 as \"two \"\"2\"\"\" from products";
+    let items = collect(
+        &shop.origin(),
+        read(definition("all", query), "all", &[], ReadOrder::By(by(&["price desc"]))),
+    )
+    .await
+    .unwrap();
+    assert_eq!(
+        lines(&items),
+        r#"{"price":12.25,"id":1,"name":"It's; a -- cake","details":"x","two \"2\"":2}
+{"price":3.5,"id":10,"name":"Rye \"dark\"","details":{"weight": [1, 2]},"two \"2\"":2}
+{"price":2.0,"id":9,"name":"Baguette","details":null,"two \"2\"":2}
+{"price":null,"id":2,"name":"Rolls","details":7,"two \"2\"":2}
+"#
+    );
+    assert_eq!(items[0].id, SortValue::Integer(1));
+    assert!(items[0].keys.is_empty());
+}
+
+#[tokio::test]
+async fn any_order_brings_the_values_to_sort_by() {
+    let shop = TestDatabase::create(SHOP).await;
+    let mut items = collect(
+        &shop.origin(),
+        read(
+            definition("{category}", BY_CATEGORY),
+            "BREAD",
+            &[],
+            any_order(&["price", "name"]),
+        ),
+    )
+    .await
+    .unwrap();
+    items.sort_by_key(|item| item.item.id.clone());
+    assert_eq!(ids(&items), ["10", "2", "9"]);
+    assert_eq!(
+        *items[0].keys,
+        [SortValue::Real(3.5), SortValue::Text("Rye \"dark\"".into())]
+    );
+    assert_eq!(*items[1].keys, [SortValue::Null, SortValue::Text("Rolls".into())]);
+}
+
+#[tokio::test]
+async fn values_are_bound_and_never_pasted() {
+    let shop = TestDatabase::create(SHOP).await;
+    let origin = shop.origin();
+    for (name, expect) in [
+        ("BREAD", vec!["2", "9", "10"]),
+        ("CAKE/PIE", vec!["1"]),
+        ("' or 1=1 --", vec![]),
+    ] {
+        let query = format!("{BY_CATEGORY} -- :nothing\n;");
+        let items = collect(
+            &origin,
+            read(definition("{category}", &query), name, &[], ReadOrder::By(vec![])),
+        )
+        .await
+        .unwrap();
+        assert_eq!(ids(&items), expect, "{name}");
+    }
+    // The text of a parameter is converted for a numeric column.
+    let query = "select id from products where id = :id and :id = :id";
+    let items = collect(
+        &origin,
+        read(definition("{id}", query), "10", &[], ReadOrder::By(vec![])),
+    )
+    .await
+    .unwrap();
+    assert_eq!(ids(&items), ["10"]);
+}
+
+#[tokio::test]
+async fn variants_are_bound_and_filters_narrow() {
+    let shop = TestDatabase::create(SHOP).await;
+    let origin = shop.origin();
+    let query = "select id, brand, length(brand) as letters, :currency as currency, :brand as asked from products where category = :category";
+    let declared = || {
+        let mut definition = definition("{category}", query);
+        definition.variants.push(variant("currency", &["EUR", "USD"]));
+        definition.filters.push(filter("brand", ""));
+        definition.filters.push(filter("letters", ""));
+        definition
+    };
+    let all = collect(&origin, read(declared(), "BREAD", &[], ReadOrder::By(by(&["brand"]))))
+        .await
+        .unwrap();
+    assert_eq!(
+        lines(&all),
+        r#"{"id":9,"brand":"Alto","letters":4,"currency":"EUR","asked":null}
+{"id":10,"brand":"Hearth","letters":6,"currency":"EUR","asked":null}
+{"id":2,"brand":null,"letters":null,"currency":"EUR","asked":null}
+"#
+    );
+    let chosen = [("brand", "Alto"), ("letters", "4"), ("currency", "USD")];
+    let alto = collect(&origin, read(declared(), "BREAD", &chosen, any_order(&[])))
+        .await
+        .unwrap();
+    assert_eq!(
+        lines(&alto),
+        "{\"id\":9,\"brand\":\"Alto\",\"letters\":4,\"currency\":\"USD\",\"asked\":\"Alto\"}\n"
+    );
+    let none = collect(&origin, read(declared(), "BREAD", &[("brand", "ALTO")], any_order(&[])))
+        .await
+        .unwrap();
+    assert!(none.is_empty());
+}
+
+#[tokio::test]
+async fn names_and_the_values_of_filters_are_rows_without_nulls() {
+    let shop = TestDatabase::create(SHOP).await;
+    let origin = shop.origin();
+    let parameters = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect::<Vec<Arc<str>>>();
+
+    let names = origin
+        .names(
+            "select distinct category from products order by 1;",
+            &parameters(&["category"]),
+        )
+        .await;
+    assert_eq!(names.unwrap(), [["BREAD"], ["CAKE/PIE"]]);
+    let names = origin
+        .names(
+            "select id, price, brand from products order by id",
+            &parameters(&["a", "b", "c"]),
+        )
+        .await;
+    assert_eq!(
+        names.unwrap(),
+        [["1", "12.25", "Alto"], ["9", "2.0", "Alto"], ["10", "3.5", "Hearth"]]
+    );
+
+    let error = origin
+        .names("select id, brand from products where 1 = 0", &parameters(&["id"]))
+        .await
+        .unwrap_err();
+    assert_eq!(
+        message(error),
+        "the definition does not fit the origin: `names` yields 2 columns, and the pattern has 1 parameters (id)"
+    );
+    let error = origin.names("select :id", &parameters(&["id"])).await.unwrap_err();
+    assert!(message(error).contains("`:id` stands for no value"));
+
+    let bread = defined(definition("{category}", BY_CATEGORY), "BREAD");
+    let brands = filter(
+        "brand",
+        "select distinct brand from products where category = :category order by 1",
+    );
+    assert_eq!(origin.filter_values(&bread, &brands).await.unwrap(), ["Alto", "Hearth"]);
+    let two = filter("brand", "select brand, name from products");
+    assert!(message(origin.filter_values(&bread, &two).await.unwrap_err()).contains("must yield one column, not 2"));
+}
+
+#[tokio::test]
+async fn a_definition_that_does_not_fit_says_why() {
+    let shop = TestDatabase::create(SHOP).await;
+    let origin = shop.origin();
+    let order = || ReadOrder::By(by(&["price"]));
+    for (query, order, expect) in [
+        ("", order(), "the listings `{category}` need a `query`"),
+        (
+            "select id from products where category = :kategory",
+            order(),
+            "`query`: `:kategory` stands for no value that is known there",
+        ),
+        ("select id from nowhere", order(), "no such table: nowhere"),
+        (
+            "select id, price form products",
+            order(),
+            "near \"products\": syntax error",
+        ),
+        (
+            "select id, price from products",
+            ReadOrder::By(by(&["cost"])),
+            "no such column: items.cost",
+        ),
+        (
+            "select id, price from products",
+            any_order(&["cost"]),
+            "the query yields no column `cost`",
+        ),
+        (
+            "select price from products",
+            any_order(&["price"]),
+            "the query yields no column `id`",
+        ),
+        (
+            "select price from products where 1 = 0",
+            any_order(&["price"]),
+            "the query yields no column `id`",
+        ),
+        (
+            "select id from products where price > ?",
+            order(),
+            "`query`: `?` cannot be bound: a value is named as in `:category`",
+        ),
+        ("delete from products", order(), "near \"delete\": syntax error"),
+    ] {
+        let error = collect(&origin, read(definition("{category}", query), "BREAD", &[], order))
+            .await
+            .unwrap_err();
+        assert!(matches!(error, OriginError::Misdeclared(_)), "{query}: {error:?}");
+        assert_eq!(
+            message(error),
+            format!("the definition does not fit the origin: {expect}"),
+            "{query}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_has_no_json_is_a_bad_item() {
+    let shop = TestDatabase::create(
+        "create table t (id, value, details json);
+         insert into t values (1, x'00', null), (2, 9e999, null), (3, cast(x'ff' as text), null), (4, 1, '{]'), (null, 1, null), (1.5, 1, null), ('', 1, null);",
+    )
+    .await;
+    let origin = shop.origin();
+    for (condition, expect) in [
+        ("id = 1", "item 1: column `value`: a BLOB has no JSON"),
+        ("id = 2", "item 1: column `value`: an infinite number"),
+        (
+            "id = 3",
+            "item 1: column `value`: invalid utf-8 sequence of 1 bytes from index 0",
+        ),
+        (
+            "id = 4",
+            "item 1: column `details`, declared JSON: key must be a string at line 1 column 2",
+        ),
+        (
+            "id is null",
+            "item 1: the id must be an integer or a text of 1 to 256 bytes",
+        ),
+        (
+            "id = 1.5",
+            "item 1: the id must be an integer or a text of 1 to 256 bytes",
+        ),
+        (
+            "id = ''",
+            "item 1: the id must be an integer or a text of 1 to 256 bytes",
+        ),
+    ] {
+        let query = format!("select * from t where {condition}");
+        let error = collect(&origin, read(definition("t", &query), "t", &[], any_order(&[])))
+            .await
+            .unwrap_err();
+        assert_eq!(message(error), expect);
+    }
+    let query = "select 'x' as id, printf('%.*c', 300000, 'x') as value";
+    let error = collect(&origin, read(definition("t", query), "t", &[], any_order(&[])))
+        .await
+        .unwrap_err();
+    assert!(message(error).contains("an item may have 262144 bytes"));
+}
+
+#[tokio::test]
+async fn a_database_that_is_not_there_is_unavailable_and_not_created() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("none.db");
+    let origin = SqlOrigin::open(&format!("sqlite:{}", path.display()), TIMEOUT).unwrap();
+    let error = collect(
+        &origin,
+        read(definition("all", "select 1 as id"), "all", &[], any_order(&[])),
+    )
+    .await
+    .unwrap_err();
+    assert!(matches!(error, OriginError::Unavailable(_)));
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(
+        source.to_string(),
+        format!("the database `{}` cannot be opened", path.display())
+    );
+    assert!(!path.exists());
+
+    std::fs::write(&path, "this is no database, whatever its name says").unwrap();
+    let error = collect(
+        &origin,
+        read(definition("all", "select * from t"), "all", &[], any_order(&[])),
+    )
+    .await
+    .unwrap_err();
+    assert!(matches!(error, OriginError::Unavailable(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_database_whose_texts_have_other_bytes_is_refused() {
+    let shop = TestDatabase::create("pragma encoding = 'UTF-16le'; create table t (id)").await;
+    let error = collect(
+        &shop.origin(),
+        read(definition("all", "select * from t"), "all", &[], any_order(&[])),
+    )
+    .await
+    .unwrap_err();
+    assert!(message(error).ends_with("the database is encoded in UTF-16le, and only UTF-8 is sorted by its bytes"));
+}
+
+#[tokio::test]
+async fn a_url_is_checked_when_it_is_opened() {
+    for (url, expect) in [
+        (
+            "postgres://shop:secret@db/shop",
+            "`postgres:` is no database that is supported: use `sqlite:FILE`",
+        ),
+        ("sqlite::memory:", "the URL of a SQLite database must name a file"),
+        ("sqlite:", "the URL of a SQLite database must name a file"),
+    ] {
+        let error = SqlOrigin::open(url, TIMEOUT).err().unwrap();
+        assert_eq!(
+            message(error),
+            format!("the definition does not fit the origin: {expect}")
+        );
+    }
+    assert!(SqlOrigin::open("sqlite:x.db?mode=nonsense", TIMEOUT).is_err());
+}
+
+#[tokio::test]
+async fn another_writer_may_change_the_database_and_even_replace_it() {
+    for mode in ["pragma journal_mode = wal", "pragma journal_mode = delete"] {
+        let mut shop = TestDatabase::create(SHOP).await;
+        shop.run(mode).await;
+        let origin = shop.origin();
+        let order = || ReadOrder::By(by(&[]));
+        let bread = || {
+            read(
+                definition("{category}", "select * from products where category = :category"),
+                "CAKE/PIE",
+                &[],
+                order(),
+            )
+        };
+        assert_eq!(ids(&collect(&origin, bread()).await.unwrap()), ["1"]);
+
+        shop.run("insert into products values (3, 'Tart', 'CAKE/PIE', null, 5, null)")
+            .await;
+        assert_eq!(ids(&collect(&origin, bread()).await.unwrap()), ["1", "3"]);
+
+        shop.run("alter table products add column stock integer").await;
+        let items = collect(&origin, bread()).await.unwrap();
+        assert!(lines(&items).ends_with("\"details\":null,\"stock\":null}\n"));
+
+        // In WAL mode the log beside the file would be taken for the new one's.
+        if mode.ends_with("wal") {
+            continue;
+        }
+        let directory = shop.close().await;
+        let mut other = TestDatabase::connect(&directory, "other.db").await;
+        sqlx::raw_sql("create table products (id, category); insert into products values (77, 'CAKE/PIE')")
+            .execute(&mut other)
+            .await
+            .unwrap();
+        sqlx::Connection::close(other).await.unwrap();
+        std::fs::rename(directory.path().join("other.db"), directory.path().join("shop.db")).unwrap();
+        assert_eq!(ids(&collect(&origin, bread()).await.unwrap()), ["77"]);
+    }
+}
+
+/// Rows without end: for reads that must be ended.
+const ENDLESS: &str = "with recursive n(id) as (select 1 union all select id + 1 from n) select id from n";
+
+#[tokio::test]
+async fn a_read_that_takes_too_long_is_ended() {
+    let shop = TestDatabase::create("select 1").await;
+    let origin = SqlOrigin::open(&shop.url(), Duration::from_millis(200)).unwrap();
+    let read = || read(definition("all", ENDLESS), "all", &[], ReadOrder::By(by(&["id desc"])));
+    let started = Instant::now();
+    // More than there are connections, one after the other: each is free again.
+    for _ in 0..10 {
+        let error = collect(&origin, read()).await.unwrap_err();
+        assert!(matches!(error, OriginError::TimedOut), "{error:?}");
+    }
+    let error = origin
+        .names(&format!("select max(id) from ({ENDLESS})"), &["id".into()])
+        .await
+        .unwrap_err();
+    assert!(matches!(error, OriginError::TimedOut), "{error:?}");
+    assert!(started.elapsed() < Duration::from_secs(30));
+    let names = origin.names("select 1", &["id".into()]).await.unwrap();
+    assert_eq!(names, [["1"]]);
+}
+
+#[tokio::test]
+async fn a_dropped_stream_ends_its_read() {
+    let shop = TestDatabase::create("select 1").await;
+    let origin = shop.origin();
+    for _ in 0..20 {
+        let mut items = origin
+            .read(read(definition("all", ENDLESS), "all", &[], any_order(&[])))
+            .await
+            .unwrap();
+        let first = items.next().await.unwrap().unwrap();
+        assert_eq!(first.item.json, "{\"id\":1}");
+        drop(items);
+        // This one yields nothing before it is dropped.
+        let sorted = read(definition("all", ENDLESS), "all", &[], ReadOrder::By(by(&["id desc"])));
+        let mut items = origin.read(sorted).await.unwrap();
+        let none = tokio::time::timeout(Duration::from_millis(5), items.next()).await;
+        assert!(none.is_err());
+    }
+    // Were they still running, they would hold all connections.
+    assert_eq!(origin.names("select 1", &["id".into()]).await.unwrap(), [["1"]]);
+}

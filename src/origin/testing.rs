@@ -1,0 +1,146 @@
+//! What the tests of origins share: definitions, reads, and real databases in a directory of their own.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::TryStreamExt;
+use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+
+use super::{Origin, OriginError, OriginItem, Read, ReadOrder, SqlOrigin};
+use crate::listing::{
+    Definition, Policy, SortName,
+    definition::{Defined, Descending, Filter, Links, Sort, SortColumn, Variant},
+    pattern::NamePattern,
+};
+
+pub const TIMEOUT: Duration = Duration::from_secs(60);
+
+pub fn definition(pattern: &str, query: &str) -> Definition {
+    Definition {
+        pattern: NamePattern::parse(pattern).unwrap(),
+        origin: "shop".into(),
+        query: (!query.is_empty()).then(|| query.into()),
+        id: "id".into(),
+        names: None,
+        sorts: vec![Sort {
+            name: SortName::default_sort(),
+            by: Vec::new(),
+            desc: Descending::Mirrored,
+        }],
+        variants: Vec::new(),
+        filters: Vec::new(),
+        policy: Policy::default().into(),
+        hashes: Default::default(),
+        links: Links::default(),
+    }
+}
+
+pub fn variant(parameter: &str, values: &[&str]) -> Variant {
+    Variant {
+        parameter: parameter.into(),
+        values: values.iter().map(|value| Arc::from(*value)).collect(),
+    }
+}
+
+pub fn filter(parameter: &str, values_query: &str) -> Filter {
+    Filter {
+        parameter: parameter.into(),
+        values_query: values_query.into(),
+    }
+}
+
+pub fn defined(definition: Definition, name: &str) -> Defined {
+    let parameters = definition.pattern.matches(name).unwrap();
+    Defined {
+        definition: definition.into(),
+        parameters,
+    }
+}
+
+pub fn read(definition: Definition, name: &str, choices: &[(&str, &str)], order: ReadOrder) -> Read {
+    Read {
+        choices: definition.choices(&choices.iter().copied().collect()),
+        defined: defined(definition, name),
+        order,
+    }
+}
+
+/// Columns to sort by, as in the configuration: `price`, `price desc`.
+pub fn by(columns: &[&str]) -> Vec<SortColumn> {
+    let columns = columns.iter().map(|column| match column.strip_suffix(" desc") {
+        Some(column) => (column, true),
+        None => (*column, false),
+    });
+    columns
+        .map(|(column, descending)| SortColumn {
+            column: column.into(),
+            descending,
+        })
+        .collect()
+}
+
+pub fn any_order(columns: &[&str]) -> ReadOrder {
+    ReadOrder::Any {
+        columns: columns.iter().map(|column| Box::from(*column)).collect(),
+    }
+}
+
+pub async fn collect(origin: &dyn Origin, read: Read) -> Result<Vec<OriginItem>, OriginError> {
+    origin.read(read).await?.try_collect().await
+}
+
+pub fn ids(items: &[OriginItem]) -> Vec<&str> {
+    items.iter().map(|item| item.item.id.as_str()).collect()
+}
+
+/// Each item's JSON, a line each.
+pub fn lines(items: &[OriginItem]) -> String {
+    items
+        .iter()
+        .map(|item| format!("{}\n", std::str::from_utf8(&item.item.json).unwrap()))
+        .collect()
+}
+
+/// A database file, and a connection that writes to it.
+pub struct TestDatabase {
+    pub directory: TempDir,
+    pub writer: SqliteConnection,
+}
+
+impl TestDatabase {
+    pub async fn create(statements: &'static str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let mut database = Self {
+            writer: Self::connect(&directory, "shop.db").await,
+            directory,
+        };
+        database.run(statements).await;
+        database
+    }
+
+    pub async fn connect(directory: &TempDir, file: &str) -> SqliteConnection {
+        SqliteConnectOptions::new()
+            .filename(directory.path().join(file))
+            .create_if_missing(true)
+            .connect()
+            .await
+            .unwrap()
+    }
+
+    pub async fn run(&mut self, statements: &'static str) {
+        sqlx::raw_sql(statements).execute(&mut self.writer).await.unwrap();
+    }
+
+    pub fn url(&self) -> String {
+        format!("sqlite:{}", self.directory.path().join("shop.db").display())
+    }
+
+    pub fn origin(&self) -> SqlOrigin {
+        SqlOrigin::open(&self.url(), TIMEOUT).unwrap()
+    }
+
+    pub async fn close(self) -> TempDir {
+        self.writer.close().await.unwrap();
+        self.directory
+    }
+}
