@@ -1,6 +1,7 @@
 //! A paginated listing cache: sorted product listings in Redis Streams, served page by page over HTTP.
 
 pub mod config;
+pub mod engine;
 pub mod listing;
 pub mod origin;
 pub mod store;

@@ -2,6 +2,9 @@
 
 mod support;
 
+mod catalogue;
+mod coherence;
+mod fills;
 mod store_announcements;
 mod store_connections;
 mod store_delete;
@@ -11,3 +14,4 @@ mod store_leases;
 mod store_names;
 mod store_publish;
 mod store_start;
+mod turns;

@@ -1,0 +1,198 @@
+//! Building: from the origin's items to finished generations, one a stream, written aside.
+//!
+//! Families of at most `sort_in_memory_max` items are read once and sorted here for all their sorts; larger ones are read
+//! once a stream, in the origin's order, so that memory stays bounded whatever the length.
+
+use std::collections::BTreeSet;
+
+use futures_util::StreamExt;
+
+use super::error::EngineError;
+use crate::{
+    listing::{
+        Family, Policy, StoredSort,
+        definition::{Defined, StreamOrder},
+    },
+    origin::{Origin, OriginError, OriginItem, Read, ReadOrder, ordering::order_by},
+    store::{FinishedGeneration, GenerationWriter, Grant, Lease, Store, StoreError},
+    telemetry::Metrics,
+};
+
+/// Why a family could not be built. The old generations stay.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The origin failed.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
+    /// Redis failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// More than `max_items`.
+    #[error("the origin has more than {max} items for it")]
+    TooManyItems {
+        /// The limit.
+        max: u64,
+    },
+    /// Not believable.
+    #[error("refused: {before} items would shrink to {after}")]
+    Shrunk {
+        /// Items of the current generation.
+        before: u64,
+        /// Items read now.
+        after: u64,
+    },
+    /// Another reader may be at work: what was read is worth nothing any more.
+    #[error("the lease was lost")]
+    LeaseLost,
+}
+
+/// One family being built.
+pub struct Build<'a> {
+    pub store: &'a Store,
+    pub origin: &'a dyn Origin,
+    pub metrics: &'a Metrics,
+    pub defined: &'a Defined,
+    pub family: &'a Family,
+    pub grant: &'a Grant,
+    /// The streams, in the order they are to be built; the grant has a generation for each.
+    pub streams: &'a [StreamOrder<'a>],
+    /// Items of the generation that is current, where it was shaped by the same definition.
+    pub before: Option<u64>,
+}
+
+/// Every so many items the lease is looked at.
+const LEASE_CHECK_ITEMS: u64 = 1000;
+
+impl<'a> Build<'a> {
+    fn policy(&self) -> &Policy {
+        &self.defined.definition.policy
+    }
+
+    fn lease(&self) -> Option<&Lease> {
+        self.grant.lease.as_ref()
+    }
+
+    /// Whether one read is to serve all streams.
+    pub fn in_memory(&self) -> bool {
+        self.streams.len() > 1
+            && self
+                .before
+                .is_none_or(|before| before <= self.policy().sort_in_memory_max)
+    }
+
+    /// Reads once and builds every stream; `None` where the family turned out to be too large for it.
+    pub async fn all_from_one_read(&self) -> Result<Option<Vec<FinishedGeneration>>, BuildError> {
+        let columns: BTreeSet<Box<str>> = self
+            .streams
+            .iter()
+            .flat_map(|stream| stream.by.iter().map(|column| column.column.clone()))
+            .collect();
+        let columns: Vec<Box<str>> = columns.into_iter().collect();
+        let order = ReadOrder::Any {
+            columns: columns.clone(),
+        };
+        let mut items = self.read(order).await?;
+        let mut all: Vec<OriginItem> = Vec::new();
+        while let Some(item) = items.next().await {
+            self.check(all.len() as u64 + 1)?;
+            if all.len() as u64 >= self.policy().sort_in_memory_max {
+                return Ok(None);
+            }
+            all.push(item?);
+        }
+        self.believe(all.len() as u64)?;
+        let mut finished = Vec::new();
+        for (at, stream) in self.streams.iter().enumerate() {
+            let mut writer = self.writer(at)?;
+            for index in order_by(&all, &columns, stream.by) {
+                // The order is a permutation of the items' positions.
+                if let Some(item) = all.get(index as usize) {
+                    writer.append(item.item.clone()).await?;
+                }
+            }
+            self.check(0)?;
+            finished.push(writer.finish().await?);
+        }
+        Ok(Some(finished))
+    }
+
+    /// Builds one stream from a read in its order.
+    pub async fn one(&self, at: usize) -> Result<FinishedGeneration, BuildError> {
+        let by = self
+            .streams
+            .get(at)
+            .map(|stream| stream.by.to_vec())
+            .unwrap_or_default();
+        let mut items = self.read(ReadOrder::By(by)).await?;
+        let mut writer = self.writer(at)?;
+        while let Some(item) = items.next().await {
+            self.check(writer.items() + 1)?;
+            writer.append(item?.item).await?;
+        }
+        self.check(0)?;
+        self.believe(writer.items())?;
+        Ok(writer.finish().await?)
+    }
+
+    async fn read(&self, order: ReadOrder) -> Result<crate::origin::Items, BuildError> {
+        self.metrics.origin_reads.inc();
+        let read = Read {
+            defined: self.defined.clone(),
+            choices: self.family.choices.clone(),
+            order,
+        };
+        Ok(self.origin.read(read).await?)
+    }
+
+    fn writer(&self, at: usize) -> Result<GenerationWriter, BuildError> {
+        // A grant has a generation for each stream; without one nothing may be written.
+        let (Some(stream), Some(generation)) = (self.streams.get(at), self.grant.generations.get(at)) else {
+            return Err(BuildError::LeaseLost);
+        };
+        let key = self.family.listing(stream.stored());
+        let hash = self.defined.definition.hash_of(&stream.stored()).unwrap_or_default();
+        Ok(self
+            .store
+            .write_generation(&key, *generation, self.grant.as_of, hash, self.policy()))
+    }
+
+    fn check(&self, items: u64) -> Result<(), BuildError> {
+        let max = self.policy().max_items;
+        if items > max {
+            return Err(BuildError::TooManyItems { max });
+        }
+        let lost = || self.lease().is_some_and(Lease::is_lost);
+        if items.is_multiple_of(LEASE_CHECK_ITEMS) && lost() {
+            return Err(BuildError::LeaseLost);
+        }
+        Ok(())
+    }
+
+    /// What is published must be believable: an import that truncates a table must not empty the shop.
+    fn believe(&self, after: u64) -> Result<(), BuildError> {
+        match self.before {
+            Some(before) if !self.policy().allows_shrink(before, after) => Err(BuildError::Shrunk { before, after }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The streams of a definition, the one that somebody waits for first.
+pub fn streams_in_order<'a>(defined: &'a Defined, first: Option<&StoredSort>) -> Vec<StreamOrder<'a>> {
+    let mut streams: Vec<_> = defined.definition.streams().collect();
+    streams.sort_by_key(|stream| Some(&stream.stored()) != first);
+    streams
+}
+
+impl From<&BuildError> for EngineError {
+    fn from(error: &BuildError) -> Self {
+        match error {
+            BuildError::Store(StoreError::Unavailable { .. }) => Self::RedisDown {
+                retry_after: std::time::Duration::from_secs(1),
+            },
+            BuildError::Store(StoreError::Full { .. }) => Self::RedisFull,
+            BuildError::TooManyItems { max } => Self::TooManyItems { max: *max },
+            other => Self::RefreshFailed(super::error::Chain(other).to_string().into()),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The chunks of a page: from L1, and those missing with one range read, by one load for all who wait.
+
+use std::{ops::Range, sync::Arc, time::Duration};
+
+use super::{coalesce::Coalescer, error::EngineError, l1::L1, permits::ReadPermits, shape::Shape};
+use crate::{
+    listing::{Chunk, Generation, HeadState, ListingKey, WindowPlan},
+    store::Store,
+};
+
+type LoadedRange = Arc<[Arc<Chunk>]>;
+
+/// What one turn says of a pinned generation.
+#[derive(Clone, Debug)]
+pub struct PinnedRange {
+    /// The listing's head, for a delete makes pins disappear.
+    pub head: HeadState,
+    /// The chunks that are as promised.
+    chunks: LoadedRange,
+    /// How long the generation is still kept; `None` where it is gone.
+    pub left: Option<Duration>,
+}
+
+/// Reads chunks.
+pub struct Chunks {
+    store: Store,
+    l1: Arc<L1>,
+    permits: ReadPermits,
+    loads: Coalescer<(Generation, Range<u64>), Result<LoadedRange, EngineError>>,
+    pinned_loads: Coalescer<(ListingKey, Generation, Range<u64>), Result<PinnedRange, EngineError>>,
+}
+
+/// The chunks of a page.
+pub enum PageChunks {
+    /// All of them, in the order of their indexes.
+    Whole {
+        /// The chunks.
+        chunks: Vec<Arc<Chunk>>,
+        /// Whether Redis was asked, and whether by somebody else's load.
+        read: Option<bool>,
+    },
+    /// Redis does not hold what the generation promises: evicted, expired, or not there yet on a lagging replica.
+    Lost,
+}
+
+impl Chunks {
+    /// Loads run on `runtime`.
+    pub fn new(store: Store, l1: Arc<L1>, permits: ReadPermits, runtime: tokio::runtime::Handle) -> Self {
+        Self {
+            store,
+            l1,
+            permits,
+            loads: Coalescer::new(runtime.clone()),
+            pinned_loads: Coalescer::new(runtime),
+        }
+    }
+
+    /// The chunks of a plan.
+    pub async fn get(&self, key: &ListingKey, shape: Shape, plan: &WindowPlan) -> Result<PageChunks, EngineError> {
+        let found = self.l1.chunks.find(shape.generation, plan);
+        let Some(missing) = found.missing else {
+            let chunks = found.chunks.into_iter().flatten().collect();
+            return Ok(PageChunks::Whole { chunks, read: None });
+        };
+        let joined = self
+            .loads
+            .join(&(shape.generation, missing.clone()), || {
+                self.load(key, shape, missing.clone())
+            })
+            .await;
+        let loaded = joined.value.unwrap_or(Err(EngineError::broken_load()))?;
+        Ok(assemble(found.chunks, plan, &missing, &loaded, joined.collapsed))
+    }
+
+    /// The chunks of a plan in a pinned generation, with the listing's head and the time left, in one turn.
+    pub async fn get_pinned(
+        &self,
+        key: &ListingKey,
+        shape: Shape,
+        plan: &WindowPlan,
+    ) -> Result<(PinnedRange, PageChunks), EngineError> {
+        let found = self.l1.chunks.find(shape.generation, plan);
+        // Everything here already: one chunk is asked for all the same, to hear of the generation's life.
+        let range = found.missing.unwrap_or(plan.chunks().start..plan.chunks().start + 1);
+        let load_key = (key.clone(), shape.generation, range.clone());
+        let joined = self
+            .pinned_loads
+            .join(&load_key, || self.load_pinned(key, shape, range.clone()))
+            .await;
+        let pinned = joined.value.unwrap_or(Err(EngineError::broken_load()))?;
+        let chunks = assemble(found.chunks, plan, &range, &pinned.chunks, joined.collapsed);
+        Ok((pinned, chunks))
+    }
+
+    fn load(
+        &self,
+        key: &ListingKey,
+        shape: Shape,
+        range: Range<u64>,
+    ) -> impl Future<Output = Result<LoadedRange, EngineError>> + Send + use<> {
+        let (store, l1, permits, key) = (self.store.clone(), self.l1.clone(), self.permits.clone(), key.clone());
+        async move {
+            let _permit = permits.take()?;
+            let first = range.start;
+            let chunks = store.read_chunks(&key, shape.generation, range).await?;
+            Ok(keep(&l1, shape, first, chunks))
+        }
+    }
+
+    fn load_pinned(
+        &self,
+        key: &ListingKey,
+        shape: Shape,
+        range: Range<u64>,
+    ) -> impl Future<Output = Result<PinnedRange, EngineError>> + Send + use<> {
+        let (store, l1, permits, key) = (self.store.clone(), self.l1.clone(), self.permits.clone(), key.clone());
+        async move {
+            let _permit = permits.take()?;
+            let load = l1.heads.begin_load(&key);
+            let first = range.start;
+            let read = store.read_pinned(&key, shape.generation, range).await?;
+            Ok(PinnedRange {
+                head: load.finish(read.head),
+                chunks: keep(&l1, shape, first, read.chunks),
+                left: read.left,
+            })
+        }
+    }
+}
+
+/// Keeps the chunks that are as promised.
+fn keep(l1: &L1, shape: Shape, first: u64, mut chunks: Vec<Chunk>) -> LoadedRange {
+    chunks.truncate(shape.whole_chunks(first, &chunks));
+    let chunks: LoadedRange = chunks.into_iter().map(Arc::new).collect();
+    l1.chunks.insert(shape.generation, first, &chunks);
+    chunks
+}
+
+fn assemble(
+    found: Vec<Option<Arc<Chunk>>>,
+    plan: &WindowPlan,
+    range: &Range<u64>,
+    loaded: &[Arc<Chunk>],
+    collapsed: bool,
+) -> PageChunks {
+    let chunks: Option<Vec<_>> = plan
+        .chunks()
+        .zip(found)
+        .map(|(at, found)| {
+            let loaded_here = || loaded.get(usize::try_from(at.checked_sub(range.start)?).ok()?).cloned();
+            found.or_else(loaded_here)
+        })
+        .collect();
+    match chunks {
+        Some(chunks) => PageChunks::Whole {
+            chunks,
+            read: Some(collapsed),
+        },
+        None => PageChunks::Lost,
+    }
+}

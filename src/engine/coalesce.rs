@@ -1,0 +1,166 @@
+//! Coalescing: concurrent loads of one key become one.
+//!
+//! The load is spawned on the engine's runtime and belongs to no request: a client that resets its connection takes its
+//! own wait with it, never the load (a cancelled leader would make the next waiter load again).
+
+use std::{collections::HashMap, future::Future, hash::Hash, sync::Arc};
+
+use futures_util::{FutureExt, future::Shared};
+use parking_lot::Mutex;
+use tokio::{runtime::Handle, sync::oneshot};
+
+/// Loads under way, by key.
+pub struct Coalescer<K, V: Clone> {
+    runtime: Handle,
+    loads: Arc<Mutex<Loads<K, V>>>,
+}
+
+struct Loads<K, V: Clone> {
+    by_key: HashMap<K, (u64, Shared<oneshot::Receiver<V>>)>,
+    started: u64,
+}
+
+/// What came of joining a load.
+pub struct Joined<V> {
+    /// The load's result; `None` where it panicked, which is a bug that has been logged by the runtime.
+    pub value: Option<V>,
+    /// Whether somebody else had begun it.
+    pub collapsed: bool,
+}
+
+/// Takes the load out of the table when it ends, however it ends.
+struct Leave<K: Hash + Eq, V: Clone> {
+    loads: Arc<Mutex<Loads<K, V>>>,
+    key: K,
+    number: u64,
+}
+
+impl<K: Hash + Eq, V: Clone> Drop for Leave<K, V> {
+    fn drop(&mut self) {
+        let mut loads = self.loads.lock();
+        if loads
+            .by_key
+            .get(&self.key)
+            .is_some_and(|(number, _)| *number == self.number)
+        {
+            loads.by_key.remove(&self.key);
+        }
+    }
+}
+
+impl<K, V> Coalescer<K, V>
+where
+    K: Hash + Eq + Clone + Send + 'static,
+    V: Clone + Send + Sync + 'static,
+{
+    /// An empty table; loads run on `runtime`.
+    pub fn new(runtime: Handle) -> Self {
+        let loads = Loads {
+            by_key: HashMap::new(),
+            started: 0,
+        };
+        Self {
+            runtime,
+            loads: Arc::new(Mutex::new(loads)),
+        }
+    }
+
+    /// Waits for the load of `key` that is under way, or begins one.
+    ///
+    /// # Hidden contract
+    /// `load` is called under the table's lock: it must only make the future.
+    pub async fn join<F>(&self, key: &K, load: impl FnOnce() -> F) -> Joined<V>
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
+        let (waiting, collapsed) = self.enter(key, load);
+        Joined {
+            value: waiting.await.ok(),
+            collapsed,
+        }
+    }
+
+    fn enter<F>(&self, key: &K, load: impl FnOnce() -> F) -> (Shared<oneshot::Receiver<V>>, bool)
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
+        let mut loads = self.loads.lock();
+        if let Some((_, waiting)) = loads.by_key.get(key) {
+            return (waiting.clone(), true);
+        }
+        let (sender, receiver) = oneshot::channel();
+        let waiting = receiver.shared();
+        loads.started += 1;
+        let leave = Leave {
+            loads: self.loads.clone(),
+            key: key.clone(),
+            number: loads.started,
+        };
+        let number = loads.started;
+        loads.by_key.insert(key.clone(), (number, waiting.clone()));
+        let load = load();
+        self.runtime.spawn(async move {
+            let value = load.await;
+            // Whoever comes from here on begins anew: the value is as old as the load's beginning.
+            drop(leave);
+            // Nobody may be waiting any more.
+            let _ = sender.send(value);
+        });
+        (waiting, false)
+    }
+
+    /// Whoever asks from here on does not join the load under way; those who wait for it still get its result.
+    pub fn detach(&self, key: &K) {
+        self.loads.lock().by_key.remove(key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use tokio::sync::Notify;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn concurrent_loads_become_one_even_when_the_first_caller_leaves() {
+        let coalescer = Arc::new(Coalescer::new(Handle::current()));
+        let loads = Arc::new(AtomicU32::new(0));
+        let go = Arc::new(Notify::new());
+        let load = || {
+            let (loads, go) = (loads.clone(), go.clone());
+            move || async move {
+                loads.fetch_add(1, Ordering::SeqCst);
+                go.notified().await;
+                7
+            }
+        };
+        // The leader begins the load and goes away.
+        let leader = coalescer.join(&"key", load());
+        assert!(leader.now_or_never().is_none());
+        let follower = coalescer.join(&"key", load());
+        go.notify_one();
+        let joined = follower.await;
+        assert_eq!((joined.value, joined.collapsed), (Some(7), true));
+        assert_eq!(loads.load(Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn whoever_asks_after_a_detach_loads_anew() {
+        let coalescer = Coalescer::new(Handle::current());
+        let go = Arc::new(Notify::new());
+        let slow = {
+            let go = go.clone();
+            move || async move {
+                go.notified().await;
+                1
+            }
+        };
+        let (first, _) = coalescer.enter(&"key", slow);
+        coalescer.detach(&"key");
+        assert_eq!(coalescer.join(&"key", || async { 2 }).await.value, Some(2));
+        go.notify_one();
+        assert_eq!(first.await, Ok(1));
+    }
+}

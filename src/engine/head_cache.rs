@@ -1,0 +1,122 @@
+//! L1 heads: the head table in shards, behind locks that are held for no longer than a look.
+
+use std::{
+    hash::{BuildHasher, RandomState},
+    time::{Duration, Instant},
+};
+
+use parking_lot::RwLock;
+
+use super::head_table::{HeadTable, HeadTableLimits, Lookup, Ticket};
+use crate::{
+    config::L1Config,
+    listing::{HeadState, ListingKey},
+};
+
+const SHARDS: usize = 32;
+
+/// The heads this process knows.
+pub struct HeadCache {
+    shards: Vec<RwLock<HeadTable>>,
+    hasher: RandomState,
+    started: Instant,
+}
+
+/// A load under way; ends when dropped, at the latest.
+pub struct HeadLoad<'a> {
+    cache: &'a HeadCache,
+    key: ListingKey,
+    ticket: Option<Ticket>,
+}
+
+impl HeadLoad<'_> {
+    /// Redis answered. Returns the head to serve, which is newer where an announcement came meanwhile.
+    pub fn finish(mut self, loaded: HeadState) -> HeadState {
+        self.end(Some(loaded)).unwrap_or(loaded)
+    }
+
+    fn end(&mut self, loaded: Option<HeadState>) -> Option<HeadState> {
+        let ticket = self.ticket.take()?;
+        let now = self.cache.now();
+        self.cache
+            .shard(&self.key)
+            .write()
+            .end_load(&self.key, ticket, loaded, now)
+    }
+}
+
+impl Drop for HeadLoad<'_> {
+    fn drop(&mut self) {
+        self.end(None);
+    }
+}
+
+impl HeadCache {
+    /// An empty cache.
+    pub fn new(config: &L1Config) -> Self {
+        let limits = HeadTableLimits {
+            ttl_ms: u64::try_from(config.ttl.as_millis()).unwrap_or(u64::MAX),
+            heads_max: config.heads_max.div_ceil(SHARDS),
+            absent_max: config.absent_max.div_ceil(SHARDS),
+        };
+        let shard = |_| RwLock::new(HeadTable::new(limits, fastrand::u64(..)));
+        Self {
+            shards: (0..SHARDS).map(shard).collect(),
+            hasher: RandomState::new(),
+            started: Instant::now(),
+        }
+    }
+
+    /// What may be served of a listing. Counts as a read of it.
+    pub fn lookup(&self, key: &ListingKey) -> Lookup {
+        self.shard(key).read().lookup(key, self.now())
+    }
+
+    /// The same for those who only look on, with the age of the knowledge.
+    pub fn peek(&self, key: &ListingKey) -> (Lookup, Duration) {
+        let (lookup, age_ms) = self.shard(key).read().peek(key, self.now());
+        (lookup, Duration::from_millis(age_ms))
+    }
+
+    /// To be called before Redis is asked for a head.
+    pub fn begin_load(&self, key: &ListingKey) -> HeadLoad<'_> {
+        HeadLoad {
+            cache: self,
+            key: key.clone(),
+            ticket: Some(self.shard(key).write().begin_load(key, self.now())),
+        }
+    }
+
+    /// A head moved; with `insist` it is kept even if nobody here asked for the listing yet.
+    pub fn announce(&self, key: &ListingKey, head: HeadState, insist: bool) {
+        self.shard(key).write().announce(key, head, insist, self.now());
+    }
+
+    /// Redis may have lost its memory.
+    pub fn begin_epoch(&self) {
+        for shard in &self.shards {
+            shard.write().begin_epoch();
+        }
+    }
+
+    /// Takes the read counts since the last call.
+    pub fn take_reads(&self, mut each: impl FnMut(&ListingKey, u32)) {
+        for shard in &self.shards {
+            shard.read().take_reads(&mut each);
+        }
+    }
+
+    /// How many heads are kept, absent ones among them.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.read().len()).sum()
+    }
+
+    fn shard(&self, key: &ListingKey) -> &RwLock<HeadTable> {
+        &self.shards[self.hasher.hash_one(key) as usize % SHARDS]
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}

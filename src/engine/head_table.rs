@@ -1,0 +1,423 @@
+//! The table of L1 heads: which head of a listing this process may serve. Pure: time is an argument, nothing is awaited.
+//!
+//! Three things race for an entry: announcements, loads that read Redis before or after them, and new epochs. The rules:
+//!
+//! - An announcement raises the listing's *floor* and carries the new head. Fill and announcement commute: the greater stays.
+//! - A load takes a [`Ticket`] before it asks Redis. What it brings is kept only if no epoch began meanwhile, it is not below
+//!   the floor, and nothing newer was put there since the ticket was taken.
+//! - A new epoch (Redis restarted, flushed or rewound) forgets the floors, for ids may have gone back, and makes every head
+//!   *suspect*: still good for speculation, read again before it is served.
+//!
+//! Heads that are not there are kept in a table of their own, so that a scanner of random names evicts nobody's head.
+//! An entry with a load under way is never evicted, or its floor would be forgotten while the load still needs it.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use indexmap::IndexMap;
+
+use crate::listing::{HeadState, ListingKey};
+
+/// How many entries are looked at to find one to evict: the least recently used of a random handful, as Redis does it.
+const EVICTION_SAMPLE: usize = 8;
+
+/// Heads by listing.
+#[derive(Debug)]
+pub struct HeadTable {
+    limits: HeadTableLimits,
+    epoch: u64,
+    /// Present and deleted heads.
+    known: IndexMap<ListingKey, Entry>,
+    /// "No such listing", and entries whose first load is under way.
+    absent: IndexMap<ListingKey, Entry>,
+    random: fastrand::Rng,
+}
+
+/// Bounds of a [`HeadTable`].
+#[derive(Clone, Copy, Debug)]
+pub struct HeadTableLimits {
+    /// How long a head is served without asking Redis again, in milliseconds.
+    pub ttl_ms: u64,
+    /// Entries with a head.
+    pub heads_max: usize,
+    /// Entries that say "no such listing".
+    pub absent_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Entry {
+    state: Option<HeadState>,
+    checked_at: u64,
+    /// The epoch in which `state` was learnt.
+    epoch: u64,
+    /// The greatest announced id, and the epoch it belongs to.
+    floor: (u64, u64),
+    /// Counts what was put here, so that a load sees whether anything was while it ran.
+    version: u64,
+    loads: u32,
+    used_at: AtomicU64,
+    reads: AtomicU32,
+}
+
+/// What the table says of a listing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// May be served; known since the given age in milliseconds.
+    Usable(HeadState),
+    /// Too old or suspect: good for speculation only.
+    Recheck(HeadState),
+    /// Never heard of.
+    Unknown,
+}
+
+/// Taken before Redis is asked, given back with what it said.
+#[derive(Debug)]
+#[must_use]
+pub struct Ticket {
+    epoch: u64,
+    version: u64,
+}
+
+impl HeadTable {
+    /// An empty table. The seed chooses what is evicted.
+    pub fn new(limits: HeadTableLimits, seed: u64) -> Self {
+        Self {
+            limits,
+            epoch: 0,
+            known: IndexMap::new(),
+            absent: IndexMap::new(),
+            random: fastrand::Rng::with_seed(seed),
+        }
+    }
+
+    /// What is known of a listing at `now`, in milliseconds of the caller's monotonic clock. Counts as a read of it.
+    pub fn lookup(&self, key: &ListingKey, now: u64) -> Lookup {
+        let Some(entry) = self.known.get(key).or_else(|| self.absent.get(key)) else {
+            return Lookup::Unknown;
+        };
+        entry.reads.fetch_add(1, Ordering::Relaxed);
+        entry.used_at.store(now, Ordering::Relaxed);
+        self.judge(entry, now)
+    }
+
+    /// What is known of a listing, without counting it as read; and its age in milliseconds.
+    pub fn peek(&self, key: &ListingKey, now: u64) -> (Lookup, u64) {
+        match self.known.get(key).or_else(|| self.absent.get(key)) {
+            Some(entry) => (self.judge(entry, now), now.saturating_sub(entry.checked_at)),
+            None => (Lookup::Unknown, 0),
+        }
+    }
+
+    fn judge(&self, entry: &Entry, now: u64) -> Lookup {
+        match entry.state {
+            None => Lookup::Unknown,
+            // Invariant 5: without any announcement, no head older than the ttl is served while Redis answers.
+            Some(state) if entry.epoch == self.epoch && now.saturating_sub(entry.checked_at) < self.limits.ttl_ms => {
+                Lookup::Usable(state)
+            }
+            Some(state) => Lookup::Recheck(state),
+        }
+    }
+
+    /// A load begins. From here until [`HeadTable::end_load`] the entry stays, so no announcement passes it by.
+    pub fn begin_load(&mut self, key: &ListingKey, now: u64) -> Ticket {
+        let entry = match self.known.get_mut(key) {
+            Some(entry) => entry,
+            None => self.absent.entry(key.clone()).or_default(),
+        };
+        entry.loads += 1;
+        entry.used_at.store(now, Ordering::Relaxed);
+        Ticket {
+            epoch: self.epoch,
+            version: entry.version,
+        }
+    }
+
+    /// A load ends; `loaded` is what Redis said, `None` where it did not answer. Returns the head to serve.
+    pub fn end_load(
+        &mut self,
+        key: &ListingKey,
+        ticket: Ticket,
+        loaded: Option<HeadState>,
+        now: u64,
+    ) -> Option<HeadState> {
+        let epoch = self.epoch;
+        let Some(entry) = self.entry_mut(key) else {
+            return loaded;
+        };
+        entry.loads = entry.loads.saturating_sub(1);
+        let serve = loaded.map(|loaded| {
+            if ticket.epoch != epoch {
+                // Read before the new epoch was noticed: served once, not kept.
+                loaded
+            } else if entry.admits(&loaded, &ticket, epoch) {
+                entry.put(loaded, epoch, now);
+                loaded
+            } else {
+                entry.state.filter(|_| entry.epoch == epoch).unwrap_or(loaded)
+            }
+        });
+        self.settle(key);
+        serve
+    }
+
+    /// A head moved. Applied where the listing is known here or being loaded, or where `insist` says so.
+    pub fn announce(&mut self, key: &ListingKey, head: HeadState, insist: bool, now: u64) {
+        let epoch = self.epoch;
+        if insist && !self.known.contains_key(key) {
+            self.absent.entry(key.clone()).or_default();
+        }
+        let Some(entry) = self.entry_mut(key) else {
+            return;
+        };
+        // Invariant 4: from here on no older head of this listing is served.
+        entry.floor = (epoch, entry.floor_in(epoch).max(head.id()));
+        let newer = match entry.state {
+            Some(state) if entry.epoch == epoch => head.supersedes(&state),
+            _ => true,
+        };
+        if newer {
+            entry.put(head, epoch, now);
+        }
+        self.settle(key);
+    }
+
+    /// Redis may have lost its memory: floors are forgotten, heads are suspect, loads under way are not kept.
+    pub fn begin_epoch(&mut self) {
+        self.epoch += 1;
+    }
+
+    /// Takes the read counts since the last call.
+    pub fn take_reads(&self, mut each: impl FnMut(&ListingKey, u32)) {
+        for (key, entry) in &self.known {
+            // Most entries were not read: a plain load first keeps their cache lines unwritten.
+            if entry.reads.load(Ordering::Relaxed) > 0 {
+                each(key, entry.reads.swap(0, Ordering::Relaxed));
+            }
+        }
+    }
+
+    /// How many entries there are, absent ones among them.
+    pub fn len(&self) -> usize {
+        self.known.len() + self.absent.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn entry_mut(&mut self, key: &ListingKey) -> Option<&mut Entry> {
+        self.known.get_mut(key).or_else(|| self.absent.get_mut(key))
+    }
+
+    /// Puts a changed entry where it belongs, and holds both tables to their sizes.
+    fn settle(&mut self, key: &ListingKey) {
+        let has_head = |entry: &Entry| !matches!(entry.state, None | Some(HeadState::Absent));
+        if self.absent.get(key).is_some_and(has_head) {
+            move_entry(key, &mut self.absent, &mut self.known);
+        } else if self.known.get(key).is_some_and(|entry| !has_head(entry)) {
+            move_entry(key, &mut self.known, &mut self.absent);
+        } else if self
+            .absent
+            .get(key)
+            .is_some_and(|entry| entry.state.is_none() && entry.loads == 0)
+        {
+            // A load that failed: nothing was learnt.
+            self.absent.swap_remove(key);
+        }
+        evict(&mut self.known, self.limits.heads_max, &mut self.random);
+        evict(&mut self.absent, self.limits.absent_max, &mut self.random);
+    }
+}
+
+fn move_entry(key: &ListingKey, from: &mut IndexMap<ListingKey, Entry>, to: &mut IndexMap<ListingKey, Entry>) {
+    if let Some(entry) = from.swap_remove(key) {
+        to.insert(key.clone(), entry);
+    }
+}
+
+fn evict(entries: &mut IndexMap<ListingKey, Entry>, max: usize, random: &mut fastrand::Rng) {
+    while entries.len() > max {
+        // Where all that were looked at are being loaded, the table is over its size by the loads under way, which are bounded.
+        let Some(victim) = sample(entries, random) else {
+            return;
+        };
+        entries.swap_remove_index(victim);
+    }
+}
+
+/// The least recently used of a random handful, entries with loads under way left out.
+fn sample(entries: &IndexMap<ListingKey, Entry>, random: &mut fastrand::Rng) -> Option<usize> {
+    (0..EVICTION_SAMPLE)
+        .map(|_| random.usize(..entries.len()))
+        .filter(|at| entries[*at].loads == 0)
+        .min_by_key(|at| entries[*at].used_at.load(Ordering::Relaxed))
+}
+
+impl Entry {
+    fn floor_in(&self, epoch: u64) -> u64 {
+        if self.floor.0 == epoch { self.floor.1 } else { 0 }
+    }
+
+    /// Whether what a load of this epoch brought may be kept.
+    fn admits(&self, loaded: &HeadState, ticket: &Ticket, epoch: u64) -> bool {
+        let untouched = self.version == ticket.version;
+        if untouched && *loaded == HeadState::Absent {
+            // Asked after all that we know of and gone all the same: expired or evicted.
+            return true;
+        }
+        let above_floor = loaded.id() >= self.floor_in(epoch);
+        above_floor
+            && match &self.state {
+                Some(state) if self.epoch == epoch && !untouched => loaded.supersedes(state),
+                _ => true,
+            }
+    }
+
+    fn put(&mut self, state: HeadState, epoch: u64, now: u64) {
+        self.state = Some(state);
+        self.epoch = epoch;
+        self.checked_at = now;
+        self.version += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+    use crate::listing::{Generation, Head, Timestamp};
+
+    fn key(name: &str) -> ListingKey {
+        ListingKey::parse(&format!("{name}/price")).unwrap()
+    }
+
+    fn head(id: u64) -> HeadState {
+        HeadState::Live(Head {
+            generation: Generation { id, nonce: 1 },
+            total: id,
+            chunk_len: NonZeroU32::new(12).unwrap(),
+            as_of: Timestamp(id),
+            definition: 0,
+            pins_from: 0,
+        })
+    }
+
+    fn table() -> HeadTable {
+        let limits = HeadTableLimits {
+            ttl_ms: 2000,
+            heads_max: 10,
+            absent_max: 10,
+        };
+        HeadTable::new(limits, 1)
+    }
+
+    fn loaded(table: &mut HeadTable, name: &str, state: HeadState, now: u64) {
+        let ticket = table.begin_load(&key(name), now);
+        table.end_load(&key(name), ticket, Some(state), now);
+    }
+
+    #[test]
+    fn a_head_is_served_for_its_ttl_and_then_good_for_speculation() {
+        let mut table = table();
+        assert_eq!(table.lookup(&key("a"), 0), Lookup::Unknown);
+        loaded(&mut table, "a", head(5), 100);
+        assert_eq!(table.lookup(&key("a"), 2099), Lookup::Usable(head(5)));
+        assert_eq!(table.lookup(&key("a"), 2100), Lookup::Recheck(head(5)));
+    }
+
+    #[test]
+    fn an_announcement_during_a_load_wins_over_what_the_load_brings() {
+        let mut table = table();
+        let ticket = table.begin_load(&key("a"), 0);
+        table.announce(&key("a"), head(6), false, 1);
+        assert_eq!(table.end_load(&key("a"), ticket, Some(head(5)), 2), Some(head(6)));
+        assert_eq!(table.lookup(&key("a"), 3), Lookup::Usable(head(6)));
+    }
+
+    #[test]
+    fn an_announcement_and_a_fill_of_a_newer_head_commute() {
+        let mut table = table();
+        let ticket = table.begin_load(&key("a"), 0);
+        table.announce(&key("a"), head(6), false, 1);
+        assert_eq!(table.end_load(&key("a"), ticket, Some(head(7)), 2), Some(head(7)));
+        table.announce(&key("a"), head(6), false, 3);
+        assert_eq!(table.lookup(&key("a"), 4), Lookup::Usable(head(7)));
+    }
+
+    #[test]
+    fn a_delete_during_a_load_wins() {
+        let mut table = table();
+        loaded(&mut table, "a", head(5), 0);
+        let ticket = table.begin_load(&key("a"), 0);
+        let deleted = HeadState::Deleted(Generation { id: 6, nonce: 1 });
+        table.announce(&key("a"), deleted, false, 1);
+        assert_eq!(table.end_load(&key("a"), ticket, Some(head(5)), 2), Some(deleted));
+        assert_eq!(table.lookup(&key("a"), 3), Lookup::Usable(deleted));
+    }
+
+    #[test]
+    fn an_absent_answer_older_than_an_announcement_is_dropped_and_a_later_one_is_believed() {
+        let mut table = table();
+        let ticket = table.begin_load(&key("a"), 0);
+        table.announce(&key("a"), head(6), false, 1);
+        assert_eq!(
+            table.end_load(&key("a"), ticket, Some(HeadState::Absent), 2),
+            Some(head(6))
+        );
+        loaded(&mut table, "a", HeadState::Absent, 3);
+        assert_eq!(table.lookup(&key("a"), 4), Lookup::Usable(HeadState::Absent));
+    }
+
+    #[test]
+    fn an_older_head_read_after_its_successor_was_announced_is_not_kept() {
+        let mut table = table();
+        table.announce(&key("a"), head(6), true, 0);
+        let ticket = table.begin_load(&key("a"), 1);
+        assert_eq!(table.end_load(&key("a"), ticket, Some(head(5)), 2), Some(head(6)));
+        assert_eq!(table.lookup(&key("a"), 3), Lookup::Usable(head(6)));
+    }
+
+    #[test]
+    fn a_new_epoch_makes_heads_suspect_forgets_floors_and_keeps_no_old_load() {
+        let mut table = table();
+        table.announce(&key("a"), head(6), true, 0);
+        let ticket = table.begin_load(&key("a"), 1);
+        table.begin_epoch();
+        assert_eq!(table.lookup(&key("a"), 1), Lookup::Recheck(head(6)));
+        table.end_load(&key("a"), ticket, Some(head(7)), 2);
+        assert_eq!(table.lookup(&key("a"), 2), Lookup::Recheck(head(6)));
+        // Ids may have gone back: the floor of the old epoch no longer holds.
+        loaded(&mut table, "a", head(3), 3);
+        assert_eq!(table.lookup(&key("a"), 4), Lookup::Usable(head(3)));
+    }
+
+    #[test]
+    fn announcements_of_listings_nobody_reads_here_take_no_place() {
+        let mut table = table();
+        table.announce(&key("a"), head(6), false, 0);
+        assert!(table.is_empty());
+    }
+
+    #[test]
+    fn absent_names_evict_no_head_and_loads_under_way_are_not_evicted() {
+        let mut table = table();
+        for name in 0..10 {
+            loaded(&mut table, &format!("head{name}"), head(5), name);
+        }
+        let ticket = table.begin_load(&key("head3"), 20);
+        for name in 0..1000 {
+            loaded(&mut table, &format!("absent{name}"), HeadState::Absent, 30 + name);
+        }
+        assert!(table.len() <= 20, "{}", table.len());
+        for name in 0..500 {
+            loaded(&mut table, &format!("more{name}"), head(5), 2000 + name);
+        }
+        table.announce(&key("head3"), head(9), false, 3000);
+        assert_eq!(
+            table.end_load(&key("head3"), ticket, Some(head(5)), 3001),
+            Some(head(9))
+        );
+    }
+}

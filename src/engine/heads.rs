@@ -1,0 +1,120 @@
+//! Which head of a listing may be served: from L1, or read from Redis, by one load for all who wait.
+
+use std::{ops::Range, sync::Arc};
+
+use super::{coalesce::Coalescer, error::EngineError, head_table::Lookup, l1::L1, permits::ReadPermits, shape::Shape};
+use crate::{
+    listing::{HeadState, ListingKey, Window},
+    store::Store,
+};
+
+/// Reads heads.
+pub struct Heads {
+    store: Store,
+    l1: Arc<L1>,
+    permits: ReadPermits,
+    loads: Coalescer<ListingKey, Result<HeadState, EngineError>>,
+}
+
+/// Where a head came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeadFrom {
+    /// Known here.
+    L1,
+    /// Read just now.
+    Redis {
+        /// By somebody else's load.
+        collapsed: bool,
+    },
+    /// Redis did not answer; this is the last that was known.
+    Memory,
+}
+
+impl Heads {
+    /// Loads run on `runtime`.
+    pub fn new(store: Store, l1: Arc<L1>, permits: ReadPermits, runtime: tokio::runtime::Handle) -> Self {
+        Self {
+            store,
+            l1,
+            permits,
+            loads: Coalescer::new(runtime),
+        }
+    }
+
+    /// The head of a listing. Where Redis must be asked, the chunks that `window` would need of the last known generation
+    /// are asked for in the same turn.
+    pub async fn get(&self, key: &ListingKey, window: Window) -> Result<(HeadState, HeadFrom), EngineError> {
+        match self.l1.heads.lookup(key) {
+            Lookup::Usable(state) => Ok((state, HeadFrom::L1)),
+            Lookup::Unknown => self.load(key, None).await,
+            Lookup::Recheck(known) => match self.load(key, self.speculation(&known, window)).await {
+                Err(EngineError::RedisDown { .. }) if known.live().is_some() => Ok((known, HeadFrom::Memory)),
+                answer => answer,
+            },
+        }
+    }
+
+    /// The head of a listing of which no chunk is wanted.
+    pub async fn current(&self, key: &ListingKey) -> Result<HeadState, EngineError> {
+        match self.l1.heads.lookup(key) {
+            Lookup::Usable(state) => Ok(state),
+            _ => self.load(key, None).await.map(|(state, _)| state),
+        }
+    }
+
+    /// The head as Redis has it now, whatever L1 says.
+    pub async fn reread(&self, key: &ListingKey) -> Result<HeadState, EngineError> {
+        // Not a load that began before whatever made the caller doubt.
+        self.loads.detach(key);
+        self.load(key, None).await.map(|(state, _)| state)
+    }
+
+    /// A head moved: whoever asks from here on gets it, or a newer one.
+    pub fn announce(&self, key: &ListingKey, head: HeadState, insist: bool) {
+        self.l1.heads.announce(key, head, insist);
+        self.loads.detach(key);
+    }
+
+    /// Redis may have lost its memory.
+    pub fn begin_epoch(&self) {
+        self.l1.heads.begin_epoch();
+    }
+
+    /// What to ask for besides the head: chunks of the last known generation that are not here.
+    fn speculation(&self, known: &HeadState, window: Window) -> Option<(Shape, Range<u64>)> {
+        let shape = Shape::from(known.live()?);
+        let plan = shape.plan(window)?;
+        let missing = self.l1.chunks.find(shape.generation, &plan).missing?;
+        Some((shape, missing))
+    }
+
+    async fn load(
+        &self,
+        key: &ListingKey,
+        speculation: Option<(Shape, Range<u64>)>,
+    ) -> Result<(HeadState, HeadFrom), EngineError> {
+        let load = || {
+            let (store, l1, permits, key) = (self.store.clone(), self.l1.clone(), self.permits.clone(), key.clone());
+            async move {
+                let _permit = permits.take()?;
+                let load = l1.heads.begin_load(&key);
+                let state = match speculation {
+                    None => store.read_head(&key).await?,
+                    Some((shape, range)) => {
+                        let first = range.start;
+                        let (state, chunks) = store.read_head_and_chunks(&key, shape.generation, range).await?;
+                        let whole = shape.whole_chunks(first, &chunks);
+                        let chunks: Vec<_> = chunks.into_iter().take(whole).map(Arc::new).collect();
+                        l1.chunks.insert(shape.generation, first, &chunks);
+                        state
+                    }
+                };
+                Ok(load.finish(state))
+            }
+        };
+        let joined = self.loads.join(key, load).await;
+        let collapsed = joined.collapsed;
+        let state = joined.value.unwrap_or(Err(EngineError::broken_load()))?;
+        Ok((state, HeadFrom::Redis { collapsed }))
+    }
+}

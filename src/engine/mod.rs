@@ -1,0 +1,242 @@
+//! Decides what is served: pages from L1, Redis or the origin; refreshes; writes; subscriptions.
+//!
+//! A page: [`selection`] chooses the listing, [`read`] finds head ([`heads`]) and chunks ([`chunks`]), [`fills`] waits for what
+//! is not there. A refresh: [`runs`] joins those who want it, [`refresh`] draws and publishes, [`build`] reads and writes, [`announcer`] tells everybody here.
+
+mod announcer;
+mod build;
+mod chunk_cache;
+mod chunks;
+mod coalesce;
+mod error;
+mod fills;
+mod head_cache;
+pub mod head_table;
+mod heads;
+mod l1;
+mod names;
+mod operations;
+mod page;
+mod permits;
+mod pins;
+mod read;
+mod read_counts;
+mod refresh;
+mod runs;
+mod schedule;
+mod selection;
+mod shape;
+mod subscriptions;
+mod writes;
+
+use std::{sync::Arc, time::Duration};
+
+use moka::sync::Cache;
+use tokio::runtime::Handle;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use self::{
+    announcer::Announcer, chunks::Chunks, fills::Fills, heads::Heads, l1::L1, names::KnownNames, permits::ReadPermits,
+    read_counts::OldestStale, runs::Refresher, selection::SelectionMemory, subscriptions::Subscriptions,
+};
+pub use self::{
+    error::{Chain, EngineError, ParameterError},
+    operations::{Explanation, ListingEntry, ListingState},
+    page::{Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served},
+    read::SkipItems,
+    runs::Refreshed,
+    selection::{Asked, DeclaredParameters, Selection},
+    shape::Shape,
+    subscriptions::{Event, Follower},
+    writes::{Push, PushOutcome},
+};
+use crate::{
+    config::L1Config,
+    listing::{Definitions, Generation},
+    origin::Origins,
+    store::Store,
+    telemetry::Metrics,
+};
+
+/// Everything the engine stands on.
+pub struct EngineParts {
+    /// Redis.
+    pub store: Store,
+    /// The configured origins.
+    pub origins: Origins,
+    /// What the configuration says of listings.
+    pub definitions: Definitions,
+    /// How large L1 may be, and how long its heads live.
+    pub l1: L1Config,
+    /// Bounds on work.
+    pub limits: EngineLimits,
+    /// Where things are counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether this process refreshes what is due. Commands that only look, or write one listing, do not.
+    pub refreshes_due: bool,
+}
+
+/// Bounds on the engine's work.
+#[derive(Clone, Debug)]
+pub struct EngineLimits {
+    /// How long a request waits for a listing that is not there yet.
+    pub fill_wait: Duration,
+    /// Live subscriptions at once; more are refused.
+    pub followers_max: usize,
+    /// Refreshes that read their origins at once; more wait.
+    pub refreshes_at_once_max: usize,
+    /// Reads of Redis at once; more are shed.
+    pub redis_reads_max: usize,
+}
+
+impl Default for EngineLimits {
+    fn default() -> Self {
+        Self {
+            fill_wait: Duration::from_secs(5),
+            followers_max: 10_000,
+            refreshes_at_once_max: 8,
+            redis_reads_max: 1024,
+        }
+    }
+}
+
+/// The engine. Shared by all workers in an `Arc`.
+pub struct Engine {
+    store: Store,
+    origins: Origins,
+    definitions: Definitions,
+    l1: Arc<L1>,
+    permits: ReadPermits,
+    heads: Arc<Heads>,
+    chunks: Chunks,
+    names: KnownNames,
+    memory: Arc<SelectionMemory>,
+    subscriptions: Arc<Subscriptions>,
+    announcer: Arc<Announcer>,
+    refresher: Arc<Refresher>,
+    fills: Fills,
+    oldest_stale: OldestStale,
+    renewed: Cache<Generation, ()>,
+    fill_wait: Duration,
+    metrics: Arc<Metrics>,
+    runtime: Handle,
+    tasks: TaskTracker,
+    stopping: CancellationToken,
+}
+
+impl Engine {
+    /// Starts the engine on the current runtime: it hears announcements from here on.
+    pub fn start(parts: EngineParts) -> Arc<Self> {
+        let EngineParts {
+            store,
+            origins,
+            definitions,
+            l1,
+            limits,
+            metrics,
+            refreshes_due,
+        } = parts;
+        let runtime = Handle::current();
+        let l1_ttl = l1.ttl;
+        let l1 = Arc::new(L1::new(&l1));
+        let permits = ReadPermits::new(limits.redis_reads_max);
+        let heads = Arc::new(Heads::new(store.clone(), l1.clone(), permits.clone(), runtime.clone()));
+        let chunks = Chunks::new(store.clone(), l1.clone(), permits.clone(), runtime.clone());
+        let memory = Arc::new(SelectionMemory::new(l1_ttl, runtime.clone()));
+        let subscriptions = Arc::new(Subscriptions::new(limits.followers_max, metrics.clone()));
+        let announcer = Arc::new(Announcer::new(
+            heads.clone(),
+            memory.clone(),
+            subscriptions.clone(),
+            metrics.clone(),
+        ));
+        let refresher = Arc::new(Refresher::new(
+            store.clone(),
+            origins.clone(),
+            announcer.clone(),
+            metrics.clone(),
+            limits.refreshes_at_once_max,
+            runtime.clone(),
+        ));
+        let fills = Fills::new(
+            refresher.clone(),
+            announcer.clone(),
+            heads.clone(),
+            limits.fill_wait,
+            runtime.clone(),
+        );
+        let engine = Arc::new(Self {
+            names: KnownNames::new(&definitions, origins.clone(), limits.fill_wait, runtime.clone()),
+            store,
+            origins,
+            renewed: read_counts::renewed(&definitions.pushed.policy),
+            definitions,
+            l1,
+            permits,
+            heads,
+            chunks,
+            memory,
+            subscriptions,
+            announcer,
+            refresher,
+            fills,
+            oldest_stale: OldestStale::default(),
+            fill_wait: limits.fill_wait,
+            metrics,
+            runtime,
+            tasks: TaskTracker::new(),
+            stopping: CancellationToken::new(),
+        });
+        engine.start_hearing();
+        engine.start_counting();
+        if refreshes_due {
+            engine.start_schedule();
+        }
+        engine
+    }
+
+    fn start_hearing(self: &Arc<Self>) {
+        let mut heard = self.store.announcements();
+        let (announcer, stopping) = (self.announcer.clone(), self.stopping.clone());
+        self.tasks.spawn_on(
+            async move {
+                let mut first = true;
+                loop {
+                    tokio::select! {
+                        message = heard.recv() => match message {
+                            Some(message) => announcer.hear(&message, std::mem::take(&mut first)),
+                            None => return,
+                        },
+                        () = stopping.cancelled() => return,
+                    }
+                }
+            },
+            &self.runtime,
+        );
+    }
+
+    /// Ends live subscriptions; they would hold up a drain.
+    pub fn close_subscriptions(&self) {
+        self.subscriptions.close();
+    }
+
+    /// Stops background work and waits for it, at most so long. A refresh cut off leaves nothing behind: its lease lapses.
+    pub async fn shut_down(&self, within: Duration) {
+        self.close_subscriptions();
+        self.stopping.cancel();
+        self.tasks.close();
+        if tokio::time::timeout(within, self.tasks.wait()).await.is_err() {
+            tracing::warn!("background work did not end in time");
+        }
+    }
+
+    /// Where things are counted.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Whether Redis answers.
+    pub fn redis_is_up(&self) -> bool {
+        self.store.is_up()
+    }
+}

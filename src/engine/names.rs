@@ -1,0 +1,203 @@
+//! Which names exist: what the definitions enumerate, read from the origin now and then, and asked of memory on each request.
+//!
+//! A name outside the enumeration is 404 at once, so a scanner of random names costs neither Redis nor the origin anything.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use arc_swap::ArcSwapOption;
+use tokio::runtime::Handle;
+
+use super::{coalesce::Coalescer, error::Chain};
+use crate::{
+    listing::{
+        Definition, Definitions, ListingName,
+        definition::{Defined, Names},
+    },
+    origin::Origins,
+};
+
+/// A definition enumerates at most so many names; more are an error of the query.
+pub const NAMES_MAX: usize = 1_000_000;
+
+/// Between two attempts to read an enumeration that failed.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Whether a name exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existence {
+    /// Its definition enumerates it.
+    Enumerated,
+    /// Its definition enumerates names, and this is none of them.
+    Outside,
+    /// Its definition enumerates nothing: a name exists when it has items.
+    ByItems,
+    /// The enumeration could not be read yet.
+    Unknown,
+}
+
+/// The enumerations of all definitions.
+pub struct KnownNames {
+    origins: Origins,
+    by_pattern: HashMap<Box<str>, Arc<Enumeration>>,
+    loads: Coalescer<Box<str>, bool>,
+    wait_max: Duration,
+}
+
+#[derive(Default)]
+struct Enumeration {
+    names: ArcSwapOption<NameSet>,
+    failed_at: parking_lot::Mutex<Option<Instant>>,
+}
+
+struct NameSet {
+    /// In the enumeration's order, for warming up.
+    names: Vec<ListingName>,
+    set: HashSet<ListingName>,
+    read_at: Instant,
+}
+
+impl NameSet {
+    fn new(names: Vec<ListingName>) -> Self {
+        Self {
+            set: names.iter().cloned().collect(),
+            names,
+            read_at: Instant::now(),
+        }
+    }
+}
+
+impl KnownNames {
+    /// Lists are known at once; queries are asked when first needed.
+    ///
+    /// A request waits at most `wait_max` for an enumeration that was never read.
+    pub fn new(definitions: &Definitions, origins: Origins, wait_max: Duration, runtime: Handle) -> Self {
+        let enumeration = |definition: &Arc<Definition>| {
+            let enumeration = Enumeration::default();
+            if let Some(Names::List(values)) = &definition.names {
+                let names = values
+                    .iter()
+                    .filter_map(|value| name_of(definition, &[value]))
+                    .collect();
+                enumeration.names.store(Some(Arc::new(NameSet::new(names))));
+            }
+            (definition.pattern.as_str().into(), Arc::new(enumeration))
+        };
+        Self {
+            origins,
+            by_pattern: definitions.defined.iter().map(enumeration).collect(),
+            loads: Coalescer::new(runtime),
+            wait_max,
+        }
+    }
+
+    /// Whether a name of a definition exists.
+    pub async fn existence(&self, defined: &Defined, name: &ListingName) -> Existence {
+        let definition = &defined.definition;
+        if definition.names.is_none() {
+            return match definition.pattern.parameters().next() {
+                None => Existence::Enumerated,
+                Some(_) => Existence::ByItems,
+            };
+        }
+        match self.names_of(definition).await {
+            None => Existence::Unknown,
+            Some(names) if names.set.contains(name) => Existence::Enumerated,
+            Some(_) => Existence::Outside,
+        }
+    }
+
+    /// Every name of a definition, in the enumeration's order; empty where it enumerates none.
+    pub async fn all(&self, definition: &Arc<Definition>) -> Option<Vec<ListingName>> {
+        if definition.names.is_none() {
+            return Some(name_of::<&str>(definition, &[]).into_iter().collect());
+        }
+        self.names_of(definition).await.map(|names| names.names.clone())
+    }
+
+    async fn names_of(&self, definition: &Arc<Definition>) -> Option<Arc<NameSet>> {
+        let enumeration = self.by_pattern.get(definition.pattern.as_str())?;
+        let Some(Names::Query(query)) = &definition.names else {
+            return enumeration.names.load_full();
+        };
+        let known = enumeration.names.load_full();
+        let due = known
+            .as_ref()
+            .is_none_or(|names| names.read_at.elapsed() >= definition.policy.fresh_for);
+        let resting = || {
+            enumeration
+                .failed_at
+                .lock()
+                .is_some_and(|at| at.elapsed() < RETRY_AFTER)
+        };
+        if !due || resting() {
+            return known;
+        }
+        let load = || self.load(definition.clone(), query.clone(), enumeration.clone());
+        let key = Box::from(definition.pattern.as_str());
+        let joined = self.loads.join(&key, load);
+        match known {
+            // Those known are good enough while they are read again: the load is spawned by the first poll.
+            Some(known) => {
+                let _ = futures_util::poll!(std::pin::pin!(joined));
+                Some(known)
+            }
+            None => {
+                // Past the time the name's existence is unknown; the load goes on.
+                let _ = tokio::time::timeout(self.wait_max, joined).await;
+                enumeration.names.load_full()
+            }
+        }
+    }
+
+    fn load(
+        &self,
+        definition: Arc<Definition>,
+        query: Box<str>,
+        enumeration: Arc<Enumeration>,
+    ) -> impl Future<Output = bool> + Send + use<> {
+        let origin = self.origins.get(&definition.origin);
+        async move {
+            let Some(origin) = origin else {
+                return false;
+            };
+            let parameters: Vec<Arc<str>> = definition.pattern.parameters().cloned().collect();
+            match origin.names(&query, &parameters).await {
+                Ok(rows) if rows.len() > NAMES_MAX => {
+                    tracing::error!(
+                        definition = definition.pattern.as_str(),
+                        names = rows.len(),
+                        "too many names"
+                    );
+                    *enumeration.failed_at.lock() = Some(Instant::now());
+                    false
+                }
+                Ok(rows) => {
+                    let names = rows.iter().filter_map(|values| name_of(&definition, values)).collect();
+                    enumeration.names.store(Some(Arc::new(NameSet::new(names))));
+                    *enumeration.failed_at.lock() = None;
+                    true
+                }
+                Err(error) => {
+                    tracing::warn!(definition = definition.pattern.as_str(), error = %Chain(&error), "names could not be read");
+                    *enumeration.failed_at.lock() = Some(Instant::now());
+                    false
+                }
+            }
+        }
+    }
+}
+
+fn name_of<V: AsRef<str>>(definition: &Definition, values: &[V]) -> Option<ListingName> {
+    let name = definition.pattern.fill(values)?;
+    match ListingName::parse(&name) {
+        Ok(name) => Some(name),
+        Err(error) => {
+            tracing::warn!(name, %error, "an enumerated name cannot be a listing's name");
+            None
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! What operators ask: which listings there are, how one stands, what happens to one.
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use super::{
+    Engine,
+    error::EngineError,
+    head_table::Lookup,
+    selection::Selection,
+    subscriptions::{Event, Follower},
+    writes::default_family,
+};
+use crate::listing::{
+    Family, Freshness, Generation, HeadState, ListingKey, ListingName, Policy, SortName, StoredSort, Timestamp,
+    definition::Resolved,
+};
+
+/// One entry of the list of listings.
+#[derive(Clone, Debug)]
+pub struct ListingEntry {
+    /// Which listing.
+    pub listing: ListingKey,
+    /// Its current generation.
+    pub generation: Generation,
+    /// Its items.
+    pub total: u64,
+    /// How long ago its items were read.
+    pub age: Duration,
+    /// How it stands.
+    pub state: ListingState,
+}
+
+/// How a listing stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListingState {
+    /// Younger than `fresh_for`.
+    Fresh,
+    /// Served while it is being refreshed.
+    Stale,
+    /// Past `keep_for`.
+    Expired,
+    /// Redis has no head.
+    Absent,
+    /// A tombstone.
+    Deleted,
+}
+
+impl ListingState {
+    /// The state in one word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Expired => "expired",
+            Self::Absent => "absent",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+/// All that can be said of one listing.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// Which listing.
+    pub listing: ListingKey,
+    /// Its head's key in Redis.
+    pub head_key: String,
+    /// Its stream's key in Redis.
+    pub stream_key: Option<String>,
+    /// Its current generation.
+    pub generation: Option<Generation>,
+    /// Its items.
+    pub total: u64,
+    /// Items a chunk.
+    pub chunk_len: Option<NonZeroU32>,
+    /// Its chunks.
+    pub chunks: u64,
+    /// What its stream takes in Redis.
+    pub bytes: Option<u64>,
+    /// How it stands.
+    pub state: ListingState,
+    /// Until when it is fresh.
+    pub fresh_until: Option<Timestamp>,
+    /// The lease on its family: for which generation, and for how long still.
+    pub lease: Option<(Generation, Duration)>,
+    /// When its family is due.
+    pub next_refresh: Option<Timestamp>,
+    /// Why the last refresh failed, if it did.
+    pub last_error: Option<String>,
+    /// The generation that this process knows, and how old that knowledge is.
+    pub l1: Option<(Option<Generation>, Duration)>,
+}
+
+impl Engine {
+    /// Listings in the order of their keys, from after one on, whose encoded name begins with a prefix.
+    ///
+    /// # Errors
+    /// [`EngineError::RedisDown`].
+    pub async fn listings(
+        &self,
+        prefix: &str,
+        after: Option<&ListingKey>,
+        limit: usize,
+    ) -> Result<Vec<ListingEntry>, EngineError> {
+        let now = self.store.now();
+        let listings = self.store.list(prefix, after, limit).await?;
+        let entry = |(listing, state): (ListingKey, HeadState)| {
+            let head = *state.live()?;
+            Some(ListingEntry {
+                generation: head.generation,
+                total: head.total,
+                age: now.since(head.as_of),
+                state: self.state_of(&listing, &state, now),
+                listing,
+            })
+        };
+        Ok(listings.into_iter().filter_map(entry).collect())
+    }
+
+    /// How one listing stands, in Redis and here.
+    ///
+    /// # Errors
+    /// [`EngineError::RedisDown`].
+    pub async fn explain(&self, selection: &Selection) -> Result<Explanation, EngineError> {
+        let key = &selection.key;
+        let state = self.store.read_head(key).await?;
+        let head = state.live().copied();
+        let generation = head.map(|head| head.generation);
+        let bytes = match generation {
+            Some(generation) => self.store.stream_bytes(key, generation).await?,
+            None => None,
+        };
+        let now = self.store.now();
+        let lease = self.store.lease_state(&key.family).await?;
+        let failure = self.store.failure(&key.family).await?;
+        let l1 = match self.l1.heads.peek(key) {
+            (Lookup::Unknown, _) => None,
+            (Lookup::Usable(known) | Lookup::Recheck(known), age) => {
+                Some((known.live().map(|head| head.generation), age))
+            }
+        };
+        Ok(Explanation {
+            head_key: self.store.head_key(key),
+            stream_key: generation.map(|generation| self.store.stream_key(key, generation)),
+            generation,
+            total: head.map_or(0, |head| head.total),
+            chunk_len: head.map(|head| head.chunk_len),
+            chunks: head.map_or(0, |head| head.total.div_ceil(head.chunk_len.get().into())),
+            bytes,
+            state: self.state_of(key, &state, now),
+            fresh_until: head
+                .filter(|_| selection.defined.is_some())
+                .map(|head| head.as_of.after(selection.policy.fresh_for)),
+            lease: lease.map(|lease| (lease.generation, lease.left)),
+            next_refresh: self.store.next_due(&key.family).await?,
+            last_error: failure.map(|failure| failure.error),
+            l1,
+            listing: key.clone(),
+        })
+    }
+
+    /// A live subscription to a name. Its first events are the current heads.
+    ///
+    /// # Errors
+    /// [`EngineError::Overloaded`] beyond the limit on followers, [`EngineError::NotFound`] for a name that cannot exist.
+    pub async fn follow(&self, name: &ListingName, sort: Option<&SortName>) -> Result<Follower, EngineError> {
+        let listings = self.followed(name, sort).await?;
+        // First the subscription, then the heads: what is published in between is heard.
+        let mut follower = self.subscriptions.follow(name, sort)?;
+        for listing in listings {
+            let state = self.heads.current(&listing).await?;
+            if let Some(event) = Event::of(&listing, &state) {
+                follower.begin_with(event);
+            }
+        }
+        Ok(follower)
+    }
+
+    async fn followed(&self, name: &ListingName, sort: Option<&SortName>) -> Result<Vec<ListingKey>, EngineError> {
+        let listings: Vec<ListingKey> = match self.definitions.resolve(name) {
+            Resolved::Unknown => return Err(EngineError::NotFound),
+            Resolved::Defined(defined) => {
+                let family = default_family(&defined, name);
+                let streams = defined.definition.streams().filter(|stream| !stream.own_desc);
+                streams.map(|stream| family.listing(stream.stored())).collect()
+            }
+            Resolved::Pushed => {
+                let family = Family::plain(name.clone());
+                let sorts = self.pushed_sorts(name).await?;
+                let listing = |sort: &SortName| family.listing(StoredSort::ascending(sort.clone()));
+                sorts.iter().map(listing).collect()
+            }
+        };
+        let wanted = |key: &ListingKey| sort.is_none_or(|sort| key.sort() == sort);
+        Ok(listings.into_iter().filter(wanted).collect())
+    }
+
+    /// Every name that the definitions enumerate, for warming up.
+    ///
+    /// # Errors
+    /// [`EngineError::NothingYet`] where an enumeration could not be read.
+    pub async fn enumerate(&self) -> Result<Vec<ListingName>, EngineError> {
+        let mut names = Vec::new();
+        for definition in &self.definitions.defined {
+            let all = self.names.all(definition).await.ok_or(EngineError::NothingYet {
+                reason: "the names could not be read",
+                retry_after: Duration::from_secs(1),
+            })?;
+            names.extend(all);
+        }
+        Ok(names)
+    }
+
+    /// Names by recorded reads, most read first.
+    ///
+    /// # Errors
+    /// [`EngineError::RedisDown`].
+    pub async fn popularity(&self, limit: usize) -> Result<Vec<(ListingName, u64)>, EngineError> {
+        let popular = self.store.popular(limit).await?;
+        Ok(popular
+            .into_iter()
+            .map(|(family, reads)| (family.name, reads))
+            .collect())
+    }
+
+    fn state_of(&self, listing: &ListingKey, state: &HeadState, now: Timestamp) -> ListingState {
+        let head = match state {
+            HeadState::Absent => return ListingState::Absent,
+            HeadState::Deleted(_) => return ListingState::Deleted,
+            HeadState::Live(head) => head,
+        };
+        let policy: Arc<Policy> = match self.definitions.resolve(listing.name()) {
+            Resolved::Defined(defined) => defined.definition.policy.clone(),
+            // A pushed listing is the truth until it is pushed again.
+            Resolved::Pushed | Resolved::Unknown => return ListingState::Fresh,
+        };
+        match policy.freshness(head.as_of, now) {
+            Freshness::Fresh(_) => ListingState::Fresh,
+            Freshness::Stale(_) => ListingState::Stale,
+            Freshness::Expired => ListingState::Expired,
+        }
+    }
+}

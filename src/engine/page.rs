@@ -1,0 +1,109 @@
+//! What a page is, once the engine has found it.
+
+use std::{num::NonZeroU32, ops::Range, sync::Arc};
+
+use super::shape::Shape;
+use crate::listing::{Chunk, Direction, Generation, Order};
+
+/// A place in a listing, as asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// So many items from an offset on.
+    Offset {
+        /// Items before the page.
+        offset: u64,
+        /// Items a page.
+        limit: NonZeroU32,
+        /// The snapshot asked for, if not the current one.
+        pinned: Option<Generation>,
+    },
+    /// The text of the `cursor` parameter.
+    Cursor(String),
+}
+
+/// What a page is, without its items: all that headers, links and the body's prefix need.
+#[derive(Clone, Debug)]
+pub struct PageMeta {
+    /// The snapshot it is cut from.
+    pub generation: Generation,
+    /// Items of the listing.
+    pub total: u64,
+    /// Items a chunk.
+    pub chunk_len: NonZeroU32,
+    /// Items before the page.
+    pub offset: u64,
+    /// Items asked for.
+    pub limit: NonZeroU32,
+    /// The order.
+    pub order: Order,
+    /// Asked for by generation or cursor.
+    pub pinned: bool,
+    /// How long it may be used.
+    pub freshness: PageFreshness,
+    /// Which layers were asked.
+    pub served: Served,
+}
+
+impl PageMeta {
+    /// The shape of the page's generation.
+    pub fn shape(&self) -> Shape {
+        Shape {
+            generation: self.generation,
+            total: self.total,
+            chunk_len: self.chunk_len,
+        }
+    }
+}
+
+/// How long a page may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageFreshness {
+    /// Milliseconds of freshness left; negative when stale. For a pinned page: how long its generation is kept, at least.
+    pub ttl_ms: i64,
+    /// And why.
+    pub state: PageState,
+}
+
+/// Why a page is as fresh as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageState {
+    /// Younger than `fresh_for`.
+    Fresh,
+    /// Stale while a refresh runs.
+    Refreshing,
+    /// Stale because the origin fails.
+    OriginError,
+    /// Redis does not answer; this is what was known.
+    RedisDown,
+}
+
+/// Which layers were asked, for `Cache-Status` and metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Everything came from L1.
+    pub l1_hit: bool,
+    /// Redis did not have it: the origin was read while the request waited.
+    pub filled: bool,
+    /// The wait was for somebody else's load.
+    pub collapsed: bool,
+}
+
+/// The items of a page: runs of chunks in the order they go out.
+#[derive(Clone, Debug)]
+pub struct PageItems {
+    /// With [`Direction::Reverse`] the items of a piece go out last first.
+    pub direction: Direction,
+    /// Each chunk with the positions inside it.
+    pub pieces: Vec<(Arc<Chunk>, Range<usize>)>,
+}
+
+/// A page, or only its meta where the caller needs no items.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// All but the items.
+    pub meta: PageMeta,
+    /// `None` where the caller said that it needs none.
+    pub items: Option<PageItems>,
+    /// How many items the page has.
+    pub count: u64,
+}

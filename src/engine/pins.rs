@@ -1,0 +1,190 @@
+//! Pinned pages: of a generation asked for by name or by cursor, kept for a while after it was replaced.
+//!
+//! A delete makes pins disappear, so a pinned page needs a head that is as fresh as any page's; where Redis must be asked
+//! for it, head, chunks and the time left come in one turn.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Engine,
+    chunks::PageChunks,
+    error::EngineError,
+    head_table::Lookup,
+    page::{Page, PageFreshness, PageMeta, PageState, Served},
+    read::{SkipItems, millis, with_items, without_items},
+    selection::Selection,
+    shape::Shape,
+};
+use crate::listing::{Generation, HeadState, Window, WindowPlan};
+
+impl Engine {
+    pub(super) async fn pinned_page(
+        self: &Arc<Self>,
+        selection: &Selection,
+        shape: Shape,
+        window: Window,
+        skip_items: SkipItems<'_>,
+    ) -> Result<Page, EngineError> {
+        let mut meta = PageMeta {
+            generation: shape.generation,
+            total: shape.total,
+            chunk_len: shape.chunk_len,
+            offset: window.offset,
+            limit: window.limit,
+            order: selection.order,
+            pinned: true,
+            freshness: PageFreshness {
+                ttl_ms: 0,
+                state: PageState::Fresh,
+            },
+            served: Served {
+                l1_hit: true,
+                ..Served::default()
+            },
+        };
+        let plan = shape.plan(window);
+        if let Some(kept_ms) = self.kept_here(selection, shape)? {
+            meta.freshness.ttl_ms = kept_ms;
+            let here = match &plan {
+                None => true,
+                Some(plan) => skip_items(&meta) || self.l1.chunks.find(shape.generation, plan).missing.is_none(),
+            };
+            if here && let Some(page) = self.cut(selection, meta.clone(), window, skip_items).await? {
+                return Ok(page);
+            }
+        }
+        // One turn tells the head (a delete makes pins disappear), the time left and the chunks.
+        meta.served.l1_hit = false;
+        let first = shape.plan(Window { offset: 0, ..window });
+        let Some(asked) = plan.as_ref().or(first.as_ref()) else {
+            return self.pinned_empty(selection, meta).await;
+        };
+        let (pinned, chunks) = match self.chunks.get_pinned(&selection.key, shape, asked).await {
+            // Its chunks may all be here.
+            Err(error @ EngineError::RedisDown { .. }) => {
+                meta.freshness.state = PageState::RedisDown;
+                return match self.cut_from_l1(selection, shape, meta, plan.as_ref()) {
+                    Some(page) => Ok(page),
+                    None => Err(error),
+                };
+            }
+            Err(EngineError::Corrupt) => return Err(EngineError::Gone),
+            answer => answer?,
+        };
+        let (Some(left), false) = (pinned.left, shape.generation.id < pinned.head.pins_from()) else {
+            return Err(EngineError::Gone);
+        };
+        let left = self.remember_pin(selection, shape, left);
+        meta.freshness.ttl_ms = millis(left);
+        if skip_items(&meta) {
+            return Ok(without_items(meta, plan.as_ref()));
+        }
+        match (plan, chunks) {
+            (None, _) => Ok(with_items(meta, None, Vec::new())),
+            (Some(plan), PageChunks::Whole { chunks, read }) => {
+                meta.served.collapsed = read == Some(true);
+                Ok(with_items(meta, Some(&plan), chunks))
+            }
+            // The stream is there but not as the cursor says: half lost, or the cursor was made up.
+            (Some(_), PageChunks::Lost) => Err(EngineError::Gone),
+        }
+    }
+
+    /// An empty generation has no stream: it is there as long as the head names it.
+    async fn pinned_empty(&self, selection: &Selection, mut meta: PageMeta) -> Result<Page, EngineError> {
+        let head = self.heads.reread(&selection.key).await?;
+        match head.live() {
+            Some(head) if head.generation == meta.generation && head.total == 0 => {
+                meta.freshness.ttl_ms = millis(selection.policy.pin_for);
+                Ok(with_items(meta, None, Vec::new()))
+            }
+            _ => Err(EngineError::Gone),
+        }
+    }
+
+    /// Milliseconds that a pinned generation is kept at least, where L1 alone can tell; 410 where L1 knows of a delete.
+    fn kept_here(&self, selection: &Selection, shape: Shape) -> Result<Option<i64>, EngineError> {
+        let Lookup::Usable(state) = self.l1.heads.lookup(&selection.key) else {
+            return Ok(None);
+        };
+        if shape.generation.id < state.pins_from() {
+            return Err(EngineError::Gone);
+        }
+        if state.live().is_some_and(|head| Shape::from(head) == shape) {
+            return Ok(Some(millis(selection.policy.pin_for)));
+        }
+        let now = self.store.now();
+        let kept = self.l1.pins.get(&(selection.key.clone(), shape.generation));
+        Ok(kept
+            .filter(|(known, until)| *known == shape && *until > now)
+            .map(|(_, until)| millis(until.since(now))))
+    }
+
+    /// Remembers what a pinned generation is like and how long it is kept at least: it may be replaced at any time.
+    fn remember_pin(&self, selection: &Selection, shape: Shape, left: Duration) -> Duration {
+        let left = left.min(selection.policy.pin_for);
+        let until = self.store.now().after(left);
+        self.l1
+            .pins
+            .insert((selection.key.clone(), shape.generation), (shape, until));
+        left
+    }
+
+    /// The shape of a pinned generation: from what L1 knows, else from the stream itself.
+    pub(super) async fn shape_of(
+        &self,
+        selection: &Selection,
+        generation: Generation,
+        window: Window,
+    ) -> Result<Shape, EngineError> {
+        if let Lookup::Usable(HeadState::Live(head)) | Lookup::Recheck(HeadState::Live(head)) =
+            self.l1.heads.lookup(&selection.key)
+            && head.generation == generation
+        {
+            return Ok(Shape::from(&head));
+        }
+        if let Some((shape, _)) = self.l1.pins.get(&(selection.key.clone(), generation)) {
+            return Ok(shape);
+        }
+        let permit = self.permits.take()?;
+        let described = self.store.describe(&selection.key, generation).await?;
+        drop(permit);
+        match described {
+            Some(described) => Ok(Shape {
+                generation,
+                total: described.total,
+                chunk_len: described.chunk_len,
+            }),
+            // No stream: gone, or the current generation is empty.
+            None => match self.heads.get(&selection.key, window).await?.0.live() {
+                Some(head) if head.generation == generation => Ok(Shape::from(head)),
+                _ => Err(EngineError::Gone),
+            },
+        }
+    }
+
+    /// A pinned page from L1 alone, of a generation that this listing is known to have.
+    fn cut_from_l1(
+        &self,
+        selection: &Selection,
+        shape: Shape,
+        meta: PageMeta,
+        plan: Option<&WindowPlan>,
+    ) -> Option<Page> {
+        let (lookup, _) = self.l1.heads.peek(&selection.key);
+        let current = match &lookup {
+            Lookup::Usable(state) | Lookup::Recheck(state) => state.live().map(Shape::from),
+            Lookup::Unknown => None,
+        };
+        let known = current == Some(shape) || self.l1.pins.contains_key(&(selection.key.clone(), shape.generation));
+        if !known {
+            return None;
+        }
+        let Some(plan) = plan else {
+            return Some(with_items(meta, None, Vec::new()));
+        };
+        let found = self.l1.chunks.find(shape.generation, plan);
+        let chunks: Option<Vec<_>> = found.chunks.into_iter().collect();
+        Some(with_items(meta, Some(plan), chunks?))
+    }
+}

@@ -1,0 +1,291 @@
+//! Reading a page: the head, the chunks, and what to do where one is missing.
+//!
+//! Invariant 1 is kept here: head and chunks of a page are of one generation, and a page is whole or not served at all.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Engine,
+    chunks::PageChunks,
+    error::EngineError,
+    heads::HeadFrom,
+    page::{Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served},
+    selection::{Selection, invalid},
+    shape::Shape,
+};
+use crate::{
+    listing::{Chunk, Cursor, Freshness, Head, HeadState, Window, WindowPlan},
+    telemetry::{ByLayer, Layer},
+};
+
+/// How often a page is begun anew because the listing moved under it. Each time a newer head was read.
+const ATTEMPTS_MAX: u32 = 4;
+
+/// Says whether the caller needs the items of a page: not for a 304.
+pub type SkipItems<'a> = &'a (dyn Fn(&PageMeta) -> bool + Sync);
+
+impl Engine {
+    /// One page. `skip_items` is asked once the meta is known: where it says true no chunk is read.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`], [`EngineError::Gone`], [`EngineError::Invalid`] for a cursor of another listing, and the
+    /// states of "nothing to serve": [`EngineError::NothingYet`], [`EngineError::RedisDown`], [`EngineError::Overloaded`].
+    pub async fn page(
+        self: &Arc<Self>,
+        selection: &Selection,
+        place: &Place,
+        skip_items: SkipItems<'_>,
+    ) -> Result<Page, EngineError> {
+        let page = match place {
+            Place::Cursor(text) => {
+                let cursor = Cursor::decode(text, &selection.key)
+                    .ok()
+                    .filter(|cursor| cursor.order == selection.order);
+                let Some(cursor) = cursor else {
+                    let why = match Cursor::decode(text, &selection.key) {
+                        Err(error) => error.to_string(),
+                        Ok(_) => "a cursor of the other order".to_owned(),
+                    };
+                    return Err(EngineError::Invalid(vec![invalid("cursor", why)]));
+                };
+                let window = self.window(selection, cursor.offset, cursor.limit);
+                self.pinned_page(selection, Shape::from(&cursor), window, skip_items)
+                    .await
+            }
+            Place::Offset { offset, limit, pinned } => {
+                let window = self.window(selection, *offset, *limit);
+                match pinned {
+                    None => self.current_page(selection, window, skip_items).await,
+                    Some(generation) => {
+                        let shape = self.shape_of(selection, *generation, window).await?;
+                        self.pinned_page(selection, shape, window, skip_items).await
+                    }
+                }
+            }
+        }?;
+        self.count(&page);
+        Ok(page)
+    }
+
+    fn window(&self, selection: &Selection, offset: u64, limit: std::num::NonZeroU32) -> Window {
+        Window {
+            offset,
+            limit,
+            direction: selection.direction,
+        }
+    }
+
+    async fn current_page(
+        self: &Arc<Self>,
+        selection: &Selection,
+        window: Window,
+        skip_items: SkipItems<'_>,
+    ) -> Result<Page, EngineError> {
+        let mut served = Served {
+            l1_hit: true,
+            ..Served::default()
+        };
+        for _ in 0..ATTEMPTS_MAX {
+            let (state, from) = match self.heads.get(&selection.key, window).await {
+                // A head that cannot be read is as good as none: the refill replaces it.
+                Err(EngineError::Corrupt) => (HeadState::Absent, HeadFrom::L1),
+                answer => answer?,
+            };
+            if let HeadFrom::Redis { collapsed } = from {
+                served.l1_hit = false;
+                served.collapsed |= collapsed;
+            }
+            let Some((head, freshness)) = self.servable(selection, &state, from) else {
+                served.filled = true;
+                served.l1_hit = false;
+                served.collapsed |= self.fill(selection).await?;
+                continue;
+            };
+            if head.total == 0 && !selection.enumerated {
+                return Err(EngineError::NotFound);
+            }
+            let meta = PageMeta {
+                generation: head.generation,
+                total: head.total,
+                chunk_len: head.chunk_len,
+                offset: window.offset,
+                limit: window.limit,
+                order: selection.order,
+                pinned: false,
+                freshness,
+                served,
+            };
+            match self.cut(selection, meta, window, skip_items).await? {
+                Some(page) => return Ok(page),
+                None => {
+                    // Redis does not hold what the head promises. If it still names that generation, the stream is lost.
+                    let again = self.heads.reread(&selection.key).await?;
+                    if again.live().is_some_and(|again| again.generation == head.generation) {
+                        tracing::warn!(listing = %selection.key, generation = %head.generation, "chunks lost from redis");
+                        self.refill(selection).await?;
+                        served.filled = true;
+                    }
+                    served.l1_hit = false;
+                }
+            }
+        }
+        Err(EngineError::NothingYet {
+            reason: "the listing moves faster than it can be read",
+            retry_after: Duration::from_secs(1),
+        })
+    }
+
+    /// The head to serve and how fresh it is; `None` where there is nothing to serve. A stale one starts a refresh.
+    fn servable(
+        self: &Arc<Self>,
+        selection: &Selection,
+        state: &HeadState,
+        from: HeadFrom,
+    ) -> Option<(Head, PageFreshness)> {
+        let head = *state.live()?;
+        let Some(defined) = &selection.defined else {
+            // A pushed listing is the truth until it is pushed again; max_age says how often to ask.
+            let ttl_ms = millis(selection.policy.fresh_for);
+            let state = if from == HeadFrom::Memory {
+                PageState::RedisDown
+            } else {
+                PageState::Fresh
+            };
+            return Some((head, PageFreshness { ttl_ms, state }));
+        };
+        let reshaped = defined
+            .definition
+            .hash_of(&selection.key.stored)
+            .is_some_and(|hash| hash != head.definition);
+        let now = self.store.now();
+        let stale_for = match selection.policy.freshness(head.as_of, now) {
+            Freshness::Fresh(left) if !reshaped => {
+                let state = if from == HeadFrom::Memory {
+                    PageState::RedisDown
+                } else {
+                    PageState::Fresh
+                };
+                let ttl_ms = millis(left);
+                return Some((head, PageFreshness { ttl_ms, state }));
+            }
+            Freshness::Fresh(_) => Duration::ZERO,
+            Freshness::Stale(by) => by,
+            Freshness::Expired => return None,
+        };
+        let state = if from == HeadFrom::Memory {
+            PageState::RedisDown
+        } else if self.refresher.backing_off(&selection.key.family).is_some() {
+            PageState::OriginError
+        } else {
+            drop(self.refresher.trigger(defined, &selection.key));
+            PageState::Refreshing
+        };
+        self.metrics.pages_stale.inc();
+        self.oldest_stale.saw(stale_for);
+        let ttl_ms = -millis(stale_for).max(1);
+        Some((head, PageFreshness { ttl_ms, state }))
+    }
+
+    /// Cuts a page out of a generation; `None` where chunks are lost.
+    pub(super) async fn cut(
+        &self,
+        selection: &Selection,
+        mut meta: PageMeta,
+        window: Window,
+        skip_items: SkipItems<'_>,
+    ) -> Result<Option<Page>, EngineError> {
+        let shape = meta.shape();
+        let plan = shape.plan(window);
+        if skip_items(&meta) {
+            return Ok(Some(without_items(meta, plan.as_ref())));
+        }
+        let Some(plan) = plan else {
+            return Ok(Some(with_items(meta, None, Vec::new())));
+        };
+        match self.chunks.get(&selection.key, shape, &plan).await {
+            Ok(PageChunks::Whole { chunks, read }) => {
+                if let Some(collapsed) = read {
+                    meta.served.l1_hit = false;
+                    meta.served.collapsed |= collapsed;
+                }
+                Ok(Some(with_items(meta, Some(&plan), chunks)))
+            }
+            Ok(PageChunks::Lost) | Err(EngineError::Corrupt) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits for the first fill of a listing. Says whether somebody else had begun it.
+    async fn fill(self: &Arc<Self>, selection: &Selection) -> Result<bool, EngineError> {
+        let Some(defined) = &selection.defined else {
+            return Err(self.missing_pushed(selection).await);
+        };
+        self.fills.wait(defined, &selection.key).await
+    }
+
+    /// Fills a listing anew whose stream was lost.
+    async fn refill(self: &Arc<Self>, selection: &Selection) -> Result<(), EngineError> {
+        let Some(defined) = &selection.defined else {
+            tracing::error!(listing = %selection.key, "a pushed listing was lost from redis, its only place");
+            self.metrics.lost_pushed.inc();
+            return Err(EngineError::NotFound);
+        };
+        self.fills.wait_anew(defined, &selection.key).await
+    }
+
+    /// Why a pushed listing is not there: no such name, or no such sort of it.
+    async fn missing_pushed(&self, selection: &Selection) -> EngineError {
+        match self.pushed_sorts(selection.key.name()).await {
+            Err(error) => error,
+            Ok(sorts) if sorts.is_empty() || sorts.contains(selection.key.sort()) => EngineError::NotFound,
+            Ok(sorts) => {
+                let sorts: Vec<_> = sorts.iter().map(|sort| sort.as_str()).collect();
+                let detail = format!("unknown; this listing has {}", sorts.join(", "));
+                EngineError::Invalid(vec![invalid("sort", detail)])
+            }
+        }
+    }
+
+    fn count(&self, page: &Page) {
+        let served = page.meta.served;
+        let layer = match served {
+            Served { filled: true, .. } => Layer::Origin,
+            Served { l1_hit: true, .. } => Layer::L1,
+            _ => Layer::Redis,
+        };
+        self.metrics.pages.get_or_create(&ByLayer { layer }).inc();
+    }
+}
+
+pub(super) fn with_items(meta: PageMeta, plan: Option<&WindowPlan>, chunks: Vec<Arc<Chunk>>) -> Page {
+    let (pieces, count) = match plan {
+        None => (Vec::new(), 0),
+        Some(plan) => {
+            let first = plan.chunks().start;
+            let piece = |piece: crate::listing::window::Piece| {
+                // The chunks are those of the plan, in the order of their indexes.
+                let chunk = chunks.get((piece.chunk.0 - first) as usize)?;
+                Some((chunk.clone(), piece.items))
+            };
+            (plan.pieces().filter_map(piece).collect(), plan.count())
+        }
+    };
+    let direction = plan.map_or(crate::listing::Direction::Forward, WindowPlan::direction);
+    Page {
+        meta,
+        items: Some(PageItems { direction, pieces }),
+        count,
+    }
+}
+
+pub(super) fn without_items(meta: PageMeta, plan: Option<&WindowPlan>) -> Page {
+    Page {
+        meta,
+        items: None,
+        count: plan.map_or(0, WindowPlan::count),
+    }
+}
+
+pub(super) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,106 @@
+//! What is counted while pages are served, and told to Redis and the metrics every few seconds.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use moka::sync::Cache;
+
+use super::{Engine, error::Chain, head_table::Lookup};
+use crate::listing::{Family, Generation, HeadState, ListingKey, Policy, definition::Resolved};
+
+/// Between two flushes of the read counts.
+const FLUSH_PERIOD: Duration = Duration::from_secs(5);
+
+/// How many renewed generations are remembered; beyond them some are renewed more often.
+const RENEWED_MAX: u64 = 100_000;
+
+/// Generations of pushed listings that were renewed not long ago: each at most ten times in its life.
+pub(super) fn renewed(policy: &Policy) -> Cache<Generation, ()> {
+    Cache::builder()
+        .max_capacity(RENEWED_MAX)
+        .time_to_live(policy.keep_for / 10)
+        .build()
+}
+
+/// The greatest staleness served since it was last taken.
+#[derive(Default)]
+pub struct OldestStale {
+    millis: AtomicU64,
+}
+
+impl OldestStale {
+    /// A page was served so long past `fresh_for`.
+    pub fn saw(&self, stale_for: Duration) {
+        let millis = u64::try_from(stale_for.as_millis()).unwrap_or(u64::MAX);
+        self.millis.fetch_max(millis, Ordering::Relaxed);
+    }
+
+    fn take(&self) -> Duration {
+        Duration::from_millis(self.millis.swap(0, Ordering::Relaxed))
+    }
+}
+
+impl Engine {
+    pub(super) fn start_counting(self: &Arc<Self>) {
+        let engine = self.clone();
+        self.tasks.spawn_on(
+            async move {
+                loop {
+                    tokio::select! {
+                        () = tokio::time::sleep(FLUSH_PERIOD) => engine.flush_counts().await,
+                        () = engine.stopping.cancelled() => return engine.flush_counts().await,
+                    }
+                }
+            },
+            &self.runtime,
+        );
+    }
+
+    /// A pushed listing lives as long as it is read: its generation gets its full life again, at most once in a while.
+    async fn renew_pushed(&self, read: Vec<ListingKey>) {
+        let policy = &self.definitions.pushed.policy;
+        for key in read {
+            let (Lookup::Usable(HeadState::Live(head)) | Lookup::Recheck(HeadState::Live(head)), _) =
+                self.l1.heads.peek(&key)
+            else {
+                continue;
+            };
+            let pushed = matches!(self.definitions.resolve(key.name()), Resolved::Pushed);
+            if !pushed || self.renewed.contains_key(&head.generation) || !self.store.is_up() {
+                continue;
+            }
+            match self.store.renew(&key, head.generation, policy).await {
+                Ok(()) => self.renewed.insert(head.generation, ()),
+                Err(error) => tracing::debug!(error = %Chain(&error), "a listing's life was not renewed"),
+            }
+        }
+    }
+
+    async fn flush_counts(&self) {
+        let mut reads: HashMap<Family, u64> = HashMap::new();
+        let mut read: Vec<ListingKey> = Vec::new();
+        self.l1.heads.take_reads(|key, count| {
+            *reads.entry(key.family.clone()).or_default() += u64::from(count);
+            read.push(key.clone());
+        });
+        self.renew_pushed(read).await;
+        if !reads.is_empty() && self.store.is_up() {
+            let reads: Vec<_> = reads.into_iter().collect();
+            if let Err(error) = self.store.record_reads(&reads).await {
+                tracing::debug!(error = %Chain(&error), "read counts were lost");
+            }
+        }
+        self.announcer.tidy();
+        self.metrics
+            .oldest_stale_seconds
+            .set(self.oldest_stale.take().as_secs_f64());
+        self.metrics.l1_heads.set(self.l1.heads.len() as i64);
+        self.metrics.l1_chunk_bytes.set(self.l1.chunks.bytes() as i64);
+    }
+}

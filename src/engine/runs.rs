@@ -1,0 +1,245 @@
+//! Runs: in this process a family is refreshed by one run at a time.
+//!
+//! Whoever only wants it fresher joins the run; whoever needs a generation drawn after now gets the run after it, and all
+//! who come meanwhile get the same one. Runs are spawned: no request owns one. What a run does is in [`refresh`](super::refresh).
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{FutureExt, future::Shared};
+use moka::sync::Cache;
+use parking_lot::Mutex;
+use tokio::{
+    runtime::Handle,
+    sync::{Semaphore, oneshot},
+};
+
+use super::{announcer::Announcer, error::EngineError};
+use crate::{
+    listing::{Family, Generation, ListingKey, StoredSort, Timestamp, definition::Defined},
+    origin::Origins,
+    store::Store,
+    telemetry::Metrics,
+};
+
+/// The first wait after a failure; doubled with each failure in a row.
+pub(super) const BACK_OFF_MIN: Duration = Duration::from_secs(1);
+/// For so long after it was last looked at a failure is remembered here.
+const FAILURE_REMEMBERED: Duration = Duration::from_secs(600);
+/// How many failing families are remembered here; Redis remembers them all.
+const FAILING_MAX: u64 = 10_000;
+
+/// One refreshed listing.
+#[derive(Clone, Debug)]
+pub struct Refreshed {
+    /// Which listing.
+    pub listing: ListingKey,
+    /// The generation that is current now.
+    pub generation: Generation,
+    /// Its items.
+    pub total: u64,
+}
+
+/// What a run came to.
+pub type Outcome = Result<Arc<[Refreshed]>, RefreshFailure>;
+
+/// Why a run refreshed nothing.
+#[derive(Clone, Debug)]
+pub struct RefreshFailure {
+    /// For those who wait.
+    pub error: EngineError,
+    /// When the next attempt is made.
+    pub retry_after: Duration,
+}
+
+/// Waits for a run.
+pub type Waiting = Shared<oneshot::Receiver<Outcome>>;
+
+/// Runs refreshes, and remembers which fail.
+pub struct Refresher {
+    pub(super) store: Store,
+    pub(super) origins: Origins,
+    pub(super) announcer: Arc<Announcer>,
+    pub(super) metrics: Arc<Metrics>,
+    runtime: Handle,
+    pub(super) at_once: Semaphore,
+    runs: Mutex<HashMap<Family, Slot>>,
+    failing: Cache<Family, Failing>,
+}
+
+struct Slot {
+    running: Waiting,
+    /// The run after this one, for those who came while it ran and need a later generation.
+    next: Option<(Request, oneshot::Sender<Outcome>, Waiting)>,
+}
+
+/// One run that somebody wants.
+#[derive(Clone)]
+pub(super) struct Request {
+    pub defined: Defined,
+    pub family: Family,
+    /// The stream that somebody waits for.
+    pub first: Option<StoredSort>,
+    pub wants: Wants,
+}
+
+/// What would make a run unnecessary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wants {
+    /// A fresh head.
+    Fresh,
+    /// A head drawn after the family was claimed: being fresh a while longer is no reason to wait for the next due time.
+    Later(Timestamp),
+    /// Nothing: a read of the origin is wanted, in spite of a back-off too.
+    Anew,
+}
+
+#[derive(Clone)]
+struct Failing {
+    until: Instant,
+    in_a_row: u32,
+}
+
+impl Refresher {
+    /// At most `at_once_max` runs read their origins at the same time.
+    pub fn new(
+        store: Store,
+        origins: Origins,
+        announcer: Arc<Announcer>,
+        metrics: Arc<Metrics>,
+        at_once_max: usize,
+        runtime: Handle,
+    ) -> Self {
+        Self {
+            store,
+            origins,
+            announcer,
+            metrics,
+            runtime,
+            at_once: Semaphore::new(at_once_max),
+            runs: Mutex::default(),
+            failing: Cache::builder()
+                .max_capacity(FAILING_MAX)
+                .time_to_idle(FAILURE_REMEMBERED)
+                .build(),
+        }
+    }
+
+    /// How long the next attempt still has to wait, where the last refresh failed.
+    pub fn backing_off(&self, family: &Family) -> Option<Duration> {
+        let left = self.failing.get(family)?.until.checked_duration_since(Instant::now())?;
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// How many families are being refreshed here, or wait to be.
+    pub fn running(&self) -> usize {
+        self.runs.lock().len()
+    }
+
+    /// Wants the listing's family fresh; joins a run under way.
+    pub fn trigger(self: &Arc<Self>, defined: &Defined, key: &ListingKey) -> Waiting {
+        self.join(defined, key, Wants::Fresh)
+    }
+
+    /// The listing's family is due; joins a run under way.
+    pub fn trigger_due(self: &Arc<Self>, defined: &Defined, key: &ListingKey) -> Waiting {
+        self.join(defined, key, Wants::Later(self.store.now()))
+    }
+
+    fn join(self: &Arc<Self>, defined: &Defined, key: &ListingKey, wants: Wants) -> Waiting {
+        let mut runs = self.runs.lock();
+        if let Some(slot) = runs.get(&key.family) {
+            return slot.running.clone();
+        }
+        let request = Request {
+            defined: defined.clone(),
+            family: key.family.clone(),
+            first: Some(key.stored.clone()),
+            wants,
+        };
+        self.start(&mut runs, request)
+    }
+
+    /// Wants a generation that is drawn after now. Whoever comes during a run shares the one after it.
+    pub fn demand(self: &Arc<Self>, defined: &Defined, family: &Family) -> Waiting {
+        let mut runs = self.runs.lock();
+        let request = Request {
+            defined: defined.clone(),
+            family: family.clone(),
+            first: None,
+            wants: Wants::Anew,
+        };
+        let Some(slot) = runs.get_mut(family) else {
+            return self.start(&mut runs, request);
+        };
+        if let Some((_, _, waiting)) = &slot.next {
+            return waiting.clone();
+        }
+        let (sender, receiver) = oneshot::channel();
+        let waiting = receiver.shared();
+        slot.next = Some((request, sender, waiting.clone()));
+        waiting
+    }
+
+    fn start(self: &Arc<Self>, runs: &mut HashMap<Family, Slot>, request: Request) -> Waiting {
+        let (sender, receiver) = oneshot::channel();
+        let waiting = receiver.shared();
+        let slot = Slot {
+            running: waiting.clone(),
+            next: None,
+        };
+        runs.insert(request.family.clone(), slot);
+        self.runtime.spawn(self.clone().run_all(request, sender));
+        waiting
+    }
+
+    /// Runs a family's requests until none is left.
+    async fn run_all(self: Arc<Self>, mut request: Request, mut sender: oneshot::Sender<Outcome>) {
+        loop {
+            // A task of its own, so that a panic, which is our own bug, leaves no family locked.
+            let run = self.clone().run(request.clone());
+            let outcome = self.runtime.spawn(run).await.unwrap_or_else(|error| {
+                tracing::error!(listing = %request.family, %error, "refresh broke off");
+                Err(RefreshFailure {
+                    error: EngineError::broken_load(),
+                    retry_after: BACK_OFF_MIN,
+                })
+            });
+            let next = {
+                let mut runs = self.runs.lock();
+                let next = runs.get_mut(&request.family).and_then(|slot| {
+                    let (request, sender, waiting) = slot.next.take()?;
+                    slot.running = waiting;
+                    Some((request, sender))
+                });
+                if next.is_none() {
+                    runs.remove(&request.family);
+                }
+                next
+            };
+            // Nobody may be waiting any more.
+            let _ = sender.send(outcome);
+            match next {
+                Some(next) => (request, sender) = next,
+                None => return,
+            }
+        }
+    }
+
+    /// How many refreshes of the family failed in a row, as far as is remembered here.
+    pub(super) fn failures_in_a_row(&self, family: &Family) -> u32 {
+        self.failing.get(family).map_or(0, |failing| failing.in_a_row)
+    }
+
+    pub(super) fn forget_failure(&self, family: &Family) {
+        self.failing.invalidate(family);
+    }
+
+    pub(super) fn remember_failure(&self, family: &Family, in_a_row: u32, retry_after: Duration) {
+        let until = Instant::now() + retry_after;
+        self.failing.insert(family.clone(), Failing { until, in_a_row });
+    }
+}

@@ -1,0 +1,86 @@
+//! The schedule: families that are due are claimed in Redis and refreshed here.
+//!
+//! A claim moves the due time ahead by `CLAIM_FOR`; only a publish or a failure sets the next one, so a killed node loses nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Engine, error::Chain, names::Existence};
+use crate::listing::{Family, definition::Resolved};
+
+/// Between two looks at what is due.
+const PERIOD: Duration = Duration::from_millis(500);
+/// A claimed family that nobody refreshed is due again after this.
+const CLAIM_FOR: Duration = Duration::from_secs(30);
+/// With so many refreshes running or waiting here, no more are claimed.
+const RUNNING_MAX: usize = 128;
+/// How many families are claimed of each partition at a time.
+const CLAIMS_A_PARTITION: usize = 2;
+
+impl Engine {
+    /// Refreshes what is due, until the engine shuts down.
+    pub(super) fn start_schedule(self: &Arc<Self>) {
+        let engine = self.clone();
+        self.tasks.spawn_on(
+            async move {
+                // Nodes started together do not look together.
+                let mut wait = PERIOD.mul_f64(fastrand::f64());
+                loop {
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => engine.refresh_due().await,
+                        () = engine.stopping.cancelled() => return,
+                    }
+                    wait = PERIOD;
+                }
+            },
+            &self.runtime,
+        );
+    }
+
+    async fn refresh_due(self: &Arc<Self>) {
+        // What is claimed here must be begun well within the claim; the rest stays due, for other nodes perhaps.
+        if self.refresher.running() >= RUNNING_MAX || !self.store.is_up() {
+            return;
+        }
+        match self.store.claim_due(CLAIMS_A_PARTITION, CLAIM_FOR).await {
+            Ok(families) => {
+                for family in families {
+                    self.refresh_one_due(&family).await;
+                }
+            }
+            Err(error) => tracing::debug!(error = %Chain(&error), "due families could not be claimed"),
+        }
+    }
+
+    async fn refresh_one_due(self: &Arc<Self>, family: &Family) {
+        let Resolved::Defined(defined) = self.definitions.resolve(&family.name) else {
+            self.stop_refreshing(family, "no definition fills it").await;
+            return;
+        };
+        let idle_stop = defined.definition.policy.idle_stop;
+        match self.store.last_read(family).await {
+            Ok(Some(last_read)) if self.store.now().since(last_read) >= idle_stop => {
+                self.stop_refreshing(family, "nobody reads it").await;
+                return;
+            }
+            Ok(_) => {}
+            Err(error) => tracing::debug!(error = %Chain(&error), "the last read is unknown"),
+        }
+        if self.names.existence(&defined, &family.name).await == Existence::Outside {
+            self.stop_refreshing(family, "its name is no longer enumerated").await;
+            return;
+        }
+        if let Some(stream) = defined.definition.streams().next() {
+            let key = family.listing(stream.stored());
+            // Spawned; how it ends is logged and recorded there.
+            drop(self.refresher.trigger_due(&defined, &key));
+        }
+    }
+
+    /// It lives on until `keep_for`; the next read that finds it stale makes it due again.
+    async fn stop_refreshing(&self, family: &Family, reason: &'static str) {
+        tracing::info!(listing = %family, reason, "no longer refreshed");
+        if let Err(error) = self.store.unschedule(family).await {
+            tracing::debug!(error = %Chain(&error), "the family stays due");
+        }
+    }
+}

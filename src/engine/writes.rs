@@ -1,0 +1,235 @@
+//! Writes that clients ask for: pushing a listing, deleting one, refreshing one.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use super::{
+    Engine,
+    announcer::Announcer,
+    error::EngineError,
+    runs::{RefreshFailure, Refreshed},
+    selection::Asked,
+};
+use crate::{
+    listing::{
+        Family, Generation, Item, ListingKey, ListingName, Policy, SortName, StoredSort,
+        definition::{Defined, Resolved},
+    },
+    store::{GenerationWriter, Published, Store},
+};
+
+/// A push under way. Dropped without [`Push::finish`], nothing changes.
+pub struct Push {
+    store: Store,
+    announcer: Arc<Announcer>,
+    policy: Arc<Policy>,
+    listing: ListingKey,
+    writer: GenerationWriter,
+}
+
+/// What a push came to.
+#[derive(Clone, Debug)]
+pub struct PushOutcome {
+    /// The listing.
+    pub listing: ListingKey,
+    /// Its current generation.
+    pub generation: Generation,
+    /// Its items.
+    pub total: u64,
+    /// Whether it was not there before.
+    pub created: bool,
+}
+
+impl Push {
+    /// Adds an item at the end.
+    ///
+    /// # Errors
+    /// [`EngineError::TooManyItems`] beyond `max_items`; Redis's own.
+    pub async fn append(&mut self, item: Item) -> Result<(), EngineError> {
+        if self.writer.items() >= self.policy.max_items {
+            return Err(EngineError::TooManyItems {
+                max: self.policy.max_items,
+            });
+        }
+        Ok(self.writer.append(item).await?)
+    }
+
+    /// Publishes what was pushed. What this node serves next is this generation or a newer one.
+    ///
+    /// # Errors
+    /// [`EngineError::Superseded`] where a later write was published first.
+    pub async fn finish(self) -> Result<PushOutcome, EngineError> {
+        let finished = self.writer.finish().await?;
+        let (generation, total) = (finished.generation(), finished.total());
+        match self.store.publish(finished, &self.policy, None, None).await? {
+            Published::Moved { announcement, replaced } => {
+                self.announcer.apply(&announcement, true);
+                tracing::info!(listing = %self.listing, %generation, items = total, "listing pushed");
+                Ok(PushOutcome {
+                    listing: self.listing,
+                    generation,
+                    total,
+                    created: replaced.live().is_none(),
+                })
+            }
+            Published::Older { current } => Err(EngineError::Superseded { current }),
+            // The stream expired or was evicted while it was written.
+            Published::Fenced | Published::Incomplete => Err(EngineError::broken_load()),
+        }
+    }
+}
+
+impl Engine {
+    /// Begins to replace a pushed listing.
+    ///
+    /// # Errors
+    /// [`EngineError::HasOrigin`] where a definition fills the name, [`EngineError::NotAllowed`] where `pushed.names` does not allow it.
+    pub async fn push(&self, name: &ListingName, sort: SortName) -> Result<Push, EngineError> {
+        match self.definitions.resolve(name) {
+            Resolved::Defined(_) => return Err(EngineError::HasOrigin),
+            Resolved::Unknown => return Err(EngineError::NotAllowed),
+            Resolved::Pushed => {}
+        }
+        let listing = Family::plain(name.clone()).listing(StoredSort::ascending(sort));
+        let policy = self.definitions.pushed.policy.clone();
+        let grant = self.store.draw(name, 1).await?;
+        let generation = grant.generations.first().copied().ok_or(EngineError::broken_load())?;
+        let writer = self
+            .store
+            .write_generation(&listing, generation, grant.as_of, 0, &policy);
+        Ok(Push {
+            store: self.store.clone(),
+            announcer: self.announcer.clone(),
+            policy,
+            listing,
+            writer,
+        })
+    }
+
+    /// Forgets a listing, pins included: all sorts of the name unless one is given. With an origin the next read fills it again.
+    ///
+    /// # Errors
+    /// [`EngineError::NotAllowed`] for a name that nothing can fill.
+    pub async fn delete(&self, name: &ListingName, sort: Option<&SortName>) -> Result<(), EngineError> {
+        let policy = match self.definitions.resolve(name) {
+            Resolved::Unknown => return Err(EngineError::NotAllowed),
+            Resolved::Pushed => self.definitions.pushed.policy.clone(),
+            Resolved::Defined(defined) => defined.definition.policy.clone(),
+        };
+        // What is kept, and what a refresh under way may be about to publish for the first time.
+        let mut listings: BTreeSet<ListingKey> = self.store.listings_of(name).await?.into_iter().collect();
+        if let Resolved::Defined(defined) = self.definitions.resolve(name) {
+            let family = default_family(&defined, name);
+            listings.extend(
+                defined
+                    .definition
+                    .streams()
+                    .map(|stream| family.listing(stream.stored())),
+            );
+        }
+        let listings: Vec<_> = listings
+            .into_iter()
+            .filter(|key| sort.is_none_or(|sort| key.sort() == sort))
+            .collect();
+        for (announcement, _) in self.store.delete(&listings, &policy).await? {
+            self.announcer.apply(&announcement, true);
+        }
+        tracing::info!(listing = %name, sorts = listings.len(), "listing deleted");
+        Ok(())
+    }
+
+    /// Starts a refresh of a name and does not wait for it.
+    ///
+    /// # Errors
+    /// [`EngineError::NoOrigin`] for a pushed name, [`EngineError::NotFound`] for one that cannot exist, [`EngineError::Invalid`] for an unknown sort.
+    pub async fn refresh(&self, name: &ListingName, sort: Option<&SortName>) -> Result<(), EngineError> {
+        for (defined, family) in self.families(name, sort).await? {
+            drop(self.refresher.demand(&defined, &family));
+        }
+        Ok(())
+    }
+
+    /// Refreshes a name; ends with generations that were drawn after this call.
+    ///
+    /// # Errors
+    /// As [`Engine::refresh`], and [`EngineError::RefreshFailed`] with its kin where the origin or Redis failed.
+    pub async fn refresh_and_wait(
+        &self,
+        name: &ListingName,
+        sort: Option<&SortName>,
+    ) -> Result<Vec<Refreshed>, EngineError> {
+        let waits: Vec<_> = self
+            .families(name, sort)
+            .await?
+            .into_iter()
+            .map(|(defined, family)| self.refresher.demand(&defined, &family))
+            .collect();
+        self.collect(waits, sort).await
+    }
+
+    /// Refreshes a name's listing where it is not fresh; for warming up.
+    ///
+    /// # Errors
+    /// As [`Engine::refresh_and_wait`].
+    pub async fn freshen(&self, name: &ListingName) -> Result<Vec<Refreshed>, EngineError> {
+        let mut waits = Vec::new();
+        for (defined, family) in self.families(name, None).await? {
+            let first = defined
+                .definition
+                .streams()
+                .next()
+                .map(|stream| family.listing(stream.stored()));
+            waits.extend(first.map(|key| self.refresher.trigger(&defined, &key)));
+        }
+        self.collect(waits, None).await
+    }
+
+    async fn collect(
+        &self,
+        waits: Vec<super::runs::Waiting>,
+        sort: Option<&SortName>,
+    ) -> Result<Vec<Refreshed>, EngineError> {
+        let mut all = Vec::new();
+        for wait in waits {
+            let outcome = wait.await.map_err(|_| EngineError::broken_load())?;
+            let refreshed = outcome.map_err(|RefreshFailure { error, .. }| error)?;
+            let wanted = refreshed
+                .iter()
+                .filter(|one| sort.is_none_or(|sort| one.listing.sort() == sort));
+            all.extend(wanted.cloned());
+        }
+        Ok(all)
+    }
+
+    /// The families of a defined name: the default one, and those with other choices that are kept.
+    async fn families(
+        &self,
+        name: &ListingName,
+        sort: Option<&SortName>,
+    ) -> Result<Vec<(Defined, Family)>, EngineError> {
+        let defined = match self.definitions.resolve(name) {
+            Resolved::Pushed => return Err(EngineError::NoOrigin),
+            Resolved::Unknown => return Err(EngineError::NotFound),
+            Resolved::Defined(defined) => defined,
+        };
+        // Existence and sort are checked as a reader's would be.
+        let asked = Asked {
+            sort: sort.map(SortName::as_str),
+            ..Asked::default()
+        };
+        self.select(name, asked).await?;
+        let mut families = BTreeSet::from([default_family(&defined, name)]);
+        if !(defined.definition.variants.is_empty() && defined.definition.filters.is_empty()) {
+            let kept = self.store.listings_of(name).await?;
+            families.extend(kept.into_iter().map(|key| key.family));
+        }
+        Ok(families.into_iter().map(|family| (defined.clone(), family)).collect())
+    }
+}
+
+/// The family of a name with the default of every variant and no filter.
+pub(super) fn default_family(defined: &Defined, name: &ListingName) -> Family {
+    Family {
+        name: name.clone(),
+        choices: defined.definition.choices(&Default::default()),
+    }
+}

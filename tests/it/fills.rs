@@ -1,0 +1,286 @@
+//! Misses and refreshes: one read of the origin for all who wait, and never an answer older than what was asked for.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use listcache::{
+    engine::{EngineError, PageState},
+    listing::{Order, Policy},
+};
+use tokio::task::JoinSet;
+
+use crate::support::{
+    RedisServer, eventually,
+    shop::{
+        self, ScriptedOrigin, bread, definition, definitions, engine, enumerated, item, items, page, place, select,
+        texts,
+    },
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_requests_for_a_cold_listing_cause_one_read_of_the_origin() {
+    let redis = RedisServer::start();
+    let origin = ScriptedOrigin::new(items(30, 0));
+    origin.shut();
+    let nodes = [
+        engine(&redis.url(), &origin, definitions(vec![definition(shop::policy())])).await,
+        engine(&redis.url(), &origin, definitions(vec![definition(shop::policy())])).await,
+    ];
+    let mut requests = JoinSet::new();
+    for number in 0..1000 {
+        let node = nodes[number % 2].clone();
+        requests.spawn(async move { page(&node, &bread(), &place(0, 24)).await });
+    }
+    eventually(async || match origin.reads() {
+        0 => Err("no read yet"),
+        _ => Ok(()),
+    })
+    .await;
+    // Those who began the load go away: it belongs to nobody's request.
+    let mut cancelled = JoinSet::new();
+    for _ in 0..100 {
+        let node = nodes[0].clone();
+        cancelled.spawn(async move { page(&node, &bread(), &place(0, 24)).await });
+    }
+    cancelled.abort_all();
+    origin.open();
+    let mut collapsed = 0;
+    while let Some(answer) = requests.join_next().await {
+        let page = answer.unwrap().unwrap();
+        assert_eq!(page.count, 24);
+        collapsed += u64::from(page.meta.served.collapsed);
+    }
+    assert_eq!(origin.reads(), 1);
+    assert!(collapsed >= 900, "{collapsed} collapsed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_go_away_cause_no_further_read() {
+    let redis = RedisServer::start();
+    let origin = ScriptedOrigin::new(items(30, 0));
+    origin.shut();
+    let node = engine(&redis.url(), &origin, definitions(vec![definition(shop::policy())])).await;
+    for _ in 0..400 {
+        let (name, place) = (bread(), place(0, 24));
+        let asking = page(&node, &name, &place);
+        assert!(tokio::time::timeout(Duration::from_millis(1), asking).await.is_err());
+    }
+    origin.open();
+    page(&node, &bread(), &place(0, 24)).await.unwrap();
+    assert_eq!(origin.reads(), 1);
+}
+
+/// "Update the row, then refresh and wait": the answer, and what the node serves next, hold the new row.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_waited_for_refresh_never_answers_with_the_row_of_before() {
+    const RACES: u64 = 10_000;
+    const CLIENTS: u64 = 8;
+    let redis = RedisServer::start();
+    let origin = ScriptedOrigin::new((0..CLIENTS).map(|client| item(client, 0)).collect());
+    let definitions = || definitions(vec![definition(shop::policy())]);
+    let node = engine(&redis.url(), &origin, definitions()).await;
+    page(&node, &bread(), &place(0, 24)).await.unwrap();
+    let mut clients = JoinSet::new();
+    for client in 0..CLIENTS {
+        let (node, origin) = (node.clone(), origin.clone());
+        clients.spawn(async move {
+            for revision in 1..=RACES / CLIENTS {
+                origin.items.lock()[client as usize] = item(client, revision);
+                node.refresh_and_wait(&bread(), None).await.unwrap();
+                let page = page(&node, &bread(), &place(client, 1)).await.unwrap();
+                let expect = item(client, revision).json;
+                assert_eq!(texts(&page), [String::from_utf8(expect.to_vec()).unwrap()]);
+            }
+        });
+    }
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
+    }
+    let reads = origin.reads();
+    eprintln!("{RACES} races, {reads} reads of the origin");
+    assert!(
+        reads < RACES,
+        "whoever comes during a refresh shares the next one: {reads} reads"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stale_page_is_served_while_one_refresh_runs() {
+    let redis = RedisServer::start();
+    let origin = ScriptedOrigin::new(items(30, 0));
+    let short = Policy {
+        fresh_for: Duration::from_millis(50),
+        ..shop::policy()
+    };
+    let node = engine(&redis.url(), &origin, definitions(vec![definition(short)])).await;
+    page(&node, &bread(), &place(0, 24)).await.unwrap();
+    *origin.items.lock() = items(30, 1);
+    origin.shut();
+    eventually(async || {
+        let page = page(&node, &bread(), &place(0, 1)).await.unwrap();
+        match page.meta.freshness.state {
+            PageState::Refreshing if page.meta.freshness.ttl_ms < 0 => Ok(()),
+            _ => Err(format!("{:?}", page.meta.freshness)),
+        }
+    })
+    .await;
+    for _ in 0..50 {
+        let stale = page(&node, &bread(), &place(0, 1)).await.unwrap();
+        assert_eq!(texts(&stale), [r#"{"id":0,"revision":0}"#]);
+    }
+    eventually(async || match origin.reads() {
+        2 => Ok(()),
+        reads => Err(reads),
+    })
+    .await;
+    origin.open();
+    eventually(async || {
+        let page = page(&node, &bread(), &place(0, 1)).await.unwrap();
+        match texts(&page)[0].as_str() {
+            r#"{"id":0,"revision":1}"# => Ok(()),
+            other => Err(other.to_owned()),
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failing_origin_leaves_the_old_generation_and_is_asked_less_and_less() {
+    let redis = RedisServer::start();
+    let origin = ScriptedOrigin::new(items(30, 0));
+    let short = Policy {
+        fresh_for: Duration::from_millis(50),
+        ..shop::policy()
+    };
+    let node = engine(&redis.url(), &origin, definitions(vec![definition(short)])).await;
+    page(&node, &bread(), &place(0, 24)).await.unwrap();
+    origin.failing.store(true, Ordering::SeqCst);
+    eventually(async || {
+        let page = page(&node, &bread(), &place(0, 1)).await.unwrap();
+        match page.meta.freshness.state {
+            PageState::OriginError => Ok(()),
+            state => Err(state),
+        }
+    })
+    .await;
+    let reads = origin.reads();
+    for _ in 0..200 {
+        assert_eq!(page(&node, &bread(), &place(0, 24)).await.unwrap().count, 24);
+    }
+    // The first back-off is a second; two hundred reads take a fraction of it.
+    assert!(origin.reads() <= reads + 1, "{} reads", origin.reads() - reads);
+    // A listing that was never filled has nothing to serve.
+    let cold = page(&node, &shop::name("category:COLD"), &place(0, 24)).await;
+    assert!(matches!(cold, Err(EngineError::NothingYet { .. })), "{cold:?}");
+    origin.failing.store(false, Ordering::SeqCst);
+    eventually(async || page(&node, &shop::name("category:COLD"), &place(0, 24)).await.map(drop)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncated_table_does_not_empty_the_shop() {
+    let redis = RedisServer::start();
+    let origin = ScriptedOrigin::new(items(30, 0));
+    let node = engine(&redis.url(), &origin, definitions(vec![definition(shop::policy())])).await;
+    page(&node, &bread(), &place(0, 24)).await.unwrap();
+    origin.items.lock().clear();
+    let refused = node.refresh_and_wait(&bread(), None).await;
+    assert!(matches!(refused, Err(EngineError::RefreshFailed(_))), "{refused:?}");
+    assert_eq!(page(&node, &bread(), &place(0, 24)).await.unwrap().meta.total, 30);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delete_during_a_refresh_stays_deleted_until_the_next_read_fills_it_again() {
+    let redis = RedisServer::start();
+    let origin = ScriptedOrigin::new(items(30, 0));
+    let node = engine(&redis.url(), &origin, definitions(vec![definition(shop::policy())])).await;
+    page(&node, &bread(), &place(0, 24)).await.unwrap();
+    let before = origin.reads();
+    origin.shut();
+    let refreshing = tokio::spawn({
+        let node = node.clone();
+        async move { node.refresh_and_wait(&bread(), None).await }
+    });
+    eventually(async || match origin.reads() {
+        reads if reads > before => Ok(()),
+        reads => Err(reads),
+    })
+    .await;
+    node.delete(&bread(), None).await.unwrap();
+    origin.open();
+    // The refresh that was overtaken ends, and its generation is not the listing's.
+    let overtaken = refreshing.await.unwrap().unwrap();
+    let selection = select(&node, &bread(), Order::Asc).await.unwrap();
+    let explained = node.explain(&selection).await.unwrap();
+    assert_eq!(explained.state.as_str(), "deleted");
+    let filled = page(&node, &bread(), &place(0, 24)).await.unwrap();
+    assert!(filled.meta.generation.id > overtaken[0].generation.id);
+    assert_eq!(origin.reads(), before + 2);
+}
+
+/// What a scanner of random names costs under a definition with `names`: nothing but a look at a set.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_million_random_names_cause_no_read_of_the_origin() {
+    let redis = RedisServer::start();
+    let origin = ScriptedOrigin::new(items(30, 0));
+    let node = engine(
+        &redis.url(),
+        &origin,
+        definitions(vec![enumerated(definition(shop::policy()))]),
+    )
+    .await;
+    page(&node, &shop::name("category:known7"), &place(0, 24))
+        .await
+        .unwrap();
+    let (reads, commands) = (origin.reads(), commands_processed(&redis));
+    let rss_before = resident_bytes();
+    let refused = Arc::new(AtomicU64::new(0));
+    let mut scanners = JoinSet::new();
+    let started = Instant::now();
+    for scanner in 0..4 {
+        let (node, refused) = (node.clone(), refused.clone());
+        scanners.spawn(async move {
+            for number in 0..250_000 {
+                let name = shop::name(&format!("category:{scanner}-{number}"));
+                match page(&node, &name, &place(0, 24)).await {
+                    Err(EngineError::NotFound) => refused.fetch_add(1, Ordering::Relaxed),
+                    other => panic!("{other:?}"),
+                };
+            }
+        });
+    }
+    while let Some(scanner) = scanners.join_next().await {
+        scanner.unwrap();
+    }
+    let growth = resident_bytes().saturating_sub(rss_before);
+    eprintln!(
+        "a million names in {:?}, {} KiB more memory",
+        started.elapsed(),
+        growth / 1024
+    );
+    assert_eq!(refused.load(Ordering::Relaxed), 1_000_000);
+    assert_eq!(origin.reads(), reads);
+    // Heartbeats of the store and its subscriber go on; a name's share of commands is nil.
+    let commands = commands_processed(&redis) - commands;
+    assert!(commands < 50_000, "{commands} commands");
+    assert!(growth < 16 << 20, "{growth} bytes");
+}
+
+fn commands_processed(redis: &RedisServer) -> u64 {
+    let stats = redis.cli(&["INFO", "stats"]);
+    let line = stats
+        .lines()
+        .find_map(|line| line.strip_prefix("total_commands_processed:"));
+    line.unwrap().trim().parse().unwrap()
+}
+
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+    kib * 1024
+}
