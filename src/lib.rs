@@ -1,7 +1,10 @@
 //! A paginated listing cache: sorted product listings in Redis Streams, served page by page over HTTP.
 
+pub mod app;
+pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod http;
 pub mod listing;
 pub mod origin;
 pub mod store;

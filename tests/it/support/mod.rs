@@ -6,6 +6,7 @@
 pub mod eventually;
 pub mod proxy;
 pub mod redis_server;
+pub mod service;
 pub mod shop;
 pub mod store;
 

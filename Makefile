@@ -1,0 +1,27 @@
+# The few commands that a developer needs. `make help` lists them.
+
+CARGO ?= cargo
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint audit
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## The sample shop on http://127.0.0.1:8080, with a Redis of its own (installs redis-server if missing)
+	@.ci/install demo
+	$(CARGO) run --release --locked -- demo
+
+test: ## All checks and tests (installs what they need if missing)
+	@.ci/install test
+	$(MAKE) lint
+	$(CARGO) test --locked
+
+lint: ## Format, clippy with warnings as errors, licences and sources of the dependencies
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	@if command -v cargo-deny >/dev/null; then $(CARGO) deny --locked --offline check bans licenses sources; \
+	else echo "cargo-deny is not installed: licences and sources are not checked"; fi
+
+audit: ## Known vulnerabilities among the dependencies (cargo-deny; asks the network)
+	$(CARGO) deny --locked check

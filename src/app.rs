@@ -1,0 +1,248 @@
+//! The composition root: what is started from what, and the order in which it stops.
+//!
+//! ```text
+//! start  redis (a private one if asked for) → store → origins → engine → http
+//! stop   not ready → running requests end → engine (running refreshes end) → private redis
+//! ```
+
+use std::{io, io::Write, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, PRIVATE_REDIS, RedisConfig, Secret},
+    engine::{Engine, EngineLimits, EngineParts},
+    http::{HttpParts, Server, Storefront},
+    origin::{OriginError, Origins},
+    store::{ConnectError, PrivateServer, Store, StoreOptions, private_server::PrivateServerError},
+    telemetry::Metrics,
+};
+
+/// How long Redis may take to be found at start, with every retry.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// Refreshes that run in one process at once, unless a command says otherwise: an origin is a shop's database.
+const REFRESHES_AT_ONCE_MAX: usize = 8;
+/// Reads of Redis that run at once; beyond them requests are shed rather than queued.
+const REDIS_READS_MAX: usize = 1024;
+/// What is left of the drain for refreshes once no request waits for them.
+const REFRESHES_END_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why the program could not start, or had to end.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// No redis-server of its own.
+    #[error("cannot start a private redis-server")]
+    PrivateRedis(#[source] PrivateServerError),
+    /// Redis answered, but not as it must, or did not answer.
+    #[error("cannot use redis")]
+    Redis(#[source] ConnectError),
+    /// Redis did not answer at all.
+    #[error("redis did not answer within {} s", CONNECT_WITHIN.as_secs())]
+    RedisTimedOut,
+    /// An origin cannot be what the configuration says.
+    #[error("cannot open the origins")]
+    Origins(#[source] OriginError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {listen}")]
+    Listen {
+        /// The configured addresses.
+        listen: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The server broke off.
+    #[error("the http server failed")]
+    Serve(#[source] io::Error),
+    /// The handlers of signals cannot be set.
+    #[error("cannot wait for signals")]
+    Signals(#[source] io::Error),
+}
+
+/// What a process does besides answering reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// A server: refreshes what is due.
+    Serve,
+    /// A warm-up: so many refreshes at once, and none but its own.
+    WarmUp {
+        /// At least 1.
+        refreshes_at_once: usize,
+    },
+    /// Looks, or writes one listing.
+    Visit,
+}
+
+/// Everything but HTTP, running.
+pub struct App {
+    /// The engine.
+    pub engine: Arc<Engine>,
+    /// The origins, for what is asked of them beside the engine.
+    pub origins: Origins,
+    /// What it was made from.
+    pub config: Config,
+    /// Ends when dropped, last.
+    private_redis: Option<PrivateServer>,
+}
+
+impl App {
+    /// Connects to everything that the configuration names, and starts the engine.
+    pub async fn start(config: Config, role: Role) -> Result<Self, AppError> {
+        let metrics = Arc::new(Metrics::new());
+        let (private_redis, url) = redis_url(&config.redis).await?;
+        let options = StoreOptions {
+            url,
+            prefix: config.redis.prefix.clone(),
+            read_timeout: config.redis.read_timeout,
+            read_connections: config.redis.read_connections,
+        };
+        let store = timeout(CONNECT_WITHIN, Store::connect(options, metrics.clone()))
+            .await
+            .map_err(|_| AppError::RedisTimedOut)?
+            .map_err(AppError::Redis)?;
+        let origins = Origins::open(&config.origins).map_err(AppError::Origins)?;
+        let engine = Engine::start(EngineParts {
+            store,
+            origins: origins.clone(),
+            definitions: config.definitions.clone(),
+            l1: config.l1.clone(),
+            limits: EngineLimits {
+                fill_wait: config.http.fill_wait,
+                followers_max: config.http.limits.followers_max,
+                refreshes_at_once_max: match role {
+                    Role::WarmUp { refreshes_at_once } => refreshes_at_once,
+                    Role::Serve | Role::Visit => REFRESHES_AT_ONCE_MAX,
+                },
+                redis_reads_max: REDIS_READS_MAX,
+            },
+            metrics,
+            refreshes_due: role == Role::Serve,
+        });
+        Ok(Self {
+            engine,
+            origins,
+            config,
+            private_redis,
+        })
+    }
+
+    /// Takes the configured addresses. Connections wait until [`Bound::run`].
+    pub fn bind(&self, storefront: Option<Storefront>) -> Result<Bound, AppError> {
+        let config = &self.config;
+        let server = Server::bind(HttpParts {
+            engine: self.engine.clone(),
+            config: config.http.clone(),
+            admin_listen: config.admin_listen,
+            token: config.admin_token.clone(),
+            storefront,
+        })
+        .map_err(|source| AppError::Listen {
+            listen: match config.admin_listen {
+                None => config.http.listen.to_string(),
+                Some(admin) => format!("{} or {admin}", config.http.listen),
+            },
+            source,
+        })?;
+        Ok(Bound { server })
+    }
+
+    /// Ends what [`App::start`] started, in reverse.
+    pub async fn stop(self) {
+        self.engine.shut_down(REFRESHES_END_WITHIN).await;
+        drop(self.private_redis);
+    }
+}
+
+/// The addresses are taken; nothing is answered yet.
+pub struct Bound {
+    server: Server,
+}
+
+impl Bound {
+    /// The real addresses, the one of pages first.
+    pub fn addresses(&self) -> &[SocketAddr] {
+        self.server.addresses()
+    }
+
+    /// Says where it listens: the first line on stdout.
+    pub fn announce(&self) {
+        let addresses = self.addresses();
+        if let Some(address) = addresses.first() {
+            say(&format!("listening on http://{address}"));
+        }
+        for address in addresses.get(1..).unwrap_or_default() {
+            tracing::info!(%address, "admin routes listening");
+        }
+    }
+
+    /// Answers until the token is cancelled and running requests have ended.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), AppError> {
+        self.server.run(shutdown).await.map_err(AppError::Serve)
+    }
+}
+
+/// `serve`: everything, until a signal.
+pub async fn serve(config: Config) -> Result<(), AppError> {
+    let shutdown = shutdown_on_signals()?;
+    let app = tokio::select! {
+        app = App::start(config, Role::Serve) => app?,
+        () = shutdown.cancelled() => return Ok(()),
+    };
+    let served = match app.bind(None) {
+        Ok(bound) => {
+            bound.announce();
+            bound.run(shutdown).await
+        }
+        Err(error) => Err(error),
+    };
+    app.stop().await;
+    if served.is_ok() {
+        tracing::info!("stopped");
+    }
+    served
+}
+
+/// A token that the first SIGTERM or SIGINT cancels. The second ends the process there and then, by the exit code that
+/// the signal itself would give.
+pub fn shutdown_on_signals() -> Result<CancellationToken, AppError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(AppError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(AppError::Signals)?;
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    tokio::spawn(async move {
+        let mut first = true;
+        loop {
+            let number = tokio::select! {
+                _ = terminate.recv() => SignalKind::terminate().as_raw_value(),
+                _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
+            };
+            if !first {
+                std::process::exit(128 + number);
+            }
+            first = false;
+            tracing::info!("stopping: running requests may end; a second signal ends at once");
+            token.cancel();
+        }
+    });
+    Ok(shutdown)
+}
+
+async fn redis_url(config: &RedisConfig) -> Result<(Option<PrivateServer>, String), AppError> {
+    let url = Secret::expose(&config.url);
+    if url == PRIVATE_REDIS {
+        let server = PrivateServer::start().await.map_err(AppError::PrivateRedis)?;
+        let url = server.url();
+        Ok((Some(server), url))
+    } else {
+        Ok((None, url.to_owned()))
+    }
+}
+
+/// A line on stdout. Whoever reads it may have gone, which is no reason to stop.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stdout().lock(), "{line}");
+}

@@ -1,0 +1,205 @@
+//! What the command line takes.
+
+use std::{num::NonZeroU32, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "listcache",
+    version,
+    about = "Sorted product listings, kept in Redis Streams and served page by page over HTTP",
+    after_help = "\
+Configuration: --config FILE, else LISTCACHE_CONFIG, else ./listcache.toml. A flag wins over the environment, which \
+wins over the file. Every key may be given as LISTCACHE_<SECTION>__<KEY>, such as LISTCACHE_REDIS__URL.
+Exit codes: 0 done, 1 failed, 2 done in part (warm).
+
+Examples:
+  listcache demo                            a sample shop at http://127.0.0.1:8080
+  listcache check-config                    every error of the file at once
+  listcache serve --listen 0.0.0.0:8080     what production runs"
+)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve listings over HTTP until SIGTERM or SIGINT
+    #[command(after_help = "\
+The first line on stdout is `listening on http://ADDRESS`, with the real port where the configured one is 0.
+Logs go to stderr: text on a terminal, JSON lines elsewhere; RUST_LOG filters them (RUST_LOG=listcache=debug,warn).
+On SIGTERM or SIGINT /health/ready answers 503, running requests and refreshes end, then the program does, with 0. A \
+second signal ends it at once.
+
+Examples:
+  listcache serve
+  listcache serve --config shop.toml --listen 127.0.0.1:0
+  LISTCACHE_TOKEN_FILE=/run/secrets/token listcache serve --redis rediss://cache")]
+    Serve {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        /// Address and port to listen on, instead of http.listen
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<String>,
+        /// Where Redis is, instead of redis.url: redis:, rediss:, unix: or `private`
+        #[arg(long, value_name = "URL")]
+        redis: Option<String>,
+    },
+
+    /// Run a sample shop: its own redis-server, a real catalogue, a storefront page
+    #[command(after_help = "\
+Stays in the foreground; nothing is left behind when it ends. The admin token is LISTCACHE_TOKEN, or a random one that is \
+printed. Any name may be pushed.
+
+Examples:
+  listcache demo
+  listcache demo --listen 127.0.0.1:0 --redis redis://127.0.0.1:6379")]
+    Demo {
+        /// Address and port to listen on [default: 127.0.0.1:8080]
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<String>,
+        /// A Redis to use instead of a private redis-server
+        #[arg(long, value_name = "URL")]
+        redis: Option<String>,
+    },
+
+    /// Refresh listings before they are asked for
+    #[command(after_help = "\
+Globs are of names: `category:*`; a name is warmed if it fits any --include (all do without one) and no --exclude.
+Exit codes: 0 all are refreshed, 2 some are, 1 none could be.
+
+Examples:
+  listcache warm --dry-run                  how much it would be
+  listcache warm --skip-fresh --concurrency 8
+  listcache warm --include 'category:*' --exclude '*SEASONAL*' --rate 50
+  listcache warm --popularity orders.csv    what sells most comes first")]
+    Warm {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+        #[command(flatten)]
+        options: WarmOptions,
+    },
+
+    /// Push a file as a listing, straight into Redis
+    #[command(after_help = "\
+The name must be one that pushed.names allows. The file's name tells its format: .ndjson or .jsonl (an item a line), \
+.json (an array), each with or without .gz. Items keep the file's order and their bytes.
+The configuration is that of LISTCACHE_CONFIG, else ./listcache.toml.
+
+Examples:
+  listcache load promo:summer summer.ndjson
+  listcache load promo:summer summer.json.gz --sort price --id-field sku")]
+    Load {
+        /// The listing's name
+        name: String,
+        /// The file with its items
+        file: PathBuf,
+        /// The sort that it is kept under
+        #[arg(long, value_name = "S")]
+        sort: Option<String>,
+        /// The member that is an item's id
+        #[arg(long, value_name = "F", default_value = "id")]
+        id_field: String,
+    },
+
+    /// Show how a listing lies in Redis
+    #[command(after_help = "\
+The configuration is that of LISTCACHE_CONFIG, else ./listcache.toml.
+
+Examples:
+  listcache inspect category:BREAD
+  listcache inspect category:BREAD --sort price --json")]
+    Inspect {
+        /// The listing's name
+        name: String,
+        /// Its sort, if not the default one
+        #[arg(long, value_name = "S")]
+        sort: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+
+    /// Check the configuration: every error at once, with its path
+    #[command(after_help = "\
+Reads the file and the environment; asks neither Redis nor an origin. Exit codes: 0 good, 1 not.
+
+Examples:
+  listcache check-config
+  listcache check-config --config shop.toml")]
+    CheckConfig {
+        /// The configuration file
+        #[arg(long, value_name = "FILE")]
+        config: Option<PathBuf>,
+    },
+}
+
+/// What `warm` takes.
+#[derive(Debug, Args)]
+pub(super) struct WarmOptions {
+    /// Warm only names that fit this glob; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub(super) include: Vec<String>,
+    /// Leave out names that fit this glob; may be repeated
+    #[arg(long, value_name = "GLOB")]
+    pub(super) exclude: Vec<String>,
+    /// Which names come first
+    #[arg(long, value_enum, default_value = "popularity")]
+    pub(super) order: WarmOrder,
+    /// Popularity from a file instead of from recorded reads: a name or its parameter's value, then a number
+    #[arg(long, value_name = "CSV")]
+    pub(super) popularity: Option<PathBuf>,
+    /// How many names are refreshed at once
+    #[arg(long, value_name = "N", default_value = "4")]
+    pub(super) concurrency: NonZeroU32,
+    /// At most so many listings (a sort of a name each) a second
+    #[arg(long, value_name = "N")]
+    pub(super) rate: Option<NonZeroU32>,
+    /// Leave out names all of whose listings are fresh
+    #[arg(long)]
+    pub(super) skip_fresh: bool,
+    /// Only say how many listings, items and bytes it would be
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// How to show what is done: a bar on a terminal and JSON lines elsewhere, or one of them
+    #[arg(long, value_enum, default_value = "auto")]
+    pub(super) progress: ProgressMode,
+}
+
+/// Which names are warmed first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum WarmOrder {
+    /// Most read first, as the nodes have counted
+    Popularity,
+    /// By name
+    Name,
+}
+
+/// How progress is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ProgressMode {
+    /// A bar on a terminal, JSON lines elsewhere
+    Auto,
+    /// A bar on stderr
+    Bar,
+    /// JSON lines on stdout
+    Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Arguments::command().debug_assert();
+    }
+}

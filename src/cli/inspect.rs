@@ -1,0 +1,191 @@
+//! `inspect`: how a listing lies in Redis.
+
+use std::{
+    process::ExitCode,
+    time::{Duration, SystemTime},
+};
+
+use indicatif::{HumanBytes, HumanCount};
+use serde_json::{Value, json};
+use url::Url;
+
+use super::{
+    CommandError, Outcome,
+    load::{parse_name, parse_sort},
+};
+use crate::{
+    app::{App, say},
+    engine::{Asked, Explanation},
+    listing::Timestamp,
+};
+
+pub(super) async fn run(app: &App, name: &str, sort: Option<&str>, as_json: bool) -> Outcome {
+    let name = parse_name(name)?;
+    let sort = parse_sort(sort)?;
+    let asked = Asked {
+        sort: sort.as_ref().map(|sort| sort.as_str()),
+        ..Asked::default()
+    };
+    let doing = || CommandError::engine(format!("cannot inspect `{name}`"));
+    let selection = app.engine.select(&name, asked).await.map_err(doing())?;
+    let found = app.engine.explain(&selection).await.map_err(doing())?;
+    let command = redis_cli(app.config.redis.url.expose(), &found);
+    if as_json {
+        say(&to_json(&found, &command).to_string());
+    } else {
+        for line in to_lines(&found, &command) {
+            say(&line);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn to_lines(found: &Explanation, command: &str) -> Vec<String> {
+    let time = |time: Option<Timestamp>| time.map_or_else(|| "-".to_owned(), write_time);
+    let items = match found.chunk_len {
+        Some(chunk_len) => format!(
+            "{} in {} chunks of {chunk_len}",
+            HumanCount(found.total),
+            HumanCount(found.chunks)
+        ),
+        None => HumanCount(found.total).to_string(),
+    };
+    let lease = match &found.lease {
+        Some((generation, left)) => format!("held for {generation}, {} ms left", left.as_millis()),
+        None => "free".to_owned(),
+    };
+    let rows = [
+        ("listing", found.listing.to_string()),
+        ("state", found.state.as_str().to_owned()),
+        (
+            "generation",
+            found
+                .generation
+                .map_or_else(|| "-".to_owned(), |generation| generation.to_string()),
+        ),
+        ("items", items),
+        (
+            "memory",
+            found
+                .bytes
+                .map_or_else(|| "-".to_owned(), |bytes| HumanBytes(bytes).to_string()),
+        ),
+        ("fresh until", time(found.fresh_until)),
+        ("next refresh", time(found.next_refresh)),
+        ("lease", lease),
+        ("last error", found.last_error.clone().unwrap_or_else(|| "-".to_owned())),
+        ("head", found.head_key.clone()),
+        ("stream", found.stream_key.clone().unwrap_or_else(|| "-".to_owned())),
+    ];
+    let mut lines: Vec<_> = rows.iter().map(|(what, value)| format!("{what:<13} {value}")).collect();
+    lines.push(String::new());
+    lines.push(command.to_owned());
+    lines
+}
+
+fn to_json(found: &Explanation, command: &str) -> Value {
+    json!({
+        "listing": found.listing.name().as_str(),
+        "sort": found.listing.stored.to_string(),
+        "key": found.listing.to_string(),
+        "head_key": found.head_key,
+        "stream_key": found.stream_key,
+        "generation": found.generation.map(|generation| generation.to_string()),
+        "total": found.total,
+        "chunk_len": found.chunk_len,
+        "chunks": found.chunks,
+        "bytes": found.bytes,
+        "state": found.state.as_str(),
+        "fresh_until": found.fresh_until.map(write_time),
+        "lease": found.lease.map(|(generation, left)| json!({
+            "generation": generation.to_string(), "left_ms": left.as_millis() as u64
+        })),
+        "next_refresh": found.next_refresh.map(write_time),
+        "last_error": found.last_error,
+        "redis_cli": command,
+    })
+}
+
+/// The time as a person reads it, in UTC.
+fn write_time(time: Timestamp) -> String {
+    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(time.0);
+    humantime::format_rfc3339_millis(time).to_string()
+}
+
+/// The command that shows the first two chunks, or the head where there is no stream. It holds no password: redis-cli
+/// takes that from REDISCLI_AUTH.
+fn redis_cli(url: &str, found: &Explanation) -> String {
+    let what = match &found.stream_key {
+        Some(stream) => format!("XRANGE {} - + COUNT 2", quote(stream)),
+        None => format!("HGETALL {}", quote(&found.head_key)),
+    };
+    let Ok(mut url) = Url::parse(url) else {
+        return format!("redis-cli {what}");
+    };
+    if matches!(url.scheme(), "unix" | "redis+unix") {
+        return format!("redis-cli -s {} {what}", quote(url.path()));
+    }
+    // Only a URL that cannot have a password refuses to lose it.
+    let _ = url.set_password(None);
+    url.set_query(None);
+    format!("redis-cli -u {} {what}", quote(url.as_str()))
+}
+
+/// For a POSIX shell.
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        engine::ListingState,
+        listing::{Family, ListingName, SortName, StoredSort},
+    };
+
+    fn explanation(stream_key: Option<&str>) -> Explanation {
+        let family = Family::plain(ListingName::parse("kid's").unwrap());
+        Explanation {
+            listing: family.listing(StoredSort::ascending(SortName::parse("price").unwrap())),
+            head_key: "listcache:1:{07}:head:kid's/price".to_owned(),
+            stream_key: stream_key.map(str::to_owned),
+            generation: None,
+            total: 0,
+            chunk_len: None,
+            chunks: 0,
+            bytes: None,
+            state: ListingState::Absent,
+            fresh_until: Some(Timestamp(1_795_291_200_123)),
+            lease: None,
+            next_refresh: None,
+            last_error: None,
+            l1: None,
+        }
+    }
+
+    #[test]
+    fn the_command_can_be_pasted_and_holds_no_password() {
+        let found = explanation(None);
+        assert_eq!(
+            redis_cli("redis://:secret@cache:6379/2", &found),
+            r"redis-cli -u 'redis://cache:6379/2' HGETALL 'listcache:1:{07}:head:kid'\''s/price'"
+        );
+        let found = explanation(Some("listcache:1:{07}:gen:1-0:x/price"));
+        assert_eq!(
+            redis_cli("unix:///run/redis.sock?pass=secret", &found),
+            "redis-cli -s '/run/redis.sock' XRANGE 'listcache:1:{07}:gen:1-0:x/price' - + COUNT 2"
+        );
+    }
+
+    #[test]
+    fn lines_and_json_say_the_same() {
+        let found = explanation(None);
+        let lines = to_lines(&found, "redis-cli").join("\n");
+        assert!(lines.contains("fresh until   2026-11-21T20:00:00.123Z"), "{lines}");
+        let json = to_json(&found, "redis-cli");
+        assert_eq!(json["fresh_until"], "2026-11-21T20:00:00.123Z");
+        assert_eq!(json["state"], "absent");
+        assert_eq!(json["listing"], "kid's");
+    }
+}

@@ -1,0 +1,155 @@
+//! Conditional requests (RFC 9110, 13): whether the client's copy is still the page.
+//!
+//! Both answers come from the page's metadata: a 304 reads no chunk.
+
+use std::time::SystemTime;
+
+use actix_web::http::header::{self, HeaderMap};
+
+/// What a request says of the copy it has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Conditions {
+    none_match: Option<NoneMatch>,
+    modified_since: Option<SystemTime>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum NoneMatch {
+    /// `*`: whatever there is.
+    Any,
+    /// Opaque tags with their quotes. Strong and weak spelling are alike: `If-None-Match` compares weakly.
+    Tags(Vec<String>),
+}
+
+impl Conditions {
+    /// Reads the request's headers.
+    pub fn of(headers: &HeaderMap) -> Self {
+        Self {
+            none_match: none_match(headers),
+            modified_since: headers
+                .get(header::IF_MODIFIED_SINCE)
+                .and_then(|value| httpdate::parse_http_date(value.to_str().ok()?).ok()),
+        }
+    }
+
+    /// Whether the page with this tag is the one that the client has. `last_modified` is what the answer would send.
+    pub fn not_modified(&self, etag: &str, last_modified: Option<SystemTime>) -> bool {
+        match &self.none_match {
+            Some(NoneMatch::Any) => true,
+            Some(NoneMatch::Tags(tags)) => tags.iter().any(|tag| tag == opaque(etag)),
+            // Only without `If-None-Match`, and only where there is a date to compare.
+            None => matches!((last_modified, self.modified_since), (Some(last), Some(since)) if last <= since),
+        }
+    }
+
+    /// Whether the request is conditional at all.
+    pub fn are_given(&self) -> bool {
+        self.none_match.is_some() || self.modified_since.is_some()
+    }
+}
+
+fn opaque(etag: &str) -> &str {
+    etag.strip_prefix("W/").unwrap_or(etag)
+}
+
+fn none_match(headers: &HeaderMap) -> Option<NoneMatch> {
+    let mut tags = Vec::new();
+    let mut is_given = false;
+    for value in headers.get_all(header::IF_NONE_MATCH) {
+        is_given = true;
+        // Tags of other servers may hold bytes that ours never do: they match nothing.
+        let Ok(value) = value.to_str() else { continue };
+        if value.trim() == "*" {
+            return Some(NoneMatch::Any);
+        }
+        push_tags(value, &mut tags);
+    }
+    is_given.then_some(NoneMatch::Tags(tags))
+}
+
+/// Reads `W/"a", "b"`; stops at what is no entity tag.
+fn push_tags(mut rest: &str, tags: &mut Vec<String>) {
+    loop {
+        rest = rest.trim_start_matches([' ', '\t', ',']);
+        let tag = opaque(rest);
+        // A comma may stand inside the quotes, so the end is the next quote.
+        let Some(end) = tag.strip_prefix('"').and_then(|inside| inside.find('"')) else {
+            return;
+        };
+        let (tag, after) = tag.split_at(end + 2);
+        tags.push(tag.to_owned());
+        rest = after;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use actix_web::http::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    const ETAG: &str = r#"W/"1.5-00000001.price.asc.0.24""#;
+
+    fn second(seconds: u64) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)
+    }
+
+    #[track_caller]
+    fn check(headers: &[(HeaderName, &str)], last_modified: Option<SystemTime>, expect: bool) {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(name.clone(), HeaderValue::from_str(value).unwrap());
+        }
+        assert_eq!(
+            Conditions::of(&map).not_modified(ETAG, last_modified),
+            expect,
+            "{headers:?}"
+        );
+    }
+
+    fn none_match(value: &str) -> (HeaderName, &str) {
+        (header::IF_NONE_MATCH, value)
+    }
+
+    #[test]
+    fn tags_are_compared_weakly_in_lists_too() {
+        check(&[none_match(ETAG)], None, true);
+        check(&[none_match(r#""1.5-00000001.price.asc.0.24""#)], None, true);
+        check(
+            &[none_match(r#""a,b" , W/"c",W/"1.5-00000001.price.asc.0.24""#)],
+            None,
+            true,
+        );
+        check(&[none_match("\"x\""), none_match(ETAG)], None, true);
+        check(&[none_match("*")], None, true);
+        check(&[none_match(" * ")], None, true);
+    }
+
+    #[test]
+    fn other_tags_do_not_match() {
+        for other in [
+            "",
+            r#""1.5-00000001.price.asc.0.2""#,
+            r#"w/"1.5-00000001.price.asc.0.24""#,
+            "1.5-00000001.price.asc.0.24",
+            r#""1.5-00000001.price.asc.0.24"#,
+            r#""*""#,
+            "\",\"",
+        ] {
+            check(&[none_match(other)], None, false);
+        }
+    }
+
+    #[test]
+    fn the_date_counts_where_one_was_sent_and_no_tag_is() {
+        let since = || (header::IF_MODIFIED_SINCE, "Thu, 01 Jan 1970 00:01:40 GMT");
+        check(&[since()], Some(second(100)), true);
+        check(&[since()], Some(second(101)), false);
+        check(&[since()], None, false);
+        check(&[since(), none_match("\"x\"")], Some(second(100)), false);
+        check(&[(header::IF_MODIFIED_SINCE, "yesterday")], Some(second(100)), false);
+        check(&[], Some(second(100)), false);
+    }
+}

@@ -1,0 +1,134 @@
+//! Pages of listings.
+
+use std::time::SystemTime;
+
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::StatusCode, http::header, web::Data};
+
+use super::{
+    body::PageBody,
+    conditional::Conditions,
+    headers,
+    links::{self, PageLinks},
+    name::Name,
+    openapi,
+    problem::{Problem, ProblemDocument},
+    query::PageQuery,
+    shared::Shared,
+};
+use crate::{
+    engine::{Engine, EngineError, PageMeta, Place, Selection},
+    listing::ListingName,
+};
+
+/// One page of a listing.
+///
+/// By `page` and `size`, by `offset` and `limit`, or by a `cursor` from the links of a page. Links `self`, `prev` and
+/// `next` stay in one generation: following `next` shows each item exactly once, whatever is published meanwhile.
+#[utoipa::path(
+    method(get, head),
+    path = "/v1/listings/{name}",
+    tag = "pages",
+    params(openapi::NameParameter, openapi::PageParameters),
+    responses(
+        (status = 200, description = "The page; past the end without items", body = openapi::PageDocument, headers(
+            ("ETag" = String, description = "Weak, from generation and window"),
+            ("Last-Modified" = String, description = "The generation's second, once it is over"),
+            ("Cache-Control" = String, description = "The lifetime that is left"),
+            ("Content-Location" = String, description = "The page's canonical URL"),
+            ("Link" = String, description = "RFC 8288: first, prev, next, last"),
+            ("X-Total-Count" = u64, description = "Items in the listing"),
+            ("Cache-Status" = String, description = "RFC 9211: which layer served it"),
+        )),
+        (status = 304, description = "The client has this page"),
+        (status = 400, description = "A bad name, or bad parameters, all of them at once", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 404, description = "No such listing", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 410, description = "The pinned generation is no longer kept", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 414, description = "The URL is too long", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "Nothing to serve yet, or overloaded; `Retry-After` says when to come back", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn page(
+    name: Name,
+    request: HttpRequest,
+    engine: Data<Engine>,
+    shared: Data<Shared>,
+) -> Result<HttpResponse, Problem> {
+    let declared = engine.declared(&name);
+    let query = PageQuery::read(request.query_string(), &declared.names, shared.sizes);
+    let selection = select(&engine, &name, &query).await?;
+    let conditions = Conditions::of(request.headers());
+    let now = SystemTime::now();
+    let is_known = |meta: &PageMeta| {
+        conditions.are_given()
+            && conditions.not_modified(
+                &headers::etag(&selection, meta),
+                headers::last_modified(meta.generation, now),
+            )
+    };
+    let page = engine
+        .page(&selection, query.place(), &is_known)
+        .await
+        .map_err(|error| unserved(error, &selection, query.place()))?;
+
+    let links = PageLinks::of(&selection, &page.meta);
+    let is_known = is_known(&page.meta);
+    let mut response = HttpResponse::build(if is_known {
+        StatusCode::NOT_MODIFIED
+    } else {
+        StatusCode::OK
+    });
+    set_headers(&mut response, &selection, &page.meta, &links, &shared, now);
+    if is_known {
+        return Ok(response.finish());
+    }
+    let body = PageBody::of(&selection.key, &page.meta, &links, page.items.as_ref(), page.count);
+    response.insert_header((header::CONTENT_TYPE, "application/json"));
+    Ok(response.body(body))
+}
+
+fn set_headers(
+    response: &mut HttpResponseBuilder,
+    selection: &Selection,
+    meta: &PageMeta,
+    links: &PageLinks,
+    shared: &Shared,
+    now: SystemTime,
+) {
+    let etag = headers::etag(selection, meta);
+    let last_modified = headers::last_modified(meta.generation, now);
+    let canonical = links::canonical(selection, meta, shared.sizes.default);
+    headers::set(response, selection, meta, etag, last_modified, links, canonical);
+}
+
+/// Selects what a query asks for. What is wrong with the query itself and what the listing does not have come together.
+pub async fn select(engine: &Engine, name: &ListingName, query: &PageQuery<'_>) -> Result<Selection, Problem> {
+    let selected = engine.select(name, query.asked()).await;
+    if query.errors().is_empty() {
+        return selected.map_err(unknown);
+    }
+    let mut errors = query.errors().to_vec();
+    if let Err(EngineError::Invalid(more)) = selected {
+        errors.extend(more);
+    }
+    Err(Problem::parameters(errors))
+}
+
+fn unknown(error: EngineError) -> Problem {
+    let is_absent = matches!(error, EngineError::NotFound);
+    let problem = Problem::from(error);
+    if is_absent {
+        problem.header(headers::CACHE_STATUS, headers::NEGATIVE)
+    } else {
+        problem
+    }
+}
+
+fn unserved(error: EngineError, selection: &Selection, place: &Place) -> Problem {
+    let is_gone = matches!(error, EngineError::Gone);
+    let problem = unknown(error);
+    if is_gone {
+        problem.newest(links::newest(selection, place))
+    } else {
+        problem
+    }
+}

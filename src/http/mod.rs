@@ -1,0 +1,34 @@
+//! Pages, writes, events and operations over HTTP. The contract is `docs/http.md`; nothing here decides what is served.
+//!
+//! A request's way: [`edge`] sees it first and last, [`routes`] finds its handler, extractors ([`name`], [`auth`]) and
+//! [`query`] take it apart, the engine answers, and [`headers`], [`links`] and [`body`] put the answer together. What
+//! goes wrong becomes a [`Problem`] in one place, [`problem`].
+
+mod admin;
+mod answer;
+mod auth;
+mod body;
+mod conditional;
+mod edge;
+mod events;
+mod headers;
+mod ingest;
+mod inspect;
+mod links;
+mod listings;
+mod name;
+mod openapi;
+mod ops;
+mod problem;
+mod query;
+mod readiness;
+mod routes;
+mod server;
+mod shared;
+mod storefront;
+mod unpack;
+
+pub use problem::Problem;
+pub use readiness::Readiness;
+pub use server::{HttpParts, Server};
+pub use storefront::{ChangePrice, Storefront};

@@ -1,0 +1,214 @@
+//! The API's description, OpenAPI 3.1, from the handlers' own annotations.
+//!
+//! The types here are never built: they describe parameters that [`query`](super::query) reads by hand, and the body
+//! that [`body`](super::body) stitches.
+#![allow(dead_code, reason = "described, not built")]
+
+use std::sync::LazyLock;
+
+use utoipa::{
+    IntoParams, Modify, OpenApi, ToSchema,
+    openapi::security::{Http, HttpAuthScheme, SecurityScheme},
+};
+
+use super::{admin, events, ingest, inspect, listings, ops};
+
+/// `{name}` in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub struct NameParameter {
+    /// 1 to 256 bytes of UTF-8 without control characters, percent-encoded as one segment; `/` is `%2F`, `+` is itself.
+    name: String,
+}
+
+/// Which listing of a name.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ChoiceParameters {
+    /// A declared sort; without it the default one.
+    #[param(pattern = "^[a-z0-9_-]{1,32}$")]
+    sort: Option<String>,
+    /// `asc` or `desc`.
+    #[param(pattern = "^(asc|desc)$", default = "asc")]
+    order: Option<String>,
+}
+
+/// Which page. Declared variants and filters are further parameters.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageParameters {
+    /// A declared sort; without it the default one.
+    #[param(pattern = "^[a-z0-9_-]{1,32}$")]
+    sort: Option<String>,
+    /// `asc` or `desc`. Not beside `cursor`.
+    #[param(pattern = "^(asc|desc)$", default = "asc")]
+    order: Option<String>,
+    /// Counted from 1. Not beside `offset`, `limit` or `cursor`.
+    #[param(minimum = 1)]
+    page: Option<u64>,
+    /// Items a page.
+    #[param(minimum = 1)]
+    size: Option<u32>,
+    /// Items before the page. Not beside `page`, `size` or `cursor`.
+    #[param(minimum = 0)]
+    offset: Option<u64>,
+    /// Items a page.
+    #[param(minimum = 1)]
+    limit: Option<u32>,
+    /// From a page's links: a place in one generation.
+    cursor: Option<String>,
+    /// Pins the page to a snapshot.
+    #[param(pattern = "^[1-9][0-9]*-[0-9a-f]{8}$")]
+    generation: Option<String>,
+}
+
+/// One sort, or all.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct SortParameter {
+    /// Without it: all sorts of the name.
+    #[param(pattern = "^[a-z0-9_-]{1,32}$")]
+    sort: Option<String>,
+}
+
+/// How a refresh is asked for.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct RefreshParameters {
+    /// Without it: all sorts of the name.
+    #[param(pattern = "^[a-z0-9_-]{1,32}$")]
+    sort: Option<String>,
+    /// Answer when it is done, with a generation drawn after the request came in.
+    #[param(default = false)]
+    wait: Option<bool>,
+}
+
+/// How a pushed document is read.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PushParameters {
+    /// The sort it is kept under.
+    #[param(pattern = "^[a-z0-9_-]{1,32}$", default = "default")]
+    sort: Option<String>,
+    /// The member that is an item's id, a string or an integer.
+    #[param(default = "id")]
+    id_field: Option<String>,
+}
+
+/// Which listings.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ListParameters {
+    /// Names that begin with it.
+    prefix: Option<String>,
+    /// The `key` after which the list goes on.
+    after: Option<String>,
+    /// Listings an answer.
+    #[param(minimum = 1, maximum = 1000, default = 100)]
+    limit: Option<u32>,
+}
+
+/// One page.
+#[derive(ToSchema)]
+#[schema(title = "Page")]
+pub struct PageDocument {
+    /// The listing's name.
+    listing: String,
+    /// The sort.
+    sort: String,
+    /// `asc` or `desc`.
+    order: String,
+    /// The snapshot that the page is from.
+    generation: String,
+    /// Items in the listing.
+    total: u64,
+    /// Items before the page.
+    offset: u64,
+    /// Items asked for.
+    limit: u32,
+    /// Items on the page.
+    count: u64,
+    /// Counted from 1; null where `offset` is no multiple of `limit`.
+    page: Option<u64>,
+    /// Pages of this limit.
+    pages: u64,
+    /// Path-absolute links.
+    links: LinksDocument,
+    /// The origin's JSON, byte for byte.
+    #[schema(value_type = Vec<Object>)]
+    items: Vec<serde_json::Value>,
+}
+
+/// The links of a page; null where there is nothing to lead to.
+#[derive(ToSchema)]
+#[schema(title = "Links")]
+pub struct LinksDocument {
+    /// This page, pinned.
+    #[schema(rename = "self")]
+    this: String,
+    /// The first page, unpinned.
+    first: String,
+    /// The page before, pinned.
+    prev: Option<String>,
+    /// The page after, pinned.
+    next: Option<String>,
+    /// The last page, unpinned.
+    last: Option<String>,
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "listcache", description = "A paginated listing cache"),
+    paths(
+        listings::page,
+        events::follow,
+        ingest::put,
+        admin::delete,
+        admin::refresh,
+        inspect::list,
+        inspect::explain,
+        ops::live,
+        ops::ready,
+        ops::metrics,
+        ops::description,
+    ),
+    tags(
+        (name = "pages", description = "For shop fronts"),
+        (name = "writes", description = "For whoever feeds the cache; they need the token"),
+        (name = "operations", description = "For whoever runs it"),
+    ),
+    modifiers(&Token),
+)]
+struct Description;
+
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        let components = description.components.get_or_insert_with(Default::default);
+        components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+    }
+}
+
+/// The description as JSON, made once.
+pub fn text() -> &'static str {
+    static TEXT: LazyLock<String> = LazyLock::new(|| Description::openapi().to_json().unwrap_or_default());
+    &TEXT
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_route_is_described() {
+        let description: serde_json::Value = serde_json::from_str(text()).unwrap();
+        assert!(description["openapi"].as_str().unwrap().starts_with("3.1."));
+        for (path, methods) in super::super::routes::described() {
+            for method in methods {
+                let method = method.to_lowercase();
+                assert!(description["paths"][path][&method].is_object(), "{method} {path}");
+            }
+        }
+    }
+}

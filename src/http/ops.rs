@@ -1,0 +1,86 @@
+//! Health, metrics, the API's description.
+
+use std::time::Instant;
+
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+    web::Data,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{
+    answer, openapi,
+    problem::{Kind, Problem, ProblemDocument},
+    shared::Shared,
+};
+use crate::engine::Engine;
+
+/// What a probe hears.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Health {
+    /// `live` or `ready`.
+    pub status: &'static str,
+}
+
+/// Whether the process works at all.
+#[utoipa::path(
+    method(get, head),
+    path = "/health/live",
+    tag = "operations",
+    responses((status = 200, description = "It does", body = Health))
+)]
+pub async fn live() -> HttpResponse {
+    answer::private(StatusCode::OK, &Health { status: "live" })
+}
+
+/// Whether traffic should come: not while warming up, not while draining.
+#[utoipa::path(
+    method(get, head),
+    path = "/health/ready",
+    tag = "operations",
+    responses(
+        (status = 200, description = "It should", body = Health),
+        (status = 503, description = "It should not; `detail` says why", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub async fn ready(engine: Data<Engine>, shared: Data<Shared>) -> Result<HttpResponse, Problem> {
+    match shared.readiness.check(engine.redis_is_up(), Instant::now()) {
+        Ok(()) => Ok(answer::private(StatusCode::OK, &Health { status: "ready" })),
+        Err(why) => Err(Problem::new(Kind::NOT_READY)
+            .detail(why.as_str())
+            .header(header::RETRY_AFTER, "1")),
+    }
+}
+
+/// Every metric, for Prometheus.
+#[utoipa::path(
+    method(get, head),
+    path = "/metrics",
+    tag = "operations",
+    responses((status = 200, description = "OpenMetrics 1.0", body = String, content_type = "application/openmetrics-text"))
+)]
+pub async fn metrics(shared: Data<Shared>) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((
+            header::CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(shared.metrics.encode())
+}
+
+/// This description.
+#[utoipa::path(
+    method(get, head),
+    path = "/openapi.json",
+    tag = "operations",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object))
+)]
+pub async fn description() -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "application/json"))
+        .insert_header((header::CACHE_CONTROL, "max-age=60"))
+        .body(openapi::text())
+}

@@ -1,0 +1,320 @@
+//! Errors as the client sees them: `application/problem+json` (RFC 9457), each kind with a code that stays.
+//!
+//! One `match` turns an [`EngineError`] into a kind; no handler picks a status for a failure. `type` is a URN and not a
+//! URL: it must mean the same on every shop's host, and nobody has to serve a page under it.
+
+use std::{fmt, time::Duration};
+
+use actix_web::{
+    HttpResponse, ResponseError,
+    http::{
+        StatusCode,
+        header::{self, HeaderName, HeaderValue},
+    },
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::engine::{EngineError, ParameterError};
+
+/// A sort of failure: what is the same each time it happens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind {
+    /// Stays the same from release to release; clients may branch on it.
+    pub code: &'static str,
+    /// Its HTTP status.
+    pub status: u16,
+    /// What it means, in a few words.
+    pub title: &'static str,
+    /// `Cache-Control` of the answer.
+    pub caching: &'static str,
+}
+
+const NO_STORE: &str = "no-store";
+/// A bad URL stays bad: let a CDN answer whoever hammers it.
+const A_MINUTE: &str = "max-age=60";
+/// What does not exist now may soon.
+const A_MOMENT: &str = "max-age=5";
+
+const fn kind(code: &'static str, status: u16, title: &'static str, caching: &'static str) -> Kind {
+    Kind {
+        code,
+        status,
+        title,
+        caching,
+    }
+}
+
+#[rustfmt::skip]
+#[allow(missing_docs)]
+impl Kind {
+    pub const BAD_PARAMETERS: Self = kind("bad-parameters", 400, "Some parameters are not what they should be", A_MINUTE);
+    pub const BAD_NAME: Self = kind("bad-name", 400, "The path holds no listing name", A_MINUTE);
+    pub const BAD_REQUEST: Self = kind("bad-request", 400, "The request could not be read", NO_STORE);
+    pub const BROKEN_BODY: Self = kind("broken-body", 400, "The body broke off or is not what it says", NO_STORE);
+    pub const UNAUTHORIZED: Self = kind("unauthorized", 401, "A valid token is needed", NO_STORE);
+    pub const NO_TOKEN_CONFIGURED: Self = kind("no-token-configured", 403, "This service takes no writes", NO_STORE);
+    pub const NOT_ALLOWED: Self = kind("not-allowed", 403, "This name may not be pushed", NO_STORE);
+    pub const CROSS_ORIGIN: Self = kind("cross-origin", 403, "Only the storefront's own page may do this", NO_STORE);
+    pub const UNKNOWN_ROUTE: Self = kind("unknown-route", 404, "Nothing is served under this path", NO_STORE);
+    pub const UNKNOWN_LISTING: Self = kind("unknown-listing", 404, "There is no such listing", A_MOMENT);
+    pub const UNKNOWN_PRODUCT: Self = kind("unknown-product", 404, "There is no such product", NO_STORE);
+    pub const METHOD_NOT_ALLOWED: Self = kind("method-not-allowed", 405, "This path does not take that method", NO_STORE);
+    pub const SLOW_BODY: Self = kind("slow-body", 408, "The body stopped coming", NO_STORE);
+    pub const HAS_ORIGIN: Self = kind("has-origin", 409, "A definition fills this listing", NO_STORE);
+    pub const NO_ORIGIN: Self = kind("no-origin", 409, "This listing is pushed and has no origin", NO_STORE);
+    pub const SUPERSEDED: Self = kind("superseded", 409, "A later write was published first", NO_STORE);
+    pub const GENERATION_GONE: Self = kind("generation-gone", 410, "The generation asked for is no longer kept", A_MINUTE);
+    pub const BODY_TOO_LARGE: Self = kind("body-too-large", 413, "The body is too large", NO_STORE);
+    pub const ITEM_TOO_LARGE: Self = kind("item-too-large", 413, "An item is too large", NO_STORE);
+    pub const TOO_MANY_ITEMS: Self = kind("too-many-items", 413, "The listing has too many items", NO_STORE);
+    pub const URI_TOO_LONG: Self = kind("uri-too-long", 414, "The URL is too long", NO_STORE);
+    pub const UNSUPPORTED_MEDIA_TYPE: Self = kind("unsupported-media-type", 415, "The body's type is not taken here", NO_STORE);
+    pub const UNSUPPORTED_ENCODING: Self = kind("unsupported-encoding", 415, "The body's coding is not taken here", NO_STORE);
+    pub const BAD_ITEM: Self = kind("bad-item", 422, "An item cannot be taken", NO_STORE);
+    pub const INTERNAL: Self = kind("internal", 500, "Something is wrong on our side", NO_STORE);
+    pub const REFRESH_FAILED: Self = kind("refresh-failed", 502, "The refresh failed; the old generation stays", NO_STORE);
+    pub const PRICE_NOT_CHANGED: Self = kind("price-not-changed", 502, "The shop did not take the price", NO_STORE);
+    pub const NOTHING_YET: Self = kind("nothing-yet", 503, "There is nothing to serve yet", NO_STORE);
+    pub const OVERLOADED: Self = kind("overloaded", 503, "A limit is reached", NO_STORE);
+    pub const REDIS_DOWN: Self = kind("redis-down", 503, "Redis does not answer and nothing is at hand", NO_STORE);
+    pub const REDIS_FULL: Self = kind("redis-full", 503, "Redis takes no more data", NO_STORE);
+    pub const NOT_READY: Self = kind("not-ready", 503, "Not ready for traffic", NO_STORE);
+}
+
+/// A bad parameter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct BadParameter {
+    /// Its name.
+    pub parameter: String,
+    /// What is wrong with it.
+    pub detail: String,
+}
+
+/// The body of every error, RFC 9457.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(title = "Problem")]
+pub struct ProblemDocument {
+    /// `urn:listcache:problem:<code>`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What the code means.
+    pub title: &'static str,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened this time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+    /// Stays the same from release to release.
+    pub code: &'static str,
+    /// Every bad parameter at once.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<BadParameter>,
+    /// Line of the document where a bad item begins.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// The same window of the newest generation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub newest: Option<String>,
+    /// The generation that is current.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub generation: Option<String>,
+}
+
+/// A failure on its way to the client.
+#[derive(Debug)]
+pub struct Problem(Box<Parts>);
+
+#[derive(Debug)]
+struct Parts {
+    kind: Kind,
+    document: ProblemDocument,
+    headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// Marks an answer that a limit caused, for the metric of shed requests.
+pub(super) struct Shed;
+
+impl Problem {
+    /// A problem that needs no more words.
+    pub fn new(kind: Kind) -> Self {
+        Self(Box::new(Parts {
+            kind,
+            document: ProblemDocument {
+                kind: format!("urn:listcache:problem:{}", kind.code),
+                title: kind.title,
+                status: kind.status,
+                detail: None,
+                code: kind.code,
+                errors: Vec::new(),
+                line: None,
+                newest: None,
+                generation: None,
+            },
+            headers: Vec::new(),
+        }))
+    }
+
+    /// Says what happened this time.
+    pub fn detail(mut self, detail: impl Into<String>) -> Self {
+        self.0.document.detail = Some(detail.into());
+        self
+    }
+
+    /// Which item of a document is bad.
+    pub fn line(mut self, line: u64) -> Self {
+        self.0.document.line = Some(line);
+        self
+    }
+
+    /// A link to the same window of the newest generation, in the body and as a `Link` (RFC 5829).
+    pub fn newest(mut self, path: String) -> Self {
+        let link = format!("<{path}>; rel=\"latest-version\"");
+        self.0.document.newest = Some(path);
+        self.header(header::LINK, link)
+    }
+
+    /// Adds a header. A value that no header can hold is left out.
+    pub fn header(mut self, name: HeaderName, value: impl TryInto<HeaderValue>) -> Self {
+        if let Ok(value) = value.try_into() {
+            self.0.headers.push((name, value));
+        }
+        self
+    }
+
+    /// When to come back; whole seconds, and never at once.
+    pub fn retry_after(self, after: Duration) -> Self {
+        let seconds = after.as_millis().div_ceil(1000).max(1);
+        self.header(header::RETRY_AFTER, seconds.to_string())
+    }
+
+    /// Bad parameters, all of them at once.
+    pub fn parameters(errors: Vec<ParameterError>) -> Self {
+        Self::because(Kind::BAD_PARAMETERS, errors)
+    }
+
+    /// A problem with the parts of the request that cause it.
+    pub fn because(kind: Kind, errors: Vec<ParameterError>) -> Self {
+        let mut problem = Self::new(kind);
+        problem.0.document.errors = errors
+            .into_iter()
+            .map(|error| BadParameter {
+                parameter: error.parameter,
+                detail: error.detail,
+            })
+            .collect();
+        problem
+    }
+
+    /// What sort of failure it is.
+    pub fn kind(&self) -> Kind {
+        self.0.kind
+    }
+}
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        let said = |kind: Kind| Self::new(kind).detail(error.to_string());
+        match error {
+            EngineError::NotFound => Self::new(Kind::UNKNOWN_LISTING),
+            EngineError::Gone => Self::new(Kind::GENERATION_GONE),
+            EngineError::Invalid(errors) => Self::parameters(errors),
+            EngineError::NothingYet { retry_after, .. } => said(Kind::NOTHING_YET).retry_after(retry_after),
+            EngineError::Overloaded { retry_after } => Self::new(Kind::OVERLOADED).retry_after(retry_after),
+            EngineError::RedisDown { retry_after } => Self::new(Kind::REDIS_DOWN).retry_after(retry_after),
+            EngineError::RedisFull => Self::new(Kind::REDIS_FULL).retry_after(FULL_OR_BROKEN),
+            // The generation is dropped and built anew: coming back soon is worth it.
+            EngineError::Corrupt => said(Kind::NOTHING_YET).retry_after(FULL_OR_BROKEN),
+            EngineError::HasOrigin => Self::new(Kind::HAS_ORIGIN),
+            EngineError::NoOrigin => Self::new(Kind::NO_ORIGIN),
+            EngineError::NotAllowed => Self::new(Kind::NOT_ALLOWED),
+            EngineError::Superseded { current } => {
+                let mut problem = Self::new(Kind::SUPERSEDED);
+                problem.0.document.generation = Some(current.to_string());
+                problem
+            }
+            EngineError::TooManyItems { .. } => said(Kind::TOO_MANY_ITEMS),
+            EngineError::RefreshFailed(_) => said(Kind::REFRESH_FAILED),
+        }
+    }
+}
+
+/// How long to wait where Redis answers, but not usefully.
+const FULL_OR_BROKEN: Duration = Duration::from_secs(2);
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.kind.code)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.0.kind.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut response = HttpResponse::build(self.status_code());
+        response.insert_header((header::CONTENT_TYPE, "application/problem+json"));
+        response.insert_header((header::CACHE_CONTROL, self.0.kind.caching));
+        for (name, value) in &self.0.headers {
+            response.append_header((name.clone(), value.clone()));
+        }
+        // Plain text and numbers: serialising them does not fail.
+        let mut response = response.body(serde_json::to_vec(&self.0.document).unwrap_or_default());
+        if self.0.kind == Kind::OVERLOADED {
+            response.extensions_mut().insert(Shed);
+        }
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::body::to_bytes;
+
+    use super::*;
+
+    async fn json(problem: Problem) -> serde_json::Value {
+        let body = to_bytes(problem.error_response().into_body()).await.unwrap();
+        serde_json::from_slice(&body).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_problem_names_its_kind_and_all_bad_parameters() {
+        let error = |parameter: &str| ParameterError {
+            parameter: parameter.to_owned(),
+            detail: "no".to_owned(),
+        };
+        let problem = Problem::from(EngineError::Invalid(vec![error("page"), error("size")]));
+        assert_eq!(problem.status_code(), 400);
+        assert_eq!(
+            json(problem).await,
+            serde_json::json!({
+                "type": "urn:listcache:problem:bad-parameters",
+                "title": "Some parameters are not what they should be",
+                "status": 400,
+                "code": "bad-parameters",
+                "errors": [{"parameter": "page", "detail": "no"}, {"parameter": "size", "detail": "no"}],
+            })
+        );
+    }
+
+    #[tokio::test]
+    async fn an_overtaken_push_hears_of_the_current_generation() {
+        let current = "1795291200123456-9f1c02ab".parse().unwrap();
+        let body = json(EngineError::Superseded { current }.into()).await;
+        assert_eq!(body["code"], "superseded");
+        assert_eq!(body["generation"], "1795291200123456-9f1c02ab");
+    }
+
+    #[test]
+    fn retry_after_is_whole_seconds_and_never_zero() {
+        for (millis, seconds) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2")] {
+            let retry_after = Duration::from_millis(millis);
+            let response = Problem::from(EngineError::Overloaded { retry_after }).error_response();
+            assert_eq!(response.headers().get("retry-after").unwrap(), seconds);
+            assert_eq!(response.headers().get("cache-control").unwrap(), "no-store");
+        }
+    }
+}

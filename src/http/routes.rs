@@ -1,0 +1,184 @@
+//! All URLs, in one table.
+//!
+//! Handlers take no extractor of the framework that can fail on input: names, queries, tokens and bodies are read by
+//! [`name`](super::name), [`query`](super::query), [`auth`](super::auth) and [`ingest`](super::ingest), whose errors are
+//! problems already. So there is nothing here to turn plain-text errors of the framework into problems, except for what
+//! matches no route or no method.
+
+use actix_web::{
+    FromRequest, Handler, HttpResponse, Resource, Responder, ResponseError, guard,
+    http::{Method, header},
+    web,
+};
+
+use super::{
+    admin, events, ingest, inspect, listings, ops,
+    problem::{Kind, Problem},
+    storefront::{self, Storefront},
+};
+
+/// What is served on a socket.
+#[derive(Clone)]
+pub struct Reach {
+    /// Pages and events.
+    pub pages: bool,
+    /// Token routes and metrics.
+    pub admin: bool,
+    /// The sample storefront.
+    pub storefront: Option<web::Data<Storefront>>,
+}
+
+/// Registers all routes that a socket serves.
+pub fn register(service: &mut web::ServiceConfig, reach: &Reach) {
+    let mut list = Methods::at("/v1/listings");
+    let mut listing = Methods::at("/v1/listings/{name}");
+    let mut events = Methods::at("/v1/listings/{name}/events");
+    let mut refresh = Methods::at("/v1/listings/{name}/refresh");
+    let mut explain = Methods::at("/v1/listings/{name}/explain");
+    let mut metrics = Methods::at("/metrics");
+    let mut others = vec![
+        Methods::at("/health/live").get(ops::live),
+        Methods::at("/health/ready").get(ops::ready),
+        Methods::at("/openapi.json").get(ops::description),
+    ];
+    if reach.pages {
+        listing = listing.get(listings::page);
+        // No HEAD: it would be a subscription that is never read.
+        events = events.only(Method::GET, events::follow);
+    }
+    if reach.admin {
+        list = list.get(inspect::list);
+        listing = listing
+            .only(Method::PUT, ingest::put)
+            .only(Method::DELETE, admin::delete);
+        refresh = refresh.only(Method::POST, admin::refresh);
+        explain = explain.get(inspect::explain);
+        metrics = metrics.get(ops::metrics);
+    }
+    if let Some(storefront) = &reach.storefront {
+        service.app_data(storefront.clone());
+        others.push(Methods::at("/").get(storefront::file));
+        others.push(Methods::at("/storefront/{file}").get(storefront::file));
+        others.push(Methods::at("/demo/categories").get(storefront::categories));
+        others.push(Methods::at("/demo/price").only(Method::POST, storefront::price));
+    }
+    others.extend([list, listing, events, refresh, explain, metrics]);
+    for methods in others {
+        methods.register(service);
+    }
+    service.default_service(web::to(unknown_route));
+}
+
+async fn unknown_route() -> HttpResponse {
+    Problem::new(Kind::UNKNOWN_ROUTE).error_response()
+}
+
+/// What browsers of other origins may do: read. A write carries the token, which no page of a shop should hold.
+const CROSS_ORIGIN_METHODS: &str = "GET, HEAD, OPTIONS";
+const CROSS_ORIGIN_HEADERS: &str = "Cache-Control, Content-Type, If-Modified-Since, If-None-Match, Last-Event-ID";
+const PREFLIGHT_MAX_AGE: &str = "86400";
+
+/// A path with its methods.
+struct Methods {
+    path: &'static str,
+    resource: Resource,
+    allowed: Vec<&'static str>,
+}
+
+impl Methods {
+    fn at(path: &'static str) -> Self {
+        Self {
+            path,
+            resource: web::resource(path),
+            allowed: Vec::new(),
+        }
+    }
+
+    /// GET, and HEAD, which does all that GET does; the body is left out as it goes out.
+    fn get<F, Args>(mut self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let get_or_head = guard::Any(guard::Get()).or(guard::Head());
+        self.resource = self.resource.route(web::route().guard(get_or_head).to(handler));
+        self.allowed.extend(["GET", "HEAD"]);
+        self
+    }
+
+    fn only<F, Args>(mut self, method: Method, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        let name = match method {
+            Method::GET => "GET",
+            Method::PUT => "PUT",
+            Method::POST => "POST",
+            _ => "DELETE",
+        };
+        self.resource = self.resource.route(web::method(method).to(handler));
+        self.allowed.push(name);
+        self
+    }
+
+    /// With OPTIONS, and 405 for what is left. A path without methods is unknown.
+    fn register(mut self, service: &mut web::ServiceConfig) {
+        if self.allowed.is_empty() {
+            return;
+        }
+        self.allowed.push("OPTIONS");
+        let allow = self.allowed.join(", ");
+        let is_shared_across_origins = self.path.starts_with("/v1/");
+        let options = {
+            let allow = allow.clone();
+            move || std::future::ready(options(&allow, is_shared_across_origins))
+        };
+        let others = move || std::future::ready(method_not_allowed(&allow));
+        service.service(
+            self.resource
+                .route(web::method(Method::OPTIONS).to(options))
+                .default_service(web::to(others)),
+        );
+    }
+}
+
+fn options(allow: &str, is_shared_across_origins: bool) -> HttpResponse {
+    let mut response = HttpResponse::NoContent();
+    response.insert_header((header::ALLOW, allow));
+    if is_shared_across_origins {
+        response
+            .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, CROSS_ORIGIN_METHODS))
+            .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, CROSS_ORIGIN_HEADERS))
+            .insert_header((header::ACCESS_CONTROL_MAX_AGE, PREFLIGHT_MAX_AGE));
+    }
+    response.finish()
+}
+
+fn method_not_allowed(allow: &str) -> HttpResponse {
+    Problem::new(Kind::METHOD_NOT_ALLOWED)
+        .detail(format!("allowed: {allow}"))
+        .header(header::ALLOW, allow)
+        .error_response()
+}
+
+/// Paths and methods of the API, for the test that holds them against its description.
+#[cfg(test)]
+pub fn described() -> Vec<(&'static str, &'static [&'static str])> {
+    vec![
+        ("/v1/listings", &["GET", "HEAD"]),
+        ("/v1/listings/{name}", &["GET", "HEAD", "PUT", "DELETE"]),
+        ("/v1/listings/{name}/events", &["GET"]),
+        ("/v1/listings/{name}/refresh", &["POST"]),
+        ("/v1/listings/{name}/explain", &["GET", "HEAD"]),
+        ("/health/live", &["GET", "HEAD"]),
+        ("/health/ready", &["GET", "HEAD"]),
+        ("/metrics", &["GET", "HEAD"]),
+        ("/openapi.json", &["GET", "HEAD"]),
+    ]
+}
+
+#[cfg(test)]
+mod tests;

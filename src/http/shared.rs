@@ -1,0 +1,39 @@
+//! What all handlers of a process share, besides the engine.
+
+use std::{num::NonZeroU32, sync::Arc};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{query::Sizes, readiness::Readiness};
+use crate::{
+    config::{HttpLimits, Secret},
+    telemetry::Metrics,
+};
+
+/// Settings, flags and counters that handlers read.
+#[derive(Debug)]
+pub struct Shared {
+    /// Items a page.
+    pub sizes: Sizes,
+    /// Limits on bodies.
+    pub limits: HttpLimits,
+    /// What writes need; without one there are none.
+    pub token: Option<Secret>,
+    /// Whether each request is logged.
+    pub access_log: bool,
+    /// What probes hear.
+    pub readiness: Arc<Readiness>,
+    /// Cancelled when event streams must end.
+    pub closing: CancellationToken,
+    /// Every metric of the service. Pages and followers are counted by the engine, answers here.
+    pub metrics: Arc<Metrics>,
+}
+
+/// Sizes from checked settings: the check refuses zeros, and a one is the least harm if it did not.
+pub fn sizes(default: u32, max: u32) -> Sizes {
+    let at_least_one = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+    Sizes {
+        default: at_least_one(default),
+        max: at_least_one(max),
+    }
+}

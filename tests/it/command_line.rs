@@ -1,0 +1,209 @@
+//! The real binary: what it prints and how it exits.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+    time::{Duration, Instant},
+};
+
+/// The binary without any of this process's `LISTCACHE_` variables, in a directory of its own.
+fn listcache(dir: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_listcache"));
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("LISTCACHE_") {
+            command.env_remove(name);
+        }
+    }
+    command.env_remove("RUST_LOG").current_dir(dir).args(arguments);
+    command
+}
+
+fn run(dir: &Path, arguments: &[&str]) -> Output {
+    listcache(dir, arguments).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[track_caller]
+fn check(output: &Output, code: i32, says: &str) {
+    let (out, err) = (stdout(output), stderr(output));
+    assert_eq!(output.status.code(), Some(code), "stdout: {out}\nstderr: {err}");
+    let stream = if code == 0 { &out } else { &err };
+    assert!(stream.contains(says), "no `{says}` in:\n{stream}");
+}
+
+fn fixture(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/config").join(name);
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn help_names_every_command_and_gives_examples() {
+    let dir = tempfile::tempdir().unwrap();
+    let help = run(dir.path(), &["--help"]);
+    check(&help, 0, "Examples:");
+    for command in ["serve", "demo", "warm", "load", "inspect", "check-config"] {
+        assert!(stdout(&help).contains(&format!("\n  {command} ")), "{command}");
+        let help = run(dir.path(), &[command, "--help"]);
+        check(&help, 0, "Examples:");
+        assert!(stdout(&help).contains(&format!("listcache {command}")), "{command}");
+    }
+    check(&run(dir.path(), &["--version"]), 0, env!("CARGO_PKG_VERSION"));
+}
+
+#[test]
+fn help_of_each_command_names_its_flags() {
+    let dir = tempfile::tempdir().unwrap();
+    for (command, flags) in [
+        ("serve", &["--config", "--listen", "--redis"][..]),
+        ("demo", &["--listen", "--redis"]),
+        (
+            "warm",
+            &[
+                "--config",
+                "--include",
+                "--exclude",
+                "--order",
+                "--popularity",
+                "--concurrency",
+                "--rate",
+                "--skip-fresh",
+                "--dry-run",
+                "--progress",
+            ],
+        ),
+        ("load", &["--sort", "--id-field"]),
+        ("inspect", &["--sort", "--json"]),
+        ("check-config", &["--config"]),
+    ] {
+        let help = stdout(&run(dir.path(), &[command, "--help"]));
+        for flag in flags {
+            assert!(help.contains(flag), "{command} {flag}");
+        }
+    }
+}
+
+#[test]
+fn a_mistyped_command_line_exits_1() {
+    let dir = tempfile::tempdir().unwrap();
+    check(&run(dir.path(), &["serv"]), 1, "serve");
+    check(&run(dir.path(), &["warm", "--concurrency", "0"]), 1, "--concurrency");
+    check(
+        &run(dir.path(), &["warm", "--include", "[a"]),
+        1,
+        "--include `[a` is no glob",
+    );
+    check(&run(dir.path(), &["load", "promo:x"]), 1, "<FILE>");
+    check(
+        &run(dir.path(), &["warm", "--popularity", "none.csv"]),
+        1,
+        "cannot read `none.csv`",
+    );
+}
+
+#[test]
+fn check_config_says_good_or_every_error() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = run(dir.path(), &["check-config", "--config", &fixture("full.toml")]);
+    check(&good, 0, "full.toml: good (2 origins, 3 definitions, 5 sorts)");
+    check(
+        &run(dir.path(), &["check-config"]),
+        0,
+        "no listcache.toml: the defaults",
+    );
+
+    let bad = run(dir.path(), &["check-config", "--config", &fixture("bad/sorts.toml")]);
+    check(&bad, 1, "10 errors in the configuration");
+    let expected = fs::read_to_string(fixture("bad/sorts.expected")).unwrap();
+    for line in expected.lines() {
+        assert!(stderr(&bad).contains(line), "{line}");
+    }
+    assert!(bad.stdout.is_empty());
+}
+
+#[test]
+fn the_file_is_the_flags_else_the_environments_else_the_one_here() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("listcache.toml"), "here = 1").unwrap();
+    fs::write(dir.path().join("env.toml"), "env = 1").unwrap();
+    fs::write(dir.path().join("flag.toml"), "flag = 1").unwrap();
+    check(&run(dir.path(), &["check-config"]), 1, "here: unknown key");
+    let mut by_environment = listcache(dir.path(), &["check-config"]);
+    check(
+        &by_environment.env("LISTCACHE_CONFIG", "env.toml").output().unwrap(),
+        1,
+        "env: unknown key",
+    );
+    let mut by_flag = listcache(dir.path(), &["check-config", "--config", "flag.toml"]);
+    check(
+        &by_flag.env("LISTCACHE_CONFIG", "env.toml").output().unwrap(),
+        1,
+        "flag: unknown key",
+    );
+    let absent = run(dir.path(), &["check-config", "--config", "absent.toml"]);
+    check(&absent, 1, "absent.toml: cannot read the configuration file");
+}
+
+#[test]
+fn an_unknown_variable_is_an_error_of_every_command() {
+    let dir = tempfile::tempdir().unwrap();
+    for command in [
+        &["check-config"][..],
+        &["serve"],
+        &["warm"],
+        &["demo"],
+        &["inspect", "all"],
+        &["load", "promo:x", "x.ndjson"],
+    ] {
+        let output = listcache(dir.path(), command)
+            .env("LISTCACHE_REDIS_URL", "redis://127.0.0.1:1")
+            .output()
+            .unwrap();
+        check(
+            &output,
+            1,
+            "LISTCACHE_REDIS_URL: unknown variable; did you mean `LISTCACHE_REDIS__URL`?",
+        );
+    }
+}
+
+#[test]
+fn a_private_redis_is_nothing_for_another_process() {
+    let dir = tempfile::tempdir().unwrap();
+    for command in [&["warm"][..], &["inspect", "all"], &["load", "promo:x", "x.ndjson"]] {
+        let output = listcache(dir.path(), command)
+            .env("LISTCACHE_REDIS__URL", "private")
+            .output()
+            .unwrap();
+        check(&output, 1, "redis.url is \"private\"");
+    }
+}
+
+#[test]
+fn redis_away_at_start_is_a_clear_error_within_a_bounded_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let socket = dir.path().join("nobody.sock");
+    let url = format!("unix://{}", socket.display());
+    for command in [
+        &["serve", "--listen", "127.0.0.1:0", "--redis", &url][..],
+        &["warm"],
+        &["inspect", "all"],
+    ] {
+        let begun = Instant::now();
+        let output = listcache(dir.path(), command)
+            .env("LISTCACHE_REDIS__URL", &url)
+            .output()
+            .unwrap();
+        check(&output, 1, "no redis server answers");
+        assert!(stderr(&output).contains("nobody.sock"), "{}", stderr(&output));
+        assert!(begun.elapsed() < Duration::from_secs(15));
+        assert!(output.stdout.is_empty());
+    }
+}

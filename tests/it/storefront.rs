@@ -1,0 +1,273 @@
+//! The sample shop in a real browser, served by the real program: what a shopper does, and what they see of it.
+
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use self::browser::Browser;
+
+mod browser;
+
+/// How long a demo may take to end by itself; afterwards it is killed.
+const END_WITHIN: Duration = Duration::from_secs(15);
+
+/// `listcache demo` on a free port.
+struct Demo {
+    process: Child,
+    url: String,
+}
+
+impl Demo {
+    /// Starts it and waits until it listens.
+    fn start() -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_listcache"))
+            .args(["demo", "--listen", "127.0.0.1:0"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let first = lines.next().expect("the demo ended before it listened").unwrap();
+        let url = first
+            .strip_prefix("listening on ")
+            .unwrap_or_else(|| panic!("the first line is {first:?}"))
+            .to_owned();
+        // What else it says must not fill the pipe.
+        std::thread::spawn(move || lines.for_each(drop));
+        Self { process, url }
+    }
+
+    /// The address of a place in the shop.
+    fn page(&self, query: &str) -> String {
+        format!("{}/?{query}", self.url)
+    }
+}
+
+impl Drop for Demo {
+    /// Asked to end, so that its Redis ends with it.
+    fn drop(&mut self) {
+        browser::end(&mut self.process, END_WITHIN);
+    }
+}
+
+/// The product and the price in cents of every card, in order.
+async fn cards(browser: &Browser) -> Vec<(String, i64)> {
+    let cards = browser
+        .script(
+            "return [...document.querySelectorAll('#cards li[data-id]')]
+                .map((card) => [card.dataset.id, Number(card.dataset.priceCents)])",
+        )
+        .await;
+    serde_json::from_value(cards).unwrap()
+}
+
+/// What the endpoint answers to the very request that the page made.
+async fn answer_behind(browser: &Browser) -> Value {
+    let url = browser
+        .script("return document.getElementById('served-url').href")
+        .await;
+    reqwest::get(url.as_str().unwrap()).await.unwrap().json().await.unwrap()
+}
+
+/// The cards are the items of the answer, in its order.
+#[track_caller]
+fn assert_shows(cards: &[(String, i64)], answer: &Value) {
+    let items: Vec<_> = answer["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| {
+            let id = item["id"]
+                .as_str()
+                .map_or_else(|| item["id"].to_string(), str::to_owned);
+            (id, item["price_cents"].as_i64().unwrap())
+        })
+        .collect();
+    assert_eq!(cards, items);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_shopper_sorts_turns_pages_and_changes_their_size() {
+    let demo = Demo::start();
+    let browser = Browser::start().await;
+    browser.window(1280, 1000).await;
+
+    // The front page is the fullest category, by popularity.
+    browser.open(&demo.url).await;
+    browser
+        .sees("#results[data-state=ready][data-sort=popularity][data-order=asc][data-page='1'][data-size='24']")
+        .await;
+    let listing = browser.text_of_data("#results", "listing").await;
+    let total: usize = browser.text_of_data("#results", "total").await.parse().unwrap();
+    assert!(
+        total > 48,
+        "the fullest category of the sample has only {total} products"
+    );
+    assert_eq!(cards(&browser).await.len(), 24);
+    assert_shows(&cards(&browser).await, &answer_behind(&browser).await);
+
+    // Size.
+    browser.click("#sizes a[data-size='12']").await;
+    browser.sees("#results[data-state=ready][data-size='12']").await;
+    assert_eq!(cards(&browser).await.len(), 12);
+
+    // Sort, from the keyboard as well as with the mouse.
+    browser.choose("#sort", "price").await;
+    browser
+        .sees("#results[data-state=ready][data-sort=price][data-order=asc]")
+        .await;
+    let lowest = cards(&browser).await;
+    assert!(lowest.is_sorted_by_key(|(_, price)| *price), "{lowest:?}");
+    assert_shows(&lowest, &answer_behind(&browser).await);
+
+    // Order.
+    browser.click("#order").await;
+    browser.sees("#results[data-state=ready][data-order=desc]").await;
+    let highest = cards(&browser).await;
+    assert!(
+        highest.iter().rev().is_sorted_by_key(|(_, price)| *price),
+        "{highest:?}"
+    );
+    assert!(highest[0].1 >= lowest[11].1);
+
+    // The pager, there and back; the address says where we are.
+    browser.click("#pager a[data-go=next]").await;
+    browser.sees("#results[data-state=ready][data-page='2']").await;
+    let second = cards(&browser).await;
+    assert_shows(&second, &answer_behind(&browser).await);
+    assert!(
+        second
+            .iter()
+            .all(|(id, _)| highest.iter().all(|(other, _)| other != id))
+    );
+    browser.click("#pager a[data-go=last]").await;
+    let pages = total.div_ceil(12);
+    browser
+        .sees(&format!("#results[data-state=ready][data-page='{pages}']"))
+        .await;
+    assert_eq!(cards(&browser).await.len(), total - 12 * (pages - 1));
+    assert!(browser.address().await.contains(&format!("page={pages}")));
+    browser.back().await;
+    browser.sees("#results[data-state=ready][data-page='2']").await;
+    assert_eq!(cards(&browser).await, second);
+    browser.click("#pager a[data-go=first]").await;
+    browser.sees("#results[data-state=ready][data-page='1']").await;
+    assert_eq!(cards(&browser).await, highest);
+
+    // What served it: asked for once more, it comes from this process's memory.
+    browser.click("#served summary").await;
+    browser.click("#ask-again").await;
+    browser.sees("#served[data-layer=l1]").await;
+    let generation = browser.text_of_data("#results", "generation").await;
+    assert!(browser.text("#served-etag").await.contains(&generation));
+
+    // The same address opens the same page; a narrow window has the categories in a drawer.
+    let address = browser.address().await;
+    browser.window(500, 900).await;
+    browser.open(&address).await;
+    browser
+        .sees("#results[data-state=ready][data-order=desc][data-size='12']")
+        .await;
+    assert_eq!(cards(&browser).await, highest);
+    browser.click("#open-categories").await;
+    browser.sees("#category-drawer[open]").await;
+    browser
+        .click("#category-drawer #category-list a:not([aria-current])")
+        .await;
+    browser
+        .sees(&format!("#results[data-state=ready]:not([data-listing='{listing}'])"))
+        .await;
+    browser.sees("#category-drawer:not([open])").await;
+    assert_shows(&cards(&browser).await, &answer_behind(&browser).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_price_appears_by_itself_in_every_open_window() {
+    let demo = Demo::start();
+    let browser = Browser::start().await;
+    browser.window(1280, 1000).await;
+    let ready = "#results[data-state=ready]";
+
+    browser.open(&demo.url).await;
+    browser.sees(ready).await;
+    let listing = browser.text_of_data("#results", "listing").await;
+    let place = demo.page(&query(&[("listing", &listing), ("size", "24")]));
+    browser.open(&place).await;
+    let first = browser.current_window().await;
+    let second = browser.open_second_window(&place).await;
+    for window in [&second, &first] {
+        browser.switch_to(window).await;
+        browser.sees(ready).await;
+        browser.sees("#live[data-state=live]").await;
+        // This would not outlive a reload.
+        browser.script("window.untouched = true").await;
+    }
+
+    let (id, price) = cards(&browser).await[8].clone();
+    let card = format!("#cards li[data-id='{id}']");
+    let new_price = price + 1234;
+    browser
+        .script("document.querySelectorAll('#cards li')[8].scrollIntoView({ block: 'center' })")
+        .await;
+    browser.click(&format!("{card} .change-price")).await;
+    browser.sees("#price-dialog[open]").await;
+    let scroll = browser.script("return scrollY").await;
+    assert_ne!(scroll, json!(0));
+
+    // Not a price: said so, nothing is sent.
+    browser.fill("#price-input", "free").await;
+    browser.click("#price-save").await;
+    browser.sees("#price-input[aria-invalid]").await;
+
+    browser
+        .fill("#price-input", &format!("{}.{:02}", new_price / 100, new_price % 100))
+        .await;
+    browser.click("#price-save").await;
+    let changed = format!("{card}[data-price-cents='{new_price}']");
+    browser.sees(&changed).await;
+    browser.sees("#price-dialog:not([open])").await;
+    browser.sees(&format!("{changed}.changed")).await;
+    assert_eq!(browser.script("return window.untouched").await, json!(true));
+    assert_eq!(browser.script("return scrollY").await, scroll);
+    let focused = "return document.activeElement.closest('li[data-id]')?.dataset.id ?? null";
+    assert_eq!(browser.script(focused).await, json!(id));
+    assert_shows(&cards(&browser).await, &answer_behind(&browser).await);
+
+    browser.switch_to(&second).await;
+    browser.sees(&changed).await;
+    assert_eq!(browser.script("return window.untouched").await, json!(true));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_shop_says_kindly_what_is_not_there() {
+    let demo = Demo::start();
+    let browser = Browser::start().await;
+    browser.window(1280, 1000).await;
+
+    browser.open(&demo.page("listing=category:THERE+IS+NO+SUCH")).await;
+    browser
+        .sees("#results[data-state=trouble] #trouble[data-status='404']")
+        .await;
+    assert_eq!(browser.text("#trouble-title").await, "There is no such category");
+    browser.click("#category-list a").await;
+    browser.sees("#results[data-state=ready]").await;
+
+    // The skip link is what the keyboard reaches first.
+    browser.open(&demo.url).await;
+    browser.sees("#results[data-state=ready]").await;
+    browser.press_tab().await;
+    let focused = browser
+        .script("return document.activeElement.getAttribute('href')")
+        .await;
+    assert_eq!(focused, json!("#results"));
+}
+
+fn query(pairs: &[(&str, &str)]) -> String {
+    url::form_urlencoded::Serializer::new(String::new())
+        .extend_pairs(pairs)
+        .finish()
+}

@@ -1,0 +1,248 @@
+//! The real binary, serving on a port of its own.
+
+use std::{
+    fs::{self, File},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    time::{Duration, Instant},
+};
+
+use reqwest::{Client, Method, RequestBuilder};
+use tempfile::TempDir;
+
+/// The admin token of every service under test.
+pub const TOKEN: &str = "a-token-for-tests";
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running `listcache serve`. Killed when dropped; says what it logged where a test fails.
+pub struct Service {
+    child: Child,
+    /// `127.0.0.1:<port>`.
+    pub address: String,
+    directory: TempDir,
+    client: Client,
+}
+
+impl Service {
+    /// Starts the service with a configuration.
+    pub fn start(config: &str) -> Self {
+        Self::start_with(config, &[("LISTCACHE_TOKEN", TOKEN)])
+    }
+
+    /// Starts the service with a configuration and an environment.
+    pub fn start_with(config: &str, environment: &[(&str, &str)]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let file = directory.path().join("listcache.toml");
+        fs::write(&file, config).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_listcache"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+            .arg(&file)
+            .envs(environment.iter().copied())
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(File::create(directory.path().join("log")).unwrap())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let Some(address) = line.trim().strip_prefix("listening on http://") else {
+            let log = fs::read_to_string(directory.path().join("log")).unwrap_or_default();
+            let _ = child.kill();
+            panic!("the service did not start; it said {line:?} and logged\n{log}");
+        };
+        Self {
+            address: address.to_owned(),
+            child,
+            client: Client::builder().timeout(PATIENCE).build().unwrap(),
+            directory,
+        }
+    }
+
+    /// The URL of a path.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.address)
+    }
+
+    /// A request without a token.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, self.url(path))
+    }
+
+    /// A request with the token.
+    pub fn admin(&self, method: Method, path: &str) -> RequestBuilder {
+        self.request(method, path).bearer_auth(TOKEN)
+    }
+
+    /// What the service logged so far.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+    }
+
+    /// A connection of one's own, for requests that no client would send.
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// Sends bytes as they are and reads until the service closes. They should say `Connection: close`.
+    pub fn raw(&self, request: &str) -> String {
+        let mut stream = self.connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+
+    /// The raw answer to a GET of a request target that no client would leave as it is.
+    pub fn raw_get(&self, target: &str) -> String {
+        self.raw(&format!(
+            "GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+        ))
+    }
+
+    /// SIGTERM.
+    pub fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    /// SIGSTOP: the process is there, and does nothing.
+    pub fn stop(&self) {
+        self.signal("STOP");
+    }
+
+    /// SIGCONT.
+    pub fn cont(&self) {
+        self.signal("CONT");
+    }
+
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let status = Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// Waits for the process to end.
+    pub fn ended(&mut self) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "the service does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Service {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- log of the service\n{}---", self.log());
+        }
+    }
+}
+
+/// A shop whose database a test fills, and the configuration of a service on it.
+pub struct Shop {
+    directory: TempDir,
+}
+
+impl Shop {
+    /// 30 loaves in euros, of which every third is ACME's and every tenth is sold out; one in dollars.
+    pub async fn new() -> Self {
+        let shop = Self {
+            directory: TempDir::new().unwrap(),
+        };
+        shop.sql(
+            "create table products (id integer primary key, category text, currency text, brand text, price_cents integer, sold_out integer);
+             with recursive numbers(n) as (select 1 union all select n + 1 from numbers where n < 30)
+             insert into products
+             select n, 'BREAD', 'EUR', iif(n % 3 = 0, 'ACME & Co', 'Other'), 1000 - n * 10, n % 10 = 0 from numbers;
+             insert into products values (31, 'BREAD', 'USD', 'Other', 100, 0);",
+        )
+        .await;
+        shop
+    }
+
+    fn database(&self) -> PathBuf {
+        self.directory.path().join("shop.db")
+    }
+
+    /// Changes the database.
+    pub async fn sql(&self, statements: &'static str) {
+        use sqlx::{Connection, sqlite::SqliteConnectOptions};
+        let options = SqliteConnectOptions::new()
+            .filename(self.database())
+            .create_if_missing(true);
+        let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    /// Takes the origin away.
+    pub fn close(&self) {
+        fs::rename(self.database(), self.directory.path().join("away")).unwrap();
+    }
+
+    /// A configuration: category listings of the database, and `promo:*` for pushes. `extra` goes first, for `[http]`.
+    pub fn config(&self, redis_url: &str, extra: &str) -> String {
+        config(&self.database(), redis_url, extra)
+    }
+}
+
+fn config(database: &Path, redis_url: &str, extra: &str) -> String {
+    format!(
+        r#"{extra}
+
+[redis]
+url = "{redis_url}"
+
+[origins.shop]
+kind = "sql"
+url = "sqlite:{}"
+
+[[listings]]
+name = "category:{{category}}"
+origin = "shop"
+names = ["BREAD", "EMPTY"]
+query = "select id, brand, price_cents, sold_out from products where category = :category and currency = :currency"
+[listings.sorts]
+price = {{ by = ["price_cents"] }}
+number = {{ by = ["id"], desc = false }}
+in_stock = {{ by = ["sold_out", "price_cents"], desc_by = ["sold_out", "price_cents desc"] }}
+[listings.variants]
+currency = ["EUR", "USD"]
+[listings.filters]
+brand = "select distinct brand from products where category = :category"
+
+[[listings]]
+name = "plain:{{category}}"
+origin = "shop"
+query = "select id, price_cents from products where category = :category"
+links = "plain"
+[listings.sorts]
+price = {{ by = ["price_cents"] }}
+
+[[listings]]
+name = "short:{{category}}"
+origin = "shop"
+query = "select id, price_cents from products where category = :category"
+fresh_for = "1s"
+stale_while_revalidate = "1s"
+[listings.sorts]
+price = {{ by = ["price_cents"] }}
+
+[pushed]
+names = ["promo:*"]
+"#,
+        database.display(),
+    )
+}
