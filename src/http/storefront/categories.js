@@ -19,7 +19,7 @@ export async function loadCategories() {
       element(
         "a",
         { href: "/", data: { listing } },
-        element("span", { class: "category-label" }, readable(label)),
+        element("span", { class: "category-label" }, title(label)),
         element(
           "span",
           { class: "category-total" },
@@ -40,7 +40,7 @@ export function frontListing() {
 
 export function labelOf(listing) {
   const known = categories.find((category) => category.listing === listing);
-  return readable(known ? known.label : listing.replace(/^category:/, ""));
+  return title(known ? known.label : listing.replace(/^category:/, ""));
 }
 
 /** Lets every category's link lead to its first page, in the place's sort and size. */
@@ -89,4 +89,9 @@ function search() {
     found += row.hidden ? 0 : 1;
   }
   byId("category-none").hidden = found > 0 || categories.length === 0;
+}
+
+/** A category's label as a heading; the listing of everything is called just that. */
+function title(label) {
+  return label === "all" ? "All products" : readable(label);
 }
