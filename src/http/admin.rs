@@ -31,7 +31,6 @@ use crate::{
         (status = 400, description = "Bad name or parameters", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "No token, or a wrong one", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "No token is configured, or the name may not be written", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 404, description = "No such listing", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "Redis is away", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]

@@ -13,7 +13,7 @@ pub struct Head {
     pub total: u64,
     /// Items a chunk; only the last chunk may have fewer.
     pub chunk_len: NonZeroU32,
-    /// When the reading of its items began, or when a later refresh found them unchanged.
+    /// When the reading of its items began.
     pub as_of: Timestamp,
     /// Hash of the definition that shaped it, see [`Definition::hash_of`](super::Definition::hash_of); 0 for pushed listings.
     pub definition: u64,

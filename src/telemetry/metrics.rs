@@ -110,7 +110,7 @@ pub struct Metrics {
     pub origin_reads: Counter,
     /// How long a refresh took, from draw to publish.
     pub refresh_seconds: Histogram,
-    /// Age past `fresh_for` of the oldest listing seen stale, since the last scrape's window.
+    /// Age past `fresh_for` of the oldest listing served stale since the read counts were last told.
     pub oldest_stale_seconds: Gauge<f64, AtomicU64>,
     /// Round trips to Redis, from request to reply.
     pub redis_seconds: Histogram,
@@ -194,7 +194,7 @@ impl Metrics {
         );
         registry.register_with_unit(
             "oldest_stale",
-            "Age past fresh_for of the oldest listing served stale in the last minute",
+            "Age past fresh_for of the oldest listing served stale in the last five seconds",
             Unit::Seconds,
             metrics.oldest_stale_seconds.clone(),
         );

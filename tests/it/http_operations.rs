@@ -136,6 +136,12 @@ async fn the_list_goes_on_where_it_stopped() {
         }
     }
     assert_eq!(names, ["promo:a", "promo:b/c", "promo:d"]);
+
+    // A prefix is of names as people write them, not as keys hold them.
+    let list = service.admin(Method::GET, "/v1/listings?prefix=promo:b/");
+    let list: Value = list.send().await.unwrap().json().await.unwrap();
+    assert_eq!(list["listings"][0]["listing"], "promo:b/c");
+    assert_eq!(list["listings"].as_array().unwrap().len(), 1);
     assert_eq!(status(&service, "/v1/listings").await, 401);
 }
 

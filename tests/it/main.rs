@@ -6,6 +6,7 @@ mod catalogue;
 mod coherence;
 mod command_line;
 mod config_files;
+mod documents;
 mod fills;
 mod http_events;
 mod http_names;
