@@ -26,6 +26,8 @@ use crate::{
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Refreshes that run in one process at once, unless a command says otherwise: an origin is a shop's database.
 const REFRESHES_AT_ONCE_MAX: usize = 8;
+/// Refreshes that run or wait in one process: a request that would be one more is shed.
+const REFRESHES_WAITING_MAX: usize = 1024;
 /// Reads of Redis that run at once; beyond them requests are shed rather than queued.
 const REDIS_READS_MAX: usize = 1024;
 /// What is left of the drain for refreshes once no request waits for them.
@@ -117,6 +119,7 @@ impl App {
                     Role::WarmUp { refreshes_at_once } => refreshes_at_once,
                     Role::Serve | Role::Visit => REFRESHES_AT_ONCE_MAX,
                 },
+                refreshes_waiting_max: REFRESHES_WAITING_MAX,
                 redis_reads_max: REDIS_READS_MAX,
             },
             metrics,

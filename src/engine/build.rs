@@ -1,9 +1,9 @@
 //! Building: from the origin's items to finished generations, one a stream, written aside.
 //!
-//! Families of at most `sort_in_memory_max` items are read once and sorted here for all their sorts; larger ones are read
+//! Families of at most `sort_in_memory_max` items, and not too many bytes, are read once and sorted here for all their sorts; larger ones are read
 //! once a stream, in the origin's order, so that memory stays bounded whatever the length.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::StreamExt;
 
@@ -11,7 +11,7 @@ use super::error::EngineError;
 use crate::{
     listing::{
         Family, Policy, StoredSort,
-        definition::{Defined, StreamOrder},
+        definition::{Defined, SortColumn, StreamOrder},
     },
     origin::{Origin, OriginError, OriginItem, Read, ReadOrder, ordering::order_by},
     store::{FinishedGeneration, GenerationWriter, Grant, Lease, Store, StoreError},
@@ -41,6 +41,9 @@ pub enum BuildError {
         /// Items read now.
         after: u64,
     },
+    /// Redis evicted it, or it expired under a slow writer.
+    #[error("its stream was gone before it was published")]
+    StreamLost,
     /// Another reader may be at work: what was read is worth nothing any more.
     #[error("the lease was lost")]
     LeaseLost,
@@ -60,6 +63,8 @@ pub struct Build<'a> {
     pub before: Option<u64>,
 }
 
+/// Families with more bytes of items than this are read once a stream too, however few their items.
+const SORT_IN_MEMORY_BYTES_MAX: usize = 64 << 20;
 /// Every so many items the lease is looked at.
 const LEASE_CHECK_ITEMS: u64 = 1000;
 
@@ -93,18 +98,23 @@ impl<'a> Build<'a> {
         };
         let mut items = self.read(order).await?;
         let mut all: Vec<OriginItem> = Vec::new();
+        let mut bytes = 0;
         while let Some(item) = items.next().await {
             self.check(all.len() as u64 + 1)?;
-            if all.len() as u64 >= self.policy().sort_in_memory_max {
+            let item = item?;
+            bytes += item.item.json.len();
+            if all.len() as u64 >= self.policy().sort_in_memory_max || bytes > SORT_IN_MEMORY_BYTES_MAX {
                 return Ok(None);
             }
-            all.push(item?);
+            all.push(item);
         }
         self.believe(all.len() as u64)?;
+        let all = Arc::new(all);
+        let columns: Arc<[Box<str>]> = columns.into();
         let mut finished = Vec::new();
         for (at, stream) in self.streams.iter().enumerate() {
             let mut writer = self.writer(at)?;
-            for index in order_by(&all, &columns, stream.by) {
+            for index in in_order(&all, &columns, stream.by).await? {
                 // The order is a permutation of the items' positions.
                 if let Some(item) = all.get(index as usize) {
                     writer.append(item.item.clone()).await?;
@@ -175,6 +185,18 @@ impl<'a> Build<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// Sorts off the runtime's own threads: tens of thousands of items take long enough to make a page's reads time out.
+async fn in_order(
+    items: &Arc<Vec<OriginItem>>,
+    columns: &Arc<[Box<str>]>,
+    by: &[SortColumn],
+) -> Result<Vec<u32>, OriginError> {
+    let (items, columns, by) = (items.clone(), columns.clone(), by.to_vec());
+    tokio::task::spawn_blocking(move || order_by(&items, &columns, &by))
+        .await
+        .map_err(|error| OriginError::Unavailable(error.into()))
 }
 
 /// The streams of a definition, the one that somebody waits for first.

@@ -109,6 +109,11 @@ where
         (waiting, false)
     }
 
+    /// How many loads are under way.
+    pub fn len(&self) -> usize {
+        self.loads.lock().by_key.len()
+    }
+
     /// Whoever asks from here on does not join the load under way; those who wait for it still get its result.
     pub fn detach(&self, key: &K) {
         self.loads.lock().by_key.remove(key);

@@ -1,11 +1,11 @@
 //! Waiting for a listing that is not there: the first fill, or the refill of a lost one.
 //!
 //! All requests for a listing share one wait, which is spawned and goes on when they leave. A request waits at most
-//! `fill_wait`; the fill itself takes as long as its origin.
+//! `fill_wait` in all, whatever it waits for; the fill itself takes as long as its origin.
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, time::Instant};
 
 use super::{
     announcer::Announcer,
@@ -21,44 +21,48 @@ pub struct Fills {
     refresher: Arc<Refresher>,
     announcer: Arc<Announcer>,
     heads: Arc<Heads>,
-    wait_max: Duration,
     waits: Coalescer<ListingKey, Result<(), EngineError>>,
 }
 
 impl Fills {
-    /// Requests wait at most `wait_max`.
-    pub fn new(
-        refresher: Arc<Refresher>,
-        announcer: Arc<Announcer>,
-        heads: Arc<Heads>,
-        wait_max: Duration,
-        runtime: Handle,
-    ) -> Self {
+    /// Nobody waits yet.
+    pub fn new(refresher: Arc<Refresher>, announcer: Arc<Announcer>, heads: Arc<Heads>, runtime: Handle) -> Self {
         Self {
             refresher,
             announcer,
             heads,
-            wait_max,
             waits: Coalescer::new(runtime),
         }
     }
 
     /// Waits until the listing has a head. Says whether somebody else had begun the wait.
-    pub async fn wait(&self, defined: &Defined, key: &ListingKey) -> Result<bool, EngineError> {
-        if let Some(retry_after) = self.refresher.backing_off(&key.family) {
-            return Err(EngineError::NothingYet {
-                reason: "the origin failed",
-                retry_after,
-            });
-        }
+    pub async fn wait(&self, defined: &Defined, key: &ListingKey, deadline: Instant) -> Result<bool, EngineError> {
+        self.check_back_off(key)?;
         let begin = || self.until_filled(key, self.refresher.trigger(defined, key));
-        self.bounded(key, begin).await
+        self.bounded(key, deadline, begin).await
     }
 
     /// Waits until the listing has a head drawn after now, whatever Redis says of the present one.
-    pub async fn wait_anew(&self, defined: &Defined, key: &ListingKey) -> Result<(), EngineError> {
+    pub async fn wait_anew(
+        &self,
+        defined: &Defined,
+        key: &ListingKey,
+        deadline: Instant,
+    ) -> Result<bool, EngineError> {
+        self.check_back_off(key)?;
         let begin = || self.until_filled(key, self.refresher.demand(defined, &key.family));
-        self.bounded(key, begin).await.map(drop)
+        self.bounded(key, deadline, begin).await
+    }
+
+    /// An origin that failed is not asked again by each request that comes.
+    fn check_back_off(&self, key: &ListingKey) -> Result<(), EngineError> {
+        match self.refresher.backing_off(&key.family) {
+            None => Ok(()),
+            Some(retry_after) => Err(EngineError::NothingYet {
+                reason: "the last refresh failed",
+                retry_after,
+            }),
+        }
     }
 
     /// Ends when the run ends, or when the listing's head moved: its other sorts may take longer.
@@ -77,9 +81,11 @@ impl Fills {
                     // Another node may have filled it, or found nothing: Redis knows.
                     Ok(Ok(_)) => heads.reread(&key).await.map(drop),
                     Ok(Err(failure)) => Err(match failure.error {
-                        error @ (EngineError::RedisDown { .. } | EngineError::Overloaded { .. }) => error,
+                        error @ (EngineError::RedisDown { .. }
+                        | EngineError::RedisFull
+                        | EngineError::Overloaded { .. }) => error,
                         _ => EngineError::NothingYet {
-                            reason: "the origin failed",
+                            reason: "the refresh failed",
                             retry_after: failure.retry_after,
                         },
                     }),
@@ -89,11 +95,16 @@ impl Fills {
         }
     }
 
-    async fn bounded<F>(&self, key: &ListingKey, begin: impl FnOnce() -> F) -> Result<bool, EngineError>
+    async fn bounded<F>(
+        &self,
+        key: &ListingKey,
+        deadline: Instant,
+        begin: impl FnOnce() -> F,
+    ) -> Result<bool, EngineError>
     where
         F: Future<Output = Result<(), EngineError>> + Send + 'static,
     {
-        let joined = tokio::time::timeout(self.wait_max, self.waits.join(key, begin)).await;
+        let joined = tokio::time::timeout_at(deadline, self.waits.join(key, begin)).await;
         let Ok(joined) = joined else {
             return Err(EngineError::NothingYet {
                 reason: "the listing is being filled",

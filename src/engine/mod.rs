@@ -85,6 +85,8 @@ pub struct EngineLimits {
     pub followers_max: usize,
     /// Refreshes that read their origins at once; more wait.
     pub refreshes_at_once_max: usize,
+    /// Refreshes that run or wait; more are refused.
+    pub refreshes_waiting_max: usize,
     /// Reads of Redis at once; more are shed.
     pub redis_reads_max: usize,
 }
@@ -95,6 +97,7 @@ impl Default for EngineLimits {
             fill_wait: Duration::from_secs(5),
             followers_max: 10_000,
             refreshes_at_once_max: 8,
+            refreshes_waiting_max: 1024,
             redis_reads_max: 1024,
         }
     }
@@ -155,14 +158,13 @@ impl Engine {
             origins.clone(),
             announcer.clone(),
             metrics.clone(),
-            limits.refreshes_at_once_max,
+            &limits,
             runtime.clone(),
         ));
         let fills = Fills::new(
             refresher.clone(),
             announcer.clone(),
             heads.clone(),
-            limits.fill_wait,
             runtime.clone(),
         );
         let engine = Arc::new(Self {

@@ -98,9 +98,10 @@ impl KnownNames {
     pub async fn existence(&self, defined: &Defined, name: &ListingName) -> Existence {
         let definition = &defined.definition;
         if definition.names.is_none() {
-            return match definition.pattern.parameters().next() {
-                None => Existence::Enumerated,
-                Some(_) => Existence::ByItems,
+            return if definition.enumerates() {
+                Existence::Enumerated
+            } else {
+                Existence::ByItems
             };
         }
         match self.names_of(definition).await {

@@ -4,11 +4,14 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::time::Instant;
+
 use super::{
     Engine,
     chunks::PageChunks,
     error::EngineError,
     heads::HeadFrom,
+    names::Existence,
     page::{Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served},
     selection::{Selection, invalid},
     shape::Shape,
@@ -85,6 +88,7 @@ impl Engine {
             l1_hit: true,
             ..Served::default()
         };
+        let deadline = Instant::now() + self.fill_wait.saturating_sub(selection.waited);
         for _ in 0..ATTEMPTS_MAX {
             let (state, from) = match self.heads.get(&selection.key, window).await {
                 // A head that cannot be read is as good as none: the refill replaces it.
@@ -98,10 +102,10 @@ impl Engine {
             let Some((head, freshness)) = self.servable(selection, &state, from) else {
                 served.filled = true;
                 served.l1_hit = false;
-                served.collapsed |= self.fill(selection).await?;
+                served.collapsed |= self.fill(selection, deadline).await?;
                 continue;
             };
-            if head.total == 0 && !selection.enumerated {
+            if head.total == 0 && selection.existence == Existence::ByItems {
                 return Err(EngineError::NotFound);
             }
             let meta = PageMeta {
@@ -122,7 +126,7 @@ impl Engine {
                     let again = self.heads.reread(&selection.key).await?;
                     if again.live().is_some_and(|again| again.generation == head.generation) {
                         tracing::warn!(listing = %selection.key, generation = %head.generation, "chunks lost from redis");
-                        self.refill(selection).await?;
+                        served.collapsed |= self.refill(selection, deadline).await?;
                         served.filled = true;
                     }
                     served.l1_hit = false;
@@ -216,21 +220,28 @@ impl Engine {
     }
 
     /// Waits for the first fill of a listing. Says whether somebody else had begun it.
-    async fn fill(self: &Arc<Self>, selection: &Selection) -> Result<bool, EngineError> {
+    async fn fill(self: &Arc<Self>, selection: &Selection, deadline: Instant) -> Result<bool, EngineError> {
         let Some(defined) = &selection.defined else {
             return Err(self.missing_pushed(selection).await);
         };
-        self.fills.wait(defined, &selection.key).await
+        if selection.existence == Existence::Unknown {
+            // It may be any scanner's invention: the origin is asked for what exists only.
+            return Err(EngineError::NothingYet {
+                reason: "the names that exist could not be read",
+                retry_after: Duration::from_secs(1),
+            });
+        }
+        self.fills.wait(defined, &selection.key, deadline).await
     }
 
-    /// Fills a listing anew whose stream was lost.
-    async fn refill(self: &Arc<Self>, selection: &Selection) -> Result<(), EngineError> {
+    /// Fills a listing anew whose stream was lost. Says whether somebody else had begun it.
+    async fn refill(self: &Arc<Self>, selection: &Selection, deadline: Instant) -> Result<bool, EngineError> {
         let Some(defined) = &selection.defined else {
             tracing::error!(listing = %selection.key, "a pushed listing was lost from redis, its only place");
             self.metrics.lost_pushed.inc();
             return Err(EngineError::NotFound);
         };
-        self.fills.wait_anew(defined, &selection.key).await
+        self.fills.wait_anew(defined, &selection.key, deadline).await
     }
 
     /// Why a pushed listing is not there: no such name, or no such sort of it.

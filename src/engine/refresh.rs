@@ -13,7 +13,7 @@ use super::{
     runs::{BACK_OFF_MIN, Outcome, RefreshFailure, Refreshed, Refresher, Request, Wants},
 };
 use crate::{
-    listing::{Freshness, Head, HeadState, definition::StreamOrder},
+    listing::{Family, Freshness, Head, HeadState, definition::StreamOrder},
     origin::OriginError,
     store::{Drawn, FinishedGeneration, Grant, Published},
     telemetry::{ByOutcome, RefreshOutcome},
@@ -30,8 +30,8 @@ impl Refresher {
         let streams = streams_in_order(&streams, request.first.as_ref());
         let mut drawn_after = None;
         loop {
-            // Taken anew each time round: whoever waits for another node's lease keeps no place. It is never closed.
-            let permit = self.at_once.acquire().await;
+            // Taken anew each time round: whoever waits for another node's lease keeps no place.
+            let place = self.place(&request).await;
             let insist = request.wants == Wants::Anew;
             match self.store.draw_with_lease(&request.family, streams.len(), insist).await {
                 Ok(Drawn::Granted(grant)) => return self.run_granted(&request, &streams, grant).await,
@@ -43,7 +43,7 @@ impl Refresher {
                     });
                 }
                 Ok(Drawn::Leased { last_id, left }) => {
-                    drop(permit);
+                    drop(place);
                     // Another node reads. Whatever is drawn above this mark is as good as drawn by us; for those who
                     // only want it fresh, so is what that node reads now.
                     let mark = *drawn_after.get_or_insert(last_id);
@@ -156,7 +156,17 @@ impl Refresher {
                 refreshed.push(self.publish(request, grant, finished, next_due).await?);
             }
         }
+        if refreshed.iter().all(|one| request.is_nothing(one.total)) {
+            // It may have been due while it had items.
+            self.unschedule(&request.family).await;
+        }
         Ok(Some(refreshed.into()))
+    }
+
+    async fn unschedule(&self, family: &Family) {
+        if let Err(error) = self.store.unschedule(family).await {
+            tracing::debug!(error = %Chain(&error), "the family stays due");
+        }
     }
 
     async fn publish(
@@ -168,9 +178,10 @@ impl Refresher {
     ) -> Result<Refreshed, BuildError> {
         let policy = &request.defined.definition.policy;
         let (listing, generation, total) = (finished.key().clone(), finished.generation(), finished.total());
+        let next_due = (!request.is_nothing(total)).then_some(next_due);
         let published = self
             .store
-            .publish(finished, policy, grant.lease.as_ref(), Some(next_due))
+            .publish(finished, policy, grant.lease.as_ref(), next_due)
             .await?;
         match published {
             Published::Moved { announcement, .. } => {
@@ -194,7 +205,8 @@ impl Refresher {
                     total,
                 })
             }
-            Published::Fenced | Published::Incomplete => Err(BuildError::LeaseLost),
+            Published::Fenced => Err(BuildError::LeaseLost),
+            Published::Incomplete => Err(BuildError::StreamLost),
         }
     }
 
@@ -209,6 +221,15 @@ impl Refresher {
     }
 
     async fn fail(&self, request: &Request, error: &BuildError) -> RefreshFailure {
+        if matches!(error, BuildError::LeaseLost) {
+            // Another node reads by now, or may: this says nothing of the origin, and must not hold that node up.
+            tracing::warn!(listing = %request.family, error = %Chain(error), "refresh given up");
+            self.remember_failure(&request.family, 0, BACK_OFF_MIN);
+            return RefreshFailure {
+                error: error.into(),
+                retry_after: BACK_OFF_MIN,
+            };
+        }
         let before = self.store.failure(&request.family).await.ok().flatten();
         let remembered = self.failures_in_a_row(&request.family);
         let in_a_row = before.map_or(0, |failure| failure.count).max(remembered);
@@ -216,17 +237,27 @@ impl Refresher {
         let text = Chain(error).to_string();
         tracing::warn!(listing = %request.family, error = text, retry_ms = retry_after.as_millis() as u64, "refresh failed");
         self.remember_failure(&request.family, in_a_row + 1, retry_after);
-        if let Err(error) = self
-            .store
-            .record_failure(&request.family, &text, retry_after, true)
-            .await
-        {
+        // What was never filled is tried again when somebody asks for it, and by nobody else.
+        let schedule = self.is_kept(request).await;
+        let recorded = self.store.record_failure(&request.family, &text, retry_after, schedule);
+        if let Err(error) = recorded.await {
             tracing::debug!(error = %Chain(&error), "the failure could not be recorded");
         }
         RefreshFailure {
             error: error.into(),
             retry_after,
         }
+    }
+
+    /// Whether any stream of the family has a generation that is served meanwhile.
+    async fn is_kept(&self, request: &Request) -> bool {
+        for stream in request.defined.definition.streams() {
+            let head = self.store.read_head(&request.family.listing(stream.stored())).await;
+            if head.is_ok_and(|head| head.live().is_some()) {
+                return true;
+            }
+        }
+        false
     }
 
     /// Whether every stream of the family has a head drawn after the mark, by whomever.

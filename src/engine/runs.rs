@@ -14,10 +14,10 @@ use moka::sync::Cache;
 use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
-    sync::{Semaphore, oneshot},
+    sync::{Notify, Semaphore, SemaphorePermit, oneshot},
 };
 
-use super::{announcer::Announcer, error::EngineError};
+use super::{EngineLimits, announcer::Announcer, error::EngineError};
 use crate::{
     listing::{Family, Generation, ListingKey, StoredSort, Timestamp, definition::Defined},
     origin::Origins,
@@ -65,13 +65,18 @@ pub struct Refresher {
     pub(super) announcer: Arc<Announcer>,
     pub(super) metrics: Arc<Metrics>,
     runtime: Handle,
-    pub(super) at_once: Semaphore,
+    at_once: Semaphore,
+    /// What is only due passes this gate first: some of the places are always left to what somebody waits for.
+    due_at_once: Semaphore,
     runs: Mutex<HashMap<Family, Slot>>,
+    runs_max: usize,
     failing: Cache<Family, Failing>,
 }
 
 struct Slot {
     running: Waiting,
+    /// Told when somebody joins who waits.
+    hurry: Arc<Notify>,
     /// The run after this one, for those who came while it ran and need a later generation.
     next: Option<(Request, oneshot::Sender<Outcome>, Waiting)>,
 }
@@ -84,6 +89,23 @@ pub(super) struct Request {
     /// The stream that somebody waits for.
     pub first: Option<StoredSort>,
     pub wants: Wants,
+    /// Told when the run need not stand back behind others any more, see [`Refresher::place`].
+    pub hurry: Arc<Notify>,
+}
+
+impl Request {
+    /// Whether so many items are no listing: nothing enumerates the name, so that it exists by its items alone. Its empty
+    /// generation keeps readers off the origin for a while; it is not refreshed unless somebody asks again, or every name
+    /// that a scanner ever made up would be.
+    pub fn is_nothing(&self, total: u64) -> bool {
+        total == 0 && !self.defined.definition.enumerates()
+    }
+}
+
+/// A run's place among those that read their origins at the same time.
+pub(super) struct Place<'a> {
+    _due: Option<SemaphorePermit<'a>>,
+    _at_once: Option<SemaphorePermit<'a>>,
 }
 
 /// What would make a run unnecessary.
@@ -104,15 +126,16 @@ struct Failing {
 }
 
 impl Refresher {
-    /// At most `at_once_max` runs read their origins at the same time.
+    /// At most `limits.refreshes_at_once_max` runs read their origins at the same time.
     pub fn new(
         store: Store,
         origins: Origins,
         announcer: Arc<Announcer>,
         metrics: Arc<Metrics>,
-        at_once_max: usize,
+        limits: &EngineLimits,
         runtime: Handle,
     ) -> Self {
+        let at_once_max = limits.refreshes_at_once_max;
         Self {
             store,
             origins,
@@ -120,7 +143,9 @@ impl Refresher {
             metrics,
             runtime,
             at_once: Semaphore::new(at_once_max),
+            due_at_once: Semaphore::new(at_once_max.saturating_sub((at_once_max / 4).max(1)).max(1)),
             runs: Mutex::default(),
+            runs_max: limits.refreshes_waiting_max,
             failing: Cache::builder()
                 .max_capacity(FAILING_MAX)
                 .time_to_idle(FAILURE_REMEMBERED)
@@ -152,6 +177,9 @@ impl Refresher {
     fn join(self: &Arc<Self>, defined: &Defined, key: &ListingKey, wants: Wants) -> Waiting {
         let mut runs = self.runs.lock();
         if let Some(slot) = runs.get(&key.family) {
+            if wants == Wants::Fresh {
+                slot.hurry.notify_one();
+            }
             return slot.running.clone();
         }
         let request = Request {
@@ -159,6 +187,7 @@ impl Refresher {
             family: key.family.clone(),
             first: Some(key.stored.clone()),
             wants,
+            hurry: Arc::default(),
         };
         self.start(&mut runs, request)
     }
@@ -171,10 +200,12 @@ impl Refresher {
             family: family.clone(),
             first: None,
             wants: Wants::Anew,
+            hurry: Arc::default(),
         };
         let Some(slot) = runs.get_mut(family) else {
             return self.start(&mut runs, request);
         };
+        slot.hurry.notify_one();
         if let Some((_, _, waiting)) = &slot.next {
             return waiting.clone();
         }
@@ -187,8 +218,17 @@ impl Refresher {
     fn start(self: &Arc<Self>, runs: &mut HashMap<Family, Slot>, request: Request) -> Waiting {
         let (sender, receiver) = oneshot::channel();
         let waiting = receiver.shared();
+        // Invariant 8: a scanner of names that nothing enumerates must not fill the memory with runs that wait their turn.
+        if runs.len() >= self.runs_max {
+            let retry_after = Duration::from_secs(1);
+            let error = EngineError::Overloaded { retry_after };
+            // The receiver is here.
+            let _ = sender.send(Err(RefreshFailure { error, retry_after }));
+            return waiting;
+        }
         let slot = Slot {
             running: waiting.clone(),
+            hurry: request.hurry.clone(),
             next: None,
         };
         runs.insert(request.family.clone(), slot);
@@ -213,6 +253,7 @@ impl Refresher {
                 let next = runs.get_mut(&request.family).and_then(|slot| {
                     let (request, sender, waiting) = slot.next.take()?;
                     slot.running = waiting;
+                    slot.hurry = request.hurry.clone();
                     Some((request, sender))
                 });
                 if next.is_none() {
@@ -226,6 +267,22 @@ impl Refresher {
                 Some(next) => (request, sender) = next,
                 None => return,
             }
+        }
+    }
+
+    /// Waits for a place. What is only due stands back, until somebody joins who waits for it.
+    pub(super) async fn place(&self, request: &Request) -> Place<'_> {
+        let due = match request.wants {
+            Wants::Later(_) => tokio::select! {
+                due = self.due_at_once.acquire() => due.ok(),
+                () = request.hurry.notified() => None,
+            },
+            Wants::Fresh | Wants::Anew => None,
+        };
+        // Neither is ever closed.
+        Place {
+            _due: due,
+            _at_once: self.at_once.acquire().await.ok(),
         }
     }
 

@@ -56,14 +56,13 @@ impl Engine {
             self.stop_refreshing(family, "no definition fills it").await;
             return;
         };
-        let idle_stop = defined.definition.policy.idle_stop;
-        match self.store.last_read(family).await {
-            Ok(Some(last_read)) if self.store.now().since(last_read) >= idle_stop => {
-                self.stop_refreshing(family, "nobody reads it").await;
-                return;
-            }
-            Ok(_) => {}
-            Err(error) => tracing::debug!(error = %Chain(&error), "the last read is unknown"),
+        if !defined.definition.declares(&family.choices) {
+            self.stop_refreshing(family, "its variant or filter is no longer declared").await;
+            return;
+        }
+        if self.is_idle(family, defined.definition.policy.idle_stop).await {
+            self.stop_refreshing(family, "nobody reads it").await;
+            return;
         }
         if self.names.existence(&defined, &family.name).await == Existence::Outside {
             self.stop_refreshing(family, "its name is no longer enumerated").await;
@@ -74,6 +73,20 @@ impl Engine {
             // Spawned; how it ends is logged and recorded there.
             drop(self.refresher.trigger_due(&defined, &key));
         }
+    }
+
+    /// Whether nobody has read the family for so long. The time of one that was never read, as after warming up, begins when
+    /// that is noticed.
+    async fn is_idle(&self, family: &Family, idle_stop: Duration) -> bool {
+        let idle = match self.store.last_read(family).await {
+            Ok(Some(last_read)) => Ok(self.store.now().since(last_read) >= idle_stop),
+            Ok(None) => self.store.begin_idleness(family).await.map(|()| false),
+            Err(error) => Err(error),
+        };
+        idle.unwrap_or_else(|error| {
+            tracing::debug!(error = %Chain(&error), "the last read is unknown");
+            false
+        })
     }
 
     /// It lives on until `keep_for`; the next read that finds it stale makes it due again.

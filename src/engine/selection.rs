@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, HashSet},
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use moka::sync::Cache;
@@ -58,8 +58,10 @@ pub struct Selection {
     pub sort_is_default: bool,
     /// What fills the listing; `None` where it is pushed.
     pub(super) defined: Option<Defined>,
-    /// Whether an enumeration holds the name, so that an empty listing is a listing.
-    pub(super) enumerated: bool,
+    /// Whether the name exists, so that an empty listing is a listing.
+    pub(super) existence: Existence,
+    /// How long the choice took, of the time that a request may wait in all.
+    pub(super) waited: Duration,
 }
 
 impl Selection {
@@ -77,7 +79,8 @@ impl Selection {
             links: Links::Pinned,
             canonical_choices: Vec::new(),
             defined: None,
-            enumerated: true,
+            existence: Existence::Enumerated,
+            waited: Duration::ZERO,
         }
     }
 }
@@ -91,10 +94,14 @@ type FilterValues = Arc<HashSet<String>>;
 pub struct SelectionMemory {
     pushed_sorts: Cache<ListingName, Arc<[SortName]>>,
     filter_values: Cache<FilterKey, FilterValues>,
+    /// Failed a moment ago: the origin is not asked by each request that comes.
+    filter_failures: Cache<FilterKey, ()>,
     filter_loads: Coalescer<FilterKey, Option<FilterValues>>,
 }
 
 const REMEMBERED_MAX: u64 = 10_000;
+/// Readings of filters' values at once; a request that needs one more is shed.
+const FILTER_LOADS_MAX: usize = 256;
 
 impl SelectionMemory {
     /// Nothing yet. What is remembered of pushed sorts is as short-lived as L1 heads.
@@ -107,6 +114,10 @@ impl SelectionMemory {
             filter_values: Cache::builder()
                 .max_capacity(REMEMBERED_MAX)
                 .time_to_live(Duration::from_secs(60))
+                .build(),
+            filter_failures: Cache::builder()
+                .max_capacity(REMEMBERED_MAX)
+                .time_to_live(Duration::from_secs(1))
                 .build(),
             filter_loads: Coalescer::new(runtime),
         }
@@ -139,13 +150,16 @@ impl Engine {
         match self.definitions.resolve(name) {
             Resolved::Unknown => Err(EngineError::NotFound),
             Resolved::Pushed => self.select_pushed(name, &asked).await,
-            Resolved::Defined(defined) => match self.names.existence(&defined, name).await {
-                Existence::Outside => Err(EngineError::NotFound),
-                existence => {
-                    let enumerated = existence != Existence::ByItems;
-                    self.select_defined(name, defined, &asked, enumerated).await
+            Resolved::Defined(defined) => {
+                let began = Instant::now();
+                let existence = self.names.existence(&defined, name).await;
+                if existence == Existence::Outside {
+                    return Err(EngineError::NotFound);
                 }
-            },
+                let mut selection = self.select_defined(name, defined, &asked, existence, began).await?;
+                selection.waited = began.elapsed();
+                Ok(selection)
+            }
         }
     }
 
@@ -154,7 +168,8 @@ impl Engine {
         name: &ListingName,
         defined: Defined,
         asked: &Asked<'_>,
-        enumerated: bool,
+        existence: Existence,
+        began: Instant,
     ) -> Result<Selection, EngineError> {
         let definition = &defined.definition;
         let mut errors = Vec::new();
@@ -192,7 +207,10 @@ impl Engine {
         }
         for filter in &definition.filters {
             if let Some(value) = given.get(&*filter.parameter)
-                && !self.filter_values(name, &defined, filter).await?.contains(*value)
+                && !self
+                    .filter_values(name, &defined, filter, began + self.fill_wait)
+                    .await?
+                    .contains(*value)
             {
                 errors.push(invalid(&filter.parameter, "no item has this value".into()));
             }
@@ -225,7 +243,8 @@ impl Engine {
             policy: definition.policy.clone(),
             links: definition.links,
             canonical_choices,
-            enumerated,
+            existence,
+            waited: Duration::ZERO,
             defined: Some(defined),
         })
     }
@@ -235,10 +254,22 @@ impl Engine {
         name: &ListingName,
         defined: &Defined,
         filter: &Filter,
-    ) -> Result<Arc<HashSet<String>>, EngineError> {
+        deadline: Instant,
+    ) -> Result<FilterValues, EngineError> {
         let key = (name.clone(), filter.parameter.clone());
         if let Some(values) = self.memory.filter_values.get(&key) {
             return Ok(values);
+        }
+        let retry_after = Duration::from_secs(1);
+        let failed = EngineError::NothingYet {
+            reason: "the filter's values could not be read",
+            retry_after,
+        };
+        if self.memory.filter_failures.contains_key(&key) {
+            return Err(failed);
+        }
+        if self.memory.filter_loads.len() >= FILTER_LOADS_MAX {
+            return Err(EngineError::Overloaded { retry_after });
         }
         let load = || {
             let (origin, defined, filter) = (
@@ -246,24 +277,26 @@ impl Engine {
                 defined.clone(),
                 filter.clone(),
             );
+            let (memory, key) = (self.memory.clone(), key.clone());
+            // Kept by the load itself: those who asked for it may have gone.
             async move {
                 match origin?.filter_values(&defined, &filter).await {
-                    Ok(values) => Some(Arc::new(values.into_iter().collect())),
+                    Ok(values) => {
+                        let values: FilterValues = Arc::new(values.into_iter().collect());
+                        memory.filter_values.insert(key, values.clone());
+                        Some(values)
+                    }
                     Err(error) => {
                         tracing::warn!(filter = &*filter.parameter, error = %Chain(&error), "filter values could not be read");
+                        memory.filter_failures.insert(key, ());
                         None
                     }
                 }
             }
         };
-        let joined = tokio::time::timeout(self.fill_wait, self.memory.filter_loads.join(&key, load)).await;
+        let joined = tokio::time::timeout_at(deadline.into(), self.memory.filter_loads.join(&key, load)).await;
         let values = joined.ok().and_then(|joined| joined.value).flatten();
-        let values = values.ok_or(EngineError::NothingYet {
-            reason: "the filter's values could not be read",
-            retry_after: Duration::from_secs(1),
-        })?;
-        self.memory.filter_values.insert(key, values.clone());
-        Ok(values)
+        values.ok_or(failed)
     }
 
     async fn select_pushed(&self, name: &ListingName, asked: &Asked<'_>) -> Result<Selection, EngineError> {

@@ -196,6 +196,24 @@ impl Definitions {
 }
 
 impl Definition {
+    /// Whether it is known which names exist. Where it is not, a name exists when it has items.
+    pub fn enumerates(&self) -> bool {
+        self.names.is_some() || self.pattern.parameters().next().is_none()
+    }
+
+    /// Whether these choices could still be made: a family of a variant or filter that is no longer declared is nobody's.
+    pub fn declares(&self, choices: &Choices) -> bool {
+        let given: BTreeMap<&str, &str> = choices
+            .iter()
+            .map(|(parameter, value)| (&**parameter, &**value))
+            .collect();
+        let known = |variant: &Variant| match given.get(&*variant.parameter) {
+            Some(value) => variant.values.iter().any(|declared| **declared == **value),
+            None => false,
+        };
+        self.variants.iter().all(known) && self.choices(&given) == *choices
+    }
+
     /// The sort of a name, or the default.
     pub fn sort(&self, name: Option<&str>) -> Option<&Sort> {
         match name {

@@ -1,7 +1,6 @@
 //! Reads as the nodes have counted them: when a family was read last, and how often.
 //!
-//! Both sets are bounded: beyond [`FAMILIES_A_PARTITION_MAX`] the family read longest ago, or least, is forgotten. It is
-//! then refreshed on demand like one that nobody reads.
+//! Both sets are bounded: beyond [`FAMILIES_A_PARTITION_MAX`] the family read longest ago, or least, is forgotten.
 
 use redis::Pipeline;
 
@@ -43,6 +42,15 @@ impl Store {
             reply::done(replies, OPERATION, "reads")?;
         }
         Ok(())
+    }
+
+    /// Counts the time that nobody reads a family from now on, where no read of it is known.
+    pub async fn begin_idleness(&self, family: &Family) -> Result<(), StoreError> {
+        let key = self.inner.keys.reads(Partition::of(&family.name));
+        let mut turn = Pipeline::new();
+        turn.cmd("ZADD").arg(&key).arg("NX").arg(self.now().0).arg(family.to_string());
+        let replies = self.inner.connections.write("begin idleness", &turn).await?;
+        reply::done(replies, "begin idleness", &key)
     }
 
     /// When a family was read last, on any node; `None` where that is not known.
