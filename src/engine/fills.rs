@@ -43,12 +43,7 @@ impl Fills {
     }
 
     /// Waits until the listing has a head drawn after now, whatever Redis says of the present one.
-    pub async fn wait_anew(
-        &self,
-        defined: &Defined,
-        key: &ListingKey,
-        deadline: Instant,
-    ) -> Result<bool, EngineError> {
+    pub async fn wait_anew(&self, defined: &Defined, key: &ListingKey, deadline: Instant) -> Result<bool, EngineError> {
         self.check_back_off(key)?;
         let begin = || self.until_filled(key, self.refresher.demand(defined, &key.family));
         self.bounded(key, deadline, begin).await

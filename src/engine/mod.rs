@@ -161,12 +161,7 @@ impl Engine {
             &limits,
             runtime.clone(),
         ));
-        let fills = Fills::new(
-            refresher.clone(),
-            announcer.clone(),
-            heads.clone(),
-            runtime.clone(),
-        );
+        let fills = Fills::new(refresher.clone(), announcer.clone(), heads.clone(), runtime.clone());
         let engine = Arc::new(Self {
             names: KnownNames::new(&definitions, origins.clone(), limits.fill_wait, runtime.clone()),
             store,

@@ -57,7 +57,8 @@ impl Engine {
             return;
         };
         if !defined.definition.declares(&family.choices) {
-            self.stop_refreshing(family, "its variant or filter is no longer declared").await;
+            self.stop_refreshing(family, "its variant or filter is no longer declared")
+                .await;
             return;
         }
         if self.is_idle(family, defined.definition.policy.idle_stop).await {

@@ -48,7 +48,11 @@ impl Store {
     pub async fn begin_idleness(&self, family: &Family) -> Result<(), StoreError> {
         let key = self.inner.keys.reads(Partition::of(&family.name));
         let mut turn = Pipeline::new();
-        turn.cmd("ZADD").arg(&key).arg("NX").arg(self.now().0).arg(family.to_string());
+        turn.cmd("ZADD")
+            .arg(&key)
+            .arg("NX")
+            .arg(self.now().0)
+            .arg(family.to_string());
         let replies = self.inner.connections.write("begin idleness", &turn).await?;
         reply::done(replies, "begin idleness", &key)
     }

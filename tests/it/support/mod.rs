@@ -4,6 +4,8 @@
 #![allow(dead_code)]
 
 pub mod eventually;
+pub mod nginx;
+pub mod pipe;
 pub mod proxy;
 pub mod redis_server;
 pub mod service;
@@ -11,5 +13,6 @@ pub mod shop;
 pub mod store;
 
 pub use eventually::eventually;
+pub use nginx::Nginx;
 pub use proxy::Proxy;
 pub use redis_server::RedisServer;

@@ -121,6 +121,14 @@ impl Service {
         self.signal("CONT");
     }
 
+    /// What it keeps in memory now.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kib * 1024
+    }
+
     fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         let status = Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap();
@@ -190,6 +198,11 @@ impl Shop {
     /// Takes the origin away.
     pub fn close(&self) {
         fs::rename(self.database(), self.directory.path().join("away")).unwrap();
+    }
+
+    /// Brings it back.
+    pub fn reopen(&self) {
+        fs::rename(self.directory.path().join("away"), self.database()).unwrap();
     }
 
     /// A configuration: category listings of the database, and `promo:*` for pushes. `extra` goes first, for `[http]`.
