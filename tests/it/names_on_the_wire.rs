@@ -103,9 +103,9 @@ impl<'a> Curl<'a> {
             .as_ref()
             .map(|socket| format!("unix-socket = \"{}\"\n", socket.display()));
         let next = if at == 0 { "" } else { "next\n" };
-        write!(
+        writeln!(
             self.config,
-            "{next}{common}{}{rest}url = \"{url}\"\n",
+            "{next}{common}{}{rest}url = \"{url}\"",
             socket.unwrap_or_default()
         )
         .unwrap();
