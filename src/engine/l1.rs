@@ -17,9 +17,11 @@ pub struct L1 {
     pub heads: HeadCache,
     /// The items.
     pub chunks: ChunkCache,
-    /// What pinned generations said of themselves, and until when they are kept at least. By listing too: a generation
-    /// asked for under another listing's name is not that listing's.
-    pub pins: Cache<(ListingKey, Generation), (Shape, Timestamp)>,
+    /// Until when pinned generations are kept at least. By listing too: a generation asked for under another listing's
+    /// name is not that listing's. And by shape: what a cursor says of a generation is good for that cursor alone.
+    pub pins: Cache<(ListingKey, Shape), Timestamp>,
+    /// What pinned generations said of themselves.
+    pub shapes: Cache<(ListingKey, Generation), Shape>,
 }
 
 impl L1 {
@@ -29,6 +31,7 @@ impl L1 {
             heads: HeadCache::new(config),
             chunks: ChunkCache::new(config.chunks_bytes_max),
             pins: Cache::builder().max_capacity(PINS_MAX).build(),
+            shapes: Cache::builder().max_capacity(PINS_MAX).build(),
         }
     }
 }

@@ -11,8 +11,8 @@ use super::{
     writes::default_family,
 };
 use crate::listing::{
-    Family, Freshness, Generation, HeadState, ListingKey, ListingName, Policy, SortName, StoredSort, Timestamp,
-    definition::Resolved,
+    Family, Freshness, Generation, Head, HeadState, ListingKey, ListingName, Policy, SortName, StoredSort, Timestamp,
+    definition::Resolved, name::encode_segment,
 };
 
 /// One entry of the list of listings.
@@ -92,7 +92,7 @@ pub struct Explanation {
 }
 
 impl Engine {
-    /// Listings in the order of their keys, from after one on, whose encoded name begins with a prefix.
+    /// Listings in the order of their keys, from after one on, whose name begins with a prefix.
     ///
     /// # Errors
     /// [`EngineError::RedisDown`].
@@ -103,7 +103,7 @@ impl Engine {
         limit: usize,
     ) -> Result<Vec<ListingEntry>, EngineError> {
         let now = self.store.now();
-        let listings = self.store.list(prefix, after, limit).await?;
+        let listings = self.store.list(&encode_segment(prefix), after, limit).await?;
         let entry = |(listing, state): (ListingKey, HeadState)| {
             let head = *state.live()?;
             Some(ListingEntry {
@@ -149,7 +149,7 @@ impl Engine {
             bytes,
             state: self.state_of(key, &state, now),
             fresh_until: head
-                .filter(|_| selection.defined.is_some())
+                .filter(|head| selection.defined.is_some() && !self.is_reshaped(key, head))
                 .map(|head| head.as_of.after(selection.policy.fresh_for)),
             lease: lease.map(|lease| (lease.generation, lease.left)),
             next_refresh: self.store.next_due(&key.family).await?,
@@ -162,12 +162,21 @@ impl Engine {
     /// A live subscription to a name. Its first events are the current heads.
     ///
     /// # Errors
-    /// [`EngineError::Overloaded`] beyond the limit on followers, [`EngineError::NotFound`] for a name that cannot exist.
+    /// [`EngineError::Overloaded`] beyond the limit on followers, [`EngineError::NotFound`] for a name that cannot exist,
+    /// [`EngineError::Invalid`] for a sort that it does not have.
     pub async fn follow(&self, name: &ListingName, sort: Option<&SortName>) -> Result<Follower, EngineError> {
-        let listings = self.followed(name, sort).await?;
+        let family = match self.definitions.resolve(name) {
+            Resolved::Unknown => return Err(EngineError::NotFound),
+            // What is not there yet may be pushed at any time.
+            Resolved::Pushed => Family::plain(name.clone()),
+            Resolved::Defined(defined) => {
+                self.check_sort(name, sort).await?;
+                default_family(&defined, name)
+            }
+        };
         // First the subscription, then the heads: what is published in between is heard.
-        let mut follower = self.subscriptions.follow(name, sort)?;
-        for listing in listings {
+        let mut follower = self.subscriptions.follow(&family, sort)?;
+        for listing in self.followed(&family, sort).await? {
             let state = self.heads.current(&listing).await?;
             if let Some(event) = Event::of(&listing, &state) {
                 follower.begin_with(event);
@@ -176,23 +185,14 @@ impl Engine {
         Ok(follower)
     }
 
-    async fn followed(&self, name: &ListingName, sort: Option<&SortName>) -> Result<Vec<ListingKey>, EngineError> {
-        let listings: Vec<ListingKey> = match self.definitions.resolve(name) {
-            Resolved::Unknown => return Err(EngineError::NotFound),
-            Resolved::Defined(defined) => {
-                let family = default_family(&defined, name);
-                let streams = defined.definition.streams().filter(|stream| !stream.own_desc);
-                streams.map(|stream| family.listing(stream.stored())).collect()
-            }
-            Resolved::Pushed => {
-                let family = Family::plain(name.clone());
-                let sorts = self.pushed_sorts(name).await?;
-                let listing = |sort: &SortName| family.listing(StoredSort::ascending(sort.clone()));
-                sorts.iter().map(listing).collect()
-            }
+    /// The listings of a family, its descending streams left out.
+    async fn followed(&self, family: &Family, sort: Option<&SortName>) -> Result<Vec<ListingKey>, EngineError> {
+        let sorts: Vec<SortName> = match self.definitions.resolve(&family.name) {
+            Resolved::Defined(defined) => defined.definition.sorts.iter().map(|sort| sort.name.clone()).collect(),
+            Resolved::Pushed | Resolved::Unknown => self.pushed_sorts(&family.name).await?.to_vec(),
         };
-        let wanted = |key: &ListingKey| sort.is_none_or(|sort| key.sort() == sort);
-        Ok(listings.into_iter().filter(wanted).collect())
+        let wanted = sorts.into_iter().filter(|one| sort.is_none_or(|sort| one == sort));
+        Ok(wanted.map(|sort| family.listing(StoredSort::ascending(sort))).collect())
     }
 
     /// Every name that the definitions enumerate, for warming up.
@@ -235,9 +235,20 @@ impl Engine {
             Resolved::Pushed | Resolved::Unknown => return ListingState::Fresh,
         };
         match policy.freshness(head.as_of, now) {
-            Freshness::Fresh(_) => ListingState::Fresh,
-            Freshness::Stale(_) => ListingState::Stale,
+            Freshness::Fresh(_) if !self.is_reshaped(listing, head) => ListingState::Fresh,
+            Freshness::Fresh(_) | Freshness::Stale(_) => ListingState::Stale,
             Freshness::Expired => ListingState::Expired,
+        }
+    }
+
+    /// Whether the definition has changed since.
+    fn is_reshaped(&self, listing: &ListingKey, head: &Head) -> bool {
+        match self.definitions.resolve(listing.name()) {
+            Resolved::Defined(defined) => defined
+                .definition
+                .hash_of(&listing.stored)
+                .is_some_and(|hash| hash != head.definition),
+            Resolved::Pushed | Resolved::Unknown => false,
         }
     }
 }

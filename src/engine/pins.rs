@@ -114,19 +114,17 @@ impl Engine {
             return Ok(Some(millis(selection.policy.pin_for)));
         }
         let now = self.store.now();
-        let kept = self.l1.pins.get(&(selection.key.clone(), shape.generation));
+        let kept = self.l1.pins.get(&(selection.key.clone(), shape));
         Ok(kept
-            .filter(|(known, until)| *known == shape && *until > now)
-            .map(|(_, until)| millis(until.since(now))))
+            .filter(|until| *until > now)
+            .map(|until| millis(until.since(now))))
     }
 
-    /// Remembers what a pinned generation is like and how long it is kept at least: it may be replaced at any time.
+    /// Remembers how long a pinned generation is kept at least: it may be replaced at any time.
     fn remember_pin(&self, selection: &Selection, shape: Shape, left: Duration) -> Duration {
         let left = left.min(selection.policy.pin_for);
         let until = self.store.now().after(left);
-        self.l1
-            .pins
-            .insert((selection.key.clone(), shape.generation), (shape, until));
+        self.l1.pins.insert((selection.key.clone(), shape), until);
         left
     }
 
@@ -143,18 +141,23 @@ impl Engine {
         {
             return Ok(Shape::from(&head));
         }
-        if let Some((shape, _)) = self.l1.pins.get(&(selection.key.clone(), generation)) {
+        let pin = (selection.key.clone(), generation);
+        if let Some(shape) = self.l1.shapes.get(&pin) {
             return Ok(shape);
         }
         let permit = self.permits.take()?;
         let described = self.store.describe(&selection.key, generation).await?;
         drop(permit);
         match described {
-            Some(described) => Ok(Shape {
-                generation,
-                total: described.total,
-                chunk_len: described.chunk_len,
-            }),
+            Some(described) => {
+                let shape = Shape {
+                    generation,
+                    total: described.total,
+                    chunk_len: described.chunk_len,
+                };
+                self.l1.shapes.insert(pin, shape);
+                Ok(shape)
+            }
             // No stream: gone, or the current generation is empty.
             None => match self.heads.get(&selection.key, window).await?.0.live() {
                 Some(head) if head.generation == generation => Ok(Shape::from(head)),
@@ -176,7 +179,7 @@ impl Engine {
             Lookup::Usable(state) | Lookup::Recheck(state) => state.live().map(Shape::from),
             Lookup::Unknown => None,
         };
-        let known = current == Some(shape) || self.l1.pins.contains_key(&(selection.key.clone(), shape.generation));
+        let known = current == Some(shape) || self.l1.pins.contains_key(&(selection.key.clone(), shape));
         if !known {
             return None;
         }

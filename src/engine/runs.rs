@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{EngineLimits, announcer::Announcer, error::EngineError};
 use crate::{
-    listing::{Family, Generation, ListingKey, StoredSort, Timestamp, definition::Defined},
+    listing::{Family, Generation, ListingKey, ListingName, StoredSort, Timestamp, definition::Defined},
     origin::Origins,
     store::Store,
     telemetry::Metrics,
@@ -162,6 +162,12 @@ impl Refresher {
     /// How many families are being refreshed here, or wait to be.
     pub fn running(&self) -> usize {
         self.runs.lock().len()
+    }
+
+    /// The families of a name that are being refreshed here, or wait to be.
+    pub fn families_of(&self, name: &ListingName) -> Vec<Family> {
+        let runs = self.runs.lock();
+        runs.keys().filter(|family| family.name == *name).cloned().collect()
     }
 
     /// Wants the listing's family fresh; joins a run under way.

@@ -17,7 +17,7 @@ use super::{
     names::Existence,
 };
 use crate::listing::{
-    Direction, Family, HeadState, ListingKey, ListingName, Order, Policy, SortName, StoredSort,
+    Definition, Direction, Family, HeadState, ListingKey, ListingName, Order, Policy, SortName, StoredSort,
     definition::{Defined, Filter, Links, Resolved},
 };
 
@@ -100,6 +100,8 @@ pub struct SelectionMemory {
 }
 
 const REMEMBERED_MAX: u64 = 10_000;
+/// Values of filters that are remembered.
+const FILTER_VALUES_MAX: u64 = 1_000_000;
 /// Readings of filters' values at once; a request that needs one more is shed.
 const FILTER_LOADS_MAX: usize = 256;
 
@@ -112,7 +114,8 @@ impl SelectionMemory {
                 .time_to_live(l1_ttl)
                 .build(),
             filter_values: Cache::builder()
-                .max_capacity(REMEMBERED_MAX)
+                .weigher(|_, values: &FilterValues| u32::try_from(values.len()).unwrap_or(u32::MAX).saturating_add(1))
+                .max_capacity(FILTER_VALUES_MAX)
                 .time_to_live(Duration::from_secs(60))
                 .build(),
             filter_failures: Cache::builder()
@@ -175,11 +178,7 @@ impl Engine {
         let mut errors = Vec::new();
         let stream = match definition.sort(asked.sort) {
             None => {
-                let sorts: Vec<_> = definition.sorts.iter().map(|sort| sort.name.as_str()).collect();
-                errors.push(invalid(
-                    "sort",
-                    format!("unknown; this listing has {}", sorts.join(", ")),
-                ));
+                errors.push(unknown_sort(definition));
                 None
             }
             Some(sort) => {
@@ -343,6 +342,11 @@ impl Engine {
         self.memory.pushed_sorts.insert(name.clone(), sorts.clone());
         Ok(sorts)
     }
+}
+
+pub(super) fn unknown_sort(definition: &Definition) -> ParameterError {
+    let sorts: Vec<_> = definition.sorts.iter().map(|sort| sort.name.as_str()).collect();
+    invalid("sort", format!("unknown; this listing has {}", sorts.join(", ")))
 }
 
 pub(super) fn invalid(parameter: &str, detail: String) -> ParameterError {

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use crate::listing::{Chunk, Cursor, Generation, Head, Window, WindowPlan};
 
 /// Which snapshot, how many items, how many a chunk. Never changes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
     /// The snapshot.
     pub generation: Generation,

@@ -1,4 +1,4 @@
-//! Followers: clients with a live subscription to a name.
+//! Followers: clients with a live subscription to a family, in one sort or in all.
 //!
 //! A follower has a short queue. Whoever does not empty it is cut, and gets the newest state when it returns.
 
@@ -16,7 +16,7 @@ use tokio::sync::mpsc;
 
 use super::error::EngineError;
 use crate::{
-    listing::{Generation, HeadState, ListingKey, ListingName, SortName},
+    listing::{Family, Generation, HeadState, ListingKey, SortName},
     store::Announcement,
     telemetry::Metrics,
 };
@@ -76,19 +76,19 @@ impl Event {
     }
 }
 
-/// All followers, by the name they follow.
+/// All followers, by the family they follow.
 pub struct Subscriptions {
     followers_max: usize,
     metrics: Arc<Metrics>,
     next_number: AtomicU64,
-    by_name: Mutex<ByName>,
+    by_family: Mutex<ByFamily>,
 }
 
 #[derive(Default)]
-struct ByName {
+struct ByFamily {
     count: usize,
     closed: bool,
-    followers: HashMap<ListingName, Vec<Queue>>,
+    followers: HashMap<Family, Vec<Queue>>,
 }
 
 struct Queue {
@@ -100,7 +100,7 @@ struct Queue {
 /// A live subscription; leaves when dropped.
 pub struct Follower {
     subscriptions: Arc<Subscriptions>,
-    name: ListingName,
+    family: Family,
     number: u64,
     receiver: mpsc::Receiver<Event>,
     /// What was known when it came.
@@ -116,30 +116,30 @@ impl Subscriptions {
             followers_max,
             metrics,
             next_number: AtomicU64::new(0),
-            by_name: Mutex::default(),
+            by_family: Mutex::default(),
         }
     }
 
-    /// Follows a name, in one sort or in all.
-    pub fn follow(self: &Arc<Self>, name: &ListingName, sort: Option<&SortName>) -> Result<Follower, EngineError> {
-        let mut by_name = self.by_name.lock();
-        if by_name.count >= self.followers_max || by_name.closed {
+    /// Follows a family, in one sort or in all.
+    pub fn follow(self: &Arc<Self>, family: &Family, sort: Option<&SortName>) -> Result<Follower, EngineError> {
+        let mut by_family = self.by_family.lock();
+        if by_family.count >= self.followers_max || by_family.closed {
             return Err(EngineError::Overloaded {
                 retry_after: Duration::from_secs(3),
             });
         }
         let (sender, receiver) = mpsc::channel(QUEUE_MAX);
         let number = self.next_number.fetch_add(1, Ordering::Relaxed);
-        by_name.count += 1;
+        by_family.count += 1;
         self.metrics.followers.inc();
-        by_name.followers.entry(name.clone()).or_default().push(Queue {
+        by_family.followers.entry(family.clone()).or_default().push(Queue {
             number,
             sort: sort.cloned(),
             sender,
         });
         Ok(Follower {
             subscriptions: self.clone(),
-            name: name.clone(),
+            family: family.clone(),
             number,
             receiver,
             first: VecDeque::new(),
@@ -152,8 +152,8 @@ impl Subscriptions {
         if announcement.listing.stored.own_desc {
             return;
         }
-        let mut by_name = self.by_name.lock();
-        let Some(queues) = by_name.followers.get_mut(announcement.listing.name()) else {
+        let mut by_family = self.by_family.lock();
+        let Some(queues) = by_family.followers.get_mut(&announcement.listing.family) else {
             return;
         };
         let Some(event) = Event::of(&announcement.listing, &announcement.head) else {
@@ -171,9 +171,9 @@ impl Subscriptions {
 
     /// Ends every subscription, and takes no more.
     pub fn close(&self) {
-        let mut by_name = self.by_name.lock();
-        by_name.closed = true;
-        by_name.followers.clear();
+        let mut by_family = self.by_family.lock();
+        by_family.closed = true;
+        by_family.followers.clear();
     }
 }
 
@@ -209,13 +209,13 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        let mut by_name = self.subscriptions.by_name.lock();
-        by_name.count -= 1;
+        let mut by_family = self.subscriptions.by_family.lock();
+        by_family.count -= 1;
         self.subscriptions.metrics.followers.dec();
-        if let Some(queues) = by_name.followers.get_mut(&self.name) {
+        if let Some(queues) = by_family.followers.get_mut(&self.family) {
             queues.retain(|queue| queue.number != self.number);
             if queues.is_empty() {
-                by_name.followers.remove(&self.name);
+                by_family.followers.remove(&self.family);
             }
         }
     }

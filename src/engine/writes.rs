@@ -2,12 +2,14 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
+use futures_util::FutureExt;
+
 use super::{
     Engine,
     announcer::Announcer,
     error::EngineError,
     runs::{RefreshFailure, Refreshed},
-    selection::Asked,
+    selection::{Asked, unknown_sort},
 };
 use crate::{
     listing::{
@@ -108,29 +110,39 @@ impl Engine {
     /// Forgets a listing, pins included: all sorts of the name unless one is given. With an origin the next read fills it again.
     ///
     /// # Errors
-    /// [`EngineError::NotAllowed`] for a name that nothing can fill.
+    /// [`EngineError::NotAllowed`] for a name that nothing can fill, [`EngineError::Invalid`] for a sort that is neither
+    /// declared nor kept.
     pub async fn delete(&self, name: &ListingName, sort: Option<&SortName>) -> Result<(), EngineError> {
-        let policy = match self.definitions.resolve(name) {
-            Resolved::Unknown => return Err(EngineError::NotAllowed),
-            Resolved::Pushed => self.definitions.pushed.policy.clone(),
-            Resolved::Defined(defined) => defined.definition.policy.clone(),
-        };
-        // What is kept, and what a refresh under way may be about to publish for the first time.
+        let resolved = self.definitions.resolve(name);
+        // What is kept, and what a refresh or a push under way may be about to publish for the first time.
         let mut listings: BTreeSet<ListingKey> = self.store.listings_of(name).await?.into_iter().collect();
-        if let Resolved::Defined(defined) = self.definitions.resolve(name) {
-            let family = default_family(&defined, name);
-            listings.extend(
-                defined
-                    .definition
-                    .streams()
-                    .map(|stream| family.listing(stream.stored())),
-            );
-        }
+        let policy = match &resolved {
+            Resolved::Unknown => return Err(EngineError::NotAllowed),
+            Resolved::Pushed => {
+                let sort = sort.cloned().unwrap_or_else(SortName::default_sort);
+                listings.insert(Family::plain(name.clone()).listing(StoredSort::ascending(sort)));
+                &self.definitions.pushed.policy
+            }
+            Resolved::Defined(defined) => {
+                let mut families = self.refresher.families_of(name);
+                families.push(default_family(defined, name));
+                for family in families {
+                    let streams = defined.definition.streams();
+                    listings.extend(streams.map(|stream| family.listing(stream.stored())));
+                }
+                &defined.definition.policy
+            }
+        };
         let listings: Vec<_> = listings
             .into_iter()
             .filter(|key| sort.is_none_or(|sort| key.sort() == sort))
             .collect();
-        for (announcement, _) in self.store.delete(&listings, &policy).await? {
+        if let (Resolved::Defined(defined), true, Some(sort)) = (&resolved, listings.is_empty(), sort) {
+            let error = unknown_sort(&defined.definition);
+            tracing::debug!(listing = %name, %sort, "no such sort to delete");
+            return Err(EngineError::Invalid(vec![error]));
+        }
+        for (announcement, _) in self.store.delete(&listings, policy).await? {
             self.announcer.apply(&announcement, true);
         }
         tracing::info!(listing = %name, sorts = listings.len(), "listing deleted");
@@ -143,7 +155,15 @@ impl Engine {
     /// [`EngineError::NoOrigin`] for a pushed name, [`EngineError::NotFound`] for one that cannot exist, [`EngineError::Invalid`] for an unknown sort.
     pub async fn refresh(&self, name: &ListingName, sort: Option<&SortName>) -> Result<(), EngineError> {
         for (defined, family) in self.families(name, sort).await? {
-            drop(self.refresher.demand(&defined, &family));
+            let waiting = self.refresher.demand(&defined, &family);
+            // One that has ended already was never begun.
+            if let Some(Ok(Err(RefreshFailure {
+                error: error @ EngineError::Overloaded { .. },
+                ..
+            }))) = waiting.now_or_never()
+            {
+                return Err(error);
+            }
         }
         Ok(())
     }
@@ -211,18 +231,25 @@ impl Engine {
             Resolved::Unknown => return Err(EngineError::NotFound),
             Resolved::Defined(defined) => defined,
         };
-        // Existence and sort are checked as a reader's would be.
+        self.check_sort(name, sort).await?;
+        let default = default_family(&defined, name);
+        let mut others = BTreeSet::new();
+        if !(defined.definition.variants.is_empty() && defined.definition.filters.is_empty()) {
+            let kept = self.store.listings_of(name).await?;
+            others.extend(kept.into_iter().map(|key| key.family));
+        }
+        others.retain(|family| *family != default && defined.definition.declares(&family.choices));
+        let families = std::iter::once(default).chain(others);
+        Ok(families.map(|family| (defined.clone(), family)).collect())
+    }
+
+    /// Existence and sort of a name, checked as a reader's would be.
+    pub(super) async fn check_sort(&self, name: &ListingName, sort: Option<&SortName>) -> Result<(), EngineError> {
         let asked = Asked {
             sort: sort.map(SortName::as_str),
             ..Asked::default()
         };
-        self.select(name, asked).await?;
-        let mut families = BTreeSet::from([default_family(&defined, name)]);
-        if !(defined.definition.variants.is_empty() && defined.definition.filters.is_empty()) {
-            let kept = self.store.listings_of(name).await?;
-            families.extend(kept.into_iter().map(|key| key.family));
-        }
-        Ok(families.into_iter().map(|family| (defined.clone(), family)).collect())
+        self.select(name, asked).await.map(drop)
     }
 }
 

@@ -70,6 +70,8 @@ pub struct RefreshAnswer {
 /// One stored order of a refreshed listing.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RefreshedOrder {
+    /// Name, stored order and choices in one text, as in the list of listings.
+    pub key: String,
     /// The sort.
     pub sort: String,
     /// `desc` for the stream of a sort that stores its descending order by itself.
@@ -136,6 +138,7 @@ impl RefreshedOrder {
             Order::Asc
         };
         Self {
+            key: refreshed.listing.to_string(),
             sort: refreshed.listing.sort().to_string(),
             order: order.as_str(),
             generation: refreshed.generation.to_string(),

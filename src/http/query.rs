@@ -209,7 +209,7 @@ impl<'a> PageQuery<'a> {
             }
         };
         let (order, place) = if query.holds("cursor") {
-            place_of_cursor(&mut query)
+            place_of_cursor(&mut query, sizes)
         } else {
             (order, place_of_numbers(&mut query, sizes))
         };
@@ -261,7 +261,7 @@ impl<'a> PageQuery<'a> {
     }
 }
 
-fn place_of_cursor(query: &mut Query<'_>) -> (Order, Place) {
+fn place_of_cursor(query: &mut Query<'_>, sizes: Sizes) -> (Order, Place) {
     for name in ["page", "size", "offset", "limit", "order", "generation"] {
         if query.holds(name) {
             query.refuse(name, "cannot stand beside `cursor`, which holds the place already");
@@ -269,8 +269,12 @@ fn place_of_cursor(query: &mut Query<'_>) -> (Order, Place) {
     }
     let text = query.text("cursor").unwrap_or_default().to_owned();
     // Which stream the cursor is of depends on its order. Whether it is a good one, the engine decides.
-    let order = Cursor::order_of(&text).unwrap_or_default();
-    (order, Place::Cursor(text))
+    let claimed = Cursor::claimed(&text);
+    // Anybody can make a cursor, for its check sum is no secret: it gets no larger page than others.
+    if claimed.as_ref().is_some_and(|cursor| cursor.limit > sizes.max) {
+        query.refuse("cursor", format!("holds a page of more than {} items", sizes.max));
+    }
+    (claimed.map_or_else(Order::default, |cursor| cursor.order), Place::Cursor(text))
 }
 
 fn place_of_numbers(query: &mut Query<'_>, sizes: Sizes) -> Place {

@@ -76,15 +76,15 @@ impl Cursor {
         Ok(cursor)
     }
 
-    /// The order that a cursor's text claims, unchecked: which stream of a sort it is of must be known before
+    /// What a text claims to be, its check sum unread: which stream of a sort it is of must be known before
     /// [`Cursor::decode`] can check it.
-    pub fn order_of(text: &str) -> Option<Order> {
+    pub fn claimed(text: &str) -> Option<Self> {
         if text.len() != BYTES.div_ceil(3) * 4 {
             return None;
         }
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         let bytes: &[u8; BYTES] = bytes.as_slice().try_into().ok()?;
-        Self::from_bytes(bytes).map(|cursor| cursor.order)
+        Self::from_bytes(bytes)
     }
 
     fn from_bytes(bytes: &[u8; BYTES]) -> Option<Self> {
@@ -148,7 +148,7 @@ mod tests {
     fn a_cursor_is_read_back_for_its_own_listing_only() {
         let text = cursor().encode(&key("a/price"));
         assert_eq!(Cursor::decode(&text, &key("a/price")), Ok(cursor()));
-        assert_eq!(Cursor::order_of(&text), Some(Order::Desc));
+        assert_eq!(Cursor::claimed(&text), Some(cursor()));
         for other in ["a/name", "b/price", "a/price?currency=EUR", "a/price.desc"] {
             assert_eq!(
                 Cursor::decode(&text, &key(other)),

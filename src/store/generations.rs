@@ -4,7 +4,11 @@
 //! are finished. A writer that is killed leaves nothing behind, for its stream has an expiry from its first entry on; a
 //! stream that expired under a slow writer is not born again, for every later entry needs it to be there.
 
-use std::{fmt, num::NonZeroU32, time::Duration};
+use std::{
+    fmt,
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
 
 use redis::{Pipeline, Value};
 
@@ -13,6 +17,8 @@ use crate::listing::{ChunkIndex, Generation, Item, ListingKey, Policy, Timestamp
 
 /// How long an unpublished stream outlives its writer's last batch.
 pub(super) const BUILDING_LIFE: Duration = Duration::from_secs(60);
+/// What a slow source has given so far is sent after this: with each pipeline the stream's life begins anew.
+const BATCH_AGE_MAX: Duration = Duration::from_secs(10);
 /// Entries a pipeline: more would make a neighbour's small call wait.
 const BATCH_ENTRIES_MAX: usize = 100;
 /// Bytes of items a pipeline, but for its last chunk.
@@ -66,13 +72,14 @@ pub struct GenerationWriter {
     /// Entries of the pipeline that is not full yet.
     batch: Pipeline,
     batch_bytes: usize,
+    sent_at: Instant,
     next: ChunkIndex,
     /// Whether the first entry, and with it the expiry, is in Redis.
     begun: bool,
 }
 
 impl GenerationWriter {
-    /// Adds an item at the end. Sends a pipeline when one is full.
+    /// Adds an item at the end. Sends a pipeline when one is full, or has waited for long.
     pub async fn append(&mut self, item: Item) -> Result<(), StoreError> {
         self.batch_bytes += item.id.as_str().len() + item.json.len();
         self.items += 1;
@@ -80,8 +87,11 @@ impl GenerationWriter {
         if self.chunk.len() >= self.draft.chunk_len.get() as usize {
             self.end_chunk();
             if self.batch.len() >= BATCH_ENTRIES_MAX || self.batch_bytes >= BATCH_BYTES_MAX {
-                self.send().await?;
+                return self.send().await;
             }
+        }
+        if self.sent_at.elapsed() >= BATCH_AGE_MAX {
+            return self.send().await;
         }
         Ok(())
     }
@@ -135,11 +145,15 @@ impl GenerationWriter {
 
     async fn send(&mut self) -> Result<(), StoreError> {
         const OPERATION: &str = "write generation";
+        self.sent_at = Instant::now();
         if self.begun {
             self.renew();
         }
         let batch = std::mem::take(&mut self.batch);
         self.batch_bytes = 0;
+        if batch.is_empty() {
+            return Ok(());
+        }
         let stream_key = &self.draft.stream_key;
         let connections = &self.unpublished.store.inner.connections;
         for reply in connections.write(OPERATION, &batch).await? {
@@ -237,6 +251,7 @@ impl Store {
             chunk: Vec::with_capacity(policy.chunk_len.get().min(1000) as usize),
             batch: Pipeline::new(),
             batch_bytes: 0,
+            sent_at: Instant::now(),
             next: ChunkIndex(0),
             begun: false,
         }
