@@ -237,7 +237,7 @@ fn names_may_stand_in_a_file() {
     );
     std::fs::write(&file, "A\n\nB & C\r\n").unwrap();
     let config = good(&shop, &[]);
-    let expect = Names::List(vec!["A".into(), "B & C".into()]);
+    let expect = Names::File(file.to_str().unwrap().into());
     assert_eq!(config.definitions.defined[0].names, Some(expect));
 
     std::fs::write(&file, "A\n\nA\n").unwrap();

@@ -1,4 +1,5 @@
-//! Which names exist: what the definitions enumerate, read from the origin now and then, and asked of memory on each request.
+//! Which names exist: what the definitions enumerate, read from the origin or a file now and then, and asked of memory on
+//! each request.
 //!
 //! A name outside the enumeration is 404 at once, so a scanner of random names costs neither Redis nor the origin anything.
 
@@ -17,7 +18,7 @@ use crate::{
         Definition, Definitions, ListingName,
         definition::{Defined, Names},
     },
-    origin::Origins,
+    origin::{Origins, names_in_file},
 };
 
 /// A definition enumerates at most so many names; more are an error of the query.
@@ -71,7 +72,7 @@ impl NameSet {
 }
 
 impl KnownNames {
-    /// Lists are known at once; queries are asked when first needed.
+    /// Lists are known at once; queries are asked, and files read, when first needed.
     ///
     /// A request waits at most `wait_max` for an enumeration that was never read.
     pub fn new(definitions: &Definitions, origins: Origins, wait_max: Duration, runtime: Handle) -> Self {
@@ -121,9 +122,10 @@ impl KnownNames {
 
     async fn names_of(&self, definition: &Arc<Definition>) -> Option<Arc<NameSet>> {
         let enumeration = self.by_pattern.get(definition.pattern.as_str())?;
-        let Some(Names::Query(query)) = &definition.names else {
+        let source = definition.names.as_ref()?;
+        if matches!(source, Names::List(_)) {
             return enumeration.names.load_full();
-        };
+        }
         let known = enumeration.names.load_full();
         let due = known
             .as_ref()
@@ -137,7 +139,7 @@ impl KnownNames {
         if !due || resting() {
             return known;
         }
-        let load = || self.load(definition.clone(), query.clone(), enumeration.clone());
+        let load = || self.load(definition.clone(), source.clone(), enumeration.clone());
         let key = Box::from(definition.pattern.as_str());
         let joined = self.loads.join(&key, load);
         match known {
@@ -157,16 +159,18 @@ impl KnownNames {
     fn load(
         &self,
         definition: Arc<Definition>,
-        query: Box<str>,
+        source: Names,
         enumeration: Arc<Enumeration>,
     ) -> impl Future<Output = bool> + Send + use<> {
         let origin = self.origins.get(&definition.origin);
         async move {
-            let Some(origin) = origin else {
-                return false;
-            };
             let parameters: Vec<Arc<str>> = definition.pattern.parameters().cloned().collect();
-            match origin.names(&query, &parameters).await {
+            let rows = match (&source, origin) {
+                (Names::Query(query), Some(origin)) => origin.names(query, &parameters).await,
+                (Names::File(path), _) => names_in_file(path).await,
+                (Names::Query(_), None) | (Names::List(_), _) => return false,
+            };
+            match rows {
                 Ok(rows) if rows.len() > NAMES_MAX => {
                     tracing::error!(
                         definition = definition.pattern.as_str(),

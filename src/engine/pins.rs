@@ -115,9 +115,7 @@ impl Engine {
         }
         let now = self.store.now();
         let kept = self.l1.pins.get(&(selection.key.clone(), shape));
-        Ok(kept
-            .filter(|until| *until > now)
-            .map(|until| millis(until.since(now))))
+        Ok(kept.filter(|until| *until > now).map(|until| millis(until.since(now))))
     }
 
     /// Remembers how long a pinned generation is kept at least: it may be replaced at any time.

@@ -274,7 +274,10 @@ fn place_of_cursor(query: &mut Query<'_>, sizes: Sizes) -> (Order, Place) {
     if claimed.as_ref().is_some_and(|cursor| cursor.limit > sizes.max) {
         query.refuse("cursor", format!("holds a page of more than {} items", sizes.max));
     }
-    (claimed.map_or_else(Order::default, |cursor| cursor.order), Place::Cursor(text))
+    (
+        claimed.map_or_else(Order::default, |cursor| cursor.order),
+        Place::Cursor(text),
+    )
 }
 
 fn place_of_numbers(query: &mut Query<'_>, sizes: Sizes) -> Place {

@@ -56,6 +56,15 @@ pub enum Names {
     Query(Box<str>),
     /// Values of the one parameter.
     List(Vec<Box<str>>),
+    /// A file of them, a line each, read again now and then.
+    File(Box<str>),
+}
+
+impl Names {
+    /// The values in a file of them, with their line numbers. Empty lines are left out.
+    pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+        (1..).zip(text.lines()).filter(|(_, line)| !line.is_empty())
+    }
 }
 
 /// A declared sort.

@@ -7,6 +7,7 @@
 mod batches;
 mod file;
 mod members;
+mod names_file;
 mod object;
 pub mod ordering;
 mod sample;
@@ -17,7 +18,7 @@ use std::{collections::HashMap, sync::Arc};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
-pub use self::{file::FileOrigin, sample::SampleCatalogue, sql::SqlOrigin};
+pub use self::{file::FileOrigin, names_file::names_in_file, sample::SampleCatalogue, sql::SqlOrigin};
 use crate::{
     config::{OriginConfig, OriginKind},
     listing::{

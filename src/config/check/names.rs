@@ -27,7 +27,7 @@ pub(super) fn check(section: &mut Section<'_>, pattern: Option<&NamePattern>, or
         return None;
     }
     let path = section.path_of(key);
-    let values = match (names, file) {
+    let values = match (names, &file) {
         (Some(Value::String(query)), _) if query.trim().is_empty() => {
             section.error(key, "empty: a query, a list of values, or leave it out");
             return None;
@@ -43,8 +43,8 @@ pub(super) fn check(section: &mut Section<'_>, pattern: Option<&NamePattern>, or
             section.error(key, "expected a query or a list of values");
             return None;
         }
-        (None, Some(file)) => match fs::read_to_string(&file) {
-            Ok(text) => lines(&path, &text),
+        (None, Some(file)) => match fs::read_to_string(file) {
+            Ok(text) => with_paths(&path, &text),
             Err(error) => {
                 section.error(key, format!("cannot read `{file}`: {error}"));
                 return None;
@@ -63,15 +63,16 @@ pub(super) fn check(section: &mut Section<'_>, pattern: Option<&NamePattern>, or
         section.error(key, "no values: no name could ever exist");
     }
     check_values(section, pattern?, &values);
+    if let Some(file) = file.filter(|_| key == "names_file") {
+        return Some(Names::File(file.into()));
+    }
     Some(Names::List(values.into_iter().map(|(_, value)| value.into()).collect()))
 }
 
-/// The values of a names file, a line each, with the path of each; empty lines are left out.
-fn lines(path: &str, text: &str) -> Vec<(String, String)> {
-    text.lines()
-        .enumerate()
-        .filter(|(_, line)| !line.is_empty())
-        .map(|(at, line)| (format!("{path} line {}", at + 1), line.to_owned()))
+/// The values of a names file with the path of each.
+fn with_paths(path: &str, text: &str) -> Vec<(String, String)> {
+    Names::lines(text)
+        .map(|(at, line)| (format!("{path} line {at}"), line.to_owned()))
         .collect()
 }
 
