@@ -1,5 +1,6 @@
 //! Pinned pages: of a generation asked for by name or by cursor, kept for a while after it was replaced.
 //!
+//! Invariant 2 stands on them: links name a generation, and a page of it comes from it or is 410.
 //! A delete makes pins disappear, so a pinned page needs a head that is as fresh as any page's; where Redis must be asked
 //! for it, head, chunks and the time left come in one turn.
 

@@ -1,5 +1,6 @@
 //! Generations are written aside, into streams that nobody reads yet.
 //!
+//! Invariant 7 begins here: whatever befalls a writer, what is published stays as it is.
 //! `GenerationWriter → FinishedGeneration → publish`: only a finished generation can be published, and only whole ones
 //! are finished. A writer that is killed leaves nothing behind, for its stream has an expiry from its first entry on; a
 //! stream that expired under a slow writer is not born again, for every later entry needs it to be there.

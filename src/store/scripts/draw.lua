@@ -13,6 +13,7 @@ local now_ms = math.floor(now_us / 1000)
 local last = tonumber(redis.call('GET', KEYS[1]) or '0') or 0
 
 if #KEYS > 1 then
+    -- Invariant 6: while a node holds the lease no other begins to read the origin.
     local left = redis.call('PTTL', KEYS[2])
     if left ~= -2 then
         return { 'leased', string.format('%.0f', math.max(last, now_us)), math.max(left, 0) }
