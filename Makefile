@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint audit
+.PHONY: help demo test lint audit bench
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,3 +25,7 @@ lint: ## Format, clippy with warnings as errors, licences and sources of the dep
 
 audit: ## Known vulnerabilities among the dependencies (cargo-deny; asks the network)
 	$(CARGO) deny --locked check
+
+bench: ## A page in L1 beside a fixed body from the same framework, under load (installs wrk if missing)
+	@.ci/install bench
+	$(CARGO) bench --locked --bench page_in_l1
