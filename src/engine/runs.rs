@@ -145,7 +145,7 @@ impl Refresher {
             at_once: Semaphore::new(at_once_max),
             due_at_once: Semaphore::new(at_once_max.saturating_sub((at_once_max / 4).max(1)).max(1)),
             runs: Mutex::default(),
-            runs_max: limits.refreshes_waiting_max,
+            runs_max: limits.refreshes_waiting_max.max(at_once_max),
             failing: Cache::builder()
                 .max_capacity(FAILING_MAX)
                 .time_to_idle(FAILURE_REMEMBERED)

@@ -1,0 +1,403 @@
+//! What a configuration declares, on a real database: parameters, variants, filters, sorts with their descending orders;
+//! and what becomes of kept listings when the declarations change.
+
+use std::{sync::Arc, time::Duration};
+
+use listcache::{
+    config::Sources,
+    engine::{Asked, Engine, EngineError, EngineLimits, EngineParts, Page, PageState, Place},
+    listing::{Cursor, Order, SortName},
+    origin::Origins,
+    telemetry::Metrics,
+};
+use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use tempfile::TempDir;
+
+use crate::support::{
+    RedisServer, eventually,
+    shop::{self, place, texts},
+};
+
+/// A database and a Redis, for one engine after another.
+struct World {
+    redis: RedisServer,
+    directory: TempDir,
+}
+
+const PRODUCTS: &str = "
+    create table products (id integer primary key, category text, brand text, currency text, price integer, sold_out integer, note text);
+    insert into products values
+        (1, 'BREAD', 'A', 'EUR', 300, 0, 'b'), (2, 'BREAD', 'B', 'EUR', 100, 1, null), (10, 'BREAD', 'A', 'EUR', 200, 0, 'a'),
+        (9, 'BREAD', 'B & C', 'EUR', 200, 0, null), (11, 'BREAD', 'A', 'USD', 900, 0, 'c'), (12, 'MILK:WHOLE', 'A', 'EUR', 50, 0, 'd');";
+
+const LISTINGS: &str = r#"
+[[listings]]
+name = "category:{category}"
+origin = "shop"
+names = "select distinct category from products union select 'EMPTY'"
+query = "select id, brand, price, sold_out, note from products where category = :category and currency = :currency"
+chunk_len = 2
+[listings.sorts]
+price = { by = ["price"] }
+in_stock = { by = ["sold_out", "price"], desc_by = ["sold_out", "price desc"] }
+note = { by = ["note"], desc_by = ["note desc"] }
+rank = { by = ["id"], desc = false }
+[listings.variants]
+currency = ["USD", "EUR"]
+[listings.filters]
+brand = "select distinct brand from products where category = :category"
+
+[[listings]]
+name = "shelf:{category}:{brand}"
+origin = "shop"
+names = "select distinct category, brand from products"
+query = "select id from products where category = :category and brand = :brand"
+[listings.sorts]
+rank = { by = ["id"] }
+
+[[listings]]
+name = "any:{category}"
+origin = "shop"
+query = "select id from products where category = :category"
+[listings.sorts]
+rank = { by = ["id"] }
+"#;
+
+impl World {
+    async fn new() -> Self {
+        let world = Self {
+            redis: RedisServer::start(),
+            directory: TempDir::new().unwrap(),
+        };
+        world.sql(PRODUCTS).await;
+        world
+    }
+
+    async fn sql(&self, statements: &'static str) {
+        let options = SqliteConnectOptions::new()
+            .filename(self.directory.path().join("shop.db"))
+            .create_if_missing(true);
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::raw_sql(statements).execute(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    /// A node that runs with these listings declared.
+    async fn node(&self, listings: &str) -> Arc<Engine> {
+        let database = self.directory.path().join("shop.db");
+        let text = format!(
+            "[origins.shop]\nkind = \"sql\"\nurl = \"sqlite:{}\"\n{listings}",
+            database.display()
+        );
+        let config = Sources::default().load_text(&text).unwrap();
+        Engine::start(EngineParts {
+            store: shop::store(&self.redis.url()).await,
+            origins: Origins::open(&config.origins).unwrap(),
+            definitions: config.definitions,
+            l1: shop::l1(),
+            limits: EngineLimits {
+                fill_wait: Duration::from_secs(20),
+                ..EngineLimits::default()
+            },
+            metrics: Arc::new(Metrics::new()),
+            refreshes_due: false,
+        })
+    }
+}
+
+/// A page by sort, order and choices.
+async fn ask(
+    node: &Arc<Engine>,
+    name: &str,
+    (sort, order): (&str, Order),
+    choices: &[(&str, &str)],
+) -> Result<Page, EngineError> {
+    let asked = Asked {
+        sort: Some(sort),
+        order,
+        choices: choices.to_vec(),
+    };
+    let selection = node.select(&shop::name(name), asked).await?;
+    node.page(&selection, &place(0, 100), &|_| false).await
+}
+
+fn ids(page: &Page) -> Vec<u64> {
+    texts(page)
+        .iter()
+        .map(|text| {
+            serde_json::from_str::<serde_json::Value>(text).unwrap()["id"]
+                .as_u64()
+                .unwrap()
+        })
+        .collect()
+}
+
+const EUR: &[(&str, &str)] = &[("currency", "EUR")];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sorts_have_the_descending_order_that_they_declare() {
+    use Order::{Asc, Desc};
+    let world = World::new().await;
+    let node = world.node(LISTINGS).await;
+    for (sort, order, expect) in [
+        // Ties by id as a number; descending is the same backwards.
+        ("price", Asc, [2, 9, 10, 1]),
+        ("price", Desc, [1, 10, 9, 2]),
+        // Streams of their own: sold out and missing come last both ways.
+        ("in_stock", Asc, [9, 10, 1, 2]),
+        ("in_stock", Desc, [1, 9, 10, 2]),
+        ("note", Asc, [10, 1, 2, 9]),
+        ("note", Desc, [1, 10, 2, 9]),
+        ("rank", Asc, [1, 2, 9, 10]),
+    ] {
+        let page = ask(&node, "category:BREAD", (sort, order), EUR).await.unwrap();
+        assert_eq!(ids(&page), expect, "{sort} {order:?}");
+    }
+    let refused = ask(&node, "category:BREAD", ("rank", Desc), EUR).await;
+    let Err(EngineError::Invalid(errors)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(errors[0].parameter, "order");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cursor_stays_in_the_stream_it_is_of() {
+    let world = World::new().await;
+    let node = world.node(LISTINGS).await;
+    for (sort, order) in [
+        ("in_stock", Order::Desc),
+        ("price", Order::Desc),
+        ("in_stock", Order::Asc),
+    ] {
+        let whole = ask(&node, "category:BREAD", (sort, order), EUR).await.unwrap();
+        let asked = Asked {
+            sort: Some(sort),
+            order,
+            choices: EUR.to_vec(),
+        };
+        let selection = node.select(&shop::name("category:BREAD"), asked).await.unwrap();
+        let cursor = Cursor {
+            generation: whole.meta.generation,
+            offset: 1,
+            limit: 2.try_into().unwrap(),
+            order,
+            total: whole.meta.total,
+            chunk_len: whole.meta.chunk_len,
+        };
+        let text = cursor.encode(&selection.key);
+        assert_eq!(Cursor::claimed(&text).map(|cursor| cursor.order), Some(order));
+        let page = node.page(&selection, &Place::Cursor(text), &|_| false).await.unwrap();
+        assert_eq!(ids(&page), ids(&whole)[1..3], "{sort} {order:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn variants_and_filters_are_listings_of_their_own() {
+    let world = World::new().await;
+    let node = world.node(LISTINGS).await;
+    let by_price = ("price", Order::Asc);
+    let asked = async |choices: &[(&str, &str)]| ask(&node, "category:BREAD", by_price, choices).await;
+    // The first value is the default.
+    assert_eq!(ids(&asked(&[]).await.unwrap()), [11]);
+    assert_eq!(ids(&asked(&[("currency", "USD")]).await.unwrap()), [11]);
+    assert_eq!(ids(&asked(EUR).await.unwrap()), [2, 9, 10, 1]);
+    let brand = |brand: &'static str| [("currency", "EUR"), ("brand", brand)];
+    assert_eq!(ids(&asked(&brand("A")).await.unwrap()), [10, 1]);
+    assert_eq!(ids(&asked(&brand("B & C")).await.unwrap()), [9]);
+    // A value that there is, of a variant in which no item has it: an empty listing of a name that exists.
+    assert_eq!(ids(&asked(&[("brand", "B")]).await.unwrap()), Vec::<u64>::new());
+    let refused = asked(&[("currency", "GBP"), ("brand", "nobody")]).await;
+    let Err(EngineError::Invalid(errors)) = refused else {
+        panic!("{refused:?}");
+    };
+    let parameters: Vec<_> = errors.iter().map(|error| error.parameter.as_str()).collect();
+    assert_eq!(parameters, ["currency", "brand"]);
+
+    // A refresh is of all that are kept, the default one first.
+    world.sql("update products set price = 1 where id = 10").await;
+    let refreshed = node
+        .refresh_and_wait(&shop::name("category:BREAD"), None)
+        .await
+        .unwrap();
+    assert_eq!(refreshed[0].listing.to_string(), "category:BREAD/price?currency=USD");
+    assert_eq!(refreshed[0].total, 1);
+    assert_eq!(ids(&asked(EUR).await.unwrap()), [10, 2, 9, 1]);
+    assert_eq!(ids(&asked(&brand("A")).await.unwrap()), [10, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_may_have_several_parameters_and_exists_as_the_definition_says() {
+    let world = World::new().await;
+    let node = world.node(LISTINGS).await;
+    let by_rank = ("rank", Order::Asc);
+    let page = ask(&node, "shelf:BREAD:B & C", by_rank, &[]).await.unwrap();
+    assert_eq!(ids(&page), [9]);
+    // Known, but empty; unknown; and where nothing enumerates them, names that have no items.
+    let empty = ask(&node, "category:EMPTY", by_rank, &[]).await.unwrap();
+    assert_eq!((empty.meta.total, empty.count), (0, 0));
+    for unknown in ["category:NONE", "shelf:BREAD:nobody", "any:NONE"] {
+        let answer = ask(&node, unknown, by_rank, &[]).await;
+        assert!(matches!(answer, Err(EngineError::NotFound)), "{unknown}: {answer:?}");
+    }
+    assert_eq!(ids(&ask(&node, "any:MILK:WHOLE", by_rank, &[]).await.unwrap()), [12]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_definition_makes_its_listings_stale_and_they_are_refreshed() {
+    let world = World::new().await;
+    let by_price = ("price", Order::Asc);
+    let before = world.node(LISTINGS).await;
+    let old = ask(&before, "category:BREAD", by_price, EUR).await.unwrap();
+    assert_eq!(old.meta.freshness.state, PageState::Fresh);
+    before.shut_down(Duration::from_secs(5)).await;
+
+    // Another order under the same name, and longer chunks.
+    let changed = LISTINGS
+        .replace(r#"price = { by = ["price"] }"#, r#"price = { by = ["price desc"] }"#)
+        .replace("chunk_len = 2", "chunk_len = 3");
+    let after = world.node(&changed).await;
+    let name = shop::name("category:BREAD");
+    let asked = || Asked {
+        sort: Some("price"),
+        choices: EUR.to_vec(),
+        ..Asked::default()
+    };
+    let selection = after.select(&name, asked()).await.unwrap();
+    assert_eq!(after.explain(&selection).await.unwrap().state.as_str(), "stale");
+    let stale = ask(&after, "category:BREAD", by_price, EUR).await.unwrap();
+    assert_eq!(stale.meta.generation, old.meta.generation);
+    assert_eq!(stale.meta.freshness.state, PageState::Refreshing);
+    assert!(stale.meta.freshness.ttl_ms < 0);
+    let new = eventually(async || {
+        let page = ask(&after, "category:BREAD", by_price, EUR).await.unwrap();
+        match page.meta.freshness.state {
+            PageState::Fresh => Ok(page),
+            state => Err(state),
+        }
+    })
+    .await;
+    assert_eq!(ids(&new), [1, 9, 10, 2]);
+    assert_eq!(new.meta.chunk_len.get(), 3);
+    assert_eq!(after.explain(&selection).await.unwrap().state.as_str(), "fresh");
+    // Whoever follows links of before stays in the generation of before.
+    let cursor = Cursor {
+        generation: old.meta.generation,
+        offset: 1,
+        limit: 2.try_into().unwrap(),
+        order: Order::Asc,
+        total: old.meta.total,
+        chunk_len: old.meta.chunk_len,
+    };
+    let cursor = Place::Cursor(cursor.encode(&selection.key));
+    let page = after.page(&selection, &cursor, &|_| false).await.unwrap();
+    assert_eq!(ids(&page), [9, 10]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_longer_declared_is_refused_and_refreshed_no_more() {
+    let world = World::new().await;
+    let before = world.node(LISTINGS).await;
+    let by_price = ("price", Order::Asc);
+    ask(&before, "category:BREAD", by_price, &[]).await.unwrap();
+    ask(&before, "category:BREAD", by_price, EUR).await.unwrap();
+    before.shut_down(Duration::from_secs(5)).await;
+
+    // Neither the variant nor its column is there any more.
+    world.sql("alter table products drop column currency").await;
+    let changed = LISTINGS
+        .replace("\n[listings.variants]\ncurrency = [\"USD\", \"EUR\"]", "")
+        .replace(" and currency = :currency", "");
+    let after = world.node(&changed).await;
+    let refreshed = after
+        .refresh_and_wait(&shop::name("category:BREAD"), None)
+        .await
+        .unwrap();
+    assert!(
+        refreshed.iter().all(|one| one.listing.family.choices.is_empty()),
+        "{refreshed:?}"
+    );
+    let page = ask(&after, "category:BREAD", by_price, &[]).await.unwrap();
+    assert_eq!(ids(&page), [2, 9, 10, 1, 11]);
+    // A delete takes along what is left of them.
+    after.delete(&shop::name("category:BREAD"), None).await.unwrap();
+    let streams = world.redis.cli(&["--scan", "--pattern", "t:*:gen:*BREAD*"]);
+    assert_eq!(streams.trim(), "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sort_that_is_new_is_filled_and_one_that_never_was_is_refused() {
+    let world = World::new().await;
+    let before = world.node(LISTINGS).await;
+    let page = ask(&before, "any:BREAD", ("rank", Order::Asc), &[]).await.unwrap();
+    before.shut_down(Duration::from_secs(5)).await;
+    let changed = format!("{LISTINGS}backwards = {{ by = [\"id desc\"] }}\n");
+    let after = world.node(&changed).await;
+    let kept = ask(&after, "any:BREAD", ("rank", Order::Asc), &[]).await.unwrap();
+    assert_eq!(kept.meta.generation, page.meta.generation);
+    let new = ask(&after, "any:BREAD", ("backwards", Order::Asc), &[]).await.unwrap();
+    assert_eq!(ids(&new), [11, 10, 9, 2, 1]);
+    let name = shop::name("any:BREAD");
+    let sort = SortName::parse("sideways").unwrap();
+    for refused in [
+        after.refresh(&name, Some(&sort)).await,
+        after.delete(&name, Some(&sort)).await,
+        after.follow(&name, Some(&sort)).await.map(drop),
+    ] {
+        let Err(EngineError::Invalid(errors)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(errors[0].detail, "unknown; this listing has rank, backwards");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_names_is_read_again() {
+    let world = World::new().await;
+    let file = world.directory.path().join("names.txt");
+    std::fs::write(&file, "BREAD\n").unwrap();
+    let listings = format!(
+        r#"
+[[listings]]
+name = "filed:{{category}}"
+origin = "shop"
+names_file = "{}"
+query = "select id from products where category = :category"
+fresh_for = "1s"
+stale_while_revalidate = "1s"
+[listings.sorts]
+rank = {{ by = ["id"] }}
+"#,
+        file.display()
+    );
+    let node = world.node(&listings).await;
+    let by_rank = ("rank", Order::Asc);
+    assert_eq!(ask(&node, "filed:BREAD", by_rank, &[]).await.unwrap().count, 5);
+    let unknown = ask(&node, "filed:MILK:WHOLE", by_rank, &[]).await;
+    assert!(matches!(unknown, Err(EngineError::NotFound)), "{unknown:?}");
+    std::fs::write(&file, "MILK:WHOLE\n").unwrap();
+    eventually(async || ask(&node, "filed:MILK:WHOLE", by_rank, &[]).await).await;
+    let gone = ask(&node, "filed:BREAD", by_rank, &[]).await;
+    assert!(matches!(gone, Err(EngineError::NotFound)), "{gone:?}");
+    // A file that is away for a moment takes no name with it.
+    std::fs::remove_file(&file).unwrap();
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    for _ in 0..3 {
+        assert_eq!(ask(&node, "filed:MILK:WHOLE", by_rank, &[]).await.unwrap().count, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn followers_hear_of_the_listing_they_follow_and_not_of_its_variants() {
+    let world = World::new().await;
+    let node = world.node(LISTINGS).await;
+    let name = shop::name("category:BREAD");
+    let sort = SortName::parse("price").unwrap();
+    let mut follower = node.follow(&name, Some(&sort)).await.unwrap();
+    // Filled first, told of never.
+    ask(&node, "category:BREAD", ("price", Order::Asc), EUR).await.unwrap();
+    let default = ask(&node, "category:BREAD", ("price", Order::Asc), &[]).await.unwrap();
+    let event = format!("{:?}", follower.next().await.unwrap());
+    assert!(event.contains(&default.meta.generation.to_string()), "{event}");
+    let outside = node.follow(&shop::name("category:NONE"), None).await.map(drop);
+    assert!(matches!(outside, Err(EngineError::NotFound)), "{outside:?}");
+}

@@ -1,0 +1,349 @@
+//! Refreshing by due times: what nobody reads at this moment stays fresh, what nobody reads at all is let go, and what
+//! somebody waits for comes first.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, future::join_all, stream};
+use listcache::{
+    engine::{Engine, EngineError, EngineLimits, EngineParts},
+    listing::{
+        Definition, Family, ListingName, Policy,
+        definition::{Defined, Filter},
+    },
+    origin::{Items, Origin, OriginError, OriginItem, Origins, Read, SortValue},
+    telemetry::Metrics,
+};
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use crate::support::{
+    RedisServer, eventually,
+    shop::{self, ScriptedOrigin, definition, definitions, enumerated, items, page, place},
+};
+
+/// An origin that notes when each name was read. Reads of `held…` wait until they are let go.
+struct Diary {
+    reads: Mutex<HashMap<String, Vec<Instant>>>,
+    held: Semaphore,
+}
+
+impl Diary {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            reads: Mutex::default(),
+            held: Semaphore::new(0),
+        })
+    }
+
+    fn count(&self) -> usize {
+        self.reads.lock().values().map(Vec::len).sum()
+    }
+
+    /// How often each name was read since.
+    fn since(&self, began: Instant) -> Vec<usize> {
+        let reads = self.reads.lock();
+        let later = |times: &Vec<Instant>| times.iter().filter(|time| **time >= began).count();
+        reads.values().map(later).collect()
+    }
+}
+
+#[async_trait]
+impl Origin for Diary {
+    async fn read(&self, read: Read) -> Result<Items, OriginError> {
+        let name = read.defined.parameters[0].1.to_string();
+        self.reads.lock().entry(name.clone()).or_default().push(Instant::now());
+        if name.starts_with("held") {
+            let _permit = self.held.acquire().await.unwrap();
+        }
+        let count = if name.starts_with("nothing") { 0 } else { 5 };
+        let items = items(count, 0).into_iter().enumerate().map(|(at, item)| {
+            Ok(OriginItem {
+                item,
+                id: SortValue::Integer(at as i64),
+                keys: Box::default(),
+            })
+        });
+        Ok(stream::iter(items.collect::<Vec<_>>()).boxed())
+    }
+
+    async fn names(&self, _: &str, _: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError> {
+        Ok((0..10).map(|number| vec![format!("known{number}")]).collect())
+    }
+
+    async fn filter_values(&self, _: &Defined, _: &Filter) -> Result<Vec<String>, OriginError> {
+        Ok(Vec::new())
+    }
+}
+
+async fn node(redis: &RedisServer, origin: &Arc<Diary>, defined: Definition, limits: EngineLimits) -> Arc<Engine> {
+    let mut origins = Origins::default();
+    origins.insert("shop", origin.clone());
+    Engine::start(EngineParts {
+        store: shop::store(&redis.url()).await,
+        origins,
+        definitions: definitions(vec![defined]),
+        l1: shop::l1(),
+        limits,
+        metrics: Arc::new(Metrics::new()),
+        refreshes_due: true,
+    })
+}
+
+fn fresh_for(fresh_for: Duration) -> Policy {
+    Policy {
+        fresh_for,
+        ..shop::policy()
+    }
+}
+
+fn names(prefix: &str, count: usize) -> Vec<ListingName> {
+    (0..count)
+        .map(|number| shop::name(&format!("category:{prefix}{number}")))
+        .collect()
+}
+
+async fn fill(node: &Engine, names: &[ListingName]) {
+    for filled in join_all(names.iter().map(|name| node.freshen(name))).await {
+        filled.unwrap();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_any_read_each_listing_is_refreshed_about_once_a_period_and_by_whoever_is_left() {
+    const PERIOD: Duration = Duration::from_secs(2);
+    const PERIODS: usize = 4;
+    let redis = RedisServer::start();
+    let origin = Diary::new();
+    let node = || node(&redis, &origin, definition(fresh_for(PERIOD)), EngineLimits::default());
+    let (one, two) = (node().await, node().await);
+    let names = names("x", 30);
+    fill(&one, &names).await;
+
+    for survivors in ["both", "one"] {
+        // By now each has had its first refresh, whose phase is anywhere in the period.
+        let began = Instant::now();
+        eventually(async || match origin.since(began).iter().min() {
+            Some(1..) => Ok(()),
+            least => Err(format!("{least:?} with {survivors}")),
+        })
+        .await;
+        let began = Instant::now();
+        tokio::time::sleep(PERIOD * PERIODS as u32).await;
+        let counts = origin.since(began);
+        // What is due is looked for twice a second, and a loaded machine is late: a period may seem half as long again.
+        for count in &counts {
+            assert!(
+                (PERIODS / 2..=PERIODS + 2).contains(count),
+                "{counts:?} with {survivors}"
+            );
+        }
+        two.shut_down(Duration::from_secs(5)).await;
+    }
+    one.shut_down(Duration::from_secs(5)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_warmed_up_and_is_never_read_stops_being_refreshed_until_it_is_read() {
+    let redis = RedisServer::start();
+    let origin = Diary::new();
+    let policy = Policy {
+        idle_stop: Duration::from_secs(2),
+        ..fresh_for(Duration::from_millis(500))
+    };
+    let node = node(&redis, &origin, definition(policy), EngineLimits::default()).await;
+    let store = shop::store(&redis.url()).await;
+    let name = shop::name("category:x");
+    let family = Family::plain(name.clone());
+    let next_due = async || store.next_due(&family).await.unwrap();
+
+    node.freshen(&name).await.unwrap();
+    assert!(next_due().await.is_some());
+    // Refreshed for a while, for it may be read yet.
+    eventually(async || match origin.count() {
+        3.. => Ok(()),
+        count => Err(count),
+    })
+    .await;
+    eventually(async || match next_due().await {
+        None => Ok(()),
+        due => Err(due),
+    })
+    .await;
+    let stopped = origin.count();
+    // Once more past its time, and nobody has asked the origin.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    assert_eq!(origin.count(), stopped);
+
+    page(&node, &name, &place(0, 5)).await.unwrap();
+    eventually(async || match next_due().await {
+        Some(_) => Ok(()),
+        None => Err("not due again"),
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_loaded_together_is_not_due_together() {
+    const LISTINGS: usize = 200;
+    const PERIOD: Duration = Duration::from_secs(1000);
+    let redis = RedisServer::start();
+    let origin = ScriptedOrigin::new(items(5, 0));
+    let node = shop::engine(&redis.url(), &origin, definitions(vec![definition(fresh_for(PERIOD))])).await;
+    let store = shop::store(&redis.url()).await;
+    let names = names("x", LISTINGS);
+    let due_after = async || {
+        let now = store.now();
+        let mut parts = Vec::new();
+        for name in &names {
+            let due = store.next_due(&Family::plain(name.clone())).await.unwrap().unwrap();
+            parts.push(due.since(now).as_secs_f64() / PERIOD.as_secs_f64());
+        }
+        parts
+    };
+
+    fill(&node, &names).await;
+    let mut quarters = [0; 4];
+    for part in due_after().await {
+        quarters[((part * 4.0) as usize).min(3)] += 1;
+    }
+    // 50 each, were it exact; less than 20 or more than 80 comes once in millions.
+    assert!(quarters.iter().all(|count| (20..=80).contains(count)), "{quarters:?}");
+
+    // From the second time on a jitter keeps them apart.
+    for name in &names {
+        node.refresh_and_wait(name, None).await.unwrap();
+    }
+    let parts = due_after().await;
+    assert!(parts.iter().all(|part| (0.85..1.1).contains(part)), "{parts:?}");
+    let (least, most) = parts.iter().fold((f64::MAX, f64::MIN), |(least, most), part| {
+        (least.min(*part), most.max(*part))
+    });
+    assert!(most - least > 0.1, "{least} to {most}");
+}
+
+/// A scanner of names under a definition that enumerates none must not leave work behind for every name it made up.
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_have_no_items_are_not_due() {
+    let redis = RedisServer::start();
+    let origin = Diary::new();
+    let policy = fresh_for(Duration::from_millis(300));
+    let node = node(&redis, &origin, definition(policy.clone()), EngineLimits::default()).await;
+    let store = shop::store(&redis.url()).await;
+    let nothing = shop::name("category:nothing");
+    for _ in 0..20 {
+        let answer = page(&node, &nothing, &place(0, 5)).await;
+        assert!(matches!(answer, Err(EngineError::NotFound)), "{answer:?}");
+    }
+    assert_eq!(origin.count(), 1, "the empty generation keeps readers off the origin");
+    assert_eq!(store.next_due(&Family::plain(nothing.clone())).await.unwrap(), None);
+    // Asked for again past its time it is looked for again.
+    eventually(async || {
+        let answer = page(&node, &nothing, &place(0, 5)).await;
+        assert!(matches!(answer, Err(EngineError::NotFound)), "{answer:?}");
+        match origin.count() {
+            2.. => Ok(()),
+            count => Err(count),
+        }
+    })
+    .await;
+    node.shut_down(Duration::from_secs(5)).await;
+
+    // A name that is enumerated exists: it is refreshed like any other.
+    let empty = ScriptedOrigin::new(Vec::new());
+    let node = shop::engine(&redis.url(), &empty, definitions(vec![enumerated(definition(policy))])).await;
+    let known = shop::name("category:known1");
+    assert_eq!(page(&node, &known, &place(0, 5)).await.unwrap().meta.total, 0);
+    assert!(store.next_due(&Family::plain(known)).await.unwrap().is_some());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failed_first_fill_is_left_to_whoever_asks_next() {
+    let redis = RedisServer::start();
+    let origin = ScriptedOrigin::new(items(5, 0));
+    origin.failing.store(true, Ordering::SeqCst);
+    let node = shop::engine(&redis.url(), &origin, definitions(vec![definition(shop::policy())])).await;
+    let store = shop::store(&redis.url()).await;
+    let cold = shop::name("category:cold");
+    page(&node, &cold, &place(0, 5)).await.unwrap_err();
+    assert!(store.failure(&Family::plain(cold.clone())).await.unwrap().is_some());
+    assert_eq!(store.next_due(&Family::plain(cold)).await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_due_leaves_places_to_what_somebody_waits_for() {
+    let redis = RedisServer::start();
+    let origin = Diary::new();
+    let limits = EngineLimits {
+        fill_wait: Duration::from_secs(20),
+        refreshes_at_once_max: 4,
+        ..EngineLimits::default()
+    };
+    let node = node(&redis, &origin, definition(shop::policy()), limits).await;
+    let store = shop::store(&redis.url()).await;
+    for name in names("held", 20) {
+        store.schedule(&Family::plain(name), Duration::ZERO).await.unwrap();
+    }
+    eventually(async || match origin.count() {
+        3.. => Ok(()),
+        count => Err(count),
+    })
+    .await;
+    // Those that are read hang, the others wait behind them. A reader's listing passes them all.
+    page(&node, &shop::name("category:wanted"), &place(0, 5)).await.unwrap();
+    // So does one that was only due, once somebody waits for it.
+    let waiting: Vec<String> = {
+        let reads = origin.reads.lock();
+        let all = (0..20).map(|number| format!("held{number}"));
+        all.filter(|name| !reads.contains_key(name)).collect()
+    };
+    let hurried = shop::name(&format!("category:{}", waiting[0]));
+    let asking = tokio::spawn({
+        let (node, hurried) = (node.clone(), hurried.clone());
+        async move { page(&node, &hurried, &place(0, 5)).await }
+    });
+    eventually(async || match origin.reads.lock().contains_key(&waiting[0]) {
+        true => Ok(()),
+        false => Err("it stands back"),
+    })
+    .await;
+    origin.held.add_permits(1000);
+    asking.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refreshes_that_wait_are_bounded_and_who_comes_later_hears_it_at_once() {
+    let redis = RedisServer::start();
+    let origin = Diary::new();
+    let limits = EngineLimits {
+        fill_wait: Duration::from_secs(20),
+        refreshes_waiting_max: 10,
+        ..EngineLimits::default()
+    };
+    let node = node(&redis, &origin, definition(shop::policy()), limits).await;
+    let names = names("held", 100);
+    let asking = names.iter().map(|name| {
+        let (node, name) = (node.clone(), name.clone());
+        tokio::spawn(async move { page(&node, &name, &place(0, 5)).await })
+    });
+    let asking: Vec<_> = asking.collect();
+    eventually(
+        async || match asking.iter().filter(|asking| asking.is_finished()).count() {
+            90.. => Ok(()),
+            shed => Err(shed),
+        },
+    )
+    .await;
+    let refused = node.refresh(&shop::name("category:held-too"), None).await;
+    assert!(matches!(refused, Err(EngineError::Overloaded { .. })), "{refused:?}");
+    origin.held.add_permits(1000);
+    let answers = join_all(asking).await;
+    let shed = |answer: &&Result<_, _>| matches!(answer, Err(EngineError::Overloaded { .. }));
+    let answers: Vec<_> = answers.into_iter().map(Result::unwrap).collect();
+    assert_eq!(answers.iter().filter(shed).count(), 90);
+    assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 10);
+}
