@@ -8,9 +8,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_trait::async_trait;
 use listcache::{
-    engine::{EngineError, PageState},
-    listing::{Order, Policy},
+    engine::{Asked, Engine, EngineError, EngineLimits, EngineParts, PageState},
+    listing::{
+        Definition, Order, Policy,
+        definition::{Defined, Filter},
+    },
+    origin::{Items, Origin, OriginError, Origins, Read},
+    telemetry::Metrics,
 };
 use tokio::task::JoinSet;
 
@@ -73,6 +79,80 @@ async fn requests_that_go_away_cause_no_further_read() {
     origin.open();
     page(&node, &bread(), &place(0, 24)).await.unwrap();
     assert_eq!(origin.reads(), 1);
+}
+
+/// An origin that answers nothing.
+#[derive(Default)]
+struct Hanging {
+    reads: AtomicU64,
+}
+
+#[async_trait]
+impl Origin for Hanging {
+    async fn read(&self, _: Read) -> Result<Items, OriginError> {
+        self.reads.fetch_add(1, Ordering::SeqCst);
+        std::future::pending().await
+    }
+
+    async fn names(&self, _: &str, _: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError> {
+        std::future::pending().await
+    }
+
+    async fn filter_values(&self, _: &Defined, _: &Filter) -> Result<Vec<String>, OriginError> {
+        std::future::pending().await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_waits_once_however_much_it_waits_for() {
+    const FILL_WAIT: Duration = Duration::from_secs(1);
+    let redis = RedisServer::start();
+    let filter = Filter {
+        parameter: "brand".into(),
+        values_query: "select brands".into(),
+    };
+    let unknown = enumerated(definition(shop::policy()));
+    let filtered = Definition {
+        filters: vec![filter],
+        ..definition(shop::policy())
+    };
+    for (defined, choices, reads) in [
+        // Nobody knows whether the name exists: the origin is not asked for its items.
+        (unknown, vec![], 0),
+        (filtered.clone(), vec![("brand", "A")], 0),
+        (filtered, vec![], 1),
+    ] {
+        let origin = Arc::new(Hanging::default());
+        let mut origins = Origins::default();
+        origins.insert("shop", origin.clone());
+        let node = Engine::start(EngineParts {
+            store: shop::store(&redis.url()).await,
+            origins,
+            definitions: definitions(vec![defined]),
+            l1: shop::l1(),
+            limits: EngineLimits {
+                fill_wait: FILL_WAIT,
+                ..EngineLimits::default()
+            },
+            metrics: Arc::new(Metrics::new()),
+            refreshes_due: false,
+        });
+        let began = Instant::now();
+        let asked = Asked {
+            choices,
+            ..Asked::default()
+        };
+        let answer = match node.select(&bread(), asked).await {
+            Ok(selection) => node.page(&selection, &place(0, 24), &|_| false).await,
+            Err(error) => Err(error),
+        };
+        assert!(matches!(answer, Err(EngineError::NothingYet { .. })), "{answer:?}");
+        let waited = began.elapsed();
+        assert!(waited < FILL_WAIT * 19 / 10, "{waited:?}");
+        assert_eq!(origin.reads.load(Ordering::SeqCst), reads);
+        // The lease of the read that hangs must not hold up the next one.
+        redis.cli(&["FLUSHALL"]);
+    }
 }
 
 /// "Update the row, then refresh and wait": the answer, and what the node serves next, hold the new row.

@@ -116,6 +116,20 @@ async fn without_a_sort_all_of_them_are_followed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_can_never_say_anything_is_not_followed() {
+    let redis = RedisServer::start();
+    let service = Service::start(&Shop::new().await.config(&redis.url(), ""));
+    for (path, status) in [
+        ("/v1/listings/category:NOBODY/events", 404),
+        ("/v1/listings/no-definition/events", 404),
+        ("/v1/listings/category:BREAD/events?sort=sideways", 400),
+    ] {
+        let response = service.request(Method::GET, path).send().await.unwrap();
+        assert_eq!(response.status(), status, "{path}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn followers_have_a_limit_and_places_come_free() {
     let redis = RedisServer::start();
     let config = Shop::new().await.config(&redis.url(), "[http]\nfollowers_max = 1\n");

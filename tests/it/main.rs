@@ -10,6 +10,7 @@ mod documents;
 mod faults;
 mod definitions;
 mod fills;
+mod http_cursors;
 mod http_events;
 mod http_names;
 mod http_operations;
