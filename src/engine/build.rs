@@ -209,9 +209,7 @@ pub fn streams_in_order<'a>(defined: &'a Defined, first: Option<&StoredSort>) ->
 impl From<&BuildError> for EngineError {
     fn from(error: &BuildError) -> Self {
         match error {
-            BuildError::Store(StoreError::Unavailable { .. }) => Self::RedisDown {
-                retry_after: std::time::Duration::from_secs(1),
-            },
+            BuildError::Store(StoreError::Unavailable { .. }) => Self::redis_down(),
             BuildError::Store(StoreError::Full { .. }) => Self::RedisFull,
             BuildError::TooManyItems { max } => Self::TooManyItems { max: *max },
             other => Self::RefreshFailed(super::error::Chain(other).to_string().into()),

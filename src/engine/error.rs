@@ -78,6 +78,13 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Redis does not answer: worth another try soon.
+    pub(super) fn redis_down() -> Self {
+        Self::RedisDown {
+            retry_after: Duration::from_secs(1),
+        }
+    }
+
     /// A load that ended without a result: it panicked, which is our own bug, or the service is shutting down.
     pub(super) fn broken_load() -> Self {
         Self::NothingYet {
@@ -92,9 +99,7 @@ impl From<StoreError> for EngineError {
         match error {
             StoreError::Unavailable { operation, .. } => {
                 tracing::debug!(operation, error = %Chain(&error), "redis did not answer");
-                Self::RedisDown {
-                    retry_after: Duration::from_secs(1),
-                }
+                Self::redis_down()
             }
             StoreError::Full { .. } => Self::RedisFull,
             StoreError::Corrupt { .. } => {

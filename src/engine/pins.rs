@@ -64,6 +64,7 @@ impl Engine {
             // Its chunks may all be here.
             Err(error @ EngineError::RedisDown { .. }) => {
                 meta.freshness.state = PageState::RedisDown;
+                meta.served.l1_hit = true;
                 return match self.cut_from_l1(selection, shape, meta, plan.as_ref()) {
                     Some(page) => Ok(page),
                     None => Err(error),

@@ -100,6 +100,10 @@ impl Engine {
                 served.collapsed |= collapsed;
             }
             let Some((head, freshness)) = self.servable(selection, &state, from) else {
+                if from == HeadFrom::Memory {
+                    // Known but past its life: a fill would only wait for the same Redis.
+                    return Err(EngineError::redis_down());
+                }
                 served.filled = true;
                 served.l1_hit = false;
                 served.collapsed |= self.fill(selection, deadline).await?;

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     listing::{Family, Freshness, Head, HeadState, definition::StreamOrder},
     origin::OriginError,
-    store::{Drawn, FinishedGeneration, Grant, Published},
+    store::{Drawn, FinishedGeneration, Grant, Published, StoreError},
     telemetry::{ByOutcome, RefreshOutcome},
 };
 
@@ -120,9 +120,18 @@ impl Refresher {
         let Some(first) = streams.first() else {
             return Ok(Some(Arc::new([])));
         };
-        let state = self.store.read_head(&request.family.listing(first.stored())).await?;
+        let listing = request.family.listing(first.stored());
+        let state = match self.store.read_head(&listing).await {
+            // A head that nobody can read is as good as none: what is read now replaces it.
+            Err(StoreError::Corrupt { .. }) => HeadState::Absent,
+            read => read?,
+        };
         let same_shape = |head: &&Head| Some(head.definition) == request.defined.definition.hash_of(&first.stored());
-        let head = state.live().filter(same_shape);
+        let head = match state.live().filter(same_shape) {
+            // Nor does one count whose stream was lost: it is not fresh, and nothing can shrink from it.
+            Some(head) if !self.store.is_whole(&listing, head).await? => None,
+            head => head,
+        };
         let fresh = |head: &Head| matches!(policy.freshness(head.as_of, grant.as_of), Freshness::Fresh(_));
         let satisfied = |head: &Head| match request.wants {
             Wants::Fresh => fresh(head),

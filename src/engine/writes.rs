@@ -114,8 +114,9 @@ impl Engine {
     /// declared nor kept.
     pub async fn delete(&self, name: &ListingName, sort: Option<&SortName>) -> Result<(), EngineError> {
         let resolved = self.definitions.resolve(name);
-        // What is kept, and what a refresh or a push under way may be about to publish for the first time.
-        let mut listings: BTreeSet<ListingKey> = self.store.listings_of(name).await?.into_iter().collect();
+        // What is kept, whether its head can be read or not, and what a refresh or a push under way may be about to publish
+        // for the first time.
+        let mut listings: BTreeSet<ListingKey> = self.store.listings_ever_of(name).await?.into_iter().collect();
         let policy = match &resolved {
             Resolved::Unknown => return Err(EngineError::NotAllowed),
             Resolved::Pushed => {

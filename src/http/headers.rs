@@ -33,6 +33,9 @@ pub const NEGATIVE: &str = "listcache-redis; hit; detail=negative";
 const REFRESHING_MAX_AGE: u64 = 2;
 /// Stale because the origin or Redis fails: nothing better comes in the next seconds.
 const FAILING_MAX_AGE: u64 = 5;
+/// The longest `Link` that is sent whole. A page's other headers take some 2 KB where names are long, and proxies give an
+/// answer's head 4 KB by default: nginx makes a 502 of a longer one. The body has the links anyway.
+const LINK_BYTES_MAX: usize = 2048;
 
 /// Sets the headers of a page.
 pub fn set(
@@ -50,7 +53,9 @@ pub fn set(
     }
     put(response, header::CACHE_CONTROL, cache_control(&selection.policy, meta));
     put(response, header::CONTENT_LOCATION, canonical);
-    put(response, header::LINK, link(links));
+    if let Some(link) = link(links) {
+        put(response, header::LINK, link);
+    }
     put(response, X_TOTAL_COUNT, meta.total.to_string());
     put(response, CACHE_STATUS, cache_status(&selection.policy, meta));
     if meta.pinned {
@@ -99,7 +104,11 @@ impl Lifetime {
     fn of(policy: &Policy, meta: &PageMeta) -> Self {
         let millis = meta.freshness.ttl_ms;
         if meta.pinned {
-            let kept = u64::try_from(millis).unwrap_or(0) / 1000;
+            let kept = match meta.freshness.state {
+                // How long it is still kept only Redis knows.
+                PageState::RedisDown => FAILING_MAX_AGE,
+                _ => u64::try_from(millis).unwrap_or(0) / 1000,
+            };
             let max_age = kept.min(policy.pinned_max_age.as_secs());
             return Self {
                 max_age,
@@ -159,15 +168,20 @@ fn cache_status(policy: &Policy, meta: &PageMeta) -> String {
     }
 }
 
-/// RFC 8288.
-fn link(links: &PageLinks) -> String {
+/// RFC 8288. Where the name is so long that all would be too much it is `next` alone, which is what clients follow.
+fn link(links: &PageLinks) -> Option<String> {
+    let next = links.next.as_ref().map(|next| format!("<{next}>; rel=\"next\""));
     let mut text = format!("<{}>; rel=\"first\"", links.first);
-    for (rel, link) in [("prev", &links.prev), ("next", &links.next), ("last", &links.last)] {
-        if let Some(link) = link {
-            let _ = write!(text, ", <{link}>; rel=\"{rel}\"");
-        }
+    if let Some(prev) = &links.prev {
+        let _ = write!(text, ", <{prev}>; rel=\"prev\"");
     }
-    text
+    if let Some(next) = &next {
+        let _ = write!(text, ", {next}");
+    }
+    if let Some(last) = &links.last {
+        let _ = write!(text, ", <{last}>; rel=\"last\"");
+    }
+    if text.len() <= LINK_BYTES_MAX { Some(text) } else { next }
 }
 
 #[cfg(test)]
@@ -275,6 +289,11 @@ mod tests {
             meta.freshness.ttl_ms = kept_ms;
             assert_eq!(cache_control(&policy, &meta), expect);
         }
+        let mut meta = meta(1434, 24, 24);
+        (meta.pinned, meta.freshness.state, meta.served) = (true, PageState::RedisDown, L1);
+        assert_eq!(cache_control(&policy, &meta), "max-age=5");
+        let status = "listcache-l1; hit; ttl=5; detail=redis-down";
+        assert_eq!(cache_status(&policy, &meta), status);
     }
 
     #[test]
@@ -301,10 +320,21 @@ mod tests {
         selection.links = Links::Plain;
         let text = link(&PageLinks::of(&selection, &meta(30, 0, 24)));
         assert_eq!(
-            text,
+            text.unwrap(),
             "</v1/listings/a?sort=price&offset=0&limit=24>; rel=\"first\", \
              </v1/listings/a?sort=price&offset=24&limit=24>; rel=\"next\", \
              </v1/listings/a?sort=price&offset=24&limit=24>; rel=\"last\""
         );
+    }
+
+    #[test]
+    fn the_links_of_a_long_name_are_next_alone() {
+        let key = format!("{}/price", "%20".repeat(256));
+        let link = |offset: u64| link(&PageLinks::of(&selection(&key), &meta(100, offset, 24)));
+        let next = link(24).unwrap();
+        assert!(next.len() < LINK_BYTES_MAX, "{}", next.len());
+        assert_eq!(next.matches("rel=").count(), 1);
+        assert!(next.ends_with("rel=\"next\""), "{next}");
+        assert_eq!(link(96), None, "the last page");
     }
 }

@@ -35,7 +35,7 @@ use crate::{
             ("Last-Modified" = String, description = "The generation's second, once it is over"),
             ("Cache-Control" = String, description = "The lifetime that is left"),
             ("Content-Location" = String, description = "The page's canonical URL"),
-            ("Link" = String, description = "RFC 8288: first, prev, next, last"),
+            ("Link" = String, description = "RFC 8288: first, prev, next, last; next alone where the name is very long"),
             ("X-Total-Count" = u64, description = "Items in the listing"),
             ("Cache-Status" = String, description = "RFC 9211: which layer served it"),
         )),

@@ -43,9 +43,12 @@ pub(super) fn decode_head(reply: Value, key: &str) -> Result<HeadState, StoreErr
     state_of(&fields).ok_or_else(|| StoreError::corrupt(key, "a head with missing or unreadable fields"))
 }
 
-/// The same for a writer, who may replace a head that no reader understands: it counts as absent.
+/// The same for a writer, who may replace a head that no reader understands, or a value that is no head: it counts as absent.
 pub(super) fn decode_for_writing(reply: Value, key: &str) -> Result<StoredHead, StoreError> {
-    let fields = decode_fields(reply, key)?;
+    let fields = match decode_fields(reply, key) {
+        Err(StoreError::Corrupt { .. }) => Fields::default(),
+        decoded => decoded?,
+    };
     let as_read = [0, 1, 8].map(|at| fields[at].clone().unwrap_or_default());
     let kept = as_read[2]
         .split_ascii_whitespace()
@@ -210,5 +213,12 @@ mod tests {
             );
             assert_eq!(decode_for_writing(reply(fields), "k").unwrap().state, HeadState::Absent);
         }
+        let wrong_type = || redis::parse_redis_value(b"-WRONGTYPE Operation against a key\r\n").unwrap();
+        assert!(matches!(
+            decode_head(wrong_type(), "k"),
+            Err(StoreError::Corrupt { .. })
+        ));
+        let stored = decode_for_writing(wrong_type(), "k").unwrap();
+        assert_eq!((stored.state, stored.as_read), (HeadState::Absent, Default::default()));
     }
 }

@@ -36,26 +36,36 @@ impl Bound<'_> {
 impl Store {
     /// Every listing kept under a name.
     pub async fn listings_of(&self, name: &ListingName) -> Result<Vec<ListingKey>, StoreError> {
+        let names = self.names_of(name).await?;
+        let kept = self.with_heads(names).await?;
+        Ok(kept.into_iter().map(|(listing, _)| listing).collect())
+    }
+
+    /// Every listing that was ever kept under a name and may still be, whatever lies in the place of its head.
+    pub async fn listings_ever_of(&self, name: &ListingName) -> Result<Vec<ListingKey>, StoreError> {
+        let names = self.names_of(name).await?;
+        Ok(names.iter().filter_map(|name| ListingKey::parse(name)).collect())
+    }
+
+    async fn names_of(&self, name: &ListingName) -> Result<Vec<String>, StoreError> {
         let partition = Partition::of(name);
         let encoded = name.encoded();
         // `0` comes next after `/`, which no encoded name holds.
         let (mut from, end) = (format!("{encoded}/"), format!("{encoded}0"));
-        let mut listings = Vec::new();
+        let mut names = Vec::new();
         let mut bound = Bound::From(&from);
         loop {
             let range = (bound.encode(), Bound::Before(&end).encode());
             let mut pages = self.read_names([partition], &range, OF_A_NAME_A_TURN).await?;
             let page = pages.pop().unwrap_or_default();
             let Some(last) = page.last().filter(|_| page.len() == OF_A_NAME_A_TURN).cloned() else {
-                listings.extend(page);
-                break;
+                names.extend(page);
+                return Ok(names);
             };
-            listings.extend(page);
+            names.extend(page);
             from = last;
             bound = Bound::After(&from);
         }
-        let kept = self.with_heads(listings).await?;
-        Ok(kept.into_iter().map(|(listing, _)| listing).collect())
     }
 
     /// Listings in the order of their keys, from after a key on, whose encoded name begins with `prefix`; with their heads.

@@ -12,7 +12,7 @@ use super::{
     heads::read_head,
     reply,
 };
-use crate::listing::{Chunk, Generation, HeadState, ListingKey};
+use crate::listing::{Chunk, Generation, Head, HeadState, ListingKey};
 
 /// A pinned page's reading: one turn.
 #[derive(Debug)]
@@ -120,6 +120,24 @@ impl Store {
         let (total, chunk_len) =
             decode_info(info).ok_or_else(|| StoreError::corrupt(&stream_key, "a stream that is no generation"))?;
         Ok(Some(Description { total, chunk_len, left }))
+    }
+
+    /// Whether the stream of a head has as many entries as the head promises: fewer where some were lost.
+    pub async fn is_whole(&self, key: &ListingKey, head: &Head) -> Result<bool, StoreError> {
+        const OPERATION: &str = "count chunks";
+        let stream_key = self.stream_key(key, head.generation);
+        let mut turn = Pipeline::new();
+        turn.cmd("XLEN").arg(&stream_key);
+        let replies = self.inner.connections.read(OPERATION, &turn).await?;
+        let reply = replies.into_iter().next().unwrap_or_default();
+        match reply::answered(reply, OPERATION, &stream_key) {
+            Ok(entries) => {
+                let promised = head.total.div_ceil(head.chunk_len.get().into());
+                Ok(reply::integer(&entries).and_then(|entries| u64::try_from(entries).ok()) == Some(promised))
+            }
+            Err(StoreError::Corrupt { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Bytes of a stream by MEMORY USAGE.

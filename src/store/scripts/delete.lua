@@ -8,7 +8,16 @@
 --   ARGV[9] length of the log  ARGV[10] channel  ARGV[11] partition  ARGV[12] version of the announcement
 --   ARGV[13] ARGV[14] the announcement's body before and after the generation
 -- Returns {'deleted', id}; {'retry'} (the head is not what the caller has read).
-local id, nonce, kept = unpack(redis.call('HMGET', KEYS[1], 'id', 'nonce', 'kept'))
+local head = redis.pcall('HMGET', KEYS[1], 'id', 'nonce', 'kept')
+if head.err then
+    if not string.find(head.err, 'WRONGTYPE', 1, true) then
+        return head
+    end
+    -- A value that no release wrote: as good as no head, and in the way of one.
+    redis.call('UNLINK', KEYS[1])
+    head = {}
+end
+local id, nonce, kept = unpack(head)
 if (id or '') ~= ARGV[3] or (nonce or '') ~= ARGV[4] or (kept or '') ~= ARGV[5] then
     return { 'retry' }
 end
@@ -16,8 +25,12 @@ end
 local time = redis.call('TIME')
 local now_us = tonumber(time[1]) * 1000000 + tonumber(time[2])
 local last = tonumber(redis.call('GET', KEYS[2]) or '0') or 0
--- The head counts as seen: after a failover it may be ahead of `last`.
-local drawn = math.max(last + 1, now_us, tonumber(ARGV[1]) + 1, (tonumber(id or '0') or 0) + 1)
+-- The head counts as seen: after a failover it may be ahead of `last`. Ids stay below 2^53: a greater one no release wrote.
+local seen = tonumber(id or '0') or 0
+if seen >= 2^53 then
+    seen = 0
+end
+local drawn = math.max(last + 1, now_us, tonumber(ARGV[1]) + 1, seen + 1)
 local drawn_text = string.format('%.0f', drawn)
 redis.call('SET', KEYS[2], drawn_text)
 

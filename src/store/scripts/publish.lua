@@ -12,14 +12,24 @@
 -- Returns {'moved'}; {'same'} (this very publish was done before); {'older', id, nonce} (a later generation is current);
 --   {'fenced'} (the lease is not the caller's); {'incomplete'} (the stream does not hold what was written);
 --   {'retry'} (the head is not what the caller has read).
-local id, nonce, kept = unpack(redis.call('HMGET', KEYS[1], 'id', 'nonce', 'kept'))
+local head = redis.pcall('HMGET', KEYS[1], 'id', 'nonce', 'kept')
+if head.err then
+    if not string.find(head.err, 'WRONGTYPE', 1, true) then
+        return head
+    end
+    -- A value that no release wrote: as good as no head, and in the way of one.
+    redis.call('UNLINK', KEYS[1])
+    head = {}
+end
+local id, nonce, kept = unpack(head)
 if id == ARGV[1] and nonce == ARGV[2] then
     return { 'same' }
 end
 -- Invariant 3: the head never moves to an older generation. An equal id with another nonce was drawn in a history that a
 -- failover has undone: two generations cannot both be the one after the last.
 local current = tonumber(id or '')
-if current and current >= tonumber(ARGV[1]) then
+-- Ids stay below 2^53: a greater one no release wrote.
+if current and current < 2^53 and current >= tonumber(ARGV[1]) then
     return { 'older', id, nonce or '' }
 end
 if ARGV[12] ~= '' and redis.call('GET', KEYS[7]) ~= ARGV[12] then

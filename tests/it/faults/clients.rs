@@ -10,28 +10,33 @@ use futures_util::stream;
 use reqwest::{Body, Method, Response};
 use serde_json::Value;
 
-use super::{BREAD, get};
-use crate::support::{
-    RedisServer,
-    service::{Service, Shop},
-};
+use super::get;
+use crate::support::{RedisServer, service::Service};
 
 const PROMO: &str = "/v1/listings/promo:a";
 
-async fn service(redis: &RedisServer, http: &str) -> Service {
-    Service::start(&Shop::new().await.config(&redis.url(), http))
+fn service(redis: &RedisServer, http: &str) -> Service {
+    let url = redis.url();
+    Service::start(&format!(
+        "{http}\n[redis]\nurl = \"{url}\"\n[pushed]\nnames = [\"promo:*\"]\n"
+    ))
+}
+
+/// Whether it serves others as ever.
+async fn is_well(service: &Service) {
+    assert_eq!(get(service, PROMO).await.status, 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_comes_byte_by_byte_is_cut() {
     let redis = RedisServer::start();
-    let service = service(&redis, "[http]\nhead_timeout = \"1s\"\n").await;
+    let service = service(&redis, "[http]\nhead_timeout = \"1s\"\n");
     let mut slow = service.connect();
     slow.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     let begun = Instant::now();
     let mut answer = Vec::new();
     // A byte every tenth of a second: each alone would be soon enough.
-    let request = format!("GET {BREAD} HTTP/1.1\r\nHost: {}\r\n\r\n", "x".repeat(1000));
+    let request = format!("GET {PROMO} HTTP/1.1\r\nHost: {}\r\n\r\n", "x".repeat(1000));
     for byte in request.bytes() {
         let sent = slow.write_all(&[byte]);
         let mut buffer = [0; 1024];
@@ -45,7 +50,7 @@ async fn a_head_that_comes_byte_by_byte_is_cut() {
     }
     assert!(begun.elapsed() >= Duration::from_millis(900), "{:?}", begun.elapsed());
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408 "), "{answer:?}");
-    assert_eq!(get(&service, BREAD).await.status, 200);
+    is_well(&service).await;
 }
 
 /// Sends all of it and reads what comes, whichever ends first.
@@ -65,11 +70,11 @@ fn exchange(service: &Service, request: &[u8]) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_of_a_mebibyte_is_refused() {
     let redis = RedisServer::start();
-    let service = service(&redis, "").await;
+    let service = service(&redis, "");
     let before = service.resident_bytes();
     for _ in 0..20 {
         let large = format!(
-            "GET {BREAD} HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n",
+            "GET {PROMO} HTTP/1.1\r\nHost: x\r\nX-Large: {}\r\n\r\n",
             "x".repeat(1 << 20)
         );
         let answer = exchange(&service, large.as_bytes());
@@ -80,7 +85,7 @@ async fn a_head_of_a_mebibyte_is_refused() {
     }
     let grown = service.resident_bytes().saturating_sub(before);
     assert!(grown < 8 << 20, "{grown} bytes");
-    assert_eq!(get(&service, BREAD).await.status, 200);
+    is_well(&service).await;
 }
 
 async fn code(response: Response) -> (u16, Value) {
@@ -97,7 +102,7 @@ fn ndjson(service: &Service) -> reqwest::RequestBuilder {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_beyond_the_limit_is_413_however_it_comes() {
     let redis = RedisServer::start();
-    let service = service(&redis, "[http]\nbody_max = \"1MiB\"\n").await;
+    let service = service(&redis, "[http]\nbody_max = \"1MiB\"\n");
     let line = "{\"id\":1}\n";
     let announced = ndjson(&service).body(line.repeat(1 << 18)).send().await.unwrap();
     assert_eq!(code(announced).await, (413, "body-too-large".into()));
@@ -135,7 +140,7 @@ fn bomb(piece: &[u8], count: usize) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_unpacks_to_too_much_is_413_and_costs_little_memory() {
     let redis = RedisServer::start();
-    let service = service(&redis, "[http]\nbody_max = \"64MiB\"\n").await;
+    let service = service(&redis, "[http]\nbody_max = \"64MiB\"\n");
     assert_eq!(ndjson(&service).body("{\"id\":1}").send().await.unwrap().status(), 201);
     // 128 MiB of blank lines; of one item that does not end; of one that is all blanks, brackets, digits.
     let mebibyte = |byte: u8| vec![byte; 1 << 20];
