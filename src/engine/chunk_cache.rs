@@ -4,6 +4,7 @@ use std::{ops::Range, sync::Arc};
 
 use moka::sync::Cache;
 
+use super::shape::Shape;
 use crate::listing::{Chunk, Generation, WindowPlan};
 
 /// Chunks of any listing, ready for the wire. A generation's nonce makes it unique among all listings.
@@ -34,10 +35,15 @@ impl ChunkCache {
         }
     }
 
-    /// The chunks of a plan.
-    pub fn find(&self, generation: Generation, plan: &WindowPlan) -> Found {
+    /// The chunks of a plan. Those that were read under another shape of the same generation, as a damaged head or a made-up
+    /// cursor gives it, are not what this one promises: they count as missing.
+    pub fn find(&self, shape: Shape, plan: &WindowPlan) -> Found {
         let range = plan.chunks();
-        let chunks: Vec<_> = range.clone().map(|at| self.chunks.get(&(generation, at))).collect();
+        let chunk = |at| {
+            let chunk = self.chunks.get(&(shape.generation, at))?;
+            shape.fits(at, &chunk).then_some(chunk)
+        };
+        let chunks: Vec<_> = range.clone().map(chunk).collect();
         let first = chunks.iter().position(Option::is_none);
         let last = chunks.iter().rposition(Option::is_none);
         let missing = first

@@ -57,7 +57,7 @@ impl Chunks {
 
     /// The chunks of a plan.
     pub async fn get(&self, key: &ListingKey, shape: Shape, plan: &WindowPlan) -> Result<PageChunks, EngineError> {
-        let found = self.l1.chunks.find(shape.generation, plan);
+        let found = self.l1.chunks.find(shape, plan);
         let Some(missing) = found.missing else {
             let chunks = found.chunks.into_iter().flatten().collect();
             return Ok(PageChunks::Whole { chunks, read: None });
@@ -79,7 +79,7 @@ impl Chunks {
         shape: Shape,
         plan: &WindowPlan,
     ) -> Result<(PinnedRange, PageChunks), EngineError> {
-        let found = self.l1.chunks.find(shape.generation, plan);
+        let found = self.l1.chunks.find(shape, plan);
         // Everything here already: one chunk is asked for all the same, to hear of the generation's life.
         let range = found.missing.unwrap_or(plan.chunks().start..plan.chunks().start + 1);
         let load_key = (key.clone(), shape.generation, range.clone());

@@ -84,7 +84,7 @@ impl Heads {
     fn speculation(&self, known: &HeadState, window: Window) -> Option<(Shape, Range<u64>)> {
         let shape = Shape::from(known.live()?);
         let plan = shape.plan(window)?;
-        let missing = self.l1.chunks.find(shape.generation, &plan).missing?;
+        let missing = self.l1.chunks.find(shape, &plan).missing?;
         Some((shape, missing))
     }
 

@@ -231,9 +231,4 @@ impl Engine {
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
-
-    /// Whether Redis answers.
-    pub fn redis_is_up(&self) -> bool {
-        self.store.is_up()
-    }
 }

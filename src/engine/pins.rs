@@ -48,7 +48,7 @@ impl Engine {
             meta.freshness.ttl_ms = kept_ms;
             let here = match &plan {
                 None => true,
-                Some(plan) => skip_items(&meta) || self.l1.chunks.find(shape.generation, plan).missing.is_none(),
+                Some(plan) => skip_items(&meta) || self.l1.chunks.find(shape, plan).missing.is_none(),
             };
             if here && let Some(page) = self.cut(selection, meta.clone(), window, skip_items).await? {
                 return Ok(page);
@@ -186,7 +186,7 @@ impl Engine {
         let Some(plan) = plan else {
             return Some(with_items(meta, None, Vec::new()));
         };
-        let found = self.l1.chunks.find(shape.generation, plan);
+        let found = self.l1.chunks.find(shape, plan);
         let chunks: Option<Vec<_>> = found.chunks.into_iter().collect();
         Some(with_items(meta, Some(plan), chunks?))
     }

@@ -21,18 +21,19 @@ impl Shape {
         window.plan(self.total, self.chunk_len)
     }
 
-    /// How many chunks, read from index `first` on, hold what this generation promises of them.
+    /// Whether a chunk holds as many items as this generation promises of the one at that index.
     ///
-    /// Invariant 1: a chunk with fewer or more items than promised is never served.
-    pub fn whole_chunks(&self, first: u64, chunks: &[Chunk]) -> usize {
+    /// Invariant 1: a chunk with fewer or more is never served.
+    pub fn fits(&self, at: u64, chunk: &Chunk) -> bool {
         let chunk_len = u64::from(self.chunk_len.get());
-        (first..)
-            .zip(chunks)
-            .take_while(|(at, chunk)| {
-                let promised = self.total.saturating_sub(at * chunk_len).min(chunk_len);
-                chunk.len() as u64 == promised
-            })
-            .count()
+        let promised = self.total.saturating_sub(at.saturating_mul(chunk_len)).min(chunk_len);
+        chunk.len() as u64 == promised
+    }
+
+    /// How many chunks, read from index `first` on, hold what this generation promises of them.
+    pub fn whole_chunks(&self, first: u64, chunks: &[Chunk]) -> usize {
+        let whole = (first..).zip(chunks).take_while(|(at, chunk)| self.fits(*at, chunk));
+        whole.count()
     }
 }
 

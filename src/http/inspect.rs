@@ -17,10 +17,7 @@ use super::{
 };
 use crate::{
     engine::{Engine, Explanation, ListingEntry},
-    listing::{
-        ListingKey, Timestamp,
-        name::{encode_query_value, encode_segment},
-    },
+    listing::{ListingKey, Timestamp, name::encode_query_value},
 };
 
 const LIMIT_DEFAULT: usize = 100;
@@ -71,9 +68,9 @@ pub struct Listed {
 )]
 pub async fn list(_: Authorized, request: HttpRequest, engine: Data<Engine>) -> Result<HttpResponse, Problem> {
     let asked = ListQuery::read(request.query_string())?;
-    // One more than asked for tells whether the list goes on. Keys hold names encoded, clients write them plain.
+    // One more than asked for tells whether the list goes on.
     let mut entries = engine
-        .listings(&encode_segment(&asked.prefix), asked.after.as_ref(), asked.limit + 1)
+        .listings(&asked.prefix, asked.after.as_ref(), asked.limit + 1)
         .await?;
     let goes_on = entries.len() > asked.limit;
     entries.truncate(asked.limit);

@@ -15,7 +15,6 @@ use super::{
     problem::{Kind, Problem, ProblemDocument},
     shared::Shared,
 };
-use crate::engine::Engine;
 
 /// What a probe hears.
 #[derive(Debug, Serialize, ToSchema)]
@@ -45,8 +44,8 @@ pub async fn live() -> HttpResponse {
         (status = 503, description = "It should not; `detail` says why", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub async fn ready(engine: Data<Engine>, shared: Data<Shared>) -> Result<HttpResponse, Problem> {
-    match shared.readiness.check(engine.redis_is_up(), Instant::now()) {
+pub async fn ready(shared: Data<Shared>) -> Result<HttpResponse, Problem> {
+    match shared.readiness.check(Instant::now()) {
         Ok(()) => Ok(answer::private(StatusCode::OK, &Health { status: "ready" })),
         Err(why) => Err(Problem::new(Kind::NOT_READY)
             .detail(why.as_str())

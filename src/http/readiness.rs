@@ -1,4 +1,7 @@
 //! Whether traffic should come: not before warming up is done, and not after the drain began.
+//!
+//! Whether Redis answers *now* plays no part: without it no service starts, and when it goes away later all nodes would
+//! leave at once, while L1 still serves.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -13,9 +16,6 @@ pub struct Readiness {
     /// Warming up until it is said to be done, at most until then: a warm-up that hangs must not keep a node out for good.
     warming_until: Mutex<Option<Instant>>,
     draining: AtomicBool,
-    /// Redis answered at least once. That it does not answer *now* is no reason: all nodes would leave at once, and L1
-    /// still serves.
-    redis_was_reached: AtomicBool,
 }
 
 /// Why a node is not ready.
@@ -23,8 +23,6 @@ pub struct Readiness {
 pub enum NotReady {
     /// Listings are being refreshed before they are asked for.
     Warming,
-    /// Redis never answered.
-    Redis,
     /// The service is ending.
     Draining,
 }
@@ -34,7 +32,6 @@ impl NotReady {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Warming => "warming",
-            Self::Redis => "redis-never-reached",
             Self::Draining => "draining",
         }
     }
@@ -57,14 +54,9 @@ impl Readiness {
     }
 
     /// Whether traffic should come.
-    pub fn check(&self, redis_is_up: bool, now: Instant) -> Result<(), NotReady> {
-        if redis_is_up {
-            self.redis_was_reached.store(true, Ordering::Relaxed);
-        }
+    pub fn check(&self, now: Instant) -> Result<(), NotReady> {
         if self.draining.load(Ordering::Acquire) {
             Err(NotReady::Draining)
-        } else if !self.redis_was_reached.load(Ordering::Relaxed) {
-            Err(NotReady::Redis)
         } else if self.warming_until.lock().is_some_and(|deadline| now < deadline) {
             Err(NotReady::Warming)
         } else {
@@ -85,19 +77,10 @@ mod tests {
         let now = Instant::now();
         let later = now + Duration::from_secs(60);
         readiness.warming_up(later);
-        assert_eq!(readiness.check(true, now), Err(NotReady::Warming));
-        assert_eq!(readiness.check(true, later), Ok(()));
+        assert_eq!(readiness.check(now), Err(NotReady::Warming));
+        assert_eq!(readiness.check(later), Ok(()));
         readiness.warmed_up();
-        assert_eq!(readiness.check(true, now), Ok(()));
-    }
-
-    #[test]
-    fn redis_must_have_answered_once() {
-        let readiness = Readiness::default();
-        let now = Instant::now();
-        assert_eq!(readiness.check(false, now), Err(NotReady::Redis));
-        assert_eq!(readiness.check(true, now), Ok(()));
-        assert_eq!(readiness.check(false, now), Ok(()));
+        assert_eq!(readiness.check(now), Ok(()));
     }
 
     #[test]
@@ -105,6 +88,6 @@ mod tests {
         let readiness = Readiness::default();
         readiness.drain();
         readiness.warmed_up();
-        assert_eq!(readiness.check(true, Instant::now()), Err(NotReady::Draining));
+        assert_eq!(readiness.check(Instant::now()), Err(NotReady::Draining));
     }
 }

@@ -2,7 +2,6 @@
 
 mod clients;
 mod drain;
-mod foreign_values;
 mod origin_away;
 mod redis_away;
 
