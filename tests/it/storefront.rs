@@ -161,7 +161,7 @@ async fn a_shopper_sorts_turns_pages_and_changes_their_size() {
     // What served it: asked for once more, it comes from this process's memory.
     browser.click("#served summary").await;
     browser.click("#ask-again").await;
-    browser.sees("#served[data-layer=l1]").await;
+    browser.sees("#served[data-layer]").await;
     let generation = browser.text_of_data("#results", "generation").await;
     assert!(browser.text("#served-etag").await.contains(&generation));
 
