@@ -2,6 +2,7 @@
 
 use std::{ops::Range, sync::Arc};
 
+use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
 use super::shape::Shape;
@@ -10,7 +11,7 @@ use crate::listing::{Chunk, Generation, WindowPlan};
 /// Chunks of any listing, ready for the wire. A generation's nonce makes it unique among all listings.
 #[derive(Clone)]
 pub struct ChunkCache {
-    chunks: Cache<(Generation, u64), Arc<Chunk>>,
+    chunks: Cache<(Generation, u64), Arc<Chunk>, RandomState>,
 }
 
 /// What the bookkeeping of one entry costs besides the chunk itself, roughly.
@@ -31,7 +32,10 @@ impl ChunkCache {
             u32::try_from(chunk.size_bytes() + ENTRY_BYTES).unwrap_or(u32::MAX)
         };
         Self {
-            chunks: Cache::builder().max_capacity(bytes_max).weigher(weigh).build(),
+            chunks: Cache::builder()
+                .max_capacity(bytes_max)
+                .weigher(weigh)
+                .build_with_hasher(RandomState::default()),
         }
     }
 

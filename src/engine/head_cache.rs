@@ -1,10 +1,11 @@
 //! L1 heads: the head table in shards, behind locks that are held for no longer than a look.
 
 use std::{
-    hash::{BuildHasher, RandomState},
+    hash::BuildHasher,
     time::{Duration, Instant},
 };
 
+use foldhash::quality::RandomState;
 use parking_lot::RwLock;
 
 use super::head_table::{HeadTable, HeadTableLimits, Lookup, Ticket};
@@ -62,7 +63,7 @@ impl HeadCache {
         let shard = |_| RwLock::new(HeadTable::new(limits, fastrand::u64(..)));
         Self {
             shards: (0..SHARDS).map(shard).collect(),
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             started: Instant::now(),
         }
     }

@@ -13,9 +13,11 @@
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use indexmap::IndexMap;
+use foldhash::quality::RandomState;
 
 use crate::listing::{HeadState, ListingKey};
+
+type Entries = indexmap::IndexMap<ListingKey, Entry, RandomState>;
 
 /// How many entries are looked at to find one to evict: the least recently used of a random handful, as Redis does it.
 const EVICTION_SAMPLE: usize = 8;
@@ -26,9 +28,9 @@ pub struct HeadTable {
     limits: HeadTableLimits,
     epoch: u64,
     /// Present and deleted heads.
-    known: IndexMap<ListingKey, Entry>,
+    known: Entries,
     /// "No such listing", and entries whose first load is under way.
-    absent: IndexMap<ListingKey, Entry>,
+    absent: Entries,
     random: fastrand::Rng,
 }
 
@@ -83,8 +85,8 @@ impl HeadTable {
         Self {
             limits,
             epoch: 0,
-            known: IndexMap::new(),
-            absent: IndexMap::new(),
+            known: Entries::default(),
+            absent: Entries::default(),
             random: fastrand::Rng::with_seed(seed),
         }
     }
@@ -230,13 +232,13 @@ impl HeadTable {
     }
 }
 
-fn move_entry(key: &ListingKey, from: &mut IndexMap<ListingKey, Entry>, to: &mut IndexMap<ListingKey, Entry>) {
+fn move_entry(key: &ListingKey, from: &mut Entries, to: &mut Entries) {
     if let Some(entry) = from.swap_remove(key) {
         to.insert(key.clone(), entry);
     }
 }
 
-fn evict(entries: &mut IndexMap<ListingKey, Entry>, max: usize, random: &mut fastrand::Rng) {
+fn evict(entries: &mut Entries, max: usize, random: &mut fastrand::Rng) {
     while entries.len() > max {
         // Where all that were looked at are being loaded, the table is over its size by the loads under way, which are bounded.
         let Some(victim) = sample(entries, random) else {
@@ -247,7 +249,7 @@ fn evict(entries: &mut IndexMap<ListingKey, Entry>, max: usize, random: &mut fas
 }
 
 /// The least recently used of a random handful, entries with loads under way left out.
-fn sample(entries: &IndexMap<ListingKey, Entry>, random: &mut fastrand::Rng) -> Option<usize> {
+fn sample(entries: &Entries, random: &mut fastrand::Rng) -> Option<usize> {
     (0..EVICTION_SAMPLE)
         .map(|_| random.usize(..entries.len()))
         .filter(|at| entries[*at].loads == 0)

@@ -45,6 +45,11 @@ pub struct PageMeta {
 }
 
 impl PageMeta {
+    /// How many items the page has.
+    pub fn count(&self) -> u64 {
+        self.total.saturating_sub(self.offset).min(self.limit.get().into())
+    }
+
     /// The shape of the page's generation.
     pub fn shape(&self) -> Shape {
         Shape {
@@ -93,7 +98,7 @@ pub struct Served {
 pub struct PageItems {
     /// With [`Direction::Reverse`] the items of a piece go out last first.
     pub direction: Direction,
-    /// Each chunk with the positions inside it.
+    /// Each chunk with the positions inside it. No run is empty.
     pub pieces: Vec<(Arc<Chunk>, Range<usize>)>,
 }
 

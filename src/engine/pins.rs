@@ -76,10 +76,16 @@ impl Engine {
         let (Some(left), false) = (pinned.left, shape.generation.id < pinned.head.pins_from()) else {
             return Err(EngineError::Gone);
         };
+        // Invariant 1: where the head still names the generation it says best what belongs to it. A stream that says
+        // something else of itself was damaged, or the cursor was made up.
+        let current = pinned.head.live().filter(|head| head.generation == shape.generation);
+        if current.is_some_and(|head| Shape::from(head) != shape) {
+            return Err(EngineError::Gone);
+        }
         let left = self.remember_pin(selection, shape, left);
         meta.freshness.ttl_ms = millis(left);
         if skip_items(&meta) {
-            return Ok(without_items(meta, plan.as_ref()));
+            return Ok(without_items(meta));
         }
         match (plan, chunks) {
             (None, _) => Ok(with_items(meta, None, Vec::new())),

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     listing::{Chunk, Cursor, Freshness, Head, HeadState, Window, WindowPlan},
-    telemetry::{ByLayer, Layer},
+    telemetry::Layer,
 };
 
 /// How often a page is begun anew because the listing moved under it. Each time a newer head was read.
@@ -205,7 +205,7 @@ impl Engine {
         let shape = meta.shape();
         let plan = shape.plan(window);
         if skip_items(&meta) {
-            return Ok(Some(without_items(meta, plan.as_ref())));
+            return Ok(Some(without_items(meta)));
         }
         let Some(plan) = plan else {
             return Ok(Some(with_items(meta, None, Vec::new())));
@@ -268,36 +268,33 @@ impl Engine {
             Served { l1_hit: true, .. } => Layer::L1,
             _ => Layer::Redis,
         };
-        self.metrics.pages.get_or_create(&ByLayer { layer }).inc();
+        self.metrics.pages_from(layer).inc();
     }
 }
 
 pub(super) fn with_items(meta: PageMeta, plan: Option<&WindowPlan>, chunks: Vec<Arc<Chunk>>) -> Page {
-    let (pieces, count) = match plan {
-        None => (Vec::new(), 0),
-        Some(plan) => {
-            let first = plan.chunks().start;
-            let piece = |piece: crate::listing::window::Piece| {
-                // The chunks are those of the plan, in the order of their indexes.
-                let chunk = chunks.get((piece.chunk.0 - first) as usize)?;
-                Some((chunk.clone(), piece.items))
-            };
-            (plan.pieces().filter_map(piece).collect(), plan.count())
-        }
-    };
+    let pieces = plan.map_or_else(Vec::new, |plan| {
+        let first = plan.chunks().start;
+        let piece = |piece: crate::listing::window::Piece| {
+            // The chunks are those of the plan, in the order of their indexes.
+            let chunk = chunks.get((piece.chunk.0 - first) as usize)?;
+            Some((chunk.clone(), piece.items))
+        };
+        plan.pieces().filter_map(piece).collect()
+    });
     let direction = plan.map_or(crate::listing::Direction::Forward, WindowPlan::direction);
     Page {
-        meta,
+        count: meta.count(),
         items: Some(PageItems { direction, pieces }),
-        count,
+        meta,
     }
 }
 
-pub(super) fn without_items(meta: PageMeta, plan: Option<&WindowPlan>) -> Page {
+pub(super) fn without_items(meta: PageMeta) -> Page {
     Page {
-        meta,
+        count: meta.count(),
         items: None,
-        count: plan.map_or(0, WindowPlan::count),
+        meta,
     }
 }
 

@@ -28,6 +28,20 @@ pub struct DeclaredParameters {
     pub names: Vec<Arc<str>>,
 }
 
+impl DeclaredParameters {
+    /// Empty for pushed and unknown names.
+    pub fn of(resolved: &Resolved) -> Self {
+        let Resolved::Defined(defined) = resolved else {
+            return Self::default();
+        };
+        let variants = defined.definition.variants.iter().map(|variant| &variant.parameter);
+        let filters = defined.definition.filters.iter().map(|filter| &filter.parameter);
+        Self {
+            names: variants.chain(filters).cloned().collect(),
+        }
+    }
+}
+
 /// What a client chose, as text, each known parameter at most once.
 #[derive(Clone, Debug, Default)]
 pub struct Asked<'a> {
@@ -133,16 +147,9 @@ impl SelectionMemory {
 }
 
 impl Engine {
-    /// Which further parameters a name takes. Empty for pushed and unknown names.
-    pub fn declared(&self, name: &ListingName) -> DeclaredParameters {
-        let Resolved::Defined(defined) = self.definitions.resolve(name) else {
-            return DeclaredParameters::default();
-        };
-        let variants = defined.definition.variants.iter().map(|variant| &variant.parameter);
-        let filters = defined.definition.filters.iter().map(|filter| &filter.parameter);
-        DeclaredParameters {
-            names: variants.chain(filters).cloned().collect(),
-        }
+    /// What stands behind a name: what [`DeclaredParameters`] and [`Engine::select_from`] go by.
+    pub fn resolve(&self, name: &ListingName) -> Resolved {
+        self.definitions.resolve(name)
     }
 
     /// Chooses the listing.
@@ -150,7 +157,20 @@ impl Engine {
     /// # Errors
     /// [`EngineError::NotFound`] for a name that cannot exist; [`EngineError::Invalid`] with every parameter that does not fit.
     pub async fn select(&self, name: &ListingName, asked: Asked<'_>) -> Result<Selection, EngineError> {
-        match self.definitions.resolve(name) {
+        self.select_from(self.resolve(name), name, asked).await
+    }
+
+    /// Chooses the listing of a name that was resolved before.
+    ///
+    /// # Errors
+    /// As [`Engine::select`].
+    pub async fn select_from(
+        &self,
+        resolved: Resolved,
+        name: &ListingName,
+        asked: Asked<'_>,
+    ) -> Result<Selection, EngineError> {
+        match resolved {
             Resolved::Unknown => Err(EngineError::NotFound),
             Resolved::Pushed => self.select_pushed(name, &asked).await,
             Resolved::Defined(defined) => {

@@ -16,7 +16,7 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    engine::{Engine, Explanation, ListingEntry},
+    engine::{DeclaredParameters, Engine, Explanation, ListingEntry},
     listing::{ListingKey, Timestamp, name::encode_query_value},
 };
 
@@ -211,9 +211,10 @@ pub async fn explain(
     engine: Data<Engine>,
     shared: Data<Shared>,
 ) -> Result<HttpResponse, Problem> {
-    let declared = engine.declared(&name);
+    let resolved = engine.resolve(&name);
+    let declared = DeclaredParameters::of(&resolved);
     let query = PageQuery::read(request.query_string(), &declared.names, shared.sizes);
-    let selection = select(&engine, &name, &query).await?;
+    let selection = select(&engine, resolved, &name, &query).await?;
     let explanation = engine.explain(&selection).await?;
     Ok(answer::private(StatusCode::OK, &Explained::of(explanation)))
 }

@@ -3,7 +3,7 @@
 //! Links are path-absolute, their parameters in one order: sort, order, choices, then the place. They name the sort and
 //! every variant even where these are the defaults: a body may depend on nothing but listing, generation and window, and
 //! a default can change (a pushed listing's does when the sort `default` arrives) while a cursor is being followed.
-//! The canonical URL drops defaults instead: it is a header, made anew for every answer.
+//! The canonical URL drops defaults instead: it is a header, and no part of the body.
 
 use std::{fmt::Write, num::NonZeroU32, sync::Arc};
 

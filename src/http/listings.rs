@@ -2,13 +2,17 @@
 
 use std::time::SystemTime;
 
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, http::StatusCode, http::header, web::Data};
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::StatusCode,
+    http::header::{self, HeaderValue},
+    web::Data,
+};
 
 use super::{
     body::PageBody,
     conditional::Conditions,
-    headers,
-    links::{self, PageLinks},
+    headers, links,
     name::Name,
     openapi,
     problem::{Problem, ProblemDocument},
@@ -16,8 +20,8 @@ use super::{
     shared::Shared,
 };
 use crate::{
-    engine::{Engine, EngineError, PageMeta, Place, Selection},
-    listing::ListingName,
+    engine::{DeclaredParameters, Engine, EngineError, PageMeta, Place, Selection},
+    listing::{ListingName, definition::Resolved},
 };
 
 /// One page of a listing.
@@ -53,56 +57,47 @@ pub async fn page(
     engine: Data<Engine>,
     shared: Data<Shared>,
 ) -> Result<HttpResponse, Problem> {
-    let declared = engine.declared(&name);
+    let resolved = engine.resolve(&name);
+    let declared = DeclaredParameters::of(&resolved);
     let query = PageQuery::read(request.query_string(), &declared.names, shared.sizes);
-    let selection = select(&engine, &name, &query).await?;
+    let selection = select(&engine, resolved, &name, &query).await?;
     let conditions = Conditions::of(request.headers());
     let now = SystemTime::now();
     let is_known = |meta: &PageMeta| {
-        conditions.are_given()
-            && conditions.not_modified(
-                &headers::etag(&selection, meta),
-                headers::last_modified(meta.generation, now),
-            )
+        conditions.are_given() && {
+            let envelope = shared.envelopes.of(&selection, meta);
+            let last_modified = envelope.last_modified(now).map(|(second, _)| *second);
+            conditions.not_modified(envelope.etag_text(), last_modified)
+        }
     };
     let page = engine
         .page(&selection, query.place(), &is_known)
         .await
         .map_err(|error| unserved(error, &selection, query.place()))?;
 
-    let links = PageLinks::of(&selection, &page.meta);
-    let is_known = is_known(&page.meta);
-    let mut response = HttpResponse::build(if is_known {
-        StatusCode::NOT_MODIFIED
-    } else {
-        StatusCode::OK
+    let envelope = shared.envelopes.of(&selection, &page.meta);
+    // The engine may bring items that nobody asked for, where they cost nothing.
+    let items = page.items.as_ref().filter(|_| !is_known(&page.meta));
+    let mut response = HttpResponse::build(match items {
+        Some(_) => StatusCode::OK,
+        None => StatusCode::NOT_MODIFIED,
     });
-    set_headers(&mut response, &selection, &page.meta, &links, &shared, now);
-    if is_known {
+    headers::set(&mut response, &selection.policy, &page.meta, &envelope, now);
+    let Some(items) = items else {
         return Ok(response.finish());
-    }
-    let body = PageBody::of(&selection.key, &page.meta, &links, page.items.as_ref(), page.count);
-    response.insert_header((header::CONTENT_TYPE, "application/json"));
-    Ok(response.body(body))
-}
-
-fn set_headers(
-    response: &mut HttpResponseBuilder,
-    selection: &Selection,
-    meta: &PageMeta,
-    links: &PageLinks,
-    shared: &Shared,
-    now: SystemTime,
-) {
-    let etag = headers::etag(selection, meta);
-    let last_modified = headers::last_modified(meta.generation, now);
-    let canonical = links::canonical(selection, meta, shared.sizes.default);
-    headers::set(response, selection, meta, etag, last_modified, links, canonical);
+    };
+    response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
+    Ok(response.body(PageBody::of(envelope.prefix.clone(), items)))
 }
 
 /// Selects what a query asks for. What is wrong with the query itself and what the listing does not have come together.
-pub async fn select(engine: &Engine, name: &ListingName, query: &PageQuery<'_>) -> Result<Selection, Problem> {
-    let selected = engine.select(name, query.asked()).await;
+pub async fn select(
+    engine: &Engine,
+    resolved: Resolved,
+    name: &ListingName,
+    query: &PageQuery<'_>,
+) -> Result<Selection, Problem> {
+    let selected = engine.select_from(resolved, name, query.asked()).await;
     if query.errors().is_empty() {
         return selected.map_err(unknown);
     }

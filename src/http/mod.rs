@@ -1,7 +1,7 @@
 //! Pages, writes, events and operations over HTTP. The contract is `docs/http.md`; nothing here decides what is served.
 //!
 //! A request's way: [`edge`] sees it first and last, [`routes`] finds its handler, extractors ([`name`], [`auth`]) and
-//! [`query`] take it apart, the engine answers, and [`headers`], [`links`] and [`body`] put the answer together. What
+//! [`query`] take it apart, the engine answers, and [`envelope`], [`headers`] and [`body`] put the answer together. What
 //! goes wrong becomes a [`Problem`] in one place, [`problem`].
 
 mod admin;
@@ -10,10 +10,12 @@ mod auth;
 mod body;
 mod conditional;
 mod edge;
+mod envelope;
 mod events;
 mod headers;
 mod ingest;
 mod inspect;
+mod lifetime;
 mod links;
 mod listings;
 mod name;

@@ -62,8 +62,9 @@ pub fn register(service: &mut web::ServiceConfig, reach: &Reach) {
         others.push(Methods::at("/demo/categories").get(storefront::categories));
         others.push(Methods::at("/demo/price").only(Method::POST, storefront::price));
     }
-    others.extend([list, listing, events, refresh, explain, metrics]);
-    for methods in others {
+    others.extend([list, events, refresh, explain, metrics]);
+    // The router asks one after the other, and pages are nearly all that is asked for.
+    for methods in std::iter::once(listing).chain(others) {
         methods.register(service);
     }
     service.default_service(web::to(unknown_route));

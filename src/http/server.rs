@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     edge::edge,
+    envelope::Envelopes,
     readiness::Readiness,
     routes::{self, Reach},
     shared::{Shared, sizes},
@@ -75,8 +76,10 @@ impl Server {
         } = parts;
         let readiness = Arc::new(Readiness::default());
         let closing = CancellationToken::new();
+        let sizes = sizes(config.size_default, config.size_max);
         let shared = web::Data::new(Shared {
-            sizes: sizes(config.size_default, config.size_max),
+            sizes,
+            envelopes: Envelopes::new(sizes.default),
             limits: config.limits.clone(),
             token,
             access_log: config.access_log,

@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{query::Sizes, readiness::Readiness};
+use super::{envelope::Envelopes, query::Sizes, readiness::Readiness};
 use crate::{
     config::{HttpLimits, Secret},
     telemetry::Metrics,
@@ -15,6 +15,8 @@ use crate::{
 pub struct Shared {
     /// Items a page.
     pub sizes: Sizes,
+    /// What was written before of pages that are asked for often.
+    pub envelopes: Envelopes,
     /// Limits on bodies.
     pub limits: HttpLimits,
     /// What writes need; without one there are none.

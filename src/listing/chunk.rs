@@ -22,11 +22,12 @@ impl ChunkIndex {
     }
 }
 
-/// The JSON of a chunk's items, ready for the wire: `item,item,…` in one run of bytes.
+/// The JSON of a chunk's items, ready for the wire: `item,item,…,` in one run of bytes. Each item has its comma, the last
+/// one too: so a run of items with what separates it from the next is one slice, whichever way a page goes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Chunk {
     bytes: Bytes,
-    /// Where each item ends; the next one starts one comma later.
+    /// Where each item ends, its comma not counted.
     ends: Box<[u32]>,
 }
 
@@ -37,12 +38,10 @@ impl Chunk {
         let mut bytes = BytesMut::with_capacity(size);
         let mut ends = Vec::with_capacity(items.len());
         for item in items {
-            if !bytes.is_empty() {
-                bytes.put_u8(b',');
-            }
             bytes.put_slice(item.as_ref());
             // A chunk is bounded far below 4 GiB by the limits on items.
             ends.push(u32::try_from(bytes.len()).unwrap_or(u32::MAX));
+            bytes.put_u8(b',');
         }
         Self {
             bytes: bytes.freeze(),
@@ -71,6 +70,14 @@ impl Chunk {
             return Bytes::new();
         }
         self.bytes.slice(self.start(range.start)..self.end(range.end - 1))
+    }
+
+    /// The same with a comma behind the last one, for more to follow.
+    pub fn items_and_comma(&self, range: Range<usize>) -> Bytes {
+        if range.is_empty() {
+            return Bytes::new();
+        }
+        self.bytes.slice(self.start(range.start)..self.end(range.end - 1) + 1)
     }
 
     /// One item.
@@ -104,6 +111,9 @@ mod tests {
         assert_eq!(chunk.items(1..3), "{},[2,3]");
         assert_eq!(chunk.items(0..1), "1");
         assert_eq!(chunk.items(2..2), "");
+        assert_eq!(chunk.items_and_comma(0..2), "1,{},");
+        assert_eq!(chunk.items_and_comma(2..3), "[2,3],");
+        assert_eq!(chunk.items_and_comma(0..0), "");
         assert_eq!(chunk.item(2), "[2,3]");
     }
 

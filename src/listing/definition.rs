@@ -117,7 +117,7 @@ pub struct Filter {
 }
 
 /// What a page's `self`, `prev` and `next` links carry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Links {
     /// A cursor: whoever follows it stays in one generation.
     #[default]

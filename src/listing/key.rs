@@ -8,7 +8,10 @@
 //! ```
 //! The text is unambiguous because an encoded name holds neither `/` nor `?`, and a sort's name neither `.` nor `?`.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, LazyLock},
+};
 
 use super::name::{InvalidListingName, ListingName, decode_strictly, encode_query_value};
 
@@ -33,7 +36,8 @@ impl SortName {
 
     /// The name [`SortName::DEFAULT`].
     pub fn default_sort() -> Self {
-        Self(Self::DEFAULT.into())
+        static NAME: LazyLock<Arc<str>> = LazyLock::new(|| SortName::DEFAULT.into());
+        Self(NAME.clone())
     }
 
     /// The name as text.
@@ -86,9 +90,10 @@ pub struct Family {
 impl Family {
     /// A name without choices.
     pub fn plain(name: ListingName) -> Self {
+        static NONE: LazyLock<Choices> = LazyLock::new(|| Arc::new([]));
         Self {
             name,
-            choices: Arc::new([]),
+            choices: NONE.clone(),
         }
     }
 

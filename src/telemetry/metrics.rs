@@ -102,6 +102,8 @@ pub struct ByOutcome {
 pub struct Metrics {
     /// Pages served, by the farthest layer that was asked.
     pub pages: Family<ByLayer, Counter>,
+    /// The same counters by [`Layer`], for every page counts.
+    pages_by_layer: [Counter; Layer::ALL.len()],
     /// Pages served stale.
     pub pages_stale: Counter,
     /// Refreshes ended, by outcome.
@@ -153,6 +155,7 @@ impl Metrics {
         };
         let mut metrics = Self {
             pages: Family::default(),
+            pages_by_layer: Default::default(),
             pages_stale: Counter::default(),
             refreshes: Family::default(),
             origin_reads: Counter::default(),
@@ -171,9 +174,7 @@ impl Metrics {
             server_errors: Counter::default(),
             registry: Registry::with_prefix("listcache"),
         };
-        for layer in Layer::ALL {
-            drop(metrics.pages.get_or_create(&ByLayer { layer }));
-        }
+        metrics.pages_by_layer = Layer::ALL.map(|layer| metrics.pages.get_or_create(&ByLayer { layer }).clone());
         for outcome in RefreshOutcome::ALL {
             drop(metrics.refreshes.get_or_create(&ByOutcome { outcome }));
         }
@@ -246,6 +247,12 @@ impl Metrics {
         metrics
     }
 
+    /// The counter of [`Metrics::pages`] for a layer, without a look into the family.
+    pub fn pages_from(&self, layer: Layer) -> &Counter {
+        // The discriminants are the positions in `Layer::ALL`.
+        &self.pages_by_layer[layer as usize]
+    }
+
     /// The Prometheus text of all metrics (OpenMetrics 1.0).
     pub fn encode(&self) -> String {
         let mut text = String::new();
@@ -314,12 +321,14 @@ mod tests {
     #[test]
     fn what_is_counted_is_encoded() {
         let metrics = Metrics::new();
-        metrics.pages.get_or_create(&ByLayer { layer: Layer::L1 }).inc_by(3);
+        metrics.pages_from(Layer::L1).inc_by(3);
+        metrics.pages_from(Layer::Redis).inc();
         metrics.refresh_seconds.observe(0.02);
         metrics.redis_up.set(1);
         let text = metrics.encode();
         for line in [
             "listcache_pages_total{layer=\"l1\"} 3",
+            "listcache_pages_total{layer=\"redis\"} 1",
             "listcache_pages_total{layer=\"origin\"} 0",
             "listcache_refreshes_total{outcome=\"published\"} 0",
             "listcache_refresh_seconds_count 1",

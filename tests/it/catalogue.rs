@@ -2,6 +2,8 @@
 //!
 //! With the full catalogue beside the project (68,167 products) that is used; else the sample in `fixtures/`.
 
+mod over_http;
+
 use std::{
     collections::BTreeMap,
     io::Read as _,
@@ -57,6 +59,17 @@ fn products(file: &Path) -> Vec<Value> {
         .read_to_string(&mut text)
         .unwrap();
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// The products of each category.
+fn by_category_members(products: &[Value]) -> BTreeMap<&str, Vec<&Value>> {
+    let mut categories: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+    for product in products {
+        if let Some(category) = product["category"].as_str() {
+            categories.entry(category).or_default().push(product);
+        }
+    }
+    categories
 }
 
 pub fn sorts() -> Vec<Sort> {
@@ -183,12 +196,7 @@ async fn all_pages_of_every_size_and_order_concatenate_to_an_independent_sort() 
     let directory = tempfile::tempdir().unwrap();
     let engine = catalogue_engine(&redis, directory.path(), vec![by_category()]).await;
     let products = products(&catalogue_file());
-    let mut categories: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
-    for product in &products {
-        if let Some(category) = product["category"].as_str() {
-            categories.entry(category).or_default().push(product);
-        }
-    }
+    let categories = by_category_members(&products);
     let names = engine.enumerate().await.unwrap();
     assert_eq!(names.len(), categories.len());
 

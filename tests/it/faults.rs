@@ -2,6 +2,7 @@
 
 mod clients;
 mod drain;
+mod foreign_values;
 mod origin_away;
 mod redis_away;
 

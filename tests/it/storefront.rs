@@ -9,6 +9,7 @@ use std::{
 use serde_json::{Value, json};
 
 use self::browser::Browser;
+use crate::support::eventually;
 
 mod browser;
 
@@ -158,10 +159,18 @@ async fn a_shopper_sorts_turns_pages_and_changes_their_size() {
     browser.sees("#results[data-state=ready][data-page='1']").await;
     assert_eq!(cards(&browser).await, highest);
 
-    // What served it: asked for once more, it comes from this process's memory.
+    // What served it: asked for again until its head was read less than L1's two seconds ago, it comes from this process's
+    // memory.
     browser.click("#served summary").await;
-    browser.click("#ask-again").await;
-    browser.sees("#served[data-layer]").await;
+    eventually(async || {
+        browser.click("#ask-again").await;
+        browser.sees("#results[data-state=ready]").await;
+        match browser.text_of_data("#served", "layer").await {
+            layer if layer == "l1" => Ok(()),
+            layer => Err(layer),
+        }
+    })
+    .await;
     let generation = browser.text_of_data("#results", "generation").await;
     assert!(browser.text("#served-etag").await.contains(&generation));
 

@@ -18,6 +18,7 @@ use crate::{
     config::{HttpLimits, Secret},
     http::{
         edge::{URI_BYTES_MAX, edge},
+        envelope::Envelopes,
         readiness::Readiness,
         shared::{Shared, sizes},
     },
@@ -27,6 +28,7 @@ use crate::{
 fn shared() -> Data<Shared> {
     Data::new(Shared {
         sizes: sizes(24, 250),
+        envelopes: Envelopes::new(sizes(24, 250).default),
         limits: HttpLimits {
             connections_max: 10,
             head_timeout: Duration::from_secs(1),

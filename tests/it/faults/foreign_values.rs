@@ -1,0 +1,166 @@
+//! Values in Redis that no release wrote: refilled where there is an origin, else a clean answer. Never a short page.
+
+use reqwest::Method;
+use serde_json::Value;
+
+use super::get;
+use crate::support::{
+    RedisServer, eventually,
+    service::{Service, Shop},
+};
+
+/// Heads are read again at once, so that damage is met.
+const SHORT: &str = "[l1]\nttl = \"20ms\"\n";
+
+/// What a stranger does by redis-cli; `HEAD` and `STREAM` stand for the keys.
+#[rustfmt::skip]
+const DAMAGES: [&str; 32] = [
+    "DEL HEAD",
+    "SET HEAD garbage",
+    "UNLINK HEAD, RPUSH HEAD a b c",
+    "UNLINK HEAD, HSET HEAD a b",
+    "UNLINK HEAD, XADD HEAD * a b",
+    "HSET HEAD total abc",
+    "HSET HEAD total -1",
+    "HSET HEAD total 7",
+    "HSET HEAD total 29",
+    "HSET HEAD total 31",
+    "HSET HEAD total 1000000000000",
+    "HSET HEAD chunk_len 0",
+    "HSET HEAD chunk_len 5",
+    "HSET HEAD chunk_len 4294967295",
+    "HSET HEAD id -1",
+    "HSET HEAD id 1",
+    "HSET HEAD id 99999999999999999999999",
+    "HSET HEAD nonce deadbeef",
+    "HSET HEAD nonce \u{1F35E}",
+    "HSET HEAD as_of 18446744073709551615",
+    "HSET HEAD definition zz",
+    "HSET HEAD kept garbage",
+    "HDEL HEAD nonce",
+    "HDEL HEAD total as_of",
+    "DEL STREAM",
+    "SET STREAM garbage",
+    "XTRIM STREAM MAXLEN = 1",
+    "XDEL STREAM 0-2",
+    "XDEL STREAM 0-1 0-2 0-3",
+    FORGED,
+    "UNLINK STREAM, XADD STREAM * a 1",
+    "UNLINK STREAM, SADD STREAM a",
+];
+
+/// A well-formed generation, of two items. While the head names it, it is not what the head promises; once it is replaced
+/// nobody knows any more what it should hold.
+const FORGED: &str = "UNLINK STREAM, XADD STREAM 0-1 a 1 b 2";
+
+/// A category of 30 items for each damage.
+const SHELVES: &str = "
+    with recursive shelves(shelf) as (select 0 union all select shelf + 1 from shelves where shelf < 31),
+    numbers(n) as (select 1 union all select n + 1 from numbers where n < 30)
+    insert into products select 1000 + shelf * 100 + n, 'shelf' || shelf, 'EUR', '', 1000 - n * 10, 0 from shelves, numbers;";
+
+/// Asks a node until a whole page comes; whatever comes before must be clean.
+async fn until_whole(node: &Service, path: &str, ids: &[u64], damage: &str) {
+    eventually(async || {
+        let page = get(node, path).await;
+        if page.status == 200 {
+            assert_eq!(page.ids(), ids, "{damage}: {page:?}");
+            return Ok(());
+        }
+        page.is_a_clean_503();
+        Err((damage.to_owned(), page))
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_stranger_wrote_is_refilled_on_every_node_and_no_page_is_short() {
+    let redis = RedisServer::start();
+    let shop = Shop::new().await;
+    shop.sql(SHELVES).await;
+    let config = shop.config(&redis.url(), SHORT);
+    // The one fills, and so knows what was there before; the other meets the damage with nothing in L1.
+    let (filler, fresh) = (Service::start(&config), Service::start(&config));
+    let mut damaged = Vec::new();
+    for (shelf, damage) in DAMAGES.into_iter().enumerate() {
+        let path = format!("/v1/listings/plain:shelf{shelf}");
+        let page = get(&filler, &format!("{path}?size=30")).await;
+        let ids: Vec<u64> = (1..=30).rev().map(|n| 1000 + shelf as u64 * 100 + n).collect();
+        assert_eq!(page.ids(), ids);
+        let explain = filler.admin(Method::GET, &format!("{path}/explain"));
+        let explained: Value = explain.send().await.unwrap().json().await.unwrap();
+        for command in damage.split(", ") {
+            let command = command
+                .replace("HEAD", explained["head_key"].as_str().unwrap())
+                .replace("STREAM", explained["stream_key"].as_str().unwrap());
+            let said = redis.cli(&command.split(' ').collect::<Vec<_>>());
+            assert!(!said.contains("ERR"), "{damage}: {said}");
+        }
+        let pinned = format!(
+            "{path}?generation={}&limit=5",
+            page.body["generation"].as_str().unwrap()
+        );
+        damaged.push((damage, path, pinned, ids));
+    }
+    for node in [&fresh, &filler] {
+        for (damage, path, pinned, ids) in &damaged {
+            let old = get(node, pinned).await;
+            match old.status {
+                200 if *damage == FORGED && std::ptr::eq(node, &filler) => {}
+                200 => assert_eq!(old.ids(), ids[..5], "{damage}"),
+                410 => {}
+                _ => old.is_a_clean_503(),
+            }
+            until_whole(node, &format!("{path}?size=30"), ids, damage).await;
+            until_whole(node, &format!("{path}?offset=20"), &ids[20..], damage).await;
+        }
+    }
+    // In the end what lies there is ours again.
+    for (damage, path, _, ids) in &damaged {
+        let refresh = fresh.admin(Method::POST, &format!("{path}/refresh?wait=true"));
+        let refreshed = refresh.send().await.unwrap();
+        assert_eq!(refreshed.status(), 200, "{damage}: {}", refreshed.text().await.unwrap());
+        until_whole(&fresh, &format!("{path}?size=30"), ids, damage).await;
+    }
+    for node in [&fresh, &filler] {
+        assert!(!node.log().contains("panicked"), "{}", node.log());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pushed_listing_under_a_strangers_value_is_pushed_and_deleted_again() {
+    const PUSHED: &str = "/v1/listings/promo:a";
+    let redis = RedisServer::start();
+    let shop = Shop::new().await;
+    let service = Service::start(&shop.config(&redis.url(), SHORT));
+    let put = async |id: u64| {
+        let put = service
+            .admin(Method::PUT, PUSHED)
+            .json(&[serde_json::json!({"id": id})]);
+        put.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(put(1).await, 201);
+    let head = redis.cli(&["--scan", "--pattern", "*:head:promo:a/default"]);
+    for (id, damage) in [
+        (2, "SET HEAD garbage"),
+        (3, "HSET HEAD total x"),
+        (4, "HSET HEAD id -1"),
+    ] {
+        redis.cli(&damage.replace("HEAD", &head).split(' ').collect::<Vec<_>>());
+        eventually(async || match get(&service, PUSHED).await {
+            served if served.status == 200 => Err(served),
+            gone => {
+                assert!([404, 503].contains(&gone.status), "{damage}: {gone:?}");
+                Ok(())
+            }
+        })
+        .await;
+        assert!([200, 201].contains(&put(id).await), "{damage}");
+        assert_eq!(get(&service, PUSHED).await.ids(), [id], "{damage}");
+    }
+    redis.cli(&["SET", &head, "garbage"]);
+    let delete = service.admin(Method::DELETE, PUSHED).send().await.unwrap();
+    assert_eq!(delete.status(), 204);
+    assert_eq!(get(&service, PUSHED).await.status, 404);
+    assert_eq!(redis.cli(&["HGET", &head, "deleted"]), "1", "a tombstone lies there");
+}
