@@ -1,6 +1,6 @@
 //! What the command line takes.
 
-use std::{num::NonZeroU32, path::PathBuf};
+use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -126,6 +126,50 @@ Examples:
         json: bool,
     },
 
+    /// Pause refreshing for an outage: listings live on and are served as they are
+    #[command(after_help = "\
+Globs are of names: `category:*`. All nodes hear of it within two seconds. What was never filled is still filled when asked
+for. The configuration is that of LISTCACHE_CONFIG, else ./listcache.toml.
+
+Examples:
+  listcache freeze 'category:*' --for 8h
+  listcache thaw 'category:*'")]
+    Freeze {
+        /// The names
+        glob: String,
+        /// For how long
+        #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
+        period: Duration,
+    },
+
+    /// End a freeze
+    #[command(after_help = "\
+Takes the glob as it was frozen. What is stale is refreshed as it is read, or when it is due.
+
+Example:
+  listcache thaw 'category:*'")]
+    Thaw {
+        /// The glob that was frozen
+        glob: String,
+    },
+
+    /// Make the generation before the current one current again
+    #[command(after_help = "\
+For data that was published and is wrong. All listings of the name are rolled back, each under a new generation; those
+without an older generation stay as they are. The origin still has the wrong data, most likely: the name is frozen for
+--hold, and `listcache thaw NAME` ends that. The configuration is that of LISTCACHE_CONFIG, else ./listcache.toml.
+
+Examples:
+  listcache rollback category:BREAD
+  listcache rollback category:BREAD --hold 8h")]
+    Rollback {
+        /// The listing's name
+        name: String,
+        /// For how long it is not refreshed; `0s` for not at all
+        #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
+        hold: Duration,
+    },
+
     /// Check the configuration: every error at once, with its path
     #[command(after_help = "\
 Reads the file and the environment; asks neither Redis nor an origin. Exit codes: 0 good, 1 not.
@@ -164,6 +208,9 @@ pub(super) struct WarmOptions {
     /// Leave out names all of whose listings are fresh
     #[arg(long)]
     pub(super) skip_fresh: bool,
+    /// Believe listings that shrink more than `max_shrink` or below `min_items` allows
+    #[arg(long)]
+    pub(super) accept_shrink: bool,
     /// Only say how many listings, items and bytes it would be
     #[arg(long)]
     pub(super) dry_run: bool,

@@ -8,7 +8,7 @@ use super::{CommandError, Outcome, chain, warm};
 use crate::{
     app::{App, Bound, Role, say, shutdown_on_signals},
     config::{Config, Environment, Flag, OriginKind, Secret, Sources},
-    engine::Engine,
+    engine::{Engine, Shrink},
     http::{ChangePrice, Storefront},
     listing::ListingName,
     origin::SampleCatalogue,
@@ -61,9 +61,9 @@ fn change_price(catalogue: SampleCatalogue, engine: Arc<Engine>) -> ChangePrice 
             };
             let name = |text: &str| ListingName::parse(text).map_err(|error| error.to_string());
             let category = name(&format!("category:{category}"))?;
-            let refreshed = engine.refresh_and_wait(&category, None).await;
+            let refreshed = engine.refresh_and_wait(&category, None, Shrink::Refused).await;
             refreshed.map_err(|error| chain(&error))?;
-            let all = engine.refresh(&name(ALL)?, None).await;
+            let all = engine.refresh(&name(ALL)?, None, Shrink::Refused).await;
             all.map_err(|error| chain(&error))?;
             Ok(Some(category))
         })

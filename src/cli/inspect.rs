@@ -73,6 +73,7 @@ fn to_lines(found: &Explanation, command: &str) -> Vec<String> {
         ("fresh until", time(found.fresh_until)),
         ("next refresh", time(found.next_refresh)),
         ("lease", lease),
+        ("frozen until", time(found.frozen_until)),
         ("last error", found.last_error.clone().unwrap_or_else(|| "-".to_owned())),
         ("head", found.head_key.clone()),
         ("stream", found.stream_key.clone().unwrap_or_else(|| "-".to_owned())),
@@ -101,13 +102,14 @@ fn to_json(found: &Explanation, command: &str) -> Value {
             "generation": generation.to_string(), "left_ms": left.as_millis() as u64
         })),
         "next_refresh": found.next_refresh.map(write_time),
+        "frozen_until": found.frozen_until.map(write_time),
         "last_error": found.last_error,
         "redis_cli": command,
     })
 }
 
 /// The time as a person reads it, in UTC.
-fn write_time(time: Timestamp) -> String {
+pub(super) fn write_time(time: Timestamp) -> String {
     let time = SystemTime::UNIX_EPOCH + Duration::from_millis(time.0);
     humantime::format_rfc3339_millis(time).to_string()
 }
@@ -159,6 +161,7 @@ mod tests {
             fresh_until: Some(Timestamp(1_795_291_200_123)),
             lease: None,
             next_refresh: None,
+            frozen_until: None,
             last_error: None,
             l1: None,
         }

@@ -5,10 +5,12 @@
 mod arguments;
 mod check_config;
 mod demo;
+mod freeze;
 mod inspect;
 mod load;
 mod popularity;
 mod progress;
+mod rollback;
 mod survey;
 mod warm;
 
@@ -127,26 +129,36 @@ async fn perform(command: Command, environment: Environment) -> Outcome {
             sort,
             id_field,
         } => {
-            start_logs(LogLevel::Warn, std::io::stderr);
-            let app = visit(sources(None, environment).load()?).await?;
-            let outcome = load::run(&app, &name, &file, sort.as_deref(), &id_field).await;
-            app.stop().await;
-            outcome
+            visiting(environment, async |app| {
+                load::run(app, &name, &file, sort.as_deref(), &id_field).await
+            })
+            .await
         }
         Command::Inspect { name, sort, json } => {
-            start_logs(LogLevel::Warn, std::io::stderr);
-            let app = visit(sources(None, environment).load()?).await?;
-            let outcome = inspect::run(&app, &name, sort.as_deref(), json).await;
-            app.stop().await;
-            outcome
+            visiting(environment, async |app| {
+                inspect::run(app, &name, sort.as_deref(), json).await
+            })
+            .await
+        }
+        Command::Freeze { glob, period } => {
+            visiting(environment, async |app| freeze::freeze(app, &glob, period).await).await
+        }
+        Command::Thaw { glob } => visiting(environment, async |app| freeze::thaw(app, &glob).await).await,
+        Command::Rollback { name, hold } => {
+            visiting(environment, async |app| rollback::run(app, &name, hold).await).await
         }
     }
 }
 
-/// Starts what a command needs that looks, or writes one listing.
-async fn visit(config: Config) -> Result<App, CommandError> {
+/// Does the work of a command that looks, or writes a little.
+async fn visiting(environment: Environment, work: impl AsyncFnOnce(&App) -> Outcome) -> Outcome {
+    start_logs(LogLevel::Warn, std::io::stderr);
+    let config = sources(None, environment).load()?;
     refuse_private_redis(&config)?;
-    Ok(App::start(config, Role::Visit).await?)
+    let app = App::start(config, Role::Visit).await?;
+    let outcome = work(&app).await;
+    app.stop().await;
+    outcome
 }
 
 /// A private server lives and dies with the process that started it: a command would look at an empty one of its own.

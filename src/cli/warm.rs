@@ -22,7 +22,7 @@ use super::{
 use crate::{
     app::{App, Role, shutdown_on_signals},
     config::Config,
-    engine::Engine,
+    engine::{Engine, Shrink},
     listing::{
         Family, ListingKey, ListingName,
         definition::{Defined, Resolved},
@@ -122,6 +122,10 @@ async fn warm(
         wanted,
         options.concurrency,
         options.rate,
+        match options.accept_shrink {
+            true => Shrink::Accepted,
+            false => Shrink::Refused,
+        },
         &mut progress,
         shutdown,
     )
@@ -134,7 +138,16 @@ pub(super) async fn warm_everything(app: &App, shutdown: &CancellationToken) -> 
     const AT_ONCE: NonZeroU32 = NonZeroU32::new(4).unwrap();
     let targets = targets(app).await?;
     let mut progress = Progress::start(ProgressMode::Auto, JsonTo::Stderr, targets.len());
-    refresh_all(&app.engine, targets, AT_ONCE, None, &mut progress, shutdown).await;
+    refresh_all(
+        &app.engine,
+        targets,
+        AT_ONCE,
+        None,
+        Shrink::Refused,
+        &mut progress,
+        shutdown,
+    )
+    .await;
     Ok(progress.end())
 }
 
@@ -184,6 +197,7 @@ async fn refresh_all(
     targets: Vec<Target>,
     concurrency: NonZeroU32,
     rate: Option<NonZeroU32>,
+    shrink: Shrink,
     progress: &mut Progress,
     shutdown: &CancellationToken,
 ) {
@@ -194,7 +208,7 @@ async fn refresh_all(
             if let Some(pace) = pace {
                 pace.wait(target.listings().len()).await;
             }
-            let step = refresh(engine, &target).await;
+            let step = refresh(engine, &target, shrink).await;
             (target, step)
         })
         .buffer_unordered(usize::try_from(concurrency.get()).unwrap_or(usize::MAX));
@@ -211,9 +225,13 @@ async fn refresh_all(
     }
 }
 
-async fn refresh(engine: &Engine, target: &Target) -> Step {
+async fn refresh(engine: &Engine, target: &Target, shrink: Shrink) -> Step {
     let begun = Instant::now();
-    match engine.refresh_and_wait(&target.name, None).await {
+    let refreshed = match shrink {
+        Shrink::Refused => engine.reread(&target.name).await,
+        Shrink::Accepted => engine.refresh_and_wait(&target.name, None, shrink).await,
+    };
+    match refreshed {
         Ok(refreshed) => Step::Refreshed {
             listings: refreshed.len(),
             items: refreshed.iter().map(|listing| listing.total).sum(),

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::{heads::Heads, selection::SelectionMemory, subscriptions::Subscriptions};
 use crate::{
-    listing::ListingKey,
+    listing::{Head, HeadState, ListingKey},
     store::{Announcement, Heard},
     telemetry::Metrics,
 };
@@ -66,6 +66,16 @@ impl Announcer {
             let _ = waiter.send(());
         }
         self.subscriptions.publish(announcement);
+    }
+
+    /// A head was found to be as new as its `as_of` says now. Other nodes see that when they read it next: there is nothing
+    /// else to tell them.
+    pub fn confirm(&self, listing: &ListingKey, head: Head) {
+        let waiting = self.waiting.lock().remove(listing);
+        self.heads.announce(listing, HeadState::Live(head), true);
+        for waiter in waiting.into_iter().flatten() {
+            let _ = waiter.send(());
+        }
     }
 
     /// Completes when the listing's head moves next.

@@ -10,7 +10,7 @@ use futures_util::StreamExt;
 use super::error::EngineError;
 use crate::{
     listing::{
-        Family, Policy, StoredSort,
+        ContentHasher, Family, Policy, StoredSort,
         definition::{Defined, SortColumn, StreamOrder},
     },
     origin::{Origin, OriginError, OriginItem, Read, ReadOrder, ordering::order_by},
@@ -41,12 +41,33 @@ pub enum BuildError {
         /// Items read now.
         after: u64,
     },
+    /// Below `min_items`.
+    #[error("refused: {after} items are fewer than min_items ({min})")]
+    TooFew {
+        /// Items read now.
+        after: u64,
+        /// The limit.
+        min: u64,
+    },
+    /// Another node knows the definition better.
+    #[error("a node with a newer definition_version refreshes this listing")]
+    Outdated,
     /// Redis evicted it, or it expired under a slow writer.
     #[error("its stream was gone before it was published")]
     StreamLost,
     /// Another reader may be at work: what was read is worth nothing any more.
     #[error("the lease was lost")]
     LeaseLost,
+}
+
+impl BuildError {
+    /// Whether what the origin gave was not believed.
+    pub fn is_refusal(&self) -> bool {
+        matches!(
+            self,
+            Self::Shrunk { .. } | Self::TooFew { .. } | Self::TooManyItems { .. }
+        )
+    }
 }
 
 /// One family being built.
@@ -61,7 +82,16 @@ pub struct Build<'a> {
     pub streams: &'a [StreamOrder<'a>],
     /// Items of the generation that is current, where it was shaped by the same definition.
     pub before: Option<u64>,
+    /// Whether any number of items is believed.
+    pub accepts_any: bool,
+    /// The version of the origin's data, asked for before the items.
+    pub version: Option<u64>,
+    /// For each stream what its current generation holds, where that counts if it is found again.
+    pub recognised: &'a [Option<u128>],
 }
+
+/// One stream built: written aside, to be published; `None` where its current generation holds the same.
+pub type Built = Option<FinishedGeneration>;
 
 /// Families with more bytes of items than this are read once a stream too, however few their items.
 const SORT_IN_MEMORY_BYTES_MAX: usize = 64 << 20;
@@ -86,7 +116,7 @@ impl<'a> Build<'a> {
     }
 
     /// Reads once and builds every stream; `None` where the family turned out to be too large for it.
-    pub async fn all_from_one_read(&self) -> Result<Option<Vec<FinishedGeneration>>, BuildError> {
+    pub async fn all_from_one_read(&self) -> Result<Option<Vec<Built>>, BuildError> {
         let columns: BTreeSet<Box<str>> = self
             .streams
             .iter()
@@ -111,23 +141,28 @@ impl<'a> Build<'a> {
         self.believe(all.len() as u64)?;
         let all = Arc::new(all);
         let columns: Arc<[Box<str>]> = columns.into();
-        let mut finished = Vec::new();
+        let mut built = Vec::new();
         for (at, stream) in self.streams.iter().enumerate() {
+            let (order, content) = in_order(&all, &columns, stream.by).await?;
+            if self.is_recognised(at, content) {
+                built.push(None);
+                continue;
+            }
             let mut writer = self.writer(at)?;
-            for index in in_order(&all, &columns, stream.by).await? {
+            for index in order {
                 // The order is a permutation of the items' positions.
                 if let Some(item) = all.get(index as usize) {
                     writer.append(item.item.clone()).await?;
                 }
             }
             self.check(0)?;
-            finished.push(writer.finish().await?);
+            built.push(Some(writer.finish().await?));
         }
-        Ok(Some(finished))
+        Ok(Some(built))
     }
 
     /// Builds one stream from a read in its order.
-    pub async fn one(&self, at: usize) -> Result<FinishedGeneration, BuildError> {
+    pub async fn one(&self, at: usize) -> Result<Built, BuildError> {
         let by = self
             .streams
             .get(at)
@@ -141,7 +176,13 @@ impl<'a> Build<'a> {
         }
         self.check(0)?;
         self.believe(writer.items())?;
-        Ok(writer.finish().await?)
+        let finished = writer.finish().await?;
+        // What was written is unlinked where nobody needs it.
+        Ok(Some(finished).filter(|finished| !self.is_recognised(at, finished.content())))
+    }
+
+    fn is_recognised(&self, at: usize, content: u128) -> bool {
+        self.recognised.get(at).is_some_and(|kept| *kept == Some(content))
     }
 
     async fn read(&self, order: ReadOrder) -> Result<crate::origin::Items, BuildError> {
@@ -163,7 +204,8 @@ impl<'a> Build<'a> {
         let hash = self.defined.definition.hash_of(&stream.stored()).unwrap_or_default();
         Ok(self
             .store
-            .write_generation(&key, *generation, self.grant.as_of, hash, self.policy()))
+            .write_generation(&key, *generation, self.grant.as_of, hash, self.policy())
+            .of_version(self.version))
     }
 
     fn check(&self, items: u64) -> Result<(), BuildError> {
@@ -180,21 +222,33 @@ impl<'a> Build<'a> {
 
     /// What is published must be believable: an import that truncates a table must not empty the shop.
     fn believe(&self, after: u64) -> Result<(), BuildError> {
+        let min = self.policy().min_items;
         match self.before {
+            _ if self.accepts_any => Ok(()),
+            Some(before) if after < before && after < min => Err(BuildError::TooFew { after, min }),
             Some(before) if !self.policy().allows_shrink(before, after) => Err(BuildError::Shrunk { before, after }),
             _ => Ok(()),
         }
     }
 }
 
-/// Sorts off the runtime's own threads: tens of thousands of items take long enough to make a page's reads time out.
+/// The order of the items, and what they come to in it. Sorted off the runtime's own threads: tens of thousands of items
+/// take long enough to make a page's reads time out.
 async fn in_order(
     items: &Arc<Vec<OriginItem>>,
     columns: &Arc<[Box<str>]>,
     by: &[SortColumn],
-) -> Result<Vec<u32>, OriginError> {
+) -> Result<(Vec<u32>, u128), OriginError> {
     let (items, columns, by) = (items.clone(), columns.clone(), by.to_vec());
-    tokio::task::spawn_blocking(move || order_by(&items, &columns, &by))
+    let sort = move || {
+        let order = order_by(&items, &columns, &by);
+        let mut content = ContentHasher::default();
+        for item in order.iter().filter_map(|index| items.get(*index as usize)) {
+            content.push(&item.item);
+        }
+        (order, content.finish())
+    };
+    tokio::task::spawn_blocking(sort)
         .await
         .map_err(|error| OriginError::Unavailable(error.into()))
 }

@@ -12,7 +12,7 @@ use super::{
     coalesce::Coalescer,
     error::EngineError,
     heads::Heads,
-    runs::{Refresher, Waiting},
+    runs::{Refresher, Shrink, Waiting},
 };
 use crate::listing::{ListingKey, definition::Defined};
 
@@ -45,7 +45,7 @@ impl Fills {
     /// Waits until the listing has a head drawn after now, whatever Redis says of the present one.
     pub async fn wait_anew(&self, defined: &Defined, key: &ListingKey, deadline: Instant) -> Result<bool, EngineError> {
         self.check_back_off(key)?;
-        let begin = || self.until_filled(key, self.refresher.demand(defined, &key.family));
+        let begin = || self.until_filled(key, self.refresher.demand(defined, &key.family, Shrink::Refused));
         self.bounded(key, deadline, begin).await
     }
 

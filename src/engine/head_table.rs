@@ -302,6 +302,7 @@ mod tests {
             chunk_len: NonZeroU32::new(12).unwrap(),
             as_of: Timestamp(id),
             definition: 0,
+            definition_version: 0,
             pins_from: 0,
         })
     }

@@ -1,7 +1,7 @@
 //! Decides what is served: pages from L1, Redis or the origin; refreshes; writes; subscriptions.
 //!
 //! A page: [`selection`] chooses the listing, [`read`] finds head ([`heads`]) and chunks ([`chunks`]), [`fills`] waits for what
-//! is not there. A refresh: [`runs`] joins those who want it, [`refresh`] draws and publishes, [`build`] reads and writes, [`announcer`] tells everybody here.
+//! is not there. A refresh: [`runs`] joins those who want it, [`refresh`] draws and publishes, [`build`] reads and writes, [`unchanged`] recognises what may stay, [`announcer`] tells everybody here.
 
 mod announcer;
 mod build;
@@ -9,10 +9,13 @@ mod chunk_cache;
 mod chunks;
 mod coalesce;
 mod error;
+mod failures;
 mod fills;
+mod freezing;
 mod head_cache;
 pub mod head_table;
 mod heads;
+mod keep_warm;
 mod l1;
 mod names;
 mod operations;
@@ -22,29 +25,33 @@ mod pins;
 mod read;
 mod read_counts;
 mod refresh;
+mod rollback;
 mod runs;
 mod schedule;
 mod selection;
 mod shape;
 mod subscriptions;
+mod unchanged;
 mod writes;
 
 use std::{sync::Arc, time::Duration};
 
 use moka::sync::Cache;
-use tokio::runtime::Handle;
+use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    announcer::Announcer, chunks::Chunks, fills::Fills, heads::Heads, l1::L1, names::KnownNames, permits::ReadPermits,
-    read_counts::OldestStale, runs::Refresher, selection::SelectionMemory, subscriptions::Subscriptions,
+    announcer::Announcer, chunks::Chunks, fills::Fills, freezing::Frozen, heads::Heads, l1::L1, names::KnownNames,
+    permits::ReadPermits, read_counts::OldestStale, runs::Refresher, selection::SelectionMemory,
+    subscriptions::Subscriptions,
 };
 pub use self::{
     error::{Chain, EngineError, ParameterError},
     operations::{Explanation, ListingEntry, ListingState},
     page::{Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served},
     read::SkipItems,
-    runs::Refreshed,
+    rollback::RolledBack,
+    runs::{Refreshed, Shrink},
     selection::{Asked, DeclaredParameters, Selection},
     shape::Shape,
     subscriptions::{Event, Follower},
@@ -54,7 +61,7 @@ use crate::{
     config::L1Config,
     listing::{Definitions, Generation},
     origin::Origins,
-    store::Store,
+    store::{Heard, Store},
     telemetry::Metrics,
 };
 
@@ -119,6 +126,9 @@ pub struct Engine {
     refresher: Arc<Refresher>,
     fills: Fills,
     oldest_stale: OldestStale,
+    frozen: Arc<Frozen>,
+    /// Told when Redis may have lost its memory.
+    forgotten: Arc<Notify>,
     renewed: Cache<Generation, ()>,
     fill_wait: Duration,
     metrics: Arc<Metrics>,
@@ -153,9 +163,11 @@ impl Engine {
             subscriptions.clone(),
             metrics.clone(),
         ));
+        let frozen = Arc::new(Frozen::default());
         let refresher = Arc::new(Refresher::new(
             store.clone(),
             origins.clone(),
+            frozen.clone(),
             announcer.clone(),
             metrics.clone(),
             &limits,
@@ -182,12 +194,16 @@ impl Engine {
             metrics,
             runtime,
             tasks: TaskTracker::new(),
+            frozen,
+            forgotten: Arc::default(),
             stopping: CancellationToken::new(),
         });
         engine.start_hearing();
         engine.start_counting();
+        engine.start_watching_freezes();
         if refreshes_due {
             engine.start_schedule();
+            engine.start_keeping_warm();
         }
         engine
     }
@@ -195,13 +211,20 @@ impl Engine {
     fn start_hearing(self: &Arc<Self>) {
         let mut heard = self.store.announcements();
         let (announcer, stopping) = (self.announcer.clone(), self.stopping.clone());
+        let forgotten = self.forgotten.clone();
         self.tasks.spawn_on(
             async move {
                 let mut first = true;
                 loop {
                     tokio::select! {
                         message = heard.recv() => match message {
-                            Some(message) => announcer.hear(&message, std::mem::take(&mut first)),
+                            Some(message) => {
+                                announcer.hear(&message, first);
+                                if message == Heard::NewEpoch && !first {
+                                    forgotten.notify_one();
+                                }
+                                first = false;
+                            }
                             None => return,
                         },
                         () = stopping.cancelled() => return,

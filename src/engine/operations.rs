@@ -85,6 +85,8 @@ pub struct Explanation {
     pub lease: Option<(Generation, Duration)>,
     /// When its family is due.
     pub next_refresh: Option<Timestamp>,
+    /// Until when it is not refreshed.
+    pub frozen_until: Option<Timestamp>,
     /// Why the last refresh failed, if it did.
     pub last_error: Option<String>,
     /// The generation that this process knows, and how old that knowledge is.
@@ -153,10 +155,17 @@ impl Engine {
                 .map(|head| head.as_of.after(selection.policy.fresh_for)),
             lease: lease.map(|lease| (lease.generation, lease.left)),
             next_refresh: self.store.next_due(&key.family).await?,
+            frozen_until: self.frozen_until(key.name()),
             last_error: failure.map(|failure| failure.error),
             l1,
             listing: key.clone(),
         })
+    }
+
+    /// Listings whose last refresh here was not believed, at most so many.
+    pub fn refused(&self, limit: usize) -> Vec<String> {
+        let refused = self.refresher.refused(limit);
+        refused.iter().map(Family::to_string).collect()
     }
 
     /// A live subscription to a name. Its first events are the current heads.
@@ -244,10 +253,7 @@ impl Engine {
     /// Whether the definition has changed since.
     fn is_reshaped(&self, listing: &ListingKey, head: &Head) -> bool {
         match self.definitions.resolve(listing.name()) {
-            Resolved::Defined(defined) => defined
-                .definition
-                .hash_of(&listing.stored)
-                .is_some_and(|hash| hash != head.definition),
+            Resolved::Defined(defined) => defined.definition.reshapes(&listing.stored, head),
             Resolved::Pushed | Resolved::Unknown => false,
         }
     }

@@ -17,7 +17,7 @@ use super::{
     shape::Shape,
 };
 use crate::{
-    listing::{Chunk, Cursor, Freshness, Head, HeadState, Window, WindowPlan},
+    listing::{Chunk, Cursor, Freshness, Head, HeadState, Window, WindowPlan, definition::Defined},
     telemetry::Layer,
 };
 
@@ -161,16 +161,15 @@ impl Engine {
             };
             return Some((head, PageFreshness { ttl_ms, state }));
         };
-        let reshaped = defined
-            .definition
-            .hash_of(&selection.key.stored)
-            .is_some_and(|hash| hash != head.definition);
+        let reshaped = defined.definition.reshapes(&selection.key.stored, &head);
         let now = self.store.now();
+        let frozen = self.frozen.until(selection.key.name(), now);
         let stale_for = match selection.policy.freshness(head.as_of, now) {
             Freshness::Fresh(left) if !reshaped => {
                 let state = if from == HeadFrom::Memory {
                     PageState::RedisDown
                 } else {
+                    self.refresh_early(selection, defined, &head, left);
                     PageState::Fresh
                 };
                 let ttl_ms = millis(left);
@@ -178,20 +177,38 @@ impl Engine {
             }
             Freshness::Fresh(_) => Duration::ZERO,
             Freshness::Stale(by) => by,
-            Freshness::Expired => return None,
+            Freshness::Expired => {
+                frozen?;
+                now.since(head.as_of).saturating_sub(selection.policy.fresh_for)
+            }
         };
         let state = if from == HeadFrom::Memory {
             PageState::RedisDown
-        } else if self.refresher.backing_off(&selection.key.family).is_some() {
+        } else if frozen.is_some() || self.refresher.backing_off(&selection.key.family).is_some() {
             PageState::OriginError
         } else {
-            drop(self.refresher.trigger(defined, &selection.key));
+            if !defined.definition.is_outdated(&head) {
+                drop(self.refresher.trigger(defined, &selection.key));
+            }
             PageState::Refreshing
         };
         self.metrics.pages_stale.inc();
         self.oldest_stale.saw(stale_for);
         let ttl_ms = -millis(stale_for).max(1);
         Some((head, PageFreshness { ttl_ms, state }))
+    }
+
+    /// What is read near the end of its freshness is refreshed before it is stale.
+    fn refresh_early(&self, selection: &Selection, defined: &Defined, head: &Head, left: Duration) {
+        // A generation's nonce is as good as chance, and the same for all who read it.
+        let spread = f64::from(head.generation.nonce) / f64::from(u32::MAX);
+        if selection.policy.is_early(left, spread)
+            && !defined.definition.is_outdated(head)
+            && self.frozen_until(selection.key.name()).is_none()
+            && self.refresher.backing_off(&selection.key.family).is_none()
+        {
+            drop(self.refresher.trigger_due(defined, &selection.key));
+        }
     }
 
     /// Cuts a page out of a generation; `None` where chunks are lost.

@@ -75,7 +75,11 @@ impl Engine {
             if !pushed || self.renewed.contains_key(&head.generation) || !self.store.is_up() {
                 continue;
             }
-            match self.store.renew(&key, head.generation, policy).await {
+            match self
+                .store
+                .renew(&key, head.generation, policy.keep_for, policy.pin_for)
+                .await
+            {
                 Ok(()) => self.renewed.insert(head.generation, ()),
                 Err(error) => tracing::debug!(error = %Chain(&error), "a listing's life was not renewed"),
             }

@@ -7,22 +7,35 @@ use std::{
     time::{Duration, Instant},
 };
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use super::{
     build::{Build, BuildError, streams_in_order},
     error::{Chain, EngineError},
     runs::{BACK_OFF_MIN, Outcome, RefreshFailure, Refreshed, Refresher, Request, Wants},
+    unchanged::Confirming,
 };
 use crate::{
     listing::{Family, Freshness, Head, HeadState, definition::StreamOrder},
     origin::OriginError,
-    store::{Drawn, FinishedGeneration, Grant, Published, StoreError},
+    store::{Drawn, FinishedGeneration, Grant, Published},
     telemetry::{ByOutcome, RefreshOutcome},
 };
 
 /// Between two looks at a lease that another node holds.
 const LEASE_POLL: Duration = Duration::from_millis(50);
-/// The longest wait after a failure.
-const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+/// A due family that only a newer definition may refresh is left to other nodes for so long.
+const LEFT_TO_OTHERS: Duration = Duration::from_secs(1);
+
+/// What a run did under its lease.
+enum Done {
+    /// New generations are current.
+    Published(Arc<[Refreshed]>),
+    /// The origin has what is kept.
+    Unchanged(Arc<[Refreshed]>),
+    /// Nothing: it was fresh already, or is another's to refresh.
+    Nothing,
+}
 
 impl Refresher {
     pub(super) async fn run(self: Arc<Self>, mut request: Request) -> Outcome {
@@ -74,24 +87,21 @@ impl Refresher {
         }
         let duration = started.elapsed();
         let (outcome, label) = match result {
-            Ok(Some(refreshed)) => {
+            Ok(Done::Published(refreshed)) => {
                 self.forget_failure(&request.family);
                 self.metrics.refresh_seconds.observe(duration.as_secs_f64());
-                tracing::info!(
-                    listing = %request.family,
-                    generation = %grant.generations.first().map(ToString::to_string).unwrap_or_default(),
-                    streams = refreshed.len(),
-                    items = refreshed.first().map_or(0, |first| first.total),
-                    duration_ms = duration.as_millis() as u64,
-                    "listing refreshed"
-                );
+                log("listing refreshed", request, &refreshed, duration);
                 (Ok(refreshed), RefreshOutcome::Published)
             }
-            // Somebody else had refreshed it before we held the lease.
-            Ok(None) => return Ok(self.current(request, streams).await),
+            Ok(Done::Unchanged(refreshed)) => {
+                self.forget_failure(&request.family);
+                log("listing unchanged", request, &refreshed, duration);
+                (Ok(refreshed), RefreshOutcome::Unchanged)
+            }
+            Ok(Done::Nothing) => return Ok(self.current(request, streams).await),
             Err(error) => {
                 let label = match &error {
-                    BuildError::Shrunk { .. } | BuildError::TooManyItems { .. } => RefreshOutcome::Refused,
+                    error if error.is_refusal() => RefreshOutcome::Refused,
                     BuildError::LeaseLost => RefreshOutcome::Fenced,
                     _ => RefreshOutcome::Failed,
                 };
@@ -105,42 +115,52 @@ impl Refresher {
         outcome
     }
 
-    /// Reads, writes and publishes; `None` where the family turned out to be fresh already.
-    async fn refresh(
-        &self,
-        request: &Request,
-        streams: &[StreamOrder<'_>],
-        grant: &Grant,
-    ) -> Result<Option<Arc<[Refreshed]>>, BuildError> {
-        let policy = &request.defined.definition.policy;
+    /// Reads, writes and publishes, or finds that nothing has changed.
+    async fn refresh(&self, request: &Request, streams: &[StreamOrder<'_>], grant: &Grant) -> Result<Done, BuildError> {
+        let definition = &request.defined.definition;
         let origin = self
             .origins
-            .get(&request.defined.definition.origin)
+            .get(&definition.origin)
             .ok_or_else(|| OriginError::Misdeclared("its origin is not configured".to_owned()))?;
-        let Some(first) = streams.first() else {
-            return Ok(Some(Arc::new([])));
+        let kept = self.kept(request, streams).await?;
+        let Some(first) = kept.first() else {
+            return Ok(Done::Nothing);
         };
-        let listing = request.family.listing(first.stored());
-        let state = match self.store.read_head(&listing).await {
-            // A head that nobody can read is as good as none: what is read now replaces it.
-            Err(StoreError::Corrupt { .. }) => HeadState::Absent,
-            read => read?,
-        };
-        let same_shape = |head: &&Head| Some(head.definition) == request.defined.definition.hash_of(&first.stored());
-        let head = match state.live().filter(same_shape) {
-            // Nor does one count whose stream was lost: it is not fresh, and nothing can shrink from it.
-            Some(head) if !self.store.is_whole(&listing, head).await? => None,
-            head => head,
-        };
-        let fresh = |head: &Head| matches!(policy.freshness(head.as_of, grant.as_of), Freshness::Fresh(_));
+        if kept
+            .iter()
+            .any(|kept| kept.head().is_some_and(|head| definition.is_outdated(head)))
+        {
+            return self.leave(request).await;
+        }
+        let is_frozen = || self.frozen.until(&request.family.name, grant.as_of).is_some();
+        if request.wants != Wants::Anew && first.head().is_some() && is_frozen() {
+            return Ok(Done::Nothing);
+        }
+        let recognised = first.recognised();
         let satisfied = |head: &Head| match request.wants {
-            Wants::Fresh => fresh(head),
+            Wants::Fresh => matches!(
+                definition.policy.freshness(head.as_of, grant.as_of),
+                Freshness::Fresh(_)
+            ),
             Wants::Later(claimed_at) => head.as_of >= claimed_at,
             Wants::Anew => false,
         };
-        if head.is_some_and(satisfied) {
-            return Ok(None);
+        if recognised.is_some_and(satisfied) {
+            return Ok(Done::Nothing);
         }
+        let next_due = definition.policy.next_due(first.head().is_none(), fastrand::f64());
+        let version = origin.version(&request.defined, &request.family.choices).await?;
+        let version = version.map(|version| xxh3_64(version.as_bytes()));
+        let confirming = Confirming {
+            request,
+            grant,
+            version,
+            next_due,
+        };
+        if let Some(unchanged) = self.same_version(&confirming, &kept).await? {
+            return Ok(Done::Unchanged(unchanged));
+        }
+        let contents: Vec<_> = kept.iter().map(|kept| confirming.content(kept)).collect();
         let build = Build {
             store: &self.store,
             origin: &*origin,
@@ -149,27 +169,54 @@ impl Refresher {
             family: &request.family,
             grant,
             streams,
-            before: head.map(|head| head.total),
+            before: recognised.map(|head| head.total),
+            accepts_any: request.accepts_any,
+            version,
+            recognised: &contents,
         };
-        let next_due = self.next_due(request, state.live().is_none());
+        let in_memory = match build.in_memory() {
+            true => build.all_from_one_read().await?,
+            false => None,
+        };
+        let mut all = in_memory.map(Vec::into_iter);
+        let mut changed = false;
         let mut refreshed = Vec::new();
-        if build.in_memory()
-            && let Some(finished) = build.all_from_one_read().await?
-        {
-            for finished in finished {
-                refreshed.push(self.publish(request, grant, finished, next_due).await?);
-            }
-        } else {
-            for at in 0..streams.len() {
-                let finished = build.one(at).await?;
-                refreshed.push(self.publish(request, grant, finished, next_due).await?);
-            }
+        for (at, kept) in kept.iter().enumerate() {
+            let built = match &mut all {
+                Some(all) => all.next().ok_or(BuildError::StreamLost)?,
+                None => build.one(at).await?,
+            };
+            refreshed.push(match built {
+                Some(finished) => {
+                    changed = true;
+                    self.publish(request, grant, finished, next_due).await?
+                }
+                None => self.confirm(&confirming, kept).await?.ok_or(BuildError::StreamLost)?,
+            });
         }
         if refreshed.iter().all(|one| request.is_nothing(one.total)) {
             // It may have been due while it had items.
             self.unschedule(&request.family).await;
         }
-        Ok(Some(refreshed.into()))
+        Ok(if changed {
+            Done::Published(refreshed.into())
+        } else {
+            Done::Unchanged(refreshed.into())
+        })
+    }
+
+    /// Leaves a family to the nodes that have the newer definition of it.
+    async fn leave(&self, request: &Request) -> Result<Done, BuildError> {
+        match request.wants {
+            Wants::Anew => Err(BuildError::Outdated),
+            Wants::Fresh => Ok(Done::Nothing),
+            Wants::Later(_) => {
+                if let Err(error) = self.store.postpone(&request.family, LEFT_TO_OTHERS).await {
+                    tracing::debug!(error = %Chain(&error), "the family is due again later than it could be");
+                }
+                Ok(Done::Nothing)
+            }
+        }
     }
 
     async fn unschedule(&self, family: &Family) {
@@ -219,56 +266,6 @@ impl Refresher {
         }
     }
 
-    /// Uniform over the period the first time, so that listings loaded together do not stay together; then ±10 %.
-    fn next_due(&self, request: &Request, first: bool) -> Duration {
-        let part = if first {
-            fastrand::f64()
-        } else {
-            0.9 + 0.2 * fastrand::f64()
-        };
-        request.defined.definition.policy.fresh_for.mul_f64(part)
-    }
-
-    async fn fail(&self, request: &Request, error: &BuildError) -> RefreshFailure {
-        if matches!(error, BuildError::LeaseLost) {
-            // Another node reads by now, or may: this says nothing of the origin, and must not hold that node up.
-            tracing::warn!(listing = %request.family, error = %Chain(error), "refresh given up");
-            self.remember_failure(&request.family, 0, BACK_OFF_MIN);
-            return RefreshFailure {
-                error: error.into(),
-                retry_after: BACK_OFF_MIN,
-            };
-        }
-        let before = self.store.failure(&request.family).await.ok().flatten();
-        let remembered = self.failures_in_a_row(&request.family);
-        let in_a_row = before.map_or(0, |failure| failure.count).max(remembered);
-        let retry_after = back_off(in_a_row);
-        let text = Chain(error).to_string();
-        tracing::warn!(listing = %request.family, error = text, retry_ms = retry_after.as_millis() as u64, "refresh failed");
-        self.remember_failure(&request.family, in_a_row + 1, retry_after);
-        // What was never filled is tried again when somebody asks for it, and by nobody else.
-        let schedule = self.is_kept(request).await;
-        let recorded = self.store.record_failure(&request.family, &text, retry_after, schedule);
-        if let Err(error) = recorded.await {
-            tracing::debug!(error = %Chain(&error), "the failure could not be recorded");
-        }
-        RefreshFailure {
-            error: error.into(),
-            retry_after,
-        }
-    }
-
-    /// Whether any stream of the family has a generation that is served meanwhile.
-    async fn is_kept(&self, request: &Request) -> bool {
-        for stream in request.defined.definition.streams() {
-            let head = self.store.read_head(&request.family.listing(stream.stored())).await;
-            if head.is_ok_and(|head| head.live().is_some()) {
-                return true;
-            }
-        }
-        false
-    }
-
     /// Whether every stream of the family has a head drawn after the mark, by whomever.
     async fn refreshed_above(
         &self,
@@ -296,8 +293,14 @@ impl Refresher {
     }
 }
 
-/// The wait after so many failures in a row before this one, ±10 %.
-fn back_off(in_a_row: u32) -> Duration {
-    let doubled = BACK_OFF_MIN * 2u32.saturating_pow(in_a_row.min(16));
-    doubled.min(BACK_OFF_MAX).mul_f64(0.9 + 0.2 * fastrand::f64())
+fn log(message: &'static str, request: &Request, refreshed: &[Refreshed], duration: Duration) {
+    let first = refreshed.first();
+    tracing::info!(
+        listing = %request.family,
+        generation = %first.map(|first| first.generation.to_string()).unwrap_or_default(),
+        streams = refreshed.len(),
+        items = first.map_or(0, |first| first.total),
+        duration_ms = duration.as_millis() as u64,
+        "{message}"
+    );
 }

@@ -17,7 +17,7 @@ use tokio::{
     sync::{Notify, Semaphore, SemaphorePermit, oneshot},
 };
 
-use super::{EngineLimits, announcer::Announcer, error::EngineError};
+use super::{EngineLimits, announcer::Announcer, error::EngineError, freezing::Frozen};
 use crate::{
     listing::{Family, Generation, ListingKey, ListingName, StoredSort, Timestamp, definition::Defined},
     origin::Origins,
@@ -62,6 +62,7 @@ pub type Waiting = Shared<oneshot::Receiver<Outcome>>;
 pub struct Refresher {
     pub(super) store: Store,
     pub(super) origins: Origins,
+    pub(super) frozen: Arc<Frozen>,
     pub(super) announcer: Arc<Announcer>,
     pub(super) metrics: Arc<Metrics>,
     runtime: Handle,
@@ -89,6 +90,8 @@ pub(super) struct Request {
     /// The stream that somebody waits for.
     pub first: Option<StoredSort>,
     pub wants: Wants,
+    /// Whether any number of items is believed.
+    pub accepts_any: bool,
     /// Told when the run need not stand back behind others any more, see [`Refresher::place`].
     pub hurry: Arc<Notify>,
 }
@@ -108,6 +111,16 @@ pub(super) struct Place<'a> {
     _at_once: Option<SemaphorePermit<'a>>,
 }
 
+/// What is believed of a listing that shrinks beyond what its policy allows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Shrink {
+    /// It is refused.
+    #[default]
+    Refused,
+    /// It is believed: somebody has looked.
+    Accepted,
+}
+
 /// What would make a run unnecessary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wants {
@@ -123,6 +136,8 @@ pub(super) enum Wants {
 struct Failing {
     until: Instant,
     in_a_row: u32,
+    /// What the origin gave was not believed: somebody has to look.
+    refused: bool,
 }
 
 impl Refresher {
@@ -130,6 +145,7 @@ impl Refresher {
     pub fn new(
         store: Store,
         origins: Origins,
+        frozen: Arc<Frozen>,
         announcer: Arc<Announcer>,
         metrics: Arc<Metrics>,
         limits: &EngineLimits,
@@ -139,6 +155,7 @@ impl Refresher {
         Self {
             store,
             origins,
+            frozen,
             announcer,
             metrics,
             runtime,
@@ -193,26 +210,30 @@ impl Refresher {
             family: key.family.clone(),
             first: Some(key.stored.clone()),
             wants,
+            accepts_any: false,
             hurry: Arc::default(),
         };
         self.start(&mut runs, request)
     }
 
-    /// Wants a generation that is drawn after now. Whoever comes during a run shares the one after it.
-    pub fn demand(self: &Arc<Self>, defined: &Defined, family: &Family) -> Waiting {
+    /// Wants a generation that is drawn after now. Whoever comes during a run shares the one after it. See [`Shrink`]
+    /// for what is believed.
+    pub fn demand(self: &Arc<Self>, defined: &Defined, family: &Family, shrink: Shrink) -> Waiting {
         let mut runs = self.runs.lock();
         let request = Request {
             defined: defined.clone(),
             family: family.clone(),
             first: None,
             wants: Wants::Anew,
+            accepts_any: shrink == Shrink::Accepted,
             hurry: Arc::default(),
         };
         let Some(slot) = runs.get_mut(family) else {
             return self.start(&mut runs, request);
         };
         slot.hurry.notify_one();
-        if let Some((_, _, waiting)) = &slot.next {
+        if let Some((next, _, waiting)) = &mut slot.next {
+            next.accepts_any |= shrink == Shrink::Accepted;
             return waiting.clone();
         }
         let (sender, receiver) = oneshot::channel();
@@ -302,7 +323,26 @@ impl Refresher {
     }
 
     pub(super) fn remember_failure(&self, family: &Family, in_a_row: u32, retry_after: Duration) {
+        self.remember(family, in_a_row, retry_after, false);
+    }
+
+    pub(super) fn remember_refusal(&self, family: &Family, in_a_row: u32, retry_after: Duration) {
+        self.remember(family, in_a_row, retry_after, true);
+    }
+
+    fn remember(&self, family: &Family, in_a_row: u32, retry_after: Duration, refused: bool) {
         let until = Instant::now() + retry_after;
-        self.failing.insert(family.clone(), Failing { until, in_a_row });
+        let failing = Failing {
+            until,
+            in_a_row,
+            refused,
+        };
+        self.failing.insert(family.clone(), failing);
+    }
+
+    /// Families whose last refresh here was not believed, at most so many.
+    pub fn refused(&self, limit: usize) -> Vec<Family> {
+        let refused = self.failing.iter().filter(|(_, failing)| failing.refused);
+        refused.map(|(family, _)| (*family).clone()).take(limit).collect()
     }
 }

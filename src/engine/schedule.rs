@@ -11,6 +11,8 @@ use crate::listing::{Family, definition::Resolved};
 const PERIOD: Duration = Duration::from_millis(500);
 /// A claimed family that nobody refreshed is due again after this.
 const CLAIM_FOR: Duration = Duration::from_secs(30);
+/// A frozen family is due again after this at the latest: it may be thawed.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// With so many refreshes running or waiting here, no more are claimed.
 const RUNNING_MAX: usize = 128;
 /// How many families are claimed of each partition at a time.
@@ -61,7 +63,15 @@ impl Engine {
                 .await;
             return;
         }
-        if self.is_idle(family, defined.definition.policy.idle_stop).await {
+        if let Some(until) = self.frozen_until(&family.name) {
+            let left = until.since(self.store.now());
+            if let Err(error) = self.store.postpone(family, left.min(LOOK_AGAIN_AFTER)).await {
+                tracing::debug!(error = %Chain(&error), "a frozen family is due again when its claim ends");
+            }
+            return;
+        }
+        let policy = &defined.definition.policy;
+        if !policy.keep_warm && self.is_idle(family, policy.idle_stop).await {
             self.stop_refreshing(family, "nobody reads it").await;
             return;
         }

@@ -8,7 +8,7 @@ use super::{
     Engine,
     announcer::Announcer,
     error::EngineError,
-    runs::{RefreshFailure, Refreshed},
+    runs::{RefreshFailure, Refreshed, Refresher, Shrink, Waiting},
     selection::{Asked, unknown_sort},
 };
 use crate::{
@@ -150,13 +150,19 @@ impl Engine {
         Ok(())
     }
 
-    /// Starts a refresh of a name and does not wait for it.
+    /// Starts a refresh of a name and does not wait for it. With [`Shrink::Accepted`]
+    /// the number of items is believed whatever it is: somebody has looked.
     ///
     /// # Errors
     /// [`EngineError::NoOrigin`] for a pushed name, [`EngineError::NotFound`] for one that cannot exist, [`EngineError::Invalid`] for an unknown sort.
-    pub async fn refresh(&self, name: &ListingName, sort: Option<&SortName>) -> Result<(), EngineError> {
+    pub async fn refresh(
+        &self,
+        name: &ListingName,
+        sort: Option<&SortName>,
+        shrink: Shrink,
+    ) -> Result<(), EngineError> {
         for (defined, family) in self.families(name, sort).await? {
-            let waiting = self.refresher.demand(&defined, &family);
+            let waiting = self.refresher.demand(&defined, &family, shrink);
             // One that has ended already was never begun.
             if let Some(Ok(Err(RefreshFailure {
                 error: error @ EngineError::Overloaded { .. },
@@ -177,12 +183,13 @@ impl Engine {
         &self,
         name: &ListingName,
         sort: Option<&SortName>,
+        shrink: Shrink,
     ) -> Result<Vec<Refreshed>, EngineError> {
         let waits: Vec<_> = self
             .families(name, sort)
             .await?
             .into_iter()
-            .map(|(defined, family)| self.refresher.demand(&defined, &family))
+            .map(|(defined, family)| self.refresher.demand(&defined, &family, shrink))
             .collect();
         self.collect(waits, sort).await
     }
@@ -192,6 +199,22 @@ impl Engine {
     /// # Errors
     /// As [`Engine::refresh_and_wait`].
     pub async fn freshen(&self, name: &ListingName) -> Result<Vec<Refreshed>, EngineError> {
+        self.refresh_by(name, Refresher::trigger).await
+    }
+
+    /// Reads a name's listings from their origin again; what has not changed lives on as it is.
+    ///
+    /// # Errors
+    /// As [`Engine::refresh_and_wait`], also while a back-off runs.
+    pub async fn reread(&self, name: &ListingName) -> Result<Vec<Refreshed>, EngineError> {
+        self.refresh_by(name, Refresher::trigger_due).await
+    }
+
+    async fn refresh_by(
+        &self,
+        name: &ListingName,
+        begin: fn(&Arc<Refresher>, &Defined, &ListingKey) -> Waiting,
+    ) -> Result<Vec<Refreshed>, EngineError> {
         let mut waits = Vec::new();
         for (defined, family) in self.families(name, None).await? {
             let first = defined
@@ -199,16 +222,12 @@ impl Engine {
                 .streams()
                 .next()
                 .map(|stream| family.listing(stream.stored()));
-            waits.extend(first.map(|key| self.refresher.trigger(&defined, &key)));
+            waits.extend(first.map(|key| begin(&self.refresher, &defined, &key)));
         }
         self.collect(waits, None).await
     }
 
-    async fn collect(
-        &self,
-        waits: Vec<super::runs::Waiting>,
-        sort: Option<&SortName>,
-    ) -> Result<Vec<Refreshed>, EngineError> {
+    async fn collect(&self, waits: Vec<Waiting>, sort: Option<&SortName>) -> Result<Vec<Refreshed>, EngineError> {
         let mut all = Vec::new();
         for wait in waits {
             let outcome = wait.await.map_err(|_| EngineError::broken_load())?;

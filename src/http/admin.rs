@@ -13,7 +13,7 @@ use super::{
     query::Query,
 };
 use crate::{
-    engine::{Engine, Refreshed},
+    engine::{Engine, Refreshed, Shrink},
     listing::Order,
 };
 
@@ -107,9 +107,13 @@ pub async fn refresh(
     request: HttpRequest,
     engine: Data<Engine>,
 ) -> Result<HttpResponse, Problem> {
-    let mut query = Query::read(request.query_string(), &["sort", "wait"]);
+    let mut query = Query::read(request.query_string(), &["sort", "wait", "accept_shrink"]);
     let sort = query.sort_name();
     let waits = query.flag("wait");
+    let shrink = match query.flag("accept_shrink") {
+        true => Shrink::Accepted,
+        false => Shrink::Refused,
+    };
     query.finish().map_err(Problem::parameters)?;
     let mut answer = RefreshAnswer {
         listing: name.to_string(),
@@ -119,10 +123,10 @@ pub async fn refresh(
         refreshed: Vec::new(),
     };
     if !waits {
-        engine.refresh(&name, sort.as_ref()).await?;
+        engine.refresh(&name, sort.as_ref(), shrink).await?;
         return Ok(answer::private(StatusCode::ACCEPTED, &answer));
     }
-    let refreshed = engine.refresh_and_wait(&name, sort.as_ref()).await?;
+    let refreshed = engine.refresh_and_wait(&name, sort.as_ref(), shrink).await?;
     answer.state = "refreshed";
     answer.refreshed = refreshed.iter().map(RefreshedOrder::of).collect();
     answer.generation = refreshed.first().map(|first| first.generation.to_string());

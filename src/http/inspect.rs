@@ -166,6 +166,9 @@ pub struct Explained {
     pub next_refresh: Option<String>,
     /// Why the last refresh failed.
     pub last_error: Option<String>,
+    /// Until when it is not refreshed, RFC 3339; absent where nobody has frozen it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frozen_until: Option<String>,
     /// What this process holds of it.
     pub l1: Option<ExplainedL1>,
 }
@@ -240,6 +243,7 @@ impl Explained {
             }),
             next_refresh: explanation.next_refresh.map(rfc3339),
             last_error: explanation.last_error,
+            frozen_until: explanation.frozen_until.map(rfc3339),
             l1: explanation.l1.map(|(generation, age)| ExplainedL1 {
                 generation: generation.map(|generation| generation.to_string()),
                 age_ms: millis(age),

@@ -10,6 +10,8 @@ use actix_web::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::engine::Engine;
+
 use super::{
     answer, openapi,
     problem::{Kind, Problem, ProblemDocument},
@@ -21,7 +23,23 @@ use super::{
 pub struct Health {
     /// `live` or `ready`.
     pub status: &'static str,
+    /// Names whose last refresh here was refused, some of them: too few items to be believed, or too many. They are served
+    /// as they were before; `explain` says why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
 }
+
+impl Health {
+    fn of(status: &'static str) -> Self {
+        Self {
+            status,
+            refused: Vec::new(),
+        }
+    }
+}
+
+/// So many refused names are told.
+const REFUSED_MAX: usize = 20;
 
 /// Whether the process works at all.
 #[utoipa::path(
@@ -31,7 +49,7 @@ pub struct Health {
     responses((status = 200, description = "It does", body = Health))
 )]
 pub async fn live() -> HttpResponse {
-    answer::private(StatusCode::OK, &Health { status: "live" })
+    answer::private(StatusCode::OK, &Health::of("live"))
 }
 
 /// Whether traffic should come: not while warming up, not while draining.
@@ -44,9 +62,13 @@ pub async fn live() -> HttpResponse {
         (status = 503, description = "It should not; `detail` says why", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub async fn ready(shared: Data<Shared>) -> Result<HttpResponse, Problem> {
+pub async fn ready(engine: Data<Engine>, shared: Data<Shared>) -> Result<HttpResponse, Problem> {
     match shared.readiness.check(Instant::now()) {
-        Ok(()) => Ok(answer::private(StatusCode::OK, &Health { status: "ready" })),
+        Ok(()) => {
+            let mut health = Health::of("ready");
+            health.refused = engine.refused(REFUSED_MAX);
+            Ok(answer::private(StatusCode::OK, &health))
+        }
         Err(why) => Err(Problem::new(Kind::NOT_READY)
             .detail(why.as_str())
             .header(header::RETRY_AFTER, "1")),

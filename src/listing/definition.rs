@@ -10,7 +10,8 @@ use globset::GlobSet;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    key::{Choices, SortName, StoredSort},
+    head::Head,
+    key::{Choices, Family, SortName, StoredSort},
     name::ListingName,
     page::Order,
     pattern::NamePattern,
@@ -27,6 +28,9 @@ pub struct Definition {
     pub origin: Box<str>,
     /// The query that reads the items of one name, for origins that take one. Parameters, variants and filters are bound by name.
     pub query: Option<Box<str>>,
+    /// Reads one value that changes whenever the items of a name do, for origins that take a query: while it stays, so do
+    /// the items, and nothing is read.
+    pub version_query: Option<Box<str>>,
     /// The column or member that is the item's id.
     pub id: Box<str>,
     /// What enumerates the names that exist. Without it a name exists when it has items.
@@ -264,6 +268,16 @@ impl Definition {
             .map(|(_, hash)| *hash)
     }
 
+    /// Whether a head was shaped by another definition than this one, which is at least as new.
+    pub fn reshapes(&self, stored: &StoredSort, head: &Head) -> bool {
+        !self.is_outdated(head) && self.hash_of(stored).is_some_and(|hash| hash != head.definition)
+    }
+
+    /// Whether a newer edition of this definition has made a head.
+    pub fn is_outdated(&self, head: &Head) -> bool {
+        self.policy.definition_version < head.definition_version
+    }
+
     fn hash(&self, stream: StreamOrder<'_>) -> u64 {
         let mut text = String::new();
         // Lengths keep neighbouring texts apart.
@@ -281,6 +295,28 @@ impl Definition {
         }
         // 0 is the hash of pushed listings.
         xxh3_64(text.as_bytes()).max(1)
+    }
+
+    /// The families of a name that are known without asking anybody: one a combination of variants, no filter. At most so many.
+    pub fn families(&self, name: &ListingName, max: usize) -> Vec<Family> {
+        let mut choices: Vec<Vec<(Arc<str>, Arc<str>)>> = vec![Vec::new()];
+        for variant in &self.variants {
+            let with = |before: &Vec<_>, value: &Arc<str>| {
+                let mut choice = before.clone();
+                choice.push((variant.parameter.clone(), value.clone()));
+                choice
+            };
+            choices = choices
+                .iter()
+                .flat_map(|before| variant.values.iter().map(move |value| with(before, value)))
+                .take(max)
+                .collect();
+        }
+        let family = |choices: Vec<_>| Family {
+            name: name.clone(),
+            choices: choices.into(),
+        };
+        choices.into_iter().map(family).collect()
     }
 
     /// The choices that given values make, in the order of declaration, defaults filled in. Values are not checked here.

@@ -17,6 +17,8 @@ pub struct Head {
     pub as_of: Timestamp,
     /// Hash of the definition that shaped it, see [`Definition::hash_of`](super::Definition::hash_of); 0 for pushed listings.
     pub definition: u64,
+    /// The edition of that definition, see [`Policy::definition_version`](super::Policy::definition_version).
+    pub definition_version: u32,
     /// Generations with a smaller id were forgotten by a delete: pins of them are gone, wherever a copy may linger.
     pub pins_from: u64,
 }

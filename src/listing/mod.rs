@@ -4,6 +4,7 @@
 //! takes it as an argument.
 
 pub mod chunk;
+pub mod content;
 pub mod cursor;
 pub mod definition;
 pub mod document;
@@ -19,6 +20,7 @@ pub mod policy;
 pub mod window;
 
 pub use chunk::{Chunk, ChunkIndex};
+pub use content::ContentHasher;
 pub use cursor::Cursor;
 pub use definition::{Definition, Definitions};
 pub use generation::Generation;

@@ -28,6 +28,8 @@ pub struct Policy {
     pub fresh_for: Duration,
     /// Younger than this is served, stale while it is being refreshed.
     pub keep_for: Duration,
+    /// The part of `fresh_for` after which a refresh is due: what is read is rarely stale then.
+    pub refresh_ahead: f64,
     /// How long a replaced generation can still be asked for.
     pub pin_for: Duration,
     /// How many replaced generations are kept at most.
@@ -42,8 +44,15 @@ pub struct Policy {
     pub max_items: u64,
     /// A refresh that loses more than this part of the items is refused; 1 allows everything.
     pub max_shrink: f64,
+    /// A refresh that shrinks a listing below so many items is refused.
+    pub min_items: u64,
     /// What nobody has read for so long is not refreshed any more.
     pub idle_stop: Duration,
+    /// Filled before it is asked for, and refreshed whether it is read or not.
+    pub keep_warm: bool,
+    /// Which edition of the definition this is. A node with an older one serves what a newer one has made, and leaves it as
+    /// it is: two releases side by side do not undo each other's work.
+    pub definition_version: u32,
     /// Families of at most so many items are read once and sorted in the process for all their sorts.
     pub sort_in_memory_max: u64,
 }
@@ -54,6 +63,7 @@ impl Default for Policy {
             chunk_len: const { NonZeroU32::new(12).unwrap() },
             fresh_for: Duration::from_secs(60),
             keep_for: Duration::from_secs(3600),
+            refresh_ahead: 0.9,
             pin_for: Duration::from_secs(600),
             pinned_generations_max: 16,
             pinned_max_age: Duration::from_secs(60),
@@ -61,7 +71,10 @@ impl Default for Policy {
             stale_if_error: Duration::from_secs(3600),
             max_items: 1_000_000,
             max_shrink: 0.5,
+            min_items: 0,
             idle_stop: Duration::from_secs(24 * 3600),
+            keep_warm: false,
+            definition_version: 0,
             sort_in_memory_max: 50_000,
         }
     }
@@ -91,6 +104,20 @@ impl Policy {
         }
     }
 
+    /// Whether a listing that is fresh for so long still is to be refreshed already. `spread`, from 0 to 1, keeps listings
+    /// apart that were read at the same time: one is early at `refresh_ahead`, another at the end of `fresh_for`.
+    pub fn is_early(&self, left: Duration, spread: f64) -> bool {
+        let part = self.refresh_ahead + (1.0 - self.refresh_ahead) * spread;
+        self.fresh_for.saturating_sub(left) >= self.fresh_for.mul_f64(part.clamp(0.0, 1.0))
+    }
+
+    /// How long after a refresh the next one is due. `spread`, from 0 to 1, is chance. The `first` time it is anywhere in
+    /// the period, so that what was loaded together does not stay together; then 10 % either way keeps it so.
+    pub fn next_due(&self, first: bool, spread: f64) -> Duration {
+        let part = if first { spread } else { 0.9 + 0.2 * spread };
+        self.fresh_for.mul_f64(self.refresh_ahead * part)
+    }
+
     /// Whether a listing may shrink from `before` to `after` items in one refresh.
     pub fn allows_shrink(&self, before: u64, after: u64) -> bool {
         after >= before || (before - after) as f64 <= self.max_shrink * before as f64
@@ -115,6 +142,26 @@ mod tests {
         check(1000, 3_601_000, Freshness::Expired);
         // A head drawn a moment ahead of our estimate of Redis's clock is fresh, not an underflow.
         check(2000, 1000, Freshness::Fresh(Duration::from_secs(60)));
+    }
+
+    #[test]
+    fn the_last_part_of_a_life_is_early_for_some_and_not_for_others() {
+        let policy = Policy::default();
+        let seconds = Duration::from_secs;
+        assert!(!policy.is_early(seconds(7), 0.0));
+        assert!(policy.is_early(seconds(6), 0.0));
+        assert!(!policy.is_early(seconds(4), 0.5));
+        assert!(policy.is_early(seconds(3), 0.5));
+        assert!(!policy.is_early(seconds(1), 1.0));
+    }
+
+    #[test]
+    fn what_was_loaded_together_is_due_apart_and_before_it_is_stale() {
+        let policy = Policy::default();
+        assert_eq!(policy.next_due(true, 0.0), Duration::ZERO);
+        assert_eq!(policy.next_due(true, 1.0), Duration::from_secs(54));
+        assert_eq!(policy.next_due(false, 0.5), Duration::from_secs(54));
+        assert!(policy.next_due(false, 1.0) < policy.fresh_for);
     }
 
     #[test]

@@ -90,6 +90,12 @@ pub trait Origin: Send + Sync {
     /// Reads the items of a family, streamed through a bounded buffer.
     async fn read(&self, read: Read) -> Result<Items, OriginError>;
 
+    /// What tells whether the items of a family may have changed: while it stays the same, so do they. `None` where the
+    /// origin cannot tell. To be asked before the items are read: a change in between must not go unnoticed.
+    async fn version(&self, _defined: &Defined, _choices: &Choices) -> Result<Option<String>, OriginError> {
+        Ok(None)
+    }
+
     /// The names that exist, as rows of values of the pattern's parameters in its order.
     async fn names(&self, query: &str, parameters: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError>;
 

@@ -30,6 +30,7 @@ pub fn definition(pattern: &str, query: &str) -> Definition {
         variants: Vec::new(),
         filters: Vec::new(),
         policy: Policy::default().into(),
+        version_query: None,
         hashes: Default::default(),
         links: Links::default(),
     }

@@ -56,6 +56,9 @@ struct BodyHead {
     /// Hexadecimal: programs that read numbers as doubles would round it.
     definition: String,
     pins_from: u64,
+    /// Absent where a release before it wrote the body.
+    #[serde(default)]
+    definition_version: u32,
 }
 
 /// The body for a head that a publish sets.
@@ -70,6 +73,7 @@ pub(super) fn live_body(listing: &ListingKey, head: &Head) -> String {
             as_of: head.as_of.0,
             definition: format!("{:016x}", head.definition),
             pins_from: head.pins_from,
+            definition_version: head.definition_version,
         }),
     };
     // Texts and numbers only: this does not fail.
@@ -92,6 +96,7 @@ pub(super) fn parse_body(text: &str) -> Option<Announcement> {
             chunk_len: head.chunk_len,
             as_of: Timestamp(head.as_of),
             definition: u64::from_str_radix(&head.definition, 16).ok()?,
+            definition_version: head.definition_version,
             pins_from: head.pins_from,
         }),
         (None, Some(deleted)) => HeadState::Deleted(deleted.parse::<Generation>().ok()?),
@@ -142,6 +147,7 @@ mod tests {
             chunk_len: NonZeroU32::new(12).unwrap(),
             as_of: Timestamp(1_795_291_200_123),
             definition: u64::MAX,
+            definition_version: 2,
             pins_from: 7,
         };
         let body = live_body(&listing(), &head);

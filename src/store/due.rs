@@ -47,6 +47,34 @@ impl Store {
         reply::done(replies, "schedule", &key)
     }
 
+    /// Sets the due times of families that have none, each at some time before `within` is over.
+    pub async fn schedule_all(&self, families: &[Family], within: Duration) -> Result<(), StoreError> {
+        const OPERATION: &str = "schedule";
+        const FAMILIES_A_TURN: usize = 500;
+        for batch in families.chunks(FAMILIES_A_TURN) {
+            let now = self.now();
+            let mut turn = Pipeline::new();
+            for family in batch {
+                let key = self.inner.keys.due(Partition::of(&family.name));
+                let at = now.after(within.mul_f64(fastrand::f64()));
+                turn.cmd("ZADD").arg(key).arg("NX").arg(at.0).arg(family.to_string());
+            }
+            let replies = self.inner.connections.write(OPERATION, &turn).await?;
+            reply::done(replies, OPERATION, "due")?;
+        }
+        Ok(())
+    }
+
+    /// Moves the due time of a family that has one.
+    pub async fn postpone(&self, family: &Family, after: Duration) -> Result<(), StoreError> {
+        let key = self.inner.keys.due(Partition::of(&family.name));
+        let mut turn = Pipeline::new();
+        let at = self.now().after(after);
+        turn.cmd("ZADD").arg(&key).arg("XX").arg(at.0).arg(family.to_string());
+        let replies = self.inner.connections.write("postpone", &turn).await?;
+        reply::done(replies, "postpone", &key)
+    }
+
     /// Takes a family out of the due set.
     pub async fn unschedule(&self, family: &Family) -> Result<(), StoreError> {
         let key = self.inner.keys.due(Partition::of(&family.name));

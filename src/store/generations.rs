@@ -14,7 +14,7 @@ use std::{
 use redis::{Pipeline, Value};
 
 use super::{Store, chunk_codec::add_chunk, error::StoreError, reply};
-use crate::listing::{ChunkIndex, Generation, Item, ListingKey, Policy, Timestamp};
+use crate::listing::{ChunkIndex, ContentHasher, Generation, Item, ListingKey, Policy, Timestamp};
 
 /// How long an unpublished stream outlives its writer's last batch.
 pub(super) const BUILDING_LIFE: Duration = Duration::from_secs(60);
@@ -32,6 +32,9 @@ pub(super) struct Draft {
     pub generation: Generation,
     pub as_of: Timestamp,
     pub definition: u64,
+    pub definition_version: u32,
+    /// See [`GenerationWriter::of_version`].
+    pub version: Option<u64>,
     pub chunk_len: NonZeroU32,
     pub stream_key: String,
 }
@@ -68,6 +71,7 @@ pub struct GenerationWriter {
     draft: Draft,
     unpublished: Unpublished,
     items: u64,
+    content: ContentHasher,
     /// Items of the chunk that is not full yet.
     chunk: Vec<Item>,
     /// Entries of the pipeline that is not full yet.
@@ -80,10 +84,18 @@ pub struct GenerationWriter {
 }
 
 impl GenerationWriter {
+    /// Says which version of the origin's data the items are: a later refresh that finds it unchanged reads nothing.
+    #[must_use]
+    pub fn of_version(mut self, version: Option<u64>) -> Self {
+        self.draft.version = version;
+        self
+    }
+
     /// Adds an item at the end. Sends a pipeline when one is full, or has waited for long.
     pub async fn append(&mut self, item: Item) -> Result<(), StoreError> {
         self.batch_bytes += item.id.as_str().len() + item.json.len();
         self.items += 1;
+        self.content.push(&item);
         self.chunk.push(item);
         if self.chunk.len() >= self.draft.chunk_len.get() as usize {
             self.end_chunk();
@@ -115,6 +127,7 @@ impl GenerationWriter {
             draft: self.draft,
             unpublished: self.unpublished,
             total: self.items,
+            content: self.content.finish(),
             entries: self.next.0,
         })
     }
@@ -187,6 +200,7 @@ pub struct FinishedGeneration {
     pub(super) draft: Draft,
     unpublished: Unpublished,
     total: u64,
+    content: u128,
     pub(super) entries: u64,
 }
 
@@ -204,6 +218,11 @@ impl FinishedGeneration {
     /// How many items it has.
     pub fn total(&self) -> u64 {
         self.total
+    }
+
+    /// What it holds, see [`ContentHasher`].
+    pub fn content(&self) -> u128 {
+        self.content
     }
 
     /// From here on it may have been published, whatever becomes of the reply: it is left to its expiry.
@@ -245,10 +264,13 @@ impl Store {
                 generation,
                 as_of,
                 definition,
+                definition_version: policy.definition_version,
+                version: None,
                 chunk_len: policy.chunk_len,
                 stream_key,
             },
             items: 0,
+            content: ContentHasher::default(),
             chunk: Vec::with_capacity(policy.chunk_len.get().min(1000) as usize),
             batch: Pipeline::new(),
             batch_bytes: 0,
@@ -256,6 +278,50 @@ impl Store {
             next: ChunkIndex(0),
             begun: false,
         }
+    }
+
+    /// Copies a generation that is kept to a new one, as it lies there; `None` where it is gone.
+    pub async fn copy_generation(
+        &self,
+        key: &ListingKey,
+        from: Generation,
+        to: Generation,
+        as_of: Timestamp,
+        definition: u64,
+        policy: &Policy,
+    ) -> Result<Option<FinishedGeneration>, StoreError> {
+        const OPERATION: &str = "copy generation";
+        let Some(described) = self.describe(key, from).await? else {
+            return Ok(None);
+        };
+        let writer = self.write_generation(key, to, as_of, definition, policy);
+        let mut turn = Pipeline::new();
+        turn.cmd("MULTI");
+        turn.cmd("COPY")
+            .arg(self.stream_key(key, from))
+            .arg(&writer.draft.stream_key);
+        turn.cmd("PEXPIRE")
+            .arg(&writer.draft.stream_key)
+            .arg(BUILDING_LIFE.as_millis() as u64);
+        turn.cmd("EXEC");
+        let replies = self.inner.connections.write(OPERATION, &turn).await?;
+        let reply = replies.into_iter().last().unwrap_or_default();
+        let copied = reply::array(reply::answered(reply, OPERATION, key.name().as_str())?).unwrap_or_default();
+        if copied.iter().any(|reply| *reply != Value::Int(1)) {
+            return Ok(None);
+        }
+        let chunk_len = described.chunk_len;
+        Ok(Some(FinishedGeneration {
+            draft: Draft {
+                chunk_len,
+                ..writer.draft
+            },
+            unpublished: writer.unpublished,
+            total: described.total,
+            // Not known without reading it: the next refresh that finds the same publishes it anew.
+            content: 0,
+            entries: described.total.div_ceil(chunk_len.get().into()),
+        }))
     }
 
     /// Unlinks a stream. A failure is let be: the stream has an expiry.

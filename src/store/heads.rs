@@ -8,7 +8,7 @@ use super::{Store, error::StoreError, keys::Partition, reply};
 use crate::listing::{Generation, Head, HeadState, ListingKey, Timestamp};
 
 /// What is read of a head, in this order.
-const FIELDS: [&str; 9] = [
+pub(super) const FIELDS: [&str; 10] = [
     "id",
     "nonce",
     "total",
@@ -18,6 +18,7 @@ const FIELDS: [&str; 9] = [
     "pins_from",
     "deleted",
     "kept",
+    "definition_version",
 ];
 
 /// A head as it lies in Redis, with what scripts compare and what only writers need.
@@ -71,7 +72,18 @@ fn decode_fields(reply: Value, key: &str) -> Result<Fields, StoreError> {
 }
 
 fn state_of(fields: &Fields) -> Option<HeadState> {
-    let [id, nonce, total, chunk_len, as_of, definition, pins_from, deleted, _] = fields;
+    let [
+        id,
+        nonce,
+        total,
+        chunk_len,
+        as_of,
+        definition,
+        pins_from,
+        deleted,
+        _,
+        definition_version,
+    ] = fields;
     let Some(id) = id else {
         return Some(HeadState::Absent);
     };
@@ -85,6 +97,11 @@ fn state_of(fields: &Fields) -> Option<HeadState> {
         chunk_len: chunk_len.as_deref()?.parse::<NonZeroU32>().ok()?,
         as_of: Timestamp(as_of.as_deref()?.parse().ok()?),
         definition: u64::from_str_radix(definition.as_deref()?, 16).ok()?,
+        definition_version: match definition_version.as_deref() {
+            // Pushed listings have none.
+            None => 0,
+            Some(version) => version.parse().ok()?,
+        },
         pins_from: pins_from.as_deref()?.parse().ok()?,
     }))
 }
@@ -110,6 +127,11 @@ impl Store {
         let stored = decode_for_writing(reply, &head_key)?;
         self.inner.seen.raise(Partition::of(key.name()), stored.state.id());
         Ok(stored)
+    }
+
+    /// Generations of a listing before the current one that may still be kept, newest first.
+    pub async fn kept_generations(&self, key: &ListingKey) -> Result<Vec<Generation>, StoreError> {
+        Ok(self.read_head_for_writing(key).await?.kept)
     }
 
     /// The heads of several listings, in batches of one turn each. One that cannot be read counts as absent: it must not
@@ -156,12 +178,12 @@ impl Store {
 mod tests {
     use super::*;
 
-    fn reply(fields: [Option<&str>; 9]) -> Value {
+    fn reply(fields: [Option<&str>; 10]) -> Value {
         let value = |field: Option<&str>| field.map_or(Value::Nil, |text| Value::BulkString(text.into()));
         Value::Array(fields.map(value).into())
     }
 
-    const LIVE: [Option<&str>; 9] = [
+    const LIVE: [Option<&str>; 10] = [
         Some("1795291200123456"),
         Some("9f1c02ab"),
         Some("25"),
@@ -171,6 +193,7 @@ mod tests {
         Some("0"),
         None,
         Some("7-000000ab junk 6-000000cd"),
+        Some("3"),
     ];
 
     #[test]
@@ -180,6 +203,7 @@ mod tests {
         };
         assert_eq!(head.generation.to_string(), "1795291200123456-9f1c02ab");
         assert_eq!((head.total, head.chunk_len.get(), head.pins_from), (25, 12, 0));
+        assert_eq!(head.definition_version, 3);
         // Greater than a double holds.
         assert_eq!(head.definition, 0xfedc_ba98_7654_3210);
 
@@ -190,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_tombstone_and_nothing_are_told_apart() {
-        let mut tombstone = [None; 9];
+        let mut tombstone = [None; 10];
         tombstone[0] = Some("8");
         tombstone[1] = Some("000000ab");
         tombstone[7] = Some("1");
@@ -199,12 +223,21 @@ mod tests {
             decode_head(reply(tombstone), "k").unwrap(),
             HeadState::Deleted(generation)
         );
-        assert_eq!(decode_head(reply([None; 9]), "k").unwrap(), HeadState::Absent);
+        assert_eq!(decode_head(reply([None; 10]), "k").unwrap(), HeadState::Absent);
     }
 
     #[test]
     fn an_unreadable_head_is_corrupt_to_readers_and_absent_to_writers() {
-        for (at, bad) in [(0, "0"), (1, "xyz"), (2, "-1"), (3, "0"), (4, ""), (5, "g"), (6, "1.5")] {
+        for (at, bad) in [
+            (0, "0"),
+            (1, "xyz"),
+            (2, "-1"),
+            (3, "0"),
+            (4, ""),
+            (5, "g"),
+            (6, "1.5"),
+            (9, "x"),
+        ] {
             let mut fields = LIVE;
             fields[at] = Some(bad);
             assert!(

@@ -56,6 +56,11 @@ impl Keys {
         format!("{}:meta", self.prefix)
     }
 
+    /// Globs of names that are frozen, for all partitions.
+    pub fn frozen(&self) -> String {
+        format!("{}:{LAYOUT}:frozen", self.prefix)
+    }
+
     pub fn channel(&self) -> String {
         format!("{}:{LAYOUT}:announcements", self.prefix)
     }

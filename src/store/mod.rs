@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! a page:     pages ─► connection            HMGET and XRANGE in one turn, no script
-//! a refresh:  draw ─► generations ─► publish the right to write, the stream written aside, the head moved
+//! a refresh:  draw ─► generations ─► publish the right to write, the stream written aside, the head moved;
+//!                              or ─► confirm what is kept is what the origin still has
 //! a change:   announcements ─► subscriber    heard on every node; log_position decides what was missed
 //! ```
 //! Every key is named in `keys`, every script is a file under `scripts/`; `docs/redis-layout.md` tells what lies where.
@@ -14,6 +15,7 @@ use crate::{listing::Timestamp, telemetry::Metrics};
 mod announcements;
 mod chunk_codec;
 mod clock;
+mod confirm;
 mod connection;
 mod connections;
 mod delete;
@@ -21,6 +23,7 @@ mod draw;
 mod due;
 mod error;
 mod failures;
+mod freezes;
 mod generations;
 mod heads;
 mod keys;
@@ -40,9 +43,11 @@ mod start;
 mod subscriber;
 
 pub use announcements::{Announcement, Heard};
+pub use confirm::{Confirmation, Confirmed, Kept};
 pub use draw::{Drawn, Grant};
 pub use error::{ConnectError, StoreError};
 pub use failures::Failure;
+pub use freezes::{FREEZES_MAX, Freeze};
 pub use generations::{FinishedGeneration, GenerationWriter};
 pub use leases::{Lease, LeaseState};
 pub use pages::{Description, PinnedRead};

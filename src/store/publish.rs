@@ -165,7 +165,10 @@ impl Store {
             .arg(keys.channel())
             .arg(partition.0)
             .arg(VERSION)
-            .arg(live_body(listing, head));
+            .arg(live_body(listing, head))
+            .arg(head.definition_version)
+            .arg(format!("{:032x}", finished.content()))
+            .arg(finished.draft.version.map_or_else(String::new, version_text));
         for generation in &retired {
             call.arg(generation.to_string());
         }
@@ -180,6 +183,7 @@ fn head_of(finished: &FinishedGeneration, before: &HeadState) -> Head {
         chunk_len: finished.draft.chunk_len,
         as_of: finished.draft.as_of,
         definition: finished.draft.definition,
+        definition_version: finished.draft.definition_version,
         pins_from: before.pins_from(),
     }
 }
@@ -205,6 +209,11 @@ fn decode(reply: Value, key: &ListingKey) -> Result<Answer, StoreError> {
         }
         _ => Err(StoreError::odd_reply("publish")),
     }
+}
+
+/// A version as heads hold it.
+pub(super) fn version_text(version: u64) -> String {
+    format!("{version:016x}")
 }
 
 /// Milliseconds for Redis, which takes no more than an i64 and adds them to the time.

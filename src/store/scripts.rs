@@ -47,6 +47,7 @@ scripts! {
     CLAIM_LAYOUT = "claim_layout";
     DRAW = "draw";
     PUBLISH = "publish";
+    CONFIRM = "confirm";
     DELETE = "delete";
     EXTEND_LEASE = "extend_lease";
     RELEASE_LEASE = "release_lease";

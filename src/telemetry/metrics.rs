@@ -46,6 +46,8 @@ impl EncodeLabelValue for Layer {
 pub enum RefreshOutcome {
     /// New generations are current.
     Published,
+    /// The origin has what is kept: the old generation lives on.
+    Unchanged,
     /// The origin or Redis failed; the old generation stays.
     Failed,
     /// What was read is not believable; the old generation stays.
@@ -57,8 +59,9 @@ pub enum RefreshOutcome {
 }
 
 impl RefreshOutcome {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Published,
+        Self::Unchanged,
         Self::Failed,
         Self::Refused,
         Self::Superseded,
@@ -69,6 +72,7 @@ impl RefreshOutcome {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Published => "published",
+            Self::Unchanged => "unchanged",
             Self::Failed => "failed",
             Self::Refused => "refused",
             Self::Superseded => "superseded",

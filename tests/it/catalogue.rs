@@ -106,6 +106,7 @@ pub fn catalogue_definition(pattern: &str, query: &str, names: Option<Names>) ->
             ..Policy::default()
         }),
         links: Links::Pinned,
+        version_query: None,
         hashes: Default::default(),
     }
 }

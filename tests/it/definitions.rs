@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use listcache::{
     config::Sources,
-    engine::{Asked, Engine, EngineError, EngineLimits, EngineParts, Page, PageState, Place},
+    engine::{Asked, Engine, EngineError, EngineLimits, EngineParts, Page, PageState, Place, Shrink},
     listing::{Cursor, Order, SortName},
     origin::Origins,
     telemetry::Metrics,
@@ -216,7 +216,7 @@ async fn variants_and_filters_are_listings_of_their_own() {
     // A refresh is of all that are kept, the default one first.
     world.sql("update products set price = 1 where id = 10").await;
     let refreshed = node
-        .refresh_and_wait(&shop::name("category:BREAD"), None)
+        .refresh_and_wait(&shop::name("category:BREAD"), None, Shrink::Refused)
         .await
         .unwrap();
     assert_eq!(refreshed[0].listing.to_string(), "category:BREAD/price?currency=USD");
@@ -309,7 +309,7 @@ async fn what_is_no_longer_declared_is_refused_and_refreshed_no_more() {
         .replace(" and currency = :currency", "");
     let after = world.node(&changed).await;
     let refreshed = after
-        .refresh_and_wait(&shop::name("category:BREAD"), None)
+        .refresh_and_wait(&shop::name("category:BREAD"), None, Shrink::Refused)
         .await
         .unwrap();
     assert!(
@@ -339,7 +339,7 @@ async fn a_sort_that_is_new_is_filled_and_one_that_never_was_is_refused() {
     let name = shop::name("any:BREAD");
     let sort = SortName::parse("sideways").unwrap();
     for refused in [
-        after.refresh(&name, Some(&sort)).await,
+        after.refresh(&name, Some(&sort), Shrink::Refused).await,
         after.delete(&name, Some(&sort)).await,
         after.follow(&name, Some(&sort)).await.map(drop),
     ] {

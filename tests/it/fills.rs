@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use listcache::{
-    engine::{Asked, Engine, EngineError, EngineLimits, EngineParts, PageState},
+    engine::{Asked, Engine, EngineError, EngineLimits, EngineParts, PageState, Shrink},
     listing::{
         Definition, Order, Policy,
         definition::{Defined, Filter},
@@ -171,7 +171,7 @@ async fn a_waited_for_refresh_never_answers_with_the_row_of_before() {
         clients.spawn(async move {
             for revision in 1..=RACES / CLIENTS {
                 origin.items.lock()[client as usize] = item(client, revision);
-                node.refresh_and_wait(&bread(), None).await.unwrap();
+                node.refresh_and_wait(&bread(), None, Shrink::Refused).await.unwrap();
                 let page = page(&node, &bread(), &place(client, 1)).await.unwrap();
                 let expect = item(client, revision).json;
                 assert_eq!(texts(&page), [String::from_utf8(expect.to_vec()).unwrap()]);
@@ -268,7 +268,7 @@ async fn a_truncated_table_does_not_empty_the_shop() {
     let node = engine(&redis.url(), &origin, definitions(vec![definition(shop::policy())])).await;
     page(&node, &bread(), &place(0, 24)).await.unwrap();
     origin.items.lock().clear();
-    let refused = node.refresh_and_wait(&bread(), None).await;
+    let refused = node.refresh_and_wait(&bread(), None, Shrink::Refused).await;
     assert!(matches!(refused, Err(EngineError::RefreshFailed(_))), "{refused:?}");
     assert_eq!(page(&node, &bread(), &place(0, 24)).await.unwrap().meta.total, 30);
 }
@@ -283,7 +283,7 @@ async fn a_delete_during_a_refresh_stays_deleted_until_the_next_read_fills_it_ag
     origin.shut();
     let refreshing = tokio::spawn({
         let node = node.clone();
-        async move { node.refresh_and_wait(&bread(), None).await }
+        async move { node.refresh_and_wait(&bread(), None, Shrink::Refused).await }
     });
     eventually(async || match origin.reads() {
         reads if reads > before => Ok(()),

@@ -2,6 +2,7 @@
 
 mod support;
 
+mod believable;
 mod catalogue;
 mod coherence;
 mod command_line;
@@ -19,6 +20,7 @@ mod http_writes;
 mod killed_writers;
 mod layers;
 mod names_on_the_wire;
+mod outages;
 mod scheduling;
 mod store_announcements;
 mod store_connections;
@@ -32,3 +34,4 @@ mod store_start;
 mod storefront;
 mod turns;
 mod two_nodes;
+mod unchanged;

@@ -10,7 +10,7 @@ use std::{
 use async_trait::async_trait;
 use futures_util::{StreamExt, future::join_all, stream};
 use listcache::{
-    engine::{Engine, EngineError, EngineLimits, EngineParts},
+    engine::{Engine, EngineError, EngineLimits, EngineParts, Shrink},
     listing::{
         Definition, Family, ListingName, Policy,
         definition::{Defined, Filter},
@@ -201,7 +201,7 @@ async fn what_is_loaded_together_is_not_due_together() {
         let mut parts = Vec::new();
         for name in &names {
             let due = store.next_due(&Family::plain(name.clone())).await.unwrap().unwrap();
-            parts.push(due.since(now).as_secs_f64() / PERIOD.as_secs_f64());
+            parts.push(due.since(now).as_secs_f64() / PERIOD.mul_f64(shop::policy().refresh_ahead).as_secs_f64());
         }
         parts
     };
@@ -216,7 +216,7 @@ async fn what_is_loaded_together_is_not_due_together() {
 
     // From the second time on a jitter keeps them apart.
     for name in &names {
-        node.refresh_and_wait(name, None).await.unwrap();
+        node.refresh_and_wait(name, None, Shrink::Refused).await.unwrap();
     }
     let parts = due_after().await;
     assert!(parts.iter().all(|part| (0.85..1.1).contains(part)), "{parts:?}");
@@ -338,7 +338,9 @@ async fn refreshes_that_wait_are_bounded_and_who_comes_later_hears_it_at_once() 
         },
     )
     .await;
-    let refused = node.refresh(&shop::name("category:held-too"), None).await;
+    let refused = node
+        .refresh(&shop::name("category:held-too"), None, Shrink::Refused)
+        .await;
     assert!(matches!(refused, Err(EngineError::Overloaded { .. })), "{refused:?}");
     origin.held.add_permits(1000);
     let answers = join_all(asking).await;

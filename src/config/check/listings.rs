@@ -82,6 +82,7 @@ fn definition(
     }
     let names = names::check(&mut section, pattern.as_ref(), found);
     let query = query(&mut section, found);
+    let version_query = version_query(&mut section, found);
     let id = section.text("id").unwrap_or_else(|| "id".to_owned());
     if id.trim().is_empty() {
         section.error("id", "empty: the column or member that is the item's id");
@@ -102,6 +103,7 @@ fn definition(
         pattern,
         origin: origin.into(),
         query: query.map(Into::into),
+        version_query: version_query.map(Into::into),
         id: id.into(),
         names,
         sorts,
@@ -162,6 +164,19 @@ fn query(section: &mut Section<'_>, origin: Found) -> Option<String> {
         }
         Found::Broken | Found::No => section.text("query"),
     }
+}
+
+fn version_query(section: &mut Section<'_>, origin: Found) -> Option<String> {
+    let query = section.text("version_query")?;
+    match origin {
+        Found::Sql if query.trim().is_empty() => section.error("version_query", "empty"),
+        Found::Sql | Found::Broken | Found::No => {}
+        Found::File => section.error(
+            "version_query",
+            "a `file` origin takes no query: a file that did not change is noticed by itself",
+        ),
+    }
+    Some(query)
 }
 
 fn links(section: &mut Section<'_>) -> Links {

@@ -36,6 +36,7 @@ pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
             .unwrap_or(base.chunk_len),
         fresh_for: section.duration("fresh_for", SECOND..=LIFE_MAX, base.fresh_for),
         keep_for: section.duration("keep_for", SECOND..=LIFE_MAX, base.keep_for),
+        refresh_ahead: section.number("refresh_ahead", 0.1..=1.0, base.refresh_ahead),
         pin_for: section.duration("pin_for", SECOND..=LIFE_MAX, base.pin_for),
         pinned_generations_max: u32::try_from(section.integer(
             "pinned_generations_max",
@@ -52,7 +53,15 @@ pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
         stale_if_error: section.duration("stale_if_error", Duration::ZERO..=LIFE_MAX, base.stale_if_error),
         max_items: section.integer("max_items", 1..=100_000_000, base.max_items),
         max_shrink: section.number("max_shrink", 0.0..=1.0, base.max_shrink),
+        min_items: section.integer("min_items", 0..=100_000_000, base.min_items),
         idle_stop: section.duration("idle_stop", SECOND..=LIFE_MAX, base.idle_stop),
+        keep_warm: section.boolean("keep_warm", base.keep_warm),
+        definition_version: u32::try_from(section.integer(
+            "definition_version",
+            0..=u64::from(u32::MAX),
+            base.definition_version.into(),
+        ))
+        .unwrap_or(base.definition_version),
         sort_in_memory_max: section.integer("sort_in_memory_max", 0..=10_000_000, base.sort_in_memory_max),
     };
     if section.is_clean() {

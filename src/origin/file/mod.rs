@@ -33,6 +33,7 @@ use crate::listing::{
     Item,
     definition::{Defined, Filter},
     document::DocumentFormat,
+    key::Choices,
 };
 
 /// Bytes read at a time.
@@ -187,6 +188,21 @@ impl FileOrigin {
 
 #[async_trait]
 impl Origin for FileOrigin {
+    /// Which file lies there and when it was last written. Tools that keep the time of a copy give it another inode.
+    async fn version(&self, _: &Defined, _: &Choices) -> Result<Option<String>, OriginError> {
+        use std::os::unix::fs::MetadataExt;
+        let file = tokio::fs::metadata(&self.path)
+            .await
+            .map_err(|error| self.unreadable(error))?;
+        let written = (file.mtime(), file.mtime_nsec());
+        Ok(Some(format!(
+            "{}:{}:{}:{written:?}",
+            file.dev(),
+            file.ino(),
+            file.len()
+        )))
+    }
+
     async fn read(&self, read: Read) -> Result<Items, OriginError> {
         let selection = Selection::of_family(&read);
         let (mut sender, items) = batches(Instant::now() + self.timeout);

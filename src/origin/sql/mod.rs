@@ -14,7 +14,10 @@ use tokio::time::{Instant, timeout};
 
 use self::{sqlite::Sqlite, statement::Statement};
 use super::{Items, Origin, OriginError, Read, ReadOrder, batches::batches};
-use crate::listing::definition::{Defined, Filter};
+use crate::listing::{
+    definition::{Defined, Filter},
+    key::Choices,
+};
 
 /// A database.
 pub struct SqlOrigin {
@@ -71,6 +74,22 @@ impl SqlOrigin {
 
 #[async_trait]
 impl Origin for SqlOrigin {
+    async fn version(&self, defined: &Defined, choices: &Choices) -> Result<Option<String>, OriginError> {
+        let Some(statement) = Statement::of_version(self.dialect(), defined, choices)? else {
+            return Ok(None);
+        };
+        let (columns, rows) = self.texts(statement).await?;
+        let several = || {
+            let reason = "`version_query` must yield one row of one column".to_owned();
+            OriginError::Misdeclared(reason)
+        };
+        if columns != 1 || rows.len() > 1 {
+            return Err(several());
+        }
+        // No row, or null: nothing is known.
+        Ok(rows.into_iter().flatten().next())
+    }
+
     async fn read(&self, read: Read) -> Result<Items, OriginError> {
         let statement = Statement::of_family(self.dialect(), &read)?;
         let columns = ItemColumns {

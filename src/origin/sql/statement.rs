@@ -14,7 +14,10 @@ use super::{
     super::{OriginError, Read, ReadOrder},
     placeholders::{Piece, Query},
 };
-use crate::listing::definition::{Defined, Definition};
+use crate::listing::{
+    definition::{Defined, Definition},
+    key::Choices,
+};
 
 /// How a database spells what is the same in all of them.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +48,8 @@ impl Statement {
             let pattern = definition.pattern.as_str();
             OriginError::Misdeclared(format!("the listings `{pattern}` need a `query`"))
         })?;
-        let mut statement = Self::wrapping(dialect, "query", query, |name| value_for_items(read, name))?;
+        let value_of = |name: &str| value_for_items(&read.defined, &read.choices, name);
+        let mut statement = Self::wrapping(dialect, "query", query, value_of)?;
         let mut before = " where ";
         for (parameter, value) in read.choices.iter() {
             if definition.filters.iter().any(|filter| filter.parameter == *parameter) {
@@ -69,6 +73,15 @@ impl Statement {
             statement.sql.push_str(&id);
         }
         Ok(statement)
+    }
+
+    /// The query that tells whether the items of a family may have changed, where there is one.
+    pub fn of_version(dialect: &Dialect, defined: &Defined, choices: &Choices) -> Result<Option<Self>, OriginError> {
+        let Some(query) = defined.definition.version_query.as_deref() else {
+            return Ok(None);
+        };
+        let value_of = |name: &str| value_for_items(defined, choices, name);
+        Self::wrapping(dialect, "version_query", query, value_of).map(Some)
     }
 
     /// A query that enumerates names: it takes no values.
@@ -129,12 +142,12 @@ fn parameter_of(defined: &Defined, name: &str) -> Option<Arc<str>> {
 }
 
 /// Parameters of the name, then variants and filters; one that was not chosen is null.
-fn value_for_items(read: &Read, name: &str) -> Option<Option<Arc<str>>> {
-    let Definition { variants, filters, .. } = &*read.defined.definition;
-    if let Some(value) = parameter_of(&read.defined, name) {
+fn value_for_items(defined: &Defined, choices: &Choices, name: &str) -> Option<Option<Arc<str>>> {
+    let Definition { variants, filters, .. } = &*defined.definition;
+    if let Some(value) = parameter_of(defined, name) {
         return Some(Some(value));
     }
-    if let Some((_, value)) = read.choices.iter().find(|(parameter, _)| **parameter == *name) {
+    if let Some((_, value)) = choices.iter().find(|(parameter, _)| **parameter == *name) {
         return Some(Some(value.clone()));
     }
     let declared = variants.iter().map(|variant| &variant.parameter);

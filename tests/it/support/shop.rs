@@ -18,6 +18,7 @@ use listcache::{
     listing::{
         Definition, Definitions, Generation, Item, ItemId, ListingName, Order, Policy, SortName,
         definition::{Defined, Descending, Filter, Links, Names, Pushed, Sort, SortColumn},
+        key::Choices,
         pattern::NamePattern,
     },
     origin::{Items, Origin, OriginError, OriginItem, Origins, Read, ReadOrder, SortValue},
@@ -30,6 +31,8 @@ use tokio::sync::Semaphore;
 /// An origin whose items, pace and health the test sets. Items come in the order given, whatever the sort.
 pub struct ScriptedOrigin {
     pub items: Mutex<Vec<Item>>,
+    /// What it says of its data, where it says anything.
+    pub version: Mutex<Option<String>>,
     pub reads: AtomicU64,
     pub names_reads: AtomicU64,
     pub failing: AtomicBool,
@@ -42,6 +45,7 @@ impl ScriptedOrigin {
     pub fn new(items: Vec<Item>) -> Arc<Self> {
         Arc::new(Self {
             items: Mutex::new(items),
+            version: Mutex::default(),
             reads: AtomicU64::new(0),
             names_reads: AtomicU64::new(0),
             failing: AtomicBool::new(false),
@@ -92,6 +96,13 @@ impl Origin for ScriptedOrigin {
         Ok(stream::iter(items).boxed())
     }
 
+    async fn version(&self, _: &Defined, _: &Choices) -> Result<Option<String>, OriginError> {
+        if self.failing.load(Ordering::SeqCst) {
+            return Err(OriginError::Unavailable("the test says so".into()));
+        }
+        Ok(self.version.lock().clone())
+    }
+
     async fn names(&self, _: &str, _: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError> {
         self.names_reads.fetch_add(1, Ordering::SeqCst);
         Ok((0..1000).map(|number| vec![format!("known{number}")]).collect())
@@ -131,6 +142,7 @@ pub fn definition(policy: Policy) -> Definition {
         filters: Vec::new(),
         policy: Arc::new(policy),
         links: Links::Pinned,
+        version_query: None,
         hashes: Default::default(),
     }
 }

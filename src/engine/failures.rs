@@ -1,0 +1,64 @@
+//! What a failed refresh leads to: it is remembered, here and in Redis, and tried again after a back-off.
+
+use std::time::Duration;
+
+use super::{
+    build::BuildError,
+    error::Chain,
+    runs::{BACK_OFF_MIN, RefreshFailure, Refresher, Request},
+};
+
+/// The longest wait after a failure.
+const BACK_OFF_MAX: Duration = Duration::from_secs(60);
+
+impl Refresher {
+    pub(super) async fn fail(&self, request: &Request, error: &BuildError) -> RefreshFailure {
+        if matches!(error, BuildError::LeaseLost) {
+            // Another node reads by now, or may: this says nothing of the origin, and must not hold that node up.
+            tracing::warn!(listing = %request.family, error = %Chain(error), "refresh given up");
+            self.remember_failure(&request.family, 0, BACK_OFF_MIN);
+            return RefreshFailure {
+                error: error.into(),
+                retry_after: BACK_OFF_MIN,
+            };
+        }
+        let before = self.store.failure(&request.family).await.ok().flatten();
+        let remembered = self.failures_in_a_row(&request.family);
+        let in_a_row = before.map_or(0, |failure| failure.count).max(remembered);
+        let retry_after = back_off(in_a_row);
+        let text = Chain(error).to_string();
+        tracing::warn!(listing = %request.family, error = text, retry_ms = retry_after.as_millis() as u64, "refresh failed");
+        if error.is_refusal() {
+            self.remember_refusal(&request.family, in_a_row + 1, retry_after);
+        } else {
+            self.remember_failure(&request.family, in_a_row + 1, retry_after);
+        }
+        // What was never filled is tried again when somebody asks for it, and by nobody else.
+        let schedule = self.is_kept(request).await;
+        let recorded = self.store.record_failure(&request.family, &text, retry_after, schedule);
+        if let Err(error) = recorded.await {
+            tracing::debug!(error = %Chain(&error), "the failure could not be recorded");
+        }
+        RefreshFailure {
+            error: error.into(),
+            retry_after,
+        }
+    }
+
+    /// Whether any stream of the family has a generation that is served meanwhile.
+    async fn is_kept(&self, request: &Request) -> bool {
+        for stream in request.defined.definition.streams() {
+            let head = self.store.read_head(&request.family.listing(stream.stored())).await;
+            if head.is_ok_and(|head| head.live().is_some()) {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+/// The wait after so many failures in a row before this one, ±10 %.
+fn back_off(in_a_row: u32) -> Duration {
+    let doubled = BACK_OFF_MIN * 2u32.saturating_pow(in_a_row.min(16));
+    doubled.min(BACK_OFF_MAX).mul_f64(0.9 + 0.2 * fastrand::f64())
+}

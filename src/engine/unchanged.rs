@@ -1,0 +1,140 @@
+//! What a refresh need not replace: a generation that holds what the origin still has lives on, and with it its entity tags,
+//! its links and the copies in caches downstream.
+//!
+//! It is known by the version of the origin's data, without reading any items, or by its content, once they were read. One
+//! that another definition has shaped is never the same, nor one whose stream is not whole. Whoever demands a generation
+//! drawn after now gets one.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    build::BuildError,
+    runs::{Refreshed, Refresher, Request, Wants},
+};
+use crate::{
+    listing::{Head, ListingKey, definition::StreamOrder},
+    store::{Confirmation, Confirmed, Grant, Kept},
+};
+
+/// What is kept of one stream.
+pub struct KeptStream {
+    listing: ListingKey,
+    kept: Kept,
+    /// Whether it was shaped by the same definition, and is whole.
+    is_same_shape: bool,
+}
+
+impl KeptStream {
+    /// Its head, whoever has shaped it.
+    pub fn head(&self) -> Option<&Head> {
+        self.kept.state.live()
+    }
+
+    /// Its head where it counts: what another definition has shaped is not fresh, nor what has lost its stream, and nothing
+    /// can shrink from it.
+    pub fn recognised(&self) -> Option<&Head> {
+        self.head().filter(|_| self.is_same_shape)
+    }
+}
+
+/// What confirming needs to know of the run.
+pub struct Confirming<'a> {
+    pub request: &'a Request,
+    pub grant: &'a Grant,
+    /// The version of the origin's data.
+    pub version: Option<u64>,
+    pub next_due: Duration,
+}
+
+impl Confirming<'_> {
+    /// What a stream's generation holds, where it may live on.
+    pub fn content(&self, kept: &KeptStream) -> Option<u128> {
+        kept.recognised()?;
+        kept.kept.content.filter(|_| self.request.wants != Wants::Anew)
+    }
+}
+
+impl Refresher {
+    /// What is kept of the streams.
+    pub(super) async fn kept(
+        &self,
+        request: &Request,
+        streams: &[StreamOrder<'_>],
+    ) -> Result<Vec<KeptStream>, BuildError> {
+        let listings: Vec<ListingKey> = streams
+            .iter()
+            .map(|stream| request.family.listing(stream.stored()))
+            .collect();
+        let kept = self.store.read_kept(&listings).await?;
+        let mut streams = Vec::with_capacity(kept.len());
+        for (listing, kept) in listings.into_iter().zip(kept) {
+            let hash = request.defined.definition.hash_of(&listing.stored);
+            let is_same_shape = match kept.state.live() {
+                Some(head) if Some(head.definition) == hash => self.store.is_whole(&listing, head).await?,
+                _ => false,
+            };
+            streams.push(KeptStream {
+                listing,
+                kept,
+                is_same_shape,
+            });
+        }
+        Ok(streams)
+    }
+
+    /// Confirms all streams if they were read from the version that the origin's data still has.
+    pub(super) async fn same_version(
+        &self,
+        confirming: &Confirming<'_>,
+        kept: &[KeptStream],
+    ) -> Result<Option<Arc<[Refreshed]>>, BuildError> {
+        let is_same = |kept: &KeptStream| {
+            kept.recognised().is_some() && confirming.version.is_some() && kept.kept.version == confirming.version
+        };
+        if confirming.request.wants == Wants::Anew || !kept.iter().all(is_same) {
+            return Ok(None);
+        }
+        let mut refreshed = Vec::with_capacity(kept.len());
+        for kept in kept {
+            match self.confirm(confirming, kept).await? {
+                Some(one) => refreshed.push(one),
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(refreshed.into()))
+    }
+
+    /// Lets a generation live on, as fresh as one read now; `None` where it is gone meanwhile.
+    pub(super) async fn confirm(
+        &self,
+        confirming: &Confirming<'_>,
+        kept: &KeptStream,
+    ) -> Result<Option<Refreshed>, BuildError> {
+        let Confirming { request, grant, .. } = confirming;
+        let (Some(head), Some(lease)) = (kept.recognised(), &grant.lease) else {
+            return Ok(None);
+        };
+        let confirmation = Confirmation {
+            listing: &kept.listing,
+            head,
+            as_of: grant.as_of,
+            version: confirming.version,
+            policy: &request.defined.definition.policy,
+            lease,
+            next_due: (!request.is_nothing(head.total)).then_some(confirming.next_due),
+        };
+        match self.store.confirm(&confirmation).await? {
+            Confirmed::Fenced => Err(BuildError::LeaseLost),
+            Confirmed::Gone => Ok(None),
+            Confirmed::Yes => {
+                let as_of = grant.as_of.max(head.as_of);
+                self.announcer.confirm(&kept.listing, Head { as_of, ..*head });
+                Ok(Some(Refreshed {
+                    listing: kept.listing.clone(),
+                    generation: head.generation,
+                    total: head.total,
+                }))
+            }
+        }
+    }
+}

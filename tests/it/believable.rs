@@ -1,0 +1,143 @@
+//! Refreshes must be believable: an import that truncates a table does not empty the shop, and whoever runs it is told.
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::support::{
+    RedisServer, eventually,
+    service::{Service, Shop},
+};
+
+const BREAD: &str = "/v1/listings/category:BREAD";
+
+async fn get(service: &Service, path: &str) -> Value {
+    let response = service.request(Method::GET, path).send().await.unwrap();
+    response.error_for_status().unwrap().json().await.unwrap()
+}
+
+async fn post(service: &Service, path: &str) -> (u16, Value) {
+    let response = service.admin(Method::POST, path).send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+async fn total(service: &Service) -> u64 {
+    get(service, BREAD).await["total"].as_u64().unwrap()
+}
+
+async fn metric(service: &Service, line: &str) -> u64 {
+    let metrics = service.request(Method::GET, "/metrics").send().await.unwrap();
+    let text = metrics.text().await.unwrap();
+    let value = text.lines().find_map(|found| found.strip_prefix(line));
+    value
+        .unwrap_or_else(|| panic!("no {line} in\n{text}"))
+        .trim()
+        .parse()
+        .unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncated_table_empties_no_listing_and_everybody_is_told() {
+    let redis = RedisServer::start();
+    let shop = Shop::new().await;
+    let service = Service::start(&shop.config(&redis.url(), "[defaults]\nmax_shrink = 1.0\nmin_items = 20\n"));
+    assert_eq!(total(&service).await, 30);
+    let generation = get(&service, BREAD).await["generation"].clone();
+
+    shop.sql("delete from products where category = 'BREAD' and id > 10")
+        .await;
+    let (status, problem) = post(&service, &format!("{BREAD}/refresh?wait=true")).await;
+    assert_eq!(status, 502, "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("min_items"), "{problem}");
+    assert_eq!(
+        (total(&service).await, &get(&service, BREAD).await["generation"]),
+        (30, &generation)
+    );
+    assert_eq!(
+        metric(&service, "listcache_refreshes_total{outcome=\"refused\"}").await,
+        1
+    );
+    let explained = service
+        .admin(Method::GET, &format!("{BREAD}/explain"))
+        .send()
+        .await
+        .unwrap();
+    let explained: Value = explained.json().await.unwrap();
+    assert!(
+        explained["last_error"].as_str().unwrap().contains("min_items"),
+        "{explained}"
+    );
+    let health = get(&service, "/health/ready").await;
+    assert_eq!(health["refused"], serde_json::json!(["category:BREAD?currency=EUR"]));
+
+    // Somebody has looked: it is right.
+    let (status, answer) = post(&service, &format!("{BREAD}/refresh?wait=true&accept_shrink=true")).await;
+    assert_eq!((status, &answer["total"]), (200, &serde_json::json!(10)));
+    assert_eq!(total(&service).await, 10);
+    assert_eq!(get(&service, "/health/ready").await["refused"], Value::Null);
+    // From there it may shrink no further, but a refresh that does not shrink it is believed.
+    let (status, _) = post(&service, &format!("{BREAD}/refresh?wait=true")).await;
+    assert_eq!(status, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn warming_up_accepts_a_shrink_where_it_is_told_to() {
+    let redis = RedisServer::start();
+    let shop = Shop::new().await;
+    let config = shop.config(&redis.url(), "");
+    let service = Service::start(&config);
+    assert_eq!(total(&service).await, 30);
+    shop.sql("delete from products where category = 'BREAD' and id > 10")
+        .await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("listcache.toml");
+    std::fs::write(&file, config).unwrap();
+    let warm = |options: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_listcache"));
+        command.args(["warm", "--progress", "json", "--include", "category:BREAD", "--config"]);
+        command.arg(&file).args(options).output().unwrap().status.code()
+    };
+    assert_eq!(warm(&[]), Some(1));
+    assert_eq!(total(&service).await, 30);
+    assert_eq!(warm(&["--accept-shrink"]), Some(0));
+    eventually(async || match total(&service).await {
+        10 => Ok(()),
+        other => Err(other),
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_warm_is_filled_before_anybody_asks_and_never_idle() {
+    let redis = RedisServer::start();
+    let shop = Shop::new().await;
+    let service = Service::start(&shop.config(
+        &redis.url(),
+        "[defaults]\nkeep_warm = true\nidle_stop = \"1s\"\nfresh_for = \"1s\"\n",
+    ));
+    // BREAD and EMPTY in two currencies.
+    eventually(
+        async || match metric(&service, "listcache_refreshes_total{outcome=\"published\"}").await {
+            4.. => Ok(()),
+            other => Err(other),
+        },
+    )
+    .await;
+    // Far longer than `idle_stop`, and nobody reads.
+    eventually(
+        async || match metric(&service, "listcache_refreshes_total{outcome=\"unchanged\"}").await {
+            12.. => Ok(()),
+            other => Err(other),
+        },
+    )
+    .await;
+    assert!(!service.log().contains("no longer refreshed"));
+    // What Redis forgets is due again.
+    redis.cli(&["FLUSHALL"]);
+    eventually(
+        async || match metric(&service, "listcache_refreshes_total{outcome=\"published\"}").await {
+            8.. => Ok(()),
+            other => Err(other),
+        },
+    )
+    .await;
+}

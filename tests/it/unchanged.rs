@@ -1,0 +1,194 @@
+//! Unchanged is cheap: what the origin still has lives on under its generation; a changed definition is never "unchanged".
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use listcache::{
+    engine::{Engine, EngineError, Refreshed, Shrink},
+    listing::{Definition, Generation, Policy},
+};
+
+use crate::support::{
+    RedisServer, eventually,
+    shop::{self, ScriptedOrigin, bread, definition, definitions, items, page, place, sort},
+};
+
+/// Sorted in one read for both sorts, or in the origin's order where there is one sort.
+fn sorted(sorts: &[&str]) -> Definition {
+    Definition {
+        sorts: sorts.iter().map(|name| sort(name)).collect(),
+        ..definition(shop::policy())
+    }
+}
+
+async fn node(redis: &RedisServer, origin: &Arc<ScriptedOrigin>, defined: Definition) -> Arc<Engine> {
+    shop::engine(&redis.url(), origin, definitions(vec![defined])).await
+}
+
+async fn current(node: &Arc<Engine>) -> (Generation, u32) {
+    let page = page(node, &bread(), &place(0, 5)).await.unwrap();
+    (page.meta.generation, page.meta.chunk_len.get())
+}
+
+/// What Redis holds of it: streams, and entries of all logs.
+fn held(redis: &RedisServer) -> (usize, u64) {
+    let streams = redis.cli_lines(&["KEYS", "t:*:gen:*"]).len();
+    let logs = redis.cli_lines(&["KEYS", "t:*:log"]);
+    let entries = logs.iter().map(|log| redis.cli(&["XLEN", log]).parse::<u64>().unwrap());
+    (streams, entries.sum())
+}
+
+/// How old the listing is by Redis's clock, in milliseconds.
+async fn as_of(redis: &RedisServer) -> u64 {
+    let head = redis.cli_lines(&["KEYS", "t:*:head:category:BREAD/price"]);
+    redis.cli(&["HGET", &head[0], "as_of"]).parse().unwrap()
+}
+
+/// Reads the origin again, once Redis's clock has left the millisecond in which it was read last: what was read in the
+/// millisecond of the request is new enough.
+async fn reread(redis: &RedisServer, node: &Arc<Engine>) -> Result<Vec<Refreshed>, EngineError> {
+    let read_at = as_of(redis).await;
+    eventually(async || {
+        let time = redis.cli_lines(&["TIME"]);
+        let [seconds, micros] = [0, 1].map(|at| time[at].parse::<u64>().unwrap());
+        if seconds * 1000 + micros / 1000 > read_at + 1 {
+            Ok(())
+        } else {
+            Err(time)
+        }
+    })
+    .await;
+    node.reread(&bread()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_content_keeps_its_generation_and_begins_its_age_anew() {
+    for sorts in [&["price"][..], &["price", "name"][..]] {
+        let redis = RedisServer::start();
+        let origin = ScriptedOrigin::new(items(30, 1));
+        let node = node(&redis, &origin, sorted(sorts)).await;
+        let (first, _) = current(&node).await;
+        let (before, read_at) = (held(&redis), as_of(&redis).await);
+
+        let refreshed = reread(&redis, &node).await.unwrap();
+        assert_eq!(refreshed.len(), sorts.len());
+        assert_eq!(current(&node).await.0, first);
+        assert_eq!(origin.reads(), 2);
+        assert_eq!(held(&redis), before, "nothing written, nobody told");
+        assert!(as_of(&redis).await > read_at);
+
+        *origin.items.lock() = items(30, 2);
+        reread(&redis, &node).await.unwrap();
+        assert!(current(&node).await.0.id > first.id);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_same_version_is_not_even_read() {
+    let redis = RedisServer::start();
+    let origin = ScriptedOrigin::new(items(30, 1));
+    *origin.version.lock() = Some("monday".to_owned());
+    let node = node(&redis, &origin, sorted(&["price", "name"])).await;
+    let (first, _) = current(&node).await;
+    let read_at = as_of(&redis).await;
+    reread(&redis, &node).await.unwrap();
+    assert_eq!((origin.reads(), current(&node).await.0), (1, first));
+    assert!(as_of(&redis).await > read_at);
+
+    // Another version of the same items: read once, recognised, and known by the new version from then on.
+    *origin.version.lock() = Some("tuesday".to_owned());
+    reread(&redis, &node).await.unwrap();
+    assert_eq!((origin.reads(), current(&node).await.0), (2, first));
+    reread(&redis, &node).await.unwrap();
+    assert_eq!(origin.reads(), 2);
+
+    // An origin that cannot be asked has not said that nothing changed.
+    origin.failing.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert!(matches!(
+        reread(&redis, &node).await,
+        Err(EngineError::RefreshFailed(_))
+    ));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_that_is_demanded_gives_a_new_generation() {
+    let redis = RedisServer::start();
+    let origin = ScriptedOrigin::new(items(30, 1));
+    *origin.version.lock() = Some("monday".to_owned());
+    let node = node(&redis, &origin, sorted(&["price"])).await;
+    let (first, _) = current(&node).await;
+    let refreshed = node.refresh_and_wait(&bread(), None, Shrink::Refused).await.unwrap();
+    assert!(refreshed[0].generation.id > first.id);
+    assert_eq!(origin.reads(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_lost_with_its_stream_is_not_unchanged() {
+    let redis = RedisServer::start();
+    let origin = ScriptedOrigin::new(items(30, 1));
+    *origin.version.lock() = Some("monday".to_owned());
+    let node = node(&redis, &origin, sorted(&["price", "name"])).await;
+    let (first, _) = current(&node).await;
+    let streams = redis.cli_lines(&["KEYS", "t:*:gen:*/name"]);
+    redis.cli(&["DEL", &streams[0]]);
+    let refreshed = reread(&redis, &node).await.unwrap();
+    assert_eq!(refreshed.len(), 2);
+    assert_eq!(origin.reads(), 2);
+    // The sort that was whole lives on, the lost one is a new generation.
+    assert_eq!(current(&node).await.0, first);
+    assert_eq!(held(&redis).0, 2);
+}
+
+fn edition(definition_version: u32, chunk_len: u32) -> Definition {
+    definition(Policy {
+        chunk_len: NonZeroU32::new(chunk_len).unwrap(),
+        definition_version,
+        fresh_for: Duration::from_secs(1),
+        ..shop::policy()
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_definition_is_never_unchanged() {
+    let redis = RedisServer::start();
+    let origin = ScriptedOrigin::new(items(30, 1));
+    *origin.version.lock() = Some("monday".to_owned());
+    let old = node(&redis, &origin, edition(0, 12)).await;
+    assert_eq!(current(&old).await.1, 12);
+    let new = node(&redis, &origin, edition(0, 24)).await;
+    reread(&redis, &new).await.unwrap();
+    assert_eq!((origin.reads(), current(&new).await.1), (2, 24));
+}
+
+/// Two releases side by side, both read all the time: the shape changes once, to the newer one's.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_with_an_older_definition_serves_and_leaves_the_listing_as_it_is() {
+    let redis = RedisServer::start();
+    let origin = ScriptedOrigin::new(items(30, 1));
+    let old = node(&redis, &origin, edition(1, 12)).await;
+    assert_eq!(current(&old).await.1, 12);
+    let new = node(&redis, &origin, edition(2, 24)).await;
+    let began = std::time::Instant::now();
+    let (mut shapes, mut revision) = (vec![12], 1);
+    while began.elapsed() < Duration::from_secs(6) {
+        for node in [&old, &new] {
+            let (_, chunk_len) = current(node).await;
+            if shapes.last() != Some(&chunk_len) {
+                shapes.push(chunk_len);
+            }
+        }
+        revision += 1;
+        *origin.items.lock() = items(30, revision);
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // While the one has heard of the change and the other has not, they may differ.
+    shapes.dedup();
+    assert!(
+        shapes.iter().rev().all(|shape| *shape == 24 || shape == &12),
+        "{shapes:?}"
+    );
+    assert!(shapes.len() <= 4, "back and forth: {shapes:?}");
+    assert_eq!(shapes.last(), Some(&24));
+    let refused = old.refresh_and_wait(&bread(), None, Shrink::Refused).await.unwrap_err();
+    assert!(refused.to_string().contains("definition_version"), "{refused}");
+    assert_eq!(current(&old).await.1, 24);
+}
