@@ -16,6 +16,7 @@ mod heads;
 mod l1;
 mod names;
 mod operations;
+mod origin_changes;
 mod page;
 mod permits;
 mod pins;
@@ -188,6 +189,7 @@ impl Engine {
         engine.start_counting();
         if refreshes_due {
             engine.start_schedule();
+            engine.start_hearing_origins();
         }
         engine
     }

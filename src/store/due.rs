@@ -7,6 +7,9 @@ use redis::{Pipeline, Value};
 use super::{Store, error::StoreError, keys::Partition, publish::millis, reply, scripts};
 use crate::listing::{Family, Timestamp};
 
+/// Families made due in one turn.
+const FAMILIES_A_TURN: usize = 100;
+
 impl Store {
     /// Takes families that are due, in every partition at most `per_partition`; each is due again after `claim_for` unless
     /// publish or failure says otherwise.
@@ -45,6 +48,23 @@ impl Store {
         turn.cmd("ZADD").arg(&key).arg("NX").arg(at.0).arg(family.to_string());
         let replies = self.inner.connections.write("schedule", &turn).await?;
         reply::done(replies, "schedule", &key)
+    }
+
+    /// Makes families due now; those that are due already stay where they are.
+    pub async fn due_now(&self, families: impl Iterator<Item = &Family>) -> Result<(), StoreError> {
+        const OPERATION: &str = "make due";
+        let families: Vec<&Family> = families.collect();
+        for families in families.chunks(FAMILIES_A_TURN) {
+            let mut turn = Pipeline::new();
+            for family in families {
+                let key = self.inner.keys.due(Partition::of(&family.name));
+                let at = self.now().0;
+                turn.cmd("ZADD").arg(key).arg("LT").arg(at).arg(family.to_string());
+            }
+            let replies = self.inner.connections.write(OPERATION, &turn).await?;
+            reply::done(replies, OPERATION, "due")?;
+        }
+        Ok(())
     }
 
     /// Takes a family out of the due set.

@@ -14,6 +14,7 @@ mod http_cursors;
 mod http_events;
 mod http_names;
 mod http_operations;
+mod http_origin;
 mod http_pages;
 mod http_writes;
 mod killed_writers;

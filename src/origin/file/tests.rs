@@ -4,7 +4,7 @@ use flate2::{Compression, write::GzEncoder};
 
 use super::*;
 use crate::origin::{
-    SortValue,
+    OriginItem, SortValue,
     testing::{TIMEOUT, any_order, by, collect, defined, definition, filter, ids, lines, read, variant},
 };
 
