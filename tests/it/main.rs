@@ -20,6 +20,7 @@ mod http_writes;
 mod killed_writers;
 mod layers;
 mod names_on_the_wire;
+mod origin_changes;
 mod scheduling;
 mod store_announcements;
 mod store_connections;

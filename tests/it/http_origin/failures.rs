@@ -67,6 +67,48 @@ async fn an_api_that_is_away_or_breaks_off_is_unavailable() {
     assert!(text.contains("GET /v1/products/A%26B%2FC failed: "), "{text}");
 }
 
+/// Answers one connection after the other with these bytes, and closes each.
+fn raw_server(answers: Vec<String>) -> String {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for answer in answers {
+            let Ok((mut stream, _)) = listener.accept() else { return };
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = stream.write_all(answer.as_bytes());
+        }
+    });
+    format!("{address}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_breaks_off_is_asked_for_again() {
+    let all = list(0, ITEMS);
+    let whole = format!(
+        "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{all}",
+        all.len()
+    );
+    let half = whole[..whole.len() - all.len() / 2].to_owned();
+    let address = raw_server(vec![half.clone(), whole, half.clone()]);
+    let shop = |url: &str| config(url, "paging = 'none'\nretries = 1\ntimeout = '20s'", QUERY, "");
+    let items = read(&shop(&format!("http://{address}")), &[], unsorted())
+        .await
+        .unwrap();
+    assert_eq!(texts(&items), catalogue());
+    // Half an answer, and then nobody is there.
+    let error = read(&shop(&format!("http://{address}")), &[], unsorted())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, OriginError::Unavailable(_)), "{error}");
+
+    let plain = raw_server(vec![half.clone(), half]);
+    let error = read(&shop(&format!("https://{plain}")), &[], unsorted())
+        .await
+        .unwrap_err();
+    assert!(matches!(error, OriginError::Unavailable(_)), "{error}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hung_api_is_cut_at_the_time_out() {
     let api = Api::start(|request| match request.number_of("page") {
