@@ -1,12 +1,14 @@
 //! From the file's shape to a [`Config`], or every error at once.
 
 mod http;
+mod http_origin;
 mod listings;
 mod names;
 mod origins;
 mod policy;
 mod pushed;
 mod redis_section;
+mod requests;
 mod sorts;
 
 use toml::Value;

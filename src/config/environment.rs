@@ -85,6 +85,12 @@ impl Variable {
             ["origins", origin, "url_file"] if !origin.is_empty() => {
                 Self::File(vec!["origins".into(), origin.into(), "url".into()])
             }
+            ["origins", origin, "headers", header] if !origin.is_empty() && !header.is_empty() => {
+                match header.strip_suffix("_file").filter(|header| !header.is_empty()) {
+                    Some(header) => Self::File(vec!["origins".into(), origin.into(), "headers".into(), header.into()]),
+                    None => Self::Key(path),
+                }
+            }
             ["http" | "admin" | "redis" | "l1" | "defaults" | "pushed", key] if !key.is_empty() => Self::Key(path),
             ["origins", origin, key] if !origin.is_empty() && !key.is_empty() => Self::Key(path),
             _ => Self::Unknown,
@@ -117,6 +123,14 @@ mod tests {
         check("LISTCACHE_DEFAULTS__FRESH_FOR", key("defaults.fresh_for"));
         check("LISTCACHE_ORIGINS__MY_SHOP__URL", key("origins.my_shop.url"));
         check("LISTCACHE_ORIGINS__SHOP__URL_FILE", file("origins.shop.url"));
+        check(
+            "LISTCACHE_ORIGINS__SHOP__HEADERS__X_API_KEY",
+            key("origins.shop.headers.x_api_key"),
+        );
+        check(
+            "LISTCACHE_ORIGINS__SHOP__HEADERS__AUTHORIZATION_FILE",
+            file("origins.shop.headers.authorization"),
+        );
     }
 
     #[test]
@@ -129,6 +143,8 @@ mod tests {
             "LISTCACHE_ADMIN_TOKEN",
             "LISTCACHE_LISTINGS__NAME",
             "LISTCACHE_ORIGINS__URL",
+            "LISTCACHE_ORIGINS__SHOP__HEADERS__",
+            "LISTCACHE_ORIGINS__SHOP__SESSION__OPEN",
             "LISTCACHE_redis__url",
             "LISTCACHE_REDIS__URL__X",
         ] {

@@ -7,8 +7,11 @@
 mod check;
 mod environment;
 mod error;
+mod http_origin;
+mod json_pointer;
 mod nearest;
 mod raw;
+mod request;
 mod section;
 mod values;
 
@@ -18,6 +21,9 @@ use crate::listing::{Definitions, Policy};
 
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
+pub use http_origin::{HttpOriginConfig, Paging, SessionConfig, Total};
+pub use json_pointer::{InvalidPointer, JsonPointer};
+pub use request::{InvalidRequest, RequestMethod, RequestTemplate, TargetPiece, value_name};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "listcache.toml";
@@ -220,7 +226,11 @@ pub enum OriginKind {
     File {
         /// Relative to the working directory.
         path: PathBuf,
+        /// Whether its listings become due when it changes.
+        watch: bool,
     },
+    /// A JSON API.
+    Http(Box<HttpOriginConfig>),
 }
 
 #[cfg(test)]

@@ -243,3 +243,61 @@ fn names_may_stand_in_a_file() {
     std::fs::write(&file, "A\n\nA\n").unwrap();
     bad(&shop, &[], &["listings[0].names_file line 3: `A` stands twice"]);
 }
+
+#[test]
+fn secrets_of_an_api_come_from_outside_the_file_and_show_nowhere() {
+    const API: &str = r#"
+        [origins.shop]
+        kind = "http"
+        url = "https://api.example.com/v2"
+        paging = "none"
+        headers = { Accept-Language = "de", x-shop = "1" }
+    "#;
+    let config = good(
+        API,
+        &[
+            ("LISTCACHE_ORIGINS__SHOP__HEADERS__X_API_KEY", "hunter2"),
+            ("LISTCACHE_ORIGINS__SHOP__HEADERS__X_SHOP", "2"),
+            (
+                "LISTCACHE_ORIGINS__SHOP__URL",
+                "https://us%40er:hunter3@api.example.com/v3",
+            ),
+        ],
+    );
+    let OriginKind::Http(api) = &config.origins[0].kind else {
+        panic!("no API");
+    };
+    assert_eq!(api.url.as_str(), "https://api.example.com/v3");
+    let mut headers: Vec<_> = api
+        .headers
+        .iter()
+        .map(|(name, value)| (&**name, value.expose()))
+        .collect();
+    headers.sort_unstable();
+    assert_eq!(
+        headers,
+        [
+            ("accept-language", "de"),
+            // "us@er:hunter3"
+            ("authorization", "Basic dXNAZXI6aHVudGVyMw=="),
+            ("x-api-key", "hunter2"),
+            ("x-shop", "2"),
+        ]
+    );
+    assert!(!format!("{config:?}").contains("hunter"));
+
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "Bearer hunter2").unwrap();
+    let path = file.path().to_str().unwrap();
+    let config = good(API, &[("LISTCACHE_ORIGINS__SHOP__HEADERS__AUTHORIZATION_FILE", path)]);
+    assert!(matches!(&config.origins[0].kind, OriginKind::Http(api)
+        if api.headers.iter().any(|(name, value)| **name == *"authorization" && value.expose() == "Bearer hunter2")));
+    bad(
+        API,
+        &[("LISTCACHE_ORIGINS__SHOP__HEADERS__AUTHORIZATION", "hunter2\n")],
+        &[
+            "origins.shop.headers.authorization (LISTCACHE_ORIGINS__SHOP__HEADERS__AUTHORIZATION): \
+           the value of a header is visible ASCII characters and spaces",
+        ],
+    );
+}

@@ -19,6 +19,7 @@ mod keep_warm;
 mod l1;
 mod names;
 mod operations;
+mod origin_changes;
 mod page;
 mod permits;
 mod pins;
@@ -204,6 +205,7 @@ impl Engine {
         if refreshes_due {
             engine.start_schedule();
             engine.start_keeping_warm();
+            engine.start_hearing_origins();
         }
         engine
     }

@@ -6,19 +6,27 @@
 
 mod batches;
 mod file;
+mod http;
 mod members;
 mod names_file;
 mod object;
 pub mod ordering;
 mod sample;
+mod selection;
 mod sql;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
-pub use self::{file::FileOrigin, names_file::names_in_file, sample::SampleCatalogue, sql::SqlOrigin};
+pub use self::{
+    file::FileOrigin,
+    http::{Answered, HttpOrigin, Validator},
+    names_file::names_in_file,
+    sample::SampleCatalogue,
+    sql::SqlOrigin,
+};
 use crate::{
     config::{OriginConfig, OriginKind},
     listing::{
@@ -101,6 +109,12 @@ pub trait Origin: Send + Sync {
 
     /// The values that may be asked for of a filter, for one name.
     async fn filter_values(&self, defined: &Defined, filter: &Filter) -> Result<Vec<String>, OriginError>;
+
+    /// Where the origin tells by itself that its items changed: since when they are as they are now, each time. `None`
+    /// where it does not; then time alone tells when its listings are due.
+    fn changes(&self) -> Option<BoxStream<'static, Instant>> {
+        None
+    }
 }
 
 /// Why an origin did not answer.
@@ -120,6 +134,9 @@ pub enum OriginError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The items changed while they were read, piece by piece: some may be missing. Try again.
+    #[error("the origin's items shifted while they were read: {0}")]
+    Shifted(String),
     /// The definition asks for what the origin does not have. Someone has to mend the configuration.
     #[error("the definition does not fit the origin: {0}")]
     Misdeclared(String),
@@ -140,7 +157,11 @@ impl Origins {
                 OriginKind::Sql { url } => {
                     SqlOrigin::open(url.expose(), config.timeout).map(|origin| Arc::new(origin) as _)
                 }
-                OriginKind::File { path } => FileOrigin::open(path, config.timeout).map(|origin| Arc::new(origin) as _),
+                OriginKind::File { path, watch } => FileOrigin::open(path, config.timeout).map(|mut origin| {
+                    origin.watched = *watch;
+                    Arc::new(origin) as _
+                }),
+                OriginKind::Http(api) => HttpOrigin::open(api, config.timeout).map(|origin| Arc::new(origin) as _),
             };
             let origin = origin.map_err(|error| match error {
                 OriginError::Misdeclared(reason) => {

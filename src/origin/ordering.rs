@@ -25,6 +25,17 @@ pub fn order_by(items: &[OriginItem], columns: &[Box<str>], by: &[SortColumn]) -
     sorted.into_iter().map(|(_, position)| position).collect()
 }
 
+/// The items themselves, sorted likewise; keys are of no use any more.
+pub fn in_order(items: Vec<OriginItem>, columns: &[Box<str>], by: &[SortColumn]) -> impl Iterator<Item = OriginItem> {
+    let order = order_by(&items, columns, by);
+    let mut items: Vec<Option<OriginItem>> = items.into_iter().map(Some).collect();
+    order.into_iter().filter_map(move |position| {
+        let mut item = items.get_mut(position as usize)?.take()?;
+        item.keys = Box::default();
+        Some(item)
+    })
+}
+
 fn compare_items(left: &OriginItem, right: &OriginItem, by: &[(usize, bool)]) -> Ordering {
     for (key, descending) in by {
         let [left, right] = [left, right].map(|item| item.keys.get(*key).unwrap_or(&SortValue::Null));

@@ -143,7 +143,10 @@ async fn configured_origins_are_opened_by_name() {
     let sql = |url: &str| OriginKind::Sql {
         url: Secret::new(url.to_owned()),
     };
-    let file = |path: &str| OriginKind::File { path: path.into() };
+    let file = |path: &str| OriginKind::File {
+        path: path.into(),
+        watch: false,
+    };
     let origins = Origins::open(&[config("shop", sql("sqlite:none.db")), config("export", file(CATALOGUE))]).unwrap();
     assert!(origins.get("shop").is_some());
     assert!(origins.get("other").is_none());

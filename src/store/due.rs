@@ -7,6 +7,9 @@ use redis::{Pipeline, Value};
 use super::{Store, error::StoreError, keys::Partition, publish::millis, reply, scripts};
 use crate::listing::{Family, Timestamp};
 
+/// Families made due in one turn.
+const FAMILIES_A_TURN: usize = 100;
+
 impl Store {
     /// Takes families that are due, in every partition at most `per_partition`; each is due again after `claim_for` unless
     /// publish or failure says otherwise.
@@ -50,7 +53,6 @@ impl Store {
     /// Sets the due times of families that have none, each at some time before `within` is over.
     pub async fn schedule_all(&self, families: &[Family], within: Duration) -> Result<(), StoreError> {
         const OPERATION: &str = "schedule";
-        const FAMILIES_A_TURN: usize = 500;
         for batch in families.chunks(FAMILIES_A_TURN) {
             let now = self.now();
             let mut turn = Pipeline::new();
@@ -58,6 +60,23 @@ impl Store {
                 let key = self.inner.keys.due(Partition::of(&family.name));
                 let at = now.after(within.mul_f64(fastrand::f64()));
                 turn.cmd("ZADD").arg(key).arg("NX").arg(at.0).arg(family.to_string());
+            }
+            let replies = self.inner.connections.write(OPERATION, &turn).await?;
+            reply::done(replies, OPERATION, "due")?;
+        }
+        Ok(())
+    }
+
+    /// Makes families due now; those that are due already stay where they are.
+    pub async fn due_now(&self, families: impl Iterator<Item = &Family>) -> Result<(), StoreError> {
+        const OPERATION: &str = "make due";
+        let families: Vec<&Family> = families.collect();
+        for families in families.chunks(FAMILIES_A_TURN) {
+            let mut turn = Pipeline::new();
+            for family in families {
+                let key = self.inner.keys.due(Partition::of(&family.name));
+                let at = self.now().0;
+                turn.cmd("ZADD").arg(key).arg("LT").arg(at).arg(family.to_string());
             }
             let replies = self.inner.connections.write(OPERATION, &turn).await?;
             reply::done(replies, OPERATION, "due")?;

@@ -77,11 +77,13 @@ fn the_full_example_and_the_manual_name_every_key() {
 }
 
 #[test]
-fn the_manual_prints_the_full_example() {
+fn the_manual_prints_the_examples() {
     let manual = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md")).unwrap();
-    let full = fs::read_to_string(fixtures().join("full.toml")).unwrap();
-    assert!(
-        manual.contains(&format!("```toml\n{full}```\n")),
-        "docs/configuration.md prints another full.toml"
-    );
+    for name in ["full.toml", "api.toml"] {
+        let example = fs::read_to_string(fixtures().join(name)).unwrap();
+        assert!(
+            manual.contains(&format!("```toml\n{example}```\n")),
+            "docs/configuration.md prints another {name}"
+        );
+    }
 }

@@ -99,3 +99,19 @@ async fn reads_are_counted_over_nodes() {
     let read = store.last_read(&family("f5")).await.unwrap().unwrap();
     assert!(store.now().since(read) < Duration::from_secs(60));
 }
+
+#[tokio::test]
+async fn what_is_made_due_now_is_not_put_off_by_it() {
+    let redis = RedisServer::start();
+    let store = connect(&redis.url()).await;
+    let families: Vec<Family> = (0..250).map(|at| family(&format!("f{at}"))).collect();
+    store.schedule(&families[0], LATER).await.unwrap();
+    store.schedule(&families[1], Duration::ZERO).await.unwrap();
+    let before = store.next_due(&families[1]).await.unwrap();
+    store.due_now(families.iter()).await.unwrap();
+    for family in &families {
+        let due = store.next_due(family).await.unwrap().unwrap();
+        assert!(due <= store.now(), "{family}");
+    }
+    assert_eq!(store.next_due(&families[1]).await.unwrap(), before);
+}

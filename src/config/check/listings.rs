@@ -7,7 +7,7 @@ use toml::{Table, Value};
 use super::{
     names,
     origins::{DeclaredOrigins, Found},
-    policy, sorts,
+    policy, requests, sorts,
 };
 use crate::{
     config::{
@@ -96,6 +96,14 @@ fn definition(
         .collect();
     let variants = variants(&mut section, &mut parameters);
     let filters = filters(&mut section, &mut parameters);
+    if let Found::Http(of_origin) = found {
+        let named = requests::Named {
+            pattern: pattern.as_ref(),
+            variants: &variants,
+            filters: &filters,
+        };
+        requests::check(&section, &of_origin, &named, query.as_deref(), names.as_ref());
+    }
     let policy = policy::read(&mut section, defaults);
     section.finish();
 
@@ -162,6 +170,9 @@ fn query(section: &mut Section<'_>, origin: Found) -> Option<String> {
             }
             None
         }
+        Found::Http(_) => {
+            section.required_text("query", "an `http` origin needs the request that reads a name's items")
+        }
         Found::Broken | Found::No => section.text("query"),
     }
 }
@@ -175,6 +186,7 @@ fn version_query(section: &mut Section<'_>, origin: Found) -> Option<String> {
             "version_query",
             "a `file` origin takes no query: a file that did not change is noticed by itself",
         ),
+        Found::Http(_) => section.error("version_query", "an `http` origin cannot be asked for a version"),
     }
     Some(query)
 }

@@ -5,6 +5,7 @@ use std::{path::PathBuf, time::Duration};
 use toml::{Table, Value};
 use url::Url;
 
+use super::http_origin;
 use crate::config::{
     OriginConfig, OriginKind, Secret,
     nearest::suggestion,
@@ -26,9 +27,19 @@ pub(super) struct DeclaredOrigins {
 pub(super) enum Found {
     Sql,
     File,
+    Http(Requests),
     /// Declared, but wrong.
     Broken,
     No,
+}
+
+/// What a request must know of its API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Requests {
+    /// The value by which pages are read.
+    pub value: Option<&'static str>,
+    /// Whether there is a value `:session`.
+    pub session: bool,
 }
 
 impl DeclaredOrigins {
@@ -37,9 +48,13 @@ impl DeclaredOrigins {
         match found {
             None => Found::No,
             Some((_, None)) => Found::Broken,
-            Some((_, Some(origin))) => match origin.kind {
+            Some((_, Some(origin))) => match &origin.kind {
                 OriginKind::Sql { .. } => Found::Sql,
                 OriginKind::File { .. } => Found::File,
+                OriginKind::Http(api) => Found::Http(Requests {
+                    value: api.paging.value(),
+                    session: api.session.is_some(),
+                }),
             },
         }
     }
@@ -85,7 +100,8 @@ fn is_origin_name(name: &str) -> bool {
 }
 
 fn origin(mut section: Section<'_>, name: &str) -> Option<OriginConfig> {
-    const KINDS: [&str; 2] = ["sql", "file"];
+    const KINDS: [&str; 3] = ["sql", "file", "http"];
+    const ONE_OF: &str = "\"sql\", \"file\" or \"http\"";
     if !section.is_given() {
         return None;
     }
@@ -94,25 +110,25 @@ fn origin(mut section: Section<'_>, name: &str) -> Option<OriginConfig> {
         Duration::from_millis(100)..=Duration::from_secs(3600),
         Duration::from_secs(30),
     );
-    let kind = section.required_text("kind", "\"sql\" or \"file\"");
+    let kind = section.required_text("kind", ONE_OF);
+    let is_kind = kind.as_deref().is_some_and(|kind| KINDS.contains(&kind));
     let kind = match kind.as_deref() {
         Some("sql") => sql(&mut section),
         Some("file") => file(&mut section),
+        Some("http") => http_origin::check(&mut section).map(|api| OriginKind::Http(Box::new(api))),
         Some(other) => {
             let suggestion = suggestion(other, KINDS);
-            section.error(
-                "kind",
-                format!("`{other}` is no kind of origin: \"sql\" or \"file\"{suggestion}"),
-            );
-            // Which of these belong here is not known.
-            let _ = (section.take("url"), section.take("path"));
+            section.error("kind", format!("`{other}` is no kind of origin: {ONE_OF}{suggestion}"));
             None
         }
-        None => {
-            let _ = (section.take("url"), section.take("path"));
-            None
-        }
+        None => None,
     };
+    if !is_kind {
+        // Which of these belong here may not be known.
+        for key in http_origin::KEYS.into_iter().chain(["watch"]) {
+            let _ = section.take(key);
+        }
+    }
     let clean = section.is_clean();
     section.finish();
     kind.filter(|_| clean).map(|kind| OriginConfig {
@@ -160,6 +176,7 @@ fn file(section: &mut Section<'_>) -> Option<OriginKind> {
     if section.take("url").is_some() {
         section.error("url", "a `file` origin has a `path`, no `url`");
     }
+    let watch = section.boolean("watch", false);
     let path = section.required_text("path", "such as \"products.ndjson.gz\"")?;
     let plain = path.strip_suffix(".gz").unwrap_or(&path);
     if !FORMATS.iter().any(|format| plain.ends_with(format)) {
@@ -170,5 +187,6 @@ fn file(section: &mut Section<'_>) -> Option<OriginKind> {
     }
     Some(OriginKind::File {
         path: PathBuf::from(path),
+        watch,
     })
 }

@@ -7,10 +7,10 @@
 
 use std::io;
 
-use super::{Each, FileItem, ReadError};
+use super::{Each, ReadError};
 use crate::{
     listing::{Item, ItemId},
-    origin::{ITEM_BYTES_MAX, OriginError, members::Member, object::ObjectWriter},
+    origin::{ITEM_BYTES_MAX, OriginError, members::Member, object::ObjectWriter, selection::Candidate},
 };
 
 /// Digits that every real keeps.
@@ -61,7 +61,7 @@ struct CsvItem<'r> {
     object: &'r mut ObjectWriter,
 }
 
-impl FileItem for CsvItem<'_> {
+impl Candidate for CsvItem<'_> {
     fn members(&self) -> &[Member] {
         &self.members
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Each, FileItem, READ_BYTES, ReadError, read_piece};
+use super::{Each, READ_BYTES, ReadError, read_piece};
 use crate::{
     listing::{
         Item,
@@ -12,6 +12,7 @@ use crate::{
     origin::{
         ITEM_BYTES_MAX, OriginError,
         members::{Member, members_of},
+        selection::Candidate,
     },
 };
 
@@ -89,7 +90,7 @@ struct JsonItem<'j> {
     id_field: &'j str,
 }
 
-impl FileItem for JsonItem<'_> {
+impl Candidate for JsonItem<'_> {
     fn members(&self) -> &[Member] {
         &self.members
     }

@@ -7,7 +7,7 @@
 
 mod csv_rows;
 mod json_items;
-mod selection;
+mod watch;
 
 use std::{
     collections::BTreeSet,
@@ -20,17 +20,16 @@ use std::{
 
 use async_trait::async_trait;
 use flate2::read::MultiGzDecoder;
+use futures_util::stream::BoxStream;
 use tokio::time::Instant;
 
-use self::selection::Selection;
 use super::{
-    Items, NAMES_MAX, Origin, OriginError, OriginItem, Read, ReadOrder,
+    Items, NAMES_MAX, Origin, OriginError, Read, ReadOrder,
     batches::{ItemSender, batches},
-    members::Member,
-    ordering::order_by,
+    ordering::in_order,
+    selection::{Candidate, Selection},
 };
 use crate::listing::{
-    Item,
     definition::{Defined, Filter},
     document::DocumentFormat,
     key::Choices,
@@ -46,6 +45,8 @@ pub struct FileOrigin {
     format: FileFormat,
     packed: bool,
     timeout: Duration,
+    /// Whether its changes are told.
+    pub(super) watched: bool,
 }
 
 /// How a file is written.
@@ -55,17 +56,8 @@ enum FileFormat {
     Csv,
 }
 
-/// One item of a file, seen by way of its members. Its JSON is made only when it is wanted.
-trait FileItem {
-    /// The values of the members that were asked for.
-    fn members(&self) -> &[Member];
-
-    /// The item, with the id that the first of those members is.
-    fn item(&mut self) -> Result<Item, String>;
-}
-
 /// Takes each item of a file and its 1-based position; `false` ends the reading.
-type Each<'e> = dyn FnMut(u64, &mut dyn FileItem) -> Result<bool, OriginError> + 'e;
+type Each<'e> = dyn FnMut(u64, &mut dyn Candidate) -> Result<bool, OriginError> + 'e;
 
 impl FileOrigin {
     /// A file whose name ends in `.ndjson`, `.jsonl`, `.json` or `.csv`, or one of these and `.gz`. It need not exist yet.
@@ -91,22 +83,31 @@ impl FileOrigin {
             format,
             packed,
             timeout,
+            watched: false,
         })
     }
 
     /// Hands on the items one by one with the values of `wanted` members, the first of which is the id's.
     fn each_item(&self, wanted: &[Box<str>], each: &mut Each<'_>) -> Result<(), OriginError> {
         let file = File::open(&self.path).map_err(|error| self.unreadable(error))?;
+        let written = last_written(&file);
+        let again = file.try_clone().map_err(|error| self.unreadable(error))?;
         let bytes: Box<dyn io::Read> = if self.packed {
             Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(READ_BYTES, file)))
         } else {
             Box::new(file)
         };
-        match self.format {
+        let outcome = match self.format {
             FileFormat::Document(format) => json_items::read(bytes, format, wanted, each),
             FileFormat::Csv => csv_rows::read(bytes, wanted, each),
+        };
+        // Whatever came of it: half of a file that is being written says nothing.
+        if last_written(&again) != written {
+            return Err(OriginError::Shifted(
+                "the file was written to while it was read".to_owned(),
+            ));
         }
-        .map_err(|error| match error {
+        outcome.map_err(|error| match error {
             ReadError::Io(error) => self.unreadable(error),
             ReadError::Origin(error) => error,
         })
@@ -137,12 +138,7 @@ impl FileOrigin {
             Ok(to.push_blocking(item).is_ok())
         })?;
         if let ReadOrder::By(by) = &read.order {
-            let order = order_by(&unsorted, selection.columns(), by);
-            let mut unsorted: Vec<Option<OriginItem>> = unsorted.into_iter().map(Some).collect();
-            for position in order {
-                let item = unsorted.get_mut(position as usize).and_then(Option::take);
-                let Some(mut item) = item else { continue };
-                item.keys = Box::default();
+            for item in in_order(unsorted, selection.columns(), by) {
                 if to.push_blocking(item).is_err() {
                     break;
                 }
@@ -230,6 +226,10 @@ impl Origin for FileOrigin {
         let rows = self.distinct(vec![member], defined.parameters.clone()).await?;
         Ok(rows.into_iter().flatten().collect())
     }
+
+    fn changes(&self) -> Option<BoxStream<'static, std::time::Instant>> {
+        self.watched.then(|| watch::changes(self.path.clone()))
+    }
 }
 
 /// Why a file was not read to its end.
@@ -249,6 +249,12 @@ impl From<OriginError> for ReadError {
 struct UnreadableFile {
     path: PathBuf,
     source: io::Error,
+}
+
+/// Length and time of the last write, of a file that has them.
+fn last_written(file: &File) -> Option<(u64, std::time::SystemTime)> {
+    let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    Some((metadata.len(), metadata.modified().ok()?))
 }
 
 /// Reads a piece, `None` at the end.

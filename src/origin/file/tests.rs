@@ -1,10 +1,11 @@
 use std::{fs, io::Write};
 
 use flate2::{Compression, write::GzEncoder};
+use futures_util::StreamExt;
 
 use super::*;
 use crate::origin::{
-    SortValue,
+    OriginItem, SortValue,
     testing::{TIMEOUT, any_order, by, collect, defined, definition, filter, ids, lines, read, variant},
 };
 
@@ -263,4 +264,38 @@ async fn a_slow_file_is_a_time_out() {
     for _ in 0..2 {
         drop(fs::OpenOptions::new().write(true).open(&path).unwrap());
     }
+}
+
+#[tokio::test]
+async fn a_file_that_is_written_to_while_it_is_read_is_no_listing() {
+    let line = |id: usize| format!("{{\"id\":{id},\"x\":\"{}\"}}\n", "x".repeat(1000));
+    let bytes: String = (0..2000).map(line).collect();
+    let (directory, origin) = file("a.ndjson", bytes.as_bytes());
+    let mut items = origin
+        .read(read(definition("all", ""), "all", &[], any_order(&[])))
+        .await
+        .unwrap();
+    // The reader waits far from the end, for few items are on the way at a time.
+    items.next().await.unwrap().unwrap();
+    let mut writer = fs::OpenOptions::new()
+        .append(true)
+        .open(directory.path().join("a.ndjson"))
+        .unwrap();
+    writer.write_all(line(2000).as_bytes()).unwrap();
+    let last = items.filter(|item| std::future::ready(item.is_err())).next().await;
+    let error = last.expect("the read ends in an error").unwrap_err();
+    assert!(matches!(error, OriginError::Shifted(_)), "{error}");
+
+    // Replacing it is something else: what was opened is whole.
+    let mut items = origin
+        .read(read(definition("all", ""), "all", &[], any_order(&[])))
+        .await
+        .unwrap();
+    items.next().await.unwrap().unwrap();
+    fs::write(directory.path().join("next"), "").unwrap();
+    fs::rename(directory.path().join("next"), directory.path().join("a.ndjson")).unwrap();
+    assert_eq!(
+        items.filter(|item| std::future::ready(item.is_ok())).count().await,
+        2000
+    );
 }

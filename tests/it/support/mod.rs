@@ -3,6 +3,7 @@
 // A topic uses what it needs.
 #![allow(dead_code)]
 
+pub mod api;
 pub mod eventually;
 pub mod nginx;
 pub mod pipe;

@@ -1,14 +1,20 @@
-//! Which items of a file are read, and what is wanted of them.
+//! Which items are taken, and what is wanted of them, where no database selects: by way of their members.
 
 use std::sync::Arc;
 
-use super::{super::SortValue, FileItem};
-use crate::{
-    listing::definition::Defined,
-    origin::{OriginError, OriginItem, Read, ReadOrder, members::Member},
-};
+use super::{OriginError, OriginItem, Read, ReadOrder, SortValue, members::Member};
+use crate::listing::{Item, definition::Defined};
 
-/// A family of a file's items, or the items of a name.
+/// One item, seen by way of its members. Its JSON is made only when it is wanted.
+pub(super) trait Candidate {
+    /// The values of the members that were asked for.
+    fn members(&self) -> &[Member];
+
+    /// The item, with the id that the first of those members is.
+    fn item(&mut self) -> Result<Item, String>;
+}
+
+/// A family of items, or the items of a name.
 pub(super) struct Selection {
     /// Distinct members that must be read of each item. Of a family's items the first is the id.
     wanted: Vec<Box<str>>,
@@ -20,14 +26,19 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    /// The items of a family.
+    /// The items of a family, told by the name's parameters and the choices.
     pub fn of_family(read: &Read) -> Self {
-        let Defined { definition, parameters } = &read.defined;
+        let conditions = read.defined.parameters.iter().chain(read.choices.iter());
+        Self::of_read(read, conditions)
+    }
+
+    /// The items of a read that have these values, whatever else selected them.
+    pub fn of_read<'a>(read: &Read, conditions: impl Iterator<Item = &'a (Arc<str>, Arc<str>)>) -> Self {
+        let Defined { definition, .. } = &read.defined;
         let columns = match &read.order {
             ReadOrder::Any { columns } => columns.clone(),
             ReadOrder::By(by) => by.iter().map(|sort| sort.column.clone()).collect(),
         };
-        let conditions = parameters.iter().chain(read.choices.iter());
         Self::new(Some(&definition.id), conditions, columns)
     }
 
@@ -71,7 +82,7 @@ impl Selection {
     }
 
     /// The item, if it belongs to the family.
-    pub fn select(&self, position: u64, item: &mut dyn FileItem) -> Result<Option<OriginItem>, OriginError> {
+    pub fn select(&self, position: u64, item: &mut dyn Candidate) -> Result<Option<OriginItem>, OriginError> {
         if !self.holds(position, item.members())? {
             return Ok(None);
         }
@@ -88,7 +99,7 @@ impl Selection {
     }
 
     /// The texts of the members, if the item is among those that are meant and none of them is null.
-    pub fn texts(&self, position: u64, item: &dyn FileItem) -> Result<Option<Vec<String>>, OriginError> {
+    pub fn texts(&self, position: u64, item: &dyn Candidate) -> Result<Option<Vec<String>>, OriginError> {
         let members = item.members();
         if !self.holds(position, members)? {
             return Ok(None);

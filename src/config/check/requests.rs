@@ -1,0 +1,122 @@
+//! The requests of a listing whose origin is an API.
+
+use super::origins::Requests;
+use crate::{
+    config::{
+        RequestMethod, RequestTemplate,
+        nearest::suggestion,
+        section::{Section, join},
+    },
+    listing::{
+        definition::{Filter, Names, Variant},
+        pattern::NamePattern,
+    },
+};
+
+/// The values that reading by pages gives to a request.
+const OF_PAGING: [&str; 5] = ["page", "offset", "limit", "cursor", "session"];
+
+/// What of a definition its requests may name.
+pub(super) struct Named<'d> {
+    pub pattern: Option<&'d NamePattern>,
+    pub variants: &'d [Variant],
+    pub filters: &'d [Filter],
+}
+
+/// Checks the request of a listing's items, of its names, and of its filters' values.
+pub(super) fn check(
+    section: &Section<'_>,
+    requests: &Requests,
+    named: &Named<'_>,
+    query: Option<&str>,
+    names: Option<&Names>,
+) {
+    let parameters: Vec<&str> = named
+        .pattern
+        .iter()
+        .flat_map(|pattern| pattern.parameters().map(|name| &**name))
+        .collect();
+    for parameter in &parameters {
+        if OF_PAGING.contains(parameter) {
+            section.error(
+                "name",
+                format!("`{parameter}` is a value of every request to an API: take another name for the parameter"),
+            );
+        }
+    }
+    let variants: Vec<&str> = named.variants.iter().map(|variant| &*variant.parameter).collect();
+    let filters: Vec<&str> = named.filters.iter().map(|filter| &*filter.parameter).collect();
+
+    let path = section.path_of("query");
+    if let Some(request) = query.and_then(|text| parse(section, &path, text)) {
+        let known = [&parameters[..], &variants, &filters].concat();
+        check_values(section, &path, requests, &request, &known);
+        for name in parameters.iter().chain(&variants) {
+            if !request.holds(name) && !OF_PAGING.contains(name) {
+                section.report.error(
+                    &path,
+                    format!("does not name `:{name}`: each of its values would have the same items"),
+                );
+            }
+        }
+    }
+    if let Some(Names::Query(text)) = names {
+        let path = section.path_of("names");
+        if let Some(request) = parse(section, &path, text) {
+            check_values(section, &path, requests, &request, &[]);
+        }
+    }
+    for filter in named.filters {
+        let path = join(&section.path_of("filters"), &filter.parameter);
+        // Otherwise it is the name of a member.
+        if RequestTemplate::is_meant(&filter.values_query)
+            && let Some(request) = parse(section, &path, &filter.values_query)
+        {
+            check_values(section, &path, requests, &request, &parameters);
+        }
+    }
+}
+
+fn parse(section: &Section<'_>, path: &str, text: &str) -> Option<RequestTemplate> {
+    match RequestTemplate::parse(text) {
+        Ok(request) => Some(request),
+        Err(error) => {
+            section.report.error(path, error.to_string());
+            None
+        }
+    }
+}
+
+fn check_values(section: &Section<'_>, path: &str, requests: &Requests, request: &RequestTemplate, known: &[&str]) {
+    let error = |message: String| section.report.error(path, message);
+    if request.method == RequestMethod::Delete {
+        error("items are read by GET or POST".to_owned());
+    }
+    let mut of_paging: Vec<&str> = vec!["limit"];
+    of_paging.extend(requests.value);
+    if requests.session {
+        of_paging.push("session");
+    }
+    let mut told: Vec<&str> = Vec::new();
+    for name in request.values() {
+        if known.contains(&name) || of_paging.contains(&name) || told.contains(&name) {
+            continue;
+        }
+        told.push(name);
+        if name == "session" {
+            error("there is no value `:session`: the origin opens no `session`".to_owned());
+        } else if OF_PAGING.contains(&name) {
+            error(format!("there is no value `:{name}`: the origin's `paging` is another"));
+        } else {
+            let suggestion = suggestion(name, known.iter().chain(&of_paging).copied());
+            error(format!("there is no value `:{name}`{suggestion}"));
+        }
+    }
+    if let Some(value) = requests.value
+        && !request.holds(value)
+    {
+        error(format!(
+            "does not name `:{value}`, by which the origin's pages are read"
+        ));
+    }
+}

@@ -1,0 +1,104 @@
+//! What an origin tells by itself: that its items changed, as a watched file does.
+//!
+//! Then every family read from it before is due at once. It is refreshed as any that is due, so nobody waits, and those
+//! that nobody reads are let go as ever. Each node hears of a change for itself; a family that another node has refreshed
+//! since is not due again.
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::StreamExt;
+
+use super::{Engine, error::Chain};
+use crate::{
+    listing::{Family, ListingKey, Timestamp, definition::Resolved},
+    store::StoreError,
+};
+
+/// Listings looked at in one turn.
+const LISTINGS_A_TURN: usize = 1000;
+/// Until it is tried again to make families due, where Redis did not answer.
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// Hears what the definitions' origins tell, until the engine shuts down.
+    pub(super) fn start_hearing_origins(self: &Arc<Self>) {
+        let names: HashSet<&str> = self
+            .definitions
+            .defined
+            .iter()
+            .map(|definition| &*definition.origin)
+            .collect();
+        for name in names {
+            let Some(mut changes) = self.origins.get(name).and_then(|origin| origin.changes()) else {
+                continue;
+            };
+            let (engine, name) = (self.clone(), Box::<str>::from(name));
+            self.tasks.spawn_on(
+                async move {
+                    let stopping = engine.stopping.clone();
+                    let heard = async {
+                        while let Some(since) = changes.next().await {
+                            engine.origin_changed(&name, since).await;
+                        }
+                    };
+                    tokio::select! {
+                        () = heard => {}
+                        () = stopping.cancelled() => {}
+                    }
+                },
+                &self.runtime,
+            );
+        }
+    }
+
+    /// Makes families due, however often it takes: nothing else tells of the change.
+    async fn origin_changed(&self, origin: &str, since: Instant) {
+        loop {
+            // By Redis's clock, which ages count by.
+            let now = self.store.now();
+            let changed = Timestamp(
+                now.0
+                    .saturating_sub(u64::try_from(since.elapsed().as_millis()).unwrap_or(now.0)),
+            );
+            match self.families_of_origin_are_due(origin, changed).await {
+                Ok(families) => {
+                    tracing::info!(origin, families, "the origin changed; its listings are due");
+                    return;
+                }
+                Err(error) => tracing::debug!(origin, error = %Chain(&error), "listings could not be made due"),
+            }
+            tokio::time::sleep(AGAIN_AFTER).await;
+        }
+    }
+
+    /// Makes every family of an origin's definitions due now whose items were read before a time; says how many.
+    pub async fn families_of_origin_are_due(&self, origin: &str, read_before: Timestamp) -> Result<usize, StoreError> {
+        let mut after: Option<ListingKey> = None;
+        let mut count = 0;
+        loop {
+            let listings = self.store.list("", after.as_ref(), LISTINGS_A_TURN).await?;
+            // Sorts of one family are neighbours, save at the end of a turn: to be made due twice does no harm.
+            let mut due: BTreeSet<&Family> = BTreeSet::new();
+            for (listing, state) in &listings {
+                let old = state.live().is_some_and(|head| head.as_of < read_before);
+                let of_origin = || match self.definitions.resolve(listing.name()) {
+                    Resolved::Defined(defined) => *defined.definition.origin == *origin,
+                    Resolved::Pushed | Resolved::Unknown => false,
+                };
+                if old && !due.contains(&listing.family) && of_origin() {
+                    due.insert(&listing.family);
+                }
+            }
+            self.store.due_now(due.iter().copied()).await?;
+            count += due.len();
+            match listings.last() {
+                Some((last, _)) => after = Some(last.clone()),
+                None => return Ok(count),
+            }
+        }
+    }
+}

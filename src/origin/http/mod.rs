@@ -1,0 +1,252 @@
+//! JSON APIs as origins.
+//!
+//! A definition's `query` is a request; how its answers are read (pages, pointers, headers) is the origin's, for an API
+//! has one way of paging. Names and values of filters come from requests too. As with files, items are sorted in the
+//! process, and what the request does not name of the filters is selected here.
+//!
+//! A read is whole or fails: see [`pages`] for how that is found out, [`wholeness`] for what is.
+
+mod answer;
+mod client;
+mod link;
+mod pages;
+mod session;
+mod values;
+mod wholeness;
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use futures_util::{StreamExt, stream};
+use tokio::time::{Instant, timeout_at};
+
+pub use self::client::Validator;
+use self::{
+    client::ApiClient,
+    pages::{Each, Element, Pages},
+    values::Values,
+};
+use super::{
+    ITEM_BYTES_MAX, Items, NAMES_MAX, Origin, OriginError, OriginItem, Read, ReadOrder,
+    members::{Member, members_of},
+    ordering::in_order,
+    selection::{Candidate, Selection},
+};
+use crate::{
+    config::{HttpOriginConfig, RequestTemplate},
+    listing::{
+        Item, ItemId,
+        definition::{Defined, Filter},
+        item_json::parse_item,
+        key::Choices,
+    },
+};
+
+/// A JSON API.
+#[derive(Clone, Debug)]
+pub struct HttpOrigin {
+    config: Arc<HttpOriginConfig>,
+    client: ApiClient,
+    timeout: Duration,
+}
+
+/// What a read of an API came to.
+pub enum Answered {
+    /// The API says that nothing changed since the validator was given: the items are those of that read.
+    Unchanged,
+    /// The items.
+    Items {
+        /// In the order that was asked for.
+        items: Items,
+        /// With which the next read may ask whether anything changed. There is one where the API gives one and the whole
+        /// read was one answer: of several pages no validator tells.
+        validator: Option<Validator>,
+    },
+}
+
+impl HttpOrigin {
+    /// An API. Nothing is asked of it yet.
+    pub fn open(config: &HttpOriginConfig, timeout: Duration) -> Result<Self, OriginError> {
+        Ok(Self {
+            client: ApiClient::new(config)?,
+            config: Arc::new(config.clone()),
+            timeout,
+        })
+    }
+
+    /// Reads a family's items, unless the API says that what the validator was given for still holds.
+    pub async fn read_unless(&self, read: Read, unchanged: Option<&Validator>) -> Result<Answered, OriginError> {
+        let definition = &read.defined.definition;
+        let request = parse(definition.query.as_deref().unwrap_or_default())?;
+        let selected_here = |choice: &&(Arc<str>, Arc<str>)| {
+            let is_filter = |filter: &Filter| filter.parameter == choice.0;
+            definition.filters.iter().any(is_filter) && !request.holds(&choice.0)
+        };
+        let selection = Selection::of_read(&read, read.choices.iter().filter(selected_here));
+        let values = Values::of_texts(read.defined.parameters.iter().chain(read.choices.iter()));
+        let columns = selection.columns().to_vec();
+        let id_field = definition.id.clone();
+        let each: Each<Seen> = Arc::new(move |position, json| see(position, json, &id_field, &selection));
+        let Some((seen, validator)) = self.whole(&request, values, &each, unchanged).await? else {
+            return Ok(Answered::Unchanged);
+        };
+        let items: Vec<OriginItem> = seen.into_iter().filter_map(|seen| seen.item).collect();
+        let items = match read.order {
+            ReadOrder::Any { .. } => items,
+            // Off the runtime's own threads: there may be many.
+            ReadOrder::By(by) => tokio::task::spawn_blocking(move || in_order(items, &columns, &by).collect())
+                .await
+                .map_err(|died| OriginError::Unavailable(Box::new(died)))?,
+        };
+        Ok(Answered::Items {
+            items: stream::iter(items.into_iter().map(Ok)).boxed(),
+            validator,
+        })
+    }
+
+    /// All elements of all answers, within the time-out.
+    async fn whole<T: Element>(
+        &self,
+        request: &RequestTemplate,
+        values: Values,
+        each: &Each<T>,
+        unless: Option<&Validator>,
+    ) -> Result<Option<(Vec<T>, Option<Validator>)>, OriginError> {
+        let deadline = Instant::now() + self.timeout;
+        let pages = Pages {
+            client: &self.client,
+            config: &self.config,
+            request,
+            values,
+            deadline,
+        };
+        timeout_at(deadline, pages.whole(each, unless))
+            .await
+            .unwrap_or(Err(OriginError::TimedOut))
+    }
+
+    /// Distinct rows of texts, in bytewise order; elements with a null among them are left out.
+    async fn distinct(
+        &self,
+        request: &RequestTemplate,
+        values: Values,
+        members: Vec<Box<str>>,
+    ) -> Result<Vec<Vec<String>>, OriginError> {
+        let each: Each<Row> = Arc::new(move |position, json| row(position, json, &members));
+        let read = self.whole(request, values, &each, None).await?;
+        let (rows, _) = read.unwrap_or_default();
+        let rows: BTreeSet<Vec<String>> = rows.into_iter().filter_map(|row| row.0).collect();
+        if rows.len() > NAMES_MAX {
+            let reason = format!("there are more than {NAMES_MAX} different ones");
+            return Err(OriginError::Misdeclared(reason));
+        }
+        Ok(rows.into_iter().collect())
+    }
+}
+
+#[async_trait]
+impl Origin for HttpOrigin {
+    async fn read(&self, read: Read) -> Result<Items, OriginError> {
+        match self.read_unless(read, None).await? {
+            Answered::Items { items, .. } => Ok(items),
+            // It was not asked.
+            Answered::Unchanged => Err(OriginError::Unavailable("the API answered 304 to nothing".into())),
+        }
+    }
+
+    async fn names(&self, query: &str, parameters: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError> {
+        let members = parameters.iter().map(|parameter| Box::from(&**parameter)).collect();
+        self.distinct(&parse(query)?, Values::default(), members).await
+    }
+
+    async fn filter_values(&self, defined: &Defined, filter: &Filter) -> Result<Vec<String>, OriginError> {
+        let definition = &defined.definition;
+        let mut values = Values::of_texts(defined.parameters.iter());
+        let (request, member) = if RequestTemplate::is_meant(&filter.values_query) {
+            (parse(&filter.values_query)?, &*filter.parameter)
+        } else {
+            // Of all items of the name, in the variants that are the defaults.
+            let defaults: Choices = definition.choices(&Default::default());
+            values = Values::of_texts(defined.parameters.iter().chain(defaults.iter()));
+            (
+                parse(definition.query.as_deref().unwrap_or_default())?,
+                &*filter.values_query,
+            )
+        };
+        let rows = self.distinct(&request, values, vec![member.trim().into()]).await?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+}
+
+/// The configuration has checked it; a definition may also come from elsewhere.
+fn parse(request: &str) -> Result<RequestTemplate, OriginError> {
+    RequestTemplate::parse(request).map_err(|error| OriginError::Misdeclared(error.to_string()))
+}
+
+/// An item of an answer. Those that do not belong to the family count too when it is asked whether all were seen.
+struct Seen {
+    id: ItemId,
+    item: Option<OriginItem>,
+}
+
+impl Element for Seen {
+    fn id(&self) -> Option<&ItemId> {
+        Some(&self.id)
+    }
+}
+
+struct Row(Option<Vec<String>>);
+
+impl Element for Row {
+    fn id(&self) -> Option<&ItemId> {
+        None
+    }
+}
+
+fn bad_item(position: u64) -> impl Fn(String) -> OriginError {
+    move |reason| OriginError::BadItem { position, reason }
+}
+
+fn see(position: u64, json: &str, id_field: &str, selection: &Selection) -> Result<Seen, OriginError> {
+    if json.len() > ITEM_BYTES_MAX {
+        return Err(bad_item(position)(format!("an item may have {ITEM_BYTES_MAX} bytes")));
+    }
+    let parsed = parse_item(json.as_bytes(), id_field).map_err(|error| bad_item(position)(error.to_string()))?;
+    let members = members_of(json.as_bytes(), selection.wanted()).map_err(bad_item(position))?;
+    let id = parsed.id.clone();
+    let item = selection.select(position, &mut ApiItem { members, item: parsed })?;
+    Ok(Seen { id, item })
+}
+
+struct ApiItem {
+    members: Vec<Member>,
+    item: Item,
+}
+
+impl Candidate for ApiItem {
+    fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    fn item(&mut self) -> Result<Item, String> {
+        Ok(self.item.clone())
+    }
+}
+
+/// The texts of an element: of its members, or of itself where one text is wanted and it is no object.
+fn row(position: u64, json: &str, members: &[Box<str>]) -> Result<Row, OriginError> {
+    let found = match members {
+        [only] if !json.starts_with(['{', '[']) => {
+            let as_object = format!("{{\"value\":{json}}}");
+            members_of(as_object.as_bytes(), &["value".into()]).map(|found| (found, vec![only.clone()]))
+        }
+        _ => members_of(json.as_bytes(), members).map(|found| (found, members.to_vec())),
+    };
+    let (found, names) = found.map_err(bad_item(position))?;
+    if let Some((_, name)) = found.iter().zip(&names).find(|(member, _)| **member == Member::Nested) {
+        let reason = format!("the member `{name}` is an object or array");
+        return Err(bad_item(position)(reason));
+    }
+    let texts = found.iter().map(|member| member.text().map(|text| text.into_owned()));
+    Ok(Row(texts.collect()))
+}

@@ -1,0 +1,101 @@
+//! A session of an API, such as a point in time of Elasticsearch: opened before a read, closed after it, however that ends.
+
+use std::time::Duration;
+
+use reqwest::Method;
+use serde_json::value::RawValue;
+use tokio::time::{Instant, timeout};
+
+use super::{
+    answer,
+    client::{Answer, ApiClient, Prepared},
+    values::{BoundValue, Values},
+};
+use crate::{
+    config::{HttpOriginConfig, RequestMethod, RequestTemplate, SessionConfig},
+    origin::OriginError,
+};
+
+/// How long closing may take. What is not closed ends by itself: sessions have a life that the API gives them.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// An open session. Dropping it closes it.
+pub(super) struct Session {
+    client: ApiClient,
+    id: Box<RawValue>,
+    close: Option<RequestTemplate>,
+}
+
+impl Session {
+    pub async fn open(
+        client: &ApiClient,
+        config: &HttpOriginConfig,
+        session: &SessionConfig,
+        deadline: Instant,
+    ) -> Result<Self, OriginError> {
+        let request = prepare(client, &session.open, &Values::default())?;
+        let id = match client.send(&request, None, deadline).await? {
+            Answer::Found { body, .. } => answer::value(body, config.response_bytes_max, &session.id)?,
+            Answer::NotFound | Answer::NotModified => {
+                let reason = format!("{} {} was not found", request.method, request.url.path());
+                return Err(OriginError::Unavailable(reason.into()));
+            }
+        };
+        Ok(Self {
+            client: client.clone(),
+            id,
+            close: session.close.clone(),
+        })
+    }
+
+    /// The API gave another id; only the newest one is to be used, and closed.
+    pub fn renew(&mut self, id: Box<RawValue>) {
+        self.id = id;
+    }
+
+    /// The value `:session`.
+    pub fn value(&self) -> BoundValue {
+        BoundValue::Json(self.id.get().into())
+    }
+}
+
+impl Drop for Session {
+    /// A read that is given up is dropped, so this is the one place that all of them pass.
+    fn drop(&mut self) {
+        let Some(close) = self.close.take() else { return };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let mut values = Values::default();
+        values.set("session", self.value());
+        let client = self.client.clone();
+        runtime.spawn(async move {
+            let Ok(request) = prepare(&client, &close, &values) else {
+                return;
+            };
+            let deadline = Instant::now() + CLOSE_TIMEOUT;
+            match timeout(CLOSE_TIMEOUT, client.send(&request, None, deadline)).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => tracing::debug!(%error, "a session of the origin was not closed"),
+                Err(_) => tracing::debug!("a session of the origin was not closed in time"),
+            }
+        });
+    }
+}
+
+/// A request with its values put in.
+pub(super) fn prepare(
+    client: &ApiClient,
+    template: &RequestTemplate,
+    values: &Values,
+) -> Result<Prepared, OriginError> {
+    Ok(Prepared {
+        method: match template.method {
+            RequestMethod::Get => Method::GET,
+            RequestMethod::Post => Method::POST,
+            RequestMethod::Delete => Method::DELETE,
+        },
+        url: client.url(&values.target(template)?)?,
+        body: values.body(template),
+    })
+}
