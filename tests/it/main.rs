@@ -20,6 +20,7 @@ mod killed_writers;
 mod layers;
 mod names_on_the_wire;
 mod scheduling;
+mod sql_servers;
 mod store_announcements;
 mod store_connections;
 mod store_delete;
