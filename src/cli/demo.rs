@@ -31,6 +31,7 @@ pub(super) async fn run(environment: Environment, flags: Vec<Flag>) -> Outcome {
         .map_err(CommandError::origin("cannot make the sample catalogue"))?;
     for origin in &mut config.origins {
         origin.kind = OriginKind::Sql {
+            max_transaction_time: None,
             url: Secret::new(catalogue.url()),
         };
     }

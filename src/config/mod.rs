@@ -217,10 +217,12 @@ pub struct OriginConfig {
 /// The kinds of origins.
 #[derive(Clone, Debug)]
 pub enum OriginKind {
-    /// `sqlite:`, later `postgres:` and `mysql:`.
+    /// `sqlite:`, `postgres:` and `mysql:`.
     Sql {
         /// May hold a password, which no log shows.
         url: Secret,
+        /// How long a transaction may be open, for PostgreSQL; where nothing is said, the origin's own default.
+        max_transaction_time: Option<Duration>,
     },
     /// NDJSON, JSON array or CSV, plain or gz, told by the file's name.
     File {

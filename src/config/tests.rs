@@ -117,7 +117,7 @@ fn the_environment_sets_every_type() {
     assert_eq!(config.defaults.max_shrink, 0.25);
     assert_eq!(config.defaults.max_items, 2000);
     assert_eq!(config.definitions.defined[0].policy.keep_for, Duration::from_secs(7200));
-    assert!(matches!(&config.origins[0].kind, OriginKind::Sql { url } if url.expose() == "sqlite:other.db"));
+    assert!(matches!(&config.origins[0].kind, OriginKind::Sql { url, .. } if url.expose() == "sqlite:other.db"));
     assert!(config.definitions.pushed.names.is_match("sale:today"));
     assert_eq!(config.admin_token.unwrap().expose(), "0123456789abcdef");
     let list = good("", &[("LISTCACHE_PUSHED__NAMES", "[\"{a,b}:*\"]")]);

@@ -5,6 +5,7 @@
 //! A read that does not come to its end ends in an error, never early: half a listing must not look like a whole one.
 
 mod batches;
+mod decimal;
 mod file;
 mod http;
 mod members;
@@ -25,7 +26,7 @@ pub use self::{
     http::{Answered, HttpOrigin, Validator},
     names_file::names_in_file,
     sample::SampleCatalogue,
-    sql::SqlOrigin,
+    sql::{SqlLimits, SqlOrigin},
 };
 use crate::{
     config::{OriginConfig, OriginKind},
@@ -74,6 +75,8 @@ pub enum SortValue {
     Integer(i64),
     /// A finite number.
     Real(f64),
+    /// A decimal number that is no `Integer`: its digits, without an exponent, compared exactly.
+    Decimal(Box<str>),
     /// A text, or bytes.
     Text(Box<str>),
 }
@@ -154,8 +157,13 @@ impl Origins {
         let mut origins = Self::default();
         for config in configured {
             let origin: Result<Arc<dyn Origin>, _> = match &config.kind {
-                OriginKind::Sql { url } => {
-                    SqlOrigin::open(url.expose(), config.timeout).map(|origin| Arc::new(origin) as _)
+                OriginKind::Sql {
+                    url,
+                    max_transaction_time,
+                } => {
+                    let mut limits = SqlLimits::new(config.timeout);
+                    limits.max_transaction_time = max_transaction_time.unwrap_or(limits.max_transaction_time);
+                    SqlOrigin::open_with(url.expose(), limits).map(|origin| Arc::new(origin) as _)
                 }
                 OriginKind::File { path, watch } => FileOrigin::open(path, config.timeout).map(|mut origin| {
                     origin.watched = *watch;

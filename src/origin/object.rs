@@ -50,6 +50,11 @@ impl ObjectWriter {
         let _ = serde_json::to_writer(&mut self.json, &number);
     }
 
+    /// A finite number of single precision.
+    pub fn single(&mut self, number: f32) {
+        let _ = serde_json::to_writer(&mut self.json, &number);
+    }
+
     /// A string.
     pub fn text(&mut self, text: &str) {
         write_text(&mut self.json, text);

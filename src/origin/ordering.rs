@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use super::{OriginItem, SortValue};
+use super::{OriginItem, SortValue, decimal};
 use crate::listing::definition::SortColumn;
 
 /// The positions of items (at most 2³² of them), sorted by columns, then by the id, then by position.
@@ -60,16 +60,29 @@ fn compare_keys(left: &SortValue, right: &SortValue, descending: bool) -> Orderi
 
 /// Numbers by their exact values, then texts by their bytes, then nulls.
 pub fn compare(left: &SortValue, right: &SortValue) -> Ordering {
-    use SortValue::{Integer, Null, Real, Text};
+    use SortValue::{Decimal, Integer, Null, Real, Text};
     match (left, right) {
+        (Decimal(left), Decimal(right)) => decimal::compare(left, right),
+        (Decimal(left), right @ (Integer(_) | Real(_))) => compare_decimal(left, right),
+        (left @ (Integer(_) | Real(_)), Decimal(right)) => compare_decimal(right, left).reverse(),
         (Integer(left), Integer(right)) => left.cmp(right),
         (Real(left), Real(right)) => compare_reals(*left, *right),
         (Integer(left), Real(right)) => compare_integer(*left, *right),
         (Real(left), Integer(right)) => compare_integer(*right, *left).reverse(),
         (Text(left), Text(right)) => left.as_bytes().cmp(right.as_bytes()),
         (Null, Null) => Ordering::Equal,
-        (Null, _) | (Text(_), Integer(_) | Real(_)) => Ordering::Greater,
-        (_, Null) | (Integer(_) | Real(_), Text(_)) => Ordering::Less,
+        (Null, _) | (Text(_), Integer(_) | Real(_) | Decimal(_)) => Ordering::Greater,
+        (_, Null) | (Integer(_) | Real(_) | Decimal(_), Text(_)) => Ordering::Less,
+    }
+}
+
+/// Decimal digits against another number, which is taken for the shortest digits that name it.
+fn compare_decimal(digits: &str, number: &SortValue) -> Ordering {
+    match number {
+        SortValue::Integer(integer) => decimal::compare(digits, &integer.to_string()),
+        SortValue::Real(real) if real.is_finite() => decimal::compare(digits, &real.to_string()),
+        SortValue::Real(real) if *real == f64::NEG_INFINITY => Ordering::Greater,
+        _ => Ordering::Less,
     }
 }
 
@@ -131,12 +144,14 @@ mod tests {
             &[Integer(-2), Real(-2.0)],
             &[Real(-1.5)],
             &[Integer(0), Real(0.0), Real(-0.0)],
-            &[Real(0.5)],
+            &[SortValue::Decimal("0.4999999999999999999".into())],
+            &[Real(0.5), SortValue::Decimal("0.50".into())],
             &[Integer(1), Real(1.0)],
             &[Integer(9_007_199_254_740_992), Real(9_007_199_254_740_992.0)],
             &[Integer(9_007_199_254_740_993)],
             &[Integer(9_007_199_254_740_994), Real(9_007_199_254_740_994.0)],
             &[Integer(i64::MAX)],
+            &[SortValue::Decimal("9223372036854775807.5".into())],
             &[Real(9_223_372_036_854_775_808.0)],
             &[Real(f64::INFINITY)],
             &[Real(f64::NAN)],

@@ -141,6 +141,7 @@ async fn configured_origins_are_opened_by_name() {
         kind,
     };
     let sql = |url: &str| OriginKind::Sql {
+        max_transaction_time: None,
         url: Secret::new(url.to_owned()),
     };
     let file = |path: &str| OriginKind::File {

@@ -133,6 +133,7 @@ pub async fn catalogue_engine(redis: &RedisServer, directory: &Path, defined: Ve
         name: "shop".into(),
         timeout: Duration::from_secs(60),
         kind: OriginKind::Sql {
+            max_transaction_time: None,
             url: Secret::new(sample.url()),
         },
     }])

@@ -24,6 +24,7 @@ mod names_on_the_wire;
 mod origin_changes;
 mod outages;
 mod scheduling;
+mod sql_servers;
 mod store_announcements;
 mod store_connections;
 mod store_delete;

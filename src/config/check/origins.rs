@@ -142,7 +142,21 @@ fn sql(section: &mut Section<'_>) -> Option<OriginKind> {
     if section.take("path").is_some() {
         section.error("path", "a `sql` origin has a `url`, no `path`");
     }
-    let url = section.required_text("url", "such as \"sqlite:catalogue.db\"")?;
+    let url = section.required_text("url", "such as \"sqlite:catalogue.db\"");
+    let is_postgres = url
+        .as_ref()
+        .is_some_and(|url| url.starts_with("postgres:") || url.starts_with("postgresql:"));
+    if section.holds("max_transaction_time") && !is_postgres {
+        section.error("max_transaction_time", "is for PostgreSQL only");
+    }
+    let is_given = section.holds("max_transaction_time");
+    let max_transaction_time = section.duration(
+        "max_transaction_time",
+        Duration::from_secs(1)..=Duration::from_secs(24 * 3600),
+        Duration::from_secs(600),
+    );
+    let max_transaction_time = is_given.then_some(max_transaction_time);
+    let url = url?;
     // Says nothing of the URL's text, for it may hold a password.
     match url.split_once(':') {
         Some(("sqlite", rest)) => {
@@ -150,9 +164,7 @@ fn sql(section: &mut Section<'_>) -> Option<OriginKind> {
                 section.error("url", "names no file; write \"sqlite:catalogue.db\"");
             }
         }
-        Some(("postgres" | "postgresql" | "mysql" | "mariadb", _)) => {
-            section.error("url", "this version reads `sqlite:` databases only");
-        }
+        Some(("postgres" | "postgresql" | "mysql" | "mariadb", _)) => server(section, &url),
         Some((scheme, _)) if scheme.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
             section.error(
                 "url",
@@ -168,7 +180,22 @@ fn sql(section: &mut Section<'_>) -> Option<OriginKind> {
             "holds a password, and secrets do not stand in the file: set LISTCACHE_ORIGINS__<NAME>__URL or …__URL_FILE",
         );
     }
-    Some(OriginKind::Sql { url: Secret::new(url) })
+    Some(OriginKind::Sql {
+        url: Secret::new(url),
+        max_transaction_time,
+    })
+}
+
+/// A database of a server: everything but the host has a default.
+fn server(section: &mut Section<'_>, url: &str) {
+    let path = Url::parse(url).ok().filter(|url| !url.cannot_be_a_base());
+    match path.as_ref().map(|url| url.path().trim_start_matches('/')) {
+        Some("") if !url.contains("dbname=") => {
+            section.error("url", "names no database; write \"postgres://user@host/database\"")
+        }
+        Some(_) => {}
+        None => section.error("url", "is no URL of a server; write \"postgres://user@host/database\""),
+    }
 }
 
 fn file(section: &mut Section<'_>) -> Option<OriginKind> {

@@ -1,18 +1,23 @@
 //! SQL databases as origins.
 //!
 //! What is common to them stands in [`statement`] (wrapping a query) and [`placeholders`] (its values); a database is
-//! one file that runs statements and makes items of rows. SQLite is the only one so far.
+//! one file that runs statements and makes items of rows. Those that are servers, whose columns have types, share how values
+//! are written ([`typed`]) and what is tried again ([`failure`]).
 
+mod failure;
+mod mysql;
 mod placeholders;
+mod postgres;
 mod sqlite;
 mod statement;
+mod typed;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout};
 
-use self::{sqlite::Sqlite, statement::Statement};
+use self::{mysql::Mysql, postgres::Postgres, sqlite::Sqlite, statement::Statement};
 use super::{Items, Origin, OriginError, Read, ReadOrder, batches::batches};
 use crate::listing::{
     definition::{Defined, Filter},
@@ -29,6 +34,17 @@ pub struct SqlOrigin {
 #[derive(Clone)]
 enum Database {
     Sqlite(Arc<Sqlite>),
+    Postgres(Arc<Postgres>),
+    Mysql(Arc<Mysql>),
+}
+
+/// How long a read may take.
+#[derive(Clone, Copy, Debug)]
+pub struct SqlLimits {
+    /// One read, as long as its reader keeps up; the server ends a statement that takes longer.
+    pub timeout: Duration,
+    /// A transaction of PostgreSQL, however slow its reader: what it holds open cannot be vacuumed.
+    pub max_transaction_time: Duration,
 }
 
 /// The columns that an item needs besides its JSON.
@@ -38,16 +54,40 @@ struct ItemColumns {
     keys: Vec<Box<str>>,
 }
 
+impl SqlLimits {
+    /// What an origin has that says nothing else.
+    pub fn new(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            max_transaction_time: Duration::from_secs(600),
+        }
+    }
+}
+
 impl SqlOrigin {
-    /// A database by its URL, `sqlite:FILE`. Nothing is connected yet; a time-out is for a whole read. Needs a runtime.
+    /// A database by its URL, with the usual limits.
     pub fn open(url: &str, timeout: Duration) -> Result<Self, OriginError> {
+        Self::open_with(url, SqlLimits::new(timeout))
+    }
+
+    /// A database by its URL: `sqlite:FILE`, `postgres://…`, `mysql://…` or `mariadb://…`. Nothing is connected yet. Needs a
+    /// runtime.
+    pub fn open_with(url: &str, limits: SqlLimits) -> Result<Self, OriginError> {
+        let SqlLimits {
+            timeout,
+            max_transaction_time,
+        } = limits;
         let scheme = url.split(':').next().unwrap_or_default();
         let database = match scheme {
             "sqlite" => Database::Sqlite(Arc::new(Sqlite::open(url, timeout)?)),
+            "postgres" | "postgresql" => {
+                Database::Postgres(Arc::new(Postgres::open(url, timeout, max_transaction_time)?))
+            }
+            "mysql" | "mariadb" => Database::Mysql(Arc::new(Mysql::open(url, timeout)?)),
             // The rest of the URL may hold a password.
             _ => {
                 return Err(OriginError::Misdeclared(format!(
-                    "`{scheme}:` is no database that is supported: use `sqlite:FILE`"
+                    "`{scheme}:` is no database that is supported: use `sqlite:FILE`, `postgres:` or `mysql:`"
                 )));
             }
         };
@@ -62,12 +102,16 @@ impl SqlOrigin {
     async fn texts(&self, statement: Statement) -> Result<(usize, Vec<Vec<String>>), OriginError> {
         match &self.database {
             Database::Sqlite(sqlite) => self.in_time(sqlite.texts(statement)).await,
+            Database::Postgres(postgres) => self.in_time(postgres.texts(statement)).await,
+            Database::Mysql(mysql) => self.in_time(mysql.texts(statement)).await,
         }
     }
 
     fn dialect(&self) -> &'static statement::Dialect {
         match &self.database {
             Database::Sqlite(_) => &sqlite::DIALECT,
+            Database::Postgres(_) => &postgres::DIALECT,
+            Database::Mysql(_) => &mysql::DIALECT,
         }
     }
 }
@@ -91,11 +135,15 @@ impl Origin for SqlOrigin {
     }
 
     async fn read(&self, read: Read) -> Result<Items, OriginError> {
-        let statement = Statement::of_family(self.dialect(), &read)?;
+        let mut statement = Statement::of_family(self.dialect(), &read)?;
+        if let Database::Sqlite(_) = self.database {
+            // Any column may hold texts.
+            statement.order(self.dialect(), &read, |_| Ok(false))?;
+        }
         let columns = ItemColumns {
             id: read.defined.definition.id.clone(),
-            keys: match read.order {
-                ReadOrder::Any { columns } => columns,
+            keys: match &read.order {
+                ReadOrder::Any { columns } => columns.clone(),
                 ReadOrder::By(_) => Vec::new(),
             },
         };
@@ -104,6 +152,8 @@ impl Origin for SqlOrigin {
         tokio::spawn(async move {
             let outcome = match &database {
                 Database::Sqlite(sqlite) => sqlite.items(statement, &columns, &mut sender).await,
+                Database::Postgres(postgres) => postgres.items(statement, &read, &columns, &mut sender).await,
+                Database::Mysql(mysql) => mysql.items(statement, &read, &columns, &mut sender).await,
             };
             sender.end(outcome).await;
         });

@@ -1,10 +1,58 @@
 //! `:name` in a query of the configuration: found by a small lexer, and bound, never pasted.
 //!
 //! The lexer knows what may hold a colon without meaning a value: strings, quoted identifiers, comments and casts
-//! (`x::text`). It knows nothing else of SQL. Other ways to name a value (`?`, `@name`, `$name`) are refused, for the
-//! database would take them as null.
+//! (`x::text`), as the database at hand writes them ([`Lexis`]). It knows nothing else of SQL. Other ways to name a value
+//! (`?`, `@name`, `$name`) are refused, for the database would take them as null.
 
 use std::ops::Range;
+
+/// What databases write differently.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lexis {
+    /// `[a b]` is an identifier; else brackets are what they look like.
+    pub brackets_quote: bool,
+    /// `\'` does not end a string: in every string, or in those that begin with `E`.
+    pub backslashes: Backslashes,
+    /// `$$…$$` and `$tag$…$tag$` are strings, and `$1` would be taken for a value of ours.
+    pub dollar_quotes: bool,
+    /// `#` begins a comment.
+    pub hash_comments: bool,
+    /// `?` and `@name` would be taken for values; else they are operators.
+    pub foreign_values: bool,
+}
+
+/// In which strings a backslash escapes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Backslashes {
+    Nowhere,
+    /// `E'…'`
+    AfterE,
+    Everywhere,
+}
+
+impl Lexis {
+    pub const SQLITE: Self = Self {
+        brackets_quote: true,
+        backslashes: Backslashes::Nowhere,
+        dollar_quotes: false,
+        hash_comments: false,
+        foreign_values: true,
+    };
+    pub const POSTGRES: Self = Self {
+        brackets_quote: false,
+        backslashes: Backslashes::AfterE,
+        dollar_quotes: true,
+        hash_comments: false,
+        foreign_values: false,
+    };
+    pub const MYSQL: Self = Self {
+        brackets_quote: false,
+        backslashes: Backslashes::Everywhere,
+        dollar_quotes: false,
+        hash_comments: true,
+        foreign_values: true,
+    };
+}
 
 /// A query, cut at its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +84,8 @@ pub(super) enum InvalidQuery {
 
 impl<'q> Query<'q> {
     /// Cuts a query; a `;` at its end is left out.
-    pub fn parse(sql: &'q str) -> Result<Self, InvalidQuery> {
-        let mut lexer = Lexer { sql, at: 0 };
+    pub fn parse(lexis: Lexis, sql: &'q str) -> Result<Self, InvalidQuery> {
+        let mut lexer = Lexer { lexis, sql, at: 0 };
         let mut pieces = Vec::new();
         let mut from = 0;
         let mut end = None;
@@ -82,6 +130,7 @@ enum Token {
 }
 
 struct Lexer<'q> {
+    lexis: Lexis,
     sql: &'q str,
     at: usize,
 }
@@ -93,18 +142,28 @@ impl Lexer<'_> {
         let Some(first) = rest.chars().next() else {
             return Ok(None);
         };
+        let lexis = self.lexis;
+        let escapes = lexis.backslashes == Backslashes::Everywhere;
         let (token, len) = match first {
             _ if first.is_whitespace() => (Token::Blank, first.len_utf8()),
-            '-' if rest.starts_with("--") => (Token::Blank, rest.find('\n').unwrap_or(rest.len())),
+            '-' if rest.starts_with("--") => (Token::Blank, line(rest)),
+            '#' if lexis.hash_comments => (Token::Blank, line(rest)),
             '/' if rest.starts_with("/*") => (Token::Blank, closed(rest, "/*", "*/")?),
+            'e' | 'E' if lexis.backslashes == Backslashes::AfterE && rest[1..].starts_with('\'') => {
+                (Token::Other, 1 + escaped(&rest[1..], "'")?)
+            }
+            '\'' if escapes => (Token::Other, escaped(rest, "'")?),
+            '"' if escapes => (Token::Other, escaped(rest, "\"")?),
             '\'' => (Token::Other, closed(rest, "'", "'")?),
             '"' => (Token::Other, closed(rest, "\"", "\"")?),
             '`' => (Token::Other, closed(rest, "`", "`")?),
-            '[' => (Token::Other, closed(rest, "[", "]")?),
+            '[' if lexis.brackets_quote => (Token::Other, closed(rest, "[", "]")?),
             ';' => (Token::Semicolon, 1),
             ':' if rest.starts_with("::") => (Token::Other, 2),
             ':' if word(&rest[1..]) > 0 => (Token::Value, 1 + word(&rest[1..])),
-            '?' => (Token::Foreign, 1),
+            '$' if lexis.dollar_quotes => dollar(rest)?,
+            '?' if lexis.foreign_values => (Token::Foreign, 1),
+            '@' if !lexis.foreign_values => (Token::Other, 1),
             '@' | '$' if word(&rest[1..]) > 0 => (Token::Foreign, 1 + word(&rest[1..])),
             // A word is taken whole: `a$b` is one, and holds no placeholder.
             _ if first.is_alphanumeric() || first == '_' => (Token::Other, identifier(rest)),
@@ -120,6 +179,44 @@ fn closed(rest: &str, open: &'static str, close: &str) -> Result<usize, InvalidQ
     let inside = &rest[open.len()..];
     let end = inside.find(close).ok_or(InvalidQuery::Unclosed(open))?;
     Ok(open.len() + end + close.len())
+}
+
+/// The length of a comment that ends with its line.
+fn line(rest: &str) -> usize {
+    rest.find('\n').unwrap_or(rest.len())
+}
+
+/// The length of a string in which a backslash takes the next character's meaning.
+fn escaped(rest: &str, quote: &'static str) -> Result<usize, InvalidQuery> {
+    let mut at = quote.len();
+    loop {
+        let found = rest[at..]
+            .find(['\\', '\'', '"'])
+            .ok_or(InvalidQuery::Unclosed(quote))?;
+        at += found;
+        if rest[at..].starts_with('\\') {
+            at += 1 + rest[at + 1..].chars().next().map_or(0, char::len_utf8);
+        } else if rest[at..].starts_with(quote) {
+            return Ok(at + quote.len());
+        } else {
+            at += 1;
+        }
+    }
+}
+
+/// What a dollar begins: a string, or a placeholder, which are numbered here and not in the configuration.
+fn dollar(rest: &str) -> Result<(Token, usize), InvalidQuery> {
+    let digits = rest[1..].bytes().take_while(u8::is_ascii_digit).count();
+    if digits > 0 {
+        return Ok((Token::Foreign, 1 + digits));
+    }
+    let tag = 1 + word(&rest[1..]);
+    if !rest[tag..].starts_with('$') {
+        return Ok((Token::Other, tag));
+    }
+    let (opening, inside) = rest.split_at(tag + 1);
+    let end = inside.find(opening).ok_or(InvalidQuery::Unclosed("$$"))?;
+    Ok((Token::Other, 2 * opening.len() + end))
 }
 
 /// The length of the name that a text begins with: `[A-Za-z_][A-Za-z0-9_]*`.
@@ -144,7 +241,12 @@ mod tests {
     /// The query with each value in braces.
     #[track_caller]
     fn check(sql: &str, expect: Result<&str, InvalidQuery>) {
-        let marked = Query::parse(sql).map(|query| {
+        check_in(Lexis::SQLITE, sql, expect);
+    }
+
+    #[track_caller]
+    fn check_in(lexis: Lexis, sql: &str, expect: Result<&str, InvalidQuery>) {
+        let marked = Query::parse(lexis, sql).map(|query| {
             let pieces = query.pieces.iter().map(|piece| match piece {
                 Piece::Sql(sql) => (*sql).to_owned(),
                 Piece::Value(name) => format!("{{{name}}}"),
@@ -200,5 +302,49 @@ mod tests {
         check("a = @name", Err(InvalidQuery::ForeignPlaceholder("@name".to_owned())));
         check("a = $1", Ok("a = $1"));
         check("a = $name", Err(InvalidQuery::ForeignPlaceholder("$name".to_owned())));
+    }
+
+    #[test]
+    fn postgresql_has_strings_and_operators_of_its_own() {
+        for same in [
+            "select 'a\\'",
+            "select e'it\\'s :a', E'\\\\'",
+            "select $$it's :a$$, $t$ $$ :a $t$",
+            "select a ? 'b', a @> b, @ -1, a ?| b, @x",
+            "select a[1], a$b",
+        ] {
+            check_in(Lexis::POSTGRES, same, Ok(same));
+        }
+        check_in(
+            Lexis::POSTGRES,
+            "a = any(array[:a, :b])",
+            Ok("a = any(array[{a}, {b}])"),
+        );
+        check_in(Lexis::POSTGRES, "e'\\'' || :a", Ok("e'\\'' || {a}"));
+        check_in(
+            Lexis::POSTGRES,
+            "a = $1",
+            Err(InvalidQuery::ForeignPlaceholder("$1".to_owned())),
+        );
+        check_in(Lexis::POSTGRES, "select $$a", Err(InvalidQuery::Unclosed("$$")));
+        check_in(Lexis::POSTGRES, "select e'a\\'", Err(InvalidQuery::Unclosed("'")));
+    }
+
+    #[test]
+    fn mysql_has_backslashes_and_comments_of_its_own() {
+        for same in ["select 'it\\'s :a', \"\\\":a\" # :b '", "select 'it''s :a \" ', `:a`"] {
+            check_in(Lexis::MYSQL, same, Ok(same));
+        }
+        check_in(Lexis::MYSQL, "'\\\\' = :a", Ok("'\\\\' = {a}"));
+        check_in(
+            Lexis::MYSQL,
+            "a = ?",
+            Err(InvalidQuery::ForeignPlaceholder("?".to_owned())),
+        );
+        check_in(
+            Lexis::MYSQL,
+            "a = @a",
+            Err(InvalidQuery::ForeignPlaceholder("@a".to_owned())),
+        );
     }
 }

@@ -24,6 +24,7 @@ use sqlx::{
 use super::{
     super::{NAMES_MAX, OriginError, batches::ItemSender},
     ItemColumns,
+    placeholders::Lexis,
     statement::{Dialect, Statement},
 };
 
@@ -33,6 +34,7 @@ use rows::{ItemRows, text_of};
 
 /// How SQLite spells things. `cast` keeps a column's collation, so even a cast needs its own.
 pub(super) const DIALECT: Dialect = Dialect {
+    lexis: Lexis::SQLITE,
     identifier_quote: '"',
     placeholder: |number| format!("?{number}"),
     as_text: |expression| format!("cast({expression} as text) collate binary"),

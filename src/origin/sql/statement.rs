@@ -8,11 +8,11 @@
 //! ```
 //! Nobody parses the query. Columns are named through `items`, or SQLite would take the name of a missing column for a string.
 
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 use super::{
     super::{OriginError, Read, ReadOrder},
-    placeholders::{Piece, Query},
+    placeholders::{Lexis, Piece, Query},
 };
 use crate::listing::{
     definition::{Defined, Definition},
@@ -22,6 +22,8 @@ use crate::listing::{
 /// How a database spells what is the same in all of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dialect {
+    /// What its queries are written in.
+    pub lexis: Lexis,
     /// Stands at both ends of an identifier, and doubled inside it.
     pub identifier_quote: char,
     /// The placeholder of the n-th value, 1-based.
@@ -29,8 +31,12 @@ pub(super) struct Dialect {
     /// An expression compared as text, bytewise.
     pub as_text: fn(&str) -> String,
     /// An expression sorted as [`ordering`](crate::origin::ordering) sorts: numbers before texts, texts by their bytes.
+    /// Where columns have types, only those that do not sort so by themselves are written thus.
     pub sorted: fn(&str) -> String,
 }
+
+/// How every statement begins.
+const SELECT_ALL: &str = "select *";
 
 /// SQL with its values, all of them texts or null.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,10 +44,14 @@ pub(super) struct Statement {
     pub sql: String,
     /// In the order of their placeholders.
     pub values: Vec<Option<Arc<str>>>,
+    /// Where in the SQL each placeholder stands.
+    places: Vec<Range<usize>>,
+    /// Where in the SQL the configuration's query stands.
+    query: Range<usize>,
 }
 
 impl Statement {
-    /// The read of a family.
+    /// The read of a family, in no order yet.
     pub fn of_family(dialect: &Dialect, read: &Read) -> Result<Self, OriginError> {
         let definition = &read.defined.definition;
         let query = definition.query.as_deref().ok_or_else(|| {
@@ -59,19 +69,6 @@ impl Statement {
                 before = " and ";
             }
         }
-        if let ReadOrder::By(by) = &read.order {
-            statement.sql.push_str("\norder by ");
-            for sort in by {
-                let column = column_of(dialect, &sort.column);
-                let descending = if sort.descending { " desc" } else { "" };
-                let sorted = (dialect.sorted)(&column);
-                statement
-                    .sql
-                    .push_str(&format!("{column} is null, {sorted}{descending}, "));
-            }
-            let id = (dialect.sorted)(&column_of(dialect, &definition.id));
-            statement.sql.push_str(&id);
-        }
         Ok(statement)
     }
 
@@ -82,6 +79,50 @@ impl Statement {
         };
         let value_of = |name: &str| value_for_items(defined, choices, name);
         Self::wrapping(dialect, "version_query", query, value_of).map(Some)
+    }
+
+    /// Adds the order that is asked for. `by_itself` says whether a column's values sort by themselves as they must.
+    pub fn order(
+        &mut self,
+        dialect: &Dialect,
+        read: &Read,
+        by_itself: impl Fn(&str) -> Result<bool, OriginError>,
+    ) -> Result<(), OriginError> {
+        let ReadOrder::By(by) = &read.order else { return Ok(()) };
+        let sorted = |column: &str| {
+            let expression = column_of(dialect, column);
+            Ok::<_, OriginError>(match by_itself(column)? {
+                true => expression,
+                false => (dialect.sorted)(&expression),
+            })
+        };
+        self.sql.push_str("\norder by ");
+        for sort in by {
+            let column = column_of(dialect, &sort.column);
+            let descending = if sort.descending { " desc" } else { "" };
+            let sorted = sorted(&sort.column)?;
+            self.sql.push_str(&format!("{column} is null, {sorted}{descending}, "));
+        }
+        self.sql.push_str(&sorted(&read.defined.definition.id)?);
+        Ok(())
+    }
+
+    /// The configuration's query alone.
+    pub fn query(&self) -> &str {
+        &self.sql[self.query.clone()]
+    }
+
+    /// The same with other columns in the place of `*`, and its placeholders written anew, by their number.
+    pub fn with_placeholders(&self, columns: &str, write: impl Fn(usize) -> String) -> String {
+        let mut sql = format!("select {columns}");
+        let mut from = SELECT_ALL.len();
+        for (number, place) in self.places.iter().enumerate() {
+            sql.push_str(&self.sql[from..place.start]);
+            sql.push_str(&write(number + 1));
+            from = place.end;
+        }
+        sql.push_str(&self.sql[from..]);
+        sql
     }
 
     /// A query that enumerates names: it takes no values.
@@ -103,11 +144,15 @@ impl Statement {
         query: &str,
         value_of: impl Fn(&str) -> Option<Option<Arc<str>>>,
     ) -> Result<Self, OriginError> {
-        let query = Query::parse(query).map_err(|error| OriginError::Misdeclared(format!("`{key}`: {error}")))?;
+        let query = Query::parse(dialect.lexis, query)
+            .map_err(|error| OriginError::Misdeclared(format!("`{key}`: {error}")))?;
         let mut statement = Self {
-            sql: "select * from (\n".to_owned(),
+            sql: format!("{SELECT_ALL} from (\n"),
             values: Vec::new(),
+            places: Vec::new(),
+            query: 0..0,
         };
+        let start = statement.sql.len();
         for piece in query.pieces {
             match piece {
                 Piece::Sql(sql) => statement.sql.push_str(sql),
@@ -119,6 +164,7 @@ impl Statement {
                 }
             }
         }
+        statement.query = start..statement.sql.len();
         // On a line of its own: the query may end in a comment.
         statement.sql.push_str("\n) as items");
         Ok(statement)
@@ -126,11 +172,13 @@ impl Statement {
 
     fn bind(&mut self, dialect: &Dialect, value: Option<Arc<str>>) {
         self.values.push(value);
+        let start = self.sql.len();
         self.sql.push_str(&(dialect.placeholder)(self.values.len()));
+        self.places.push(start..self.sql.len());
     }
 }
 
-fn column_of(dialect: &Dialect, column: &str) -> String {
+pub(super) fn column_of(dialect: &Dialect, column: &str) -> String {
     let quote = dialect.identifier_quote;
     let doubled = column.replace(quote, &format!("{quote}{quote}"));
     format!("items.{quote}{doubled}{quote}")

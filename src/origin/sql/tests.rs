@@ -327,8 +327,8 @@ async fn a_database_whose_texts_have_other_bytes_is_refused() {
 async fn a_url_is_checked_when_it_is_opened() {
     for (url, expect) in [
         (
-            "postgres://shop:secret@db/shop",
-            "`postgres:` is no database that is supported: use `sqlite:FILE`",
+            "oracle://shop:secret@db/shop",
+            "`oracle:` is no database that is supported: use `sqlite:FILE`, `postgres:` or `mysql:`",
         ),
         ("sqlite::memory:", "the URL of a SQLite database must name a file"),
         ("sqlite:", "the URL of a SQLite database must name a file"),

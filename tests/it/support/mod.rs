@@ -5,15 +5,20 @@
 
 pub mod api;
 pub mod eventually;
+pub mod mariadb;
 pub mod nginx;
 pub mod pipe;
+pub mod postgres;
 pub mod proxy;
 pub mod redis_server;
 pub mod service;
 pub mod shop;
 pub mod store;
+pub mod watched;
 
 pub use eventually::eventually;
+pub use mariadb::MariadbDatabase;
 pub use nginx::Nginx;
+pub use postgres::PostgresDatabase;
 pub use proxy::Proxy;
 pub use redis_server::RedisServer;

@@ -76,7 +76,7 @@ async fn insert(shop: &mut TestDatabase, rows: &Rows) {
                 SortValue::Null => query.bind(None::<i64>),
                 SortValue::Integer(number) => query.bind(*number),
                 SortValue::Real(number) => query.bind(*number),
-                SortValue::Text(text) => query.bind(text.to_string()),
+                SortValue::Decimal(text) | SortValue::Text(text) => query.bind(text.to_string()),
             };
         }
         query.execute(&mut shop.writer).await.unwrap();

@@ -1,0 +1,200 @@
+//! What a statement's values and columns are, asked before it runs.
+
+use sqlx::{
+    AssertSqlSafe, Column as _, Either, Executor, Row, SqlSafeStr, Statement as _,
+    postgres::{PgTypeInfo, PgTypeKind},
+};
+
+use super::{failure, session::Session};
+use crate::origin::{
+    OriginError,
+    sql::{failure::Failure, statement::Statement},
+};
+
+/// A described statement.
+pub(super) struct Described {
+    pub columns: Vec<Column>,
+    /// Of each value the type that it is converted to; none for a text.
+    types: Vec<Option<String>>,
+}
+
+/// A column of a result.
+#[derive(Clone, Debug)]
+pub(super) struct Column {
+    pub name: Box<str>,
+    pub kind: Kind,
+}
+
+/// What a column holds, as far as it is written differently.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Bool,
+    Integer,
+    Single,
+    Real,
+    Numeric,
+    Text,
+    /// `char(n)`: the spaces at its end mean nothing.
+    Padded,
+    Uuid,
+    Json,
+    Date,
+    /// With or without a time zone; without one it is UTC.
+    Moment,
+    Bytes,
+    /// An array or a composite value: written by `to_json`.
+    Structured,
+    /// Any other: as the server writes it in text.
+    Other,
+}
+
+impl Kind {
+    fn of(type_info: &PgTypeInfo) -> Self {
+        match type_info.oid().map(|oid| oid.0) {
+            Some(16) => Self::Bool,
+            Some(20 | 21 | 23 | 26) => Self::Integer,
+            Some(700) => Self::Single,
+            Some(701) => Self::Real,
+            Some(1700) => Self::Numeric,
+            Some(18 | 19 | 25 | 1043) => Self::Text,
+            Some(1042) => Self::Padded,
+            Some(2950) => Self::Uuid,
+            Some(114 | 3802) => Self::Json,
+            Some(1082) => Self::Date,
+            Some(1114 | 1184) => Self::Moment,
+            Some(17) => Self::Bytes,
+            _ => match type_info.kind() {
+                PgTypeKind::Array(_) | PgTypeKind::Composite(_) => Self::Structured,
+                // A column is of a domain's own type only where the server does not say so.
+                PgTypeKind::Domain(base) => Self::of(base),
+                _ => Self::Other,
+            },
+        }
+    }
+}
+
+impl Column {
+    /// Whether its values sort by themselves as the process sorts them; others are sorted as texts. An enum is one of
+    /// these: by itself it sorts in the order of its declaration.
+    pub fn sorts_by_itself(&self) -> Result<bool, OriginError> {
+        match self.kind {
+            Kind::Bool
+            | Kind::Integer
+            | Kind::Single
+            | Kind::Real
+            | Kind::Numeric
+            | Kind::Uuid
+            | Kind::Date
+            | Kind::Moment => Ok(true),
+            Kind::Text | Kind::Padded | Kind::Json | Kind::Bytes | Kind::Other => Ok(false),
+            Kind::Structured => Err(OriginError::Misdeclared(format!(
+                "nothing can be sorted by the column `{}`: it holds arrays or composite values",
+                self.name
+            ))),
+        }
+    }
+}
+
+impl Session {
+    /// Asks the server; the values whose numbers are in `undetermined` are texts.
+    pub async fn describe(&mut self, statement: &Statement, undetermined: &[usize]) -> Result<Described, Failure> {
+        let sql = statement.with_placeholders("*", |number| match undetermined.contains(&number) {
+            true => format!("cast(${number} as text)"),
+            false => format!("${number}"),
+        });
+        let connection = self.connection()?;
+        let prepared = connection
+            .prepare(AssertSqlSafe(sql).into_sql_str())
+            .await
+            .map_err(failure)?;
+        let columns = prepared.columns().iter().map(|column| Column {
+            name: column.name().into(),
+            kind: Kind::of(column.type_info()),
+        });
+        let columns = columns.collect();
+        let mut types = Vec::new();
+        if let Some(Either::Left(parameters)) = prepared.parameters() {
+            for parameter in parameters {
+                types.push(self.name_of(parameter).await?);
+            }
+        }
+        Ok(Described { columns, types })
+    }
+
+    /// How a type is written, schema and all; none for a text.
+    async fn name_of(&mut self, type_info: &PgTypeInfo) -> Result<Option<String>, Failure> {
+        let Some(oid) = type_info.oid().map(|oid| oid.0) else {
+            return Ok(None);
+        };
+        let known = match oid {
+            18 | 19 | 25 | 1042 | 1043 | 705 => return Ok(None),
+            16 => "boolean",
+            20 => "bigint",
+            21 => "smallint",
+            23 => "integer",
+            1700 => "numeric",
+            2950 => "uuid",
+            _ => "",
+        };
+        if !known.is_empty() {
+            return Ok(Some(known.to_owned()));
+        }
+        let row = sqlx::raw_sql(AssertSqlSafe(format!("select format_type({oid}, null)")))
+            .fetch_one(self.connection()?)
+            .await
+            .map_err(failure)?;
+        let name = row.try_get_raw(0).map_err(failure)?;
+        let name = name.as_str().map_err(OriginError::Unavailable)?;
+        Ok(Some(name.to_owned()))
+    }
+}
+
+impl Described {
+    /// The statement with each value bound as a text and converted to its type. Of a result that holds arrays or composite
+    /// values, each column is named.
+    pub fn typed(&self, statement: &Statement) -> String {
+        statement.with_placeholders(&self.selected(), |number| self.converted(number))
+    }
+
+    /// Whether any value is anything but a text.
+    pub fn converts(&self) -> bool {
+        self.types.iter().any(Option::is_some)
+    }
+
+    /// A statement that does nothing but convert the values.
+    pub fn conversions(&self) -> String {
+        let converted: Vec<String> = (1..=self.types.len()).map(|number| self.converted(number)).collect();
+        format!("select {}", converted.join(", "))
+    }
+
+    fn converted(&self, number: usize) -> String {
+        match self.types.get(number - 1).and_then(Option::as_deref) {
+            Some(name) => format!("cast(cast(${number} as text) as {name})"),
+            None => format!("cast(${number} as text)"),
+        }
+    }
+
+    fn selected(&self) -> String {
+        if self.columns.iter().all(|column| column.kind != Kind::Structured) {
+            return "*".to_owned();
+        }
+        let columns = self.columns.iter().map(|column| {
+            let name = column.name.replace('"', "\"\"");
+            match column.kind {
+                Kind::Structured => format!("to_json(items.\"{name}\") as \"{name}\""),
+                _ => format!("items.\"{name}\""),
+            }
+        });
+        columns.collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// Which value the server could not find a type for: its message says so, whatever its language.
+pub(super) fn parameter_in(error: &OriginError) -> Option<usize> {
+    let OriginError::Misdeclared(message) = error else {
+        return None;
+    };
+    let (_, rest) = message.split_once('$')?;
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    rest[..digits].parse().ok()
+}

@@ -1,0 +1,108 @@
+//! The server's texts as values.
+
+use std::borrow::Cow;
+
+use sqlx::{
+    Row, ValueRef,
+    postgres::{PgRow, PgValueRef},
+};
+
+use super::describe::Kind;
+use crate::origin::sql::typed::Value;
+
+/// A value of a row.
+pub(super) fn value(row: &PgRow, at: usize, kind: Kind) -> Result<Value<'_>, String> {
+    let value = row.try_get_raw(at).map_err(|error| error.to_string())?;
+    match text_in(&value)? {
+        None => Ok(Value::Null),
+        Some(text) => parse(text, kind),
+    }
+}
+
+/// A value as text, as it stands in names and as a filter compares it; none for null.
+pub(super) fn text<'r>(value: &PgValueRef<'r>, kind: Kind) -> Result<Option<&'r str>, String> {
+    let text = text_in(value)?;
+    Ok(match kind {
+        Kind::Padded => text.map(|text| text.trim_end_matches(' ')),
+        _ => text,
+    })
+}
+
+fn text_in<'r>(value: &PgValueRef<'r>) -> Result<Option<&'r str>, String> {
+    if value.is_null() {
+        return Ok(None);
+    }
+    value.as_str().map(Some).map_err(|error| error.to_string())
+}
+
+fn parse(text: &str, kind: Kind) -> Result<Value<'_>, String> {
+    let number = |error| format!("{text}: {error}");
+    Ok(match kind {
+        Kind::Bool => Value::Bool(text == "t"),
+        Kind::Integer => Value::Integer(
+            text.parse()
+                .map_err(|error: std::num::ParseIntError| number(error.to_string()))?,
+        ),
+        Kind::Single => Value::Single(
+            text.parse()
+                .map_err(|error: std::num::ParseFloatError| number(error.to_string()))?,
+        ),
+        Kind::Real => Value::Real(
+            text.parse()
+                .map_err(|error: std::num::ParseFloatError| number(error.to_string()))?,
+        ),
+        Kind::Numeric => Value::Decimal(text),
+        Kind::Text | Kind::Uuid | Kind::Other => Value::Text(Cow::Borrowed(text)),
+        Kind::Padded => Value::Text(Cow::Borrowed(text.trim_end_matches(' '))),
+        Kind::Json | Kind::Structured => Value::Json(text),
+        Kind::Date => Value::Text(Cow::Borrowed(date(text)?)),
+        Kind::Moment => Value::Moment(moment(text)?),
+        Kind::Bytes => return Err("bytes have no JSON".to_owned()),
+    })
+}
+
+/// `2024-05-01`: so the server writes it, save for what RFC 3339 has no form for.
+fn date(text: &str) -> Result<&str, String> {
+    let bytes = text.as_bytes();
+    if bytes.len() == 10 && bytes[4] == b'-' && bytes[7] == b'-' {
+        Ok(text)
+    } else {
+        Err(format!("the date {text} has no form in RFC 3339"))
+    }
+}
+
+/// `2024-05-01 12:00:00.5+00`, in the session's time zone, which is UTC.
+fn moment(text: &str) -> Result<String, String> {
+    let strange = || format!("the time {text} has no form in RFC 3339");
+    let (day, time) = text.split_once(' ').ok_or_else(strange)?;
+    let time = time.strip_suffix("+00").unwrap_or(time);
+    let digits = |byte: u8| byte.is_ascii_digit() || matches!(byte, b':' | b'.');
+    if date(day).is_err() || !time.bytes().all(digits) {
+        return Err(strange());
+    }
+    Ok(format!("{day}T{time}Z"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_in_rfc_3339() {
+        assert_eq!(moment("2024-05-01 12:00:00").unwrap(), "2024-05-01T12:00:00Z");
+        assert_eq!(moment("2024-05-01 12:00:00.25+00").unwrap(), "2024-05-01T12:00:00.25Z");
+        for strange in [
+            "infinity",
+            "-infinity",
+            "0044-03-15 12:00:00 BC",
+            "12024-05-01 00:00:00",
+            "2024-05-01 12:00:00+05:30",
+        ] {
+            assert!(moment(strange).is_err(), "{strange}");
+        }
+        assert_eq!(date("2024-05-01"), Ok("2024-05-01"));
+        for strange in ["infinity", "0044-03-15 BC", "12024-05-01"] {
+            assert!(date(strange).is_err(), "{strange}");
+        }
+    }
+}

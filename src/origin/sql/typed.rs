@@ -1,0 +1,230 @@
+//! Rows of a database whose columns have types, as items: the columns in the query's order become one JSON object.
+//!
+//! The same data must be the same bytes, whichever database holds it: so each database only says what a value is
+//! ([`Value`]), and how it is written is decided here, once.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+
+use super::ItemColumns;
+use crate::{
+    listing::{Item, ItemId},
+    origin::{ITEM_BYTES_MAX, OriginError, OriginItem, SortValue, object::ObjectWriter},
+};
+
+/// A value of a row.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Value<'r> {
+    Null,
+    Bool(bool),
+    Integer(i64),
+    /// An integer that may be more than fits an `i64`.
+    Unsigned(u64),
+    Real(f64),
+    /// Of single precision: its digits are fewer.
+    Single(f32),
+    /// Decimal digits, with a sign and a point where it has them: kept as they are.
+    Decimal(&'r str),
+    Text(Cow<'r, str>),
+    /// JSON that is known to be sound.
+    Json(&'r str),
+    /// A date and time, `2024-05-01T12:00:00.5Z`.
+    Moment(String),
+    /// A time of day, or a span: its text, and what it is sorted by.
+    Time {
+        text: String,
+        microseconds: i64,
+    },
+}
+
+/// Makes items of the rows of one statement.
+pub(super) struct ItemRows {
+    columns: Vec<Box<str>>,
+    id: usize,
+    keys: Vec<usize>,
+    object: ObjectWriter,
+    position: u64,
+}
+
+impl ItemRows {
+    /// For a result of these columns.
+    pub fn new(columns: &[Box<str>], wanted: &ItemColumns) -> Result<Self, OriginError> {
+        Ok(Self {
+            id: place_of(columns, &wanted.id)?,
+            keys: wanted
+                .keys
+                .iter()
+                .map(|key| place_of(columns, key))
+                .collect::<Result<_, _>>()?,
+            object: ObjectWriter::new(columns.iter().map(|name| &**name)),
+            columns: columns.to_vec(),
+            position: 0,
+        })
+    }
+
+    /// The next row as an item; `value` is asked for the values of its columns.
+    pub fn item<'r>(&mut self, value: impl Fn(usize) -> Result<Value<'r>, String>) -> Result<OriginItem, OriginError> {
+        self.position += 1;
+        let position = self.position;
+        self.try_item(value)
+            .map_err(|reason| OriginError::BadItem { position, reason })
+    }
+
+    fn try_item<'r>(&mut self, value: impl Fn(usize) -> Result<Value<'r>, String>) -> Result<OriginItem, String> {
+        self.object.begin();
+        let mut id = Value::Null;
+        let mut keys = vec![SortValue::Null; self.keys.len()];
+        for (at, column) in self.columns.iter().enumerate() {
+            self.object.member(at);
+            let in_column = |reason| format!("column `{column}`: {reason}");
+            let value = value(at).map_err(in_column)?;
+            write(&mut self.object, &value).map_err(in_column)?;
+            for (key, of) in keys.iter_mut().zip(&self.keys) {
+                if *of == at {
+                    *key = sort_value(&value);
+                }
+            }
+            if at == self.id {
+                id = value;
+            }
+        }
+        let json = self.object.end();
+        if json.len() > ITEM_BYTES_MAX {
+            let len = json.len();
+            return Err(format!(
+                "an item may have {ITEM_BYTES_MAX} bytes, and this one has {len}"
+            ));
+        }
+        let sort_id = sort_value(&id);
+        let id = match (&sort_id, &id) {
+            (SortValue::Integer(number), value) if !matches!(value, Value::Bool(_) | Value::Time { .. }) => {
+                Some(ItemId::from_integer(*number))
+            }
+            (_, Value::Unsigned(number)) => ItemId::parse(&number.to_string()),
+            (_, Value::Text(text)) => ItemId::parse(text),
+            _ => None,
+        };
+        let id = id.ok_or("the id must be an integer or a text of 1 to 256 bytes")?;
+        Ok(OriginItem {
+            item: Item {
+                id,
+                json: Bytes::copy_from_slice(json),
+            },
+            id: sort_id,
+            keys: keys.into(),
+        })
+    }
+}
+
+/// Where a column stands; one that is not there is an error of the definition.
+pub(super) fn place_of(columns: &[Box<str>], wanted: &str) -> Result<usize, OriginError> {
+    let place = columns.iter().position(|column| **column == *wanted);
+    place.ok_or_else(|| OriginError::Misdeclared(format!("the query yields no column `{wanted}`")))
+}
+
+fn write(object: &mut ObjectWriter, value: &Value<'_>) -> Result<(), String> {
+    match value {
+        Value::Null => object.null(),
+        Value::Bool(true) => object.raw("true"),
+        Value::Bool(false) => object.raw("false"),
+        Value::Integer(number) => object.integer(*number),
+        Value::Unsigned(number) => object.raw(&number.to_string()),
+        Value::Real(number) if number.is_finite() => object.real(*number),
+        Value::Single(number) if number.is_finite() => object.single(*number),
+        Value::Real(_) | Value::Single(_) => return Err("what is no finite number has no JSON".to_owned()),
+        Value::Decimal(digits) => write_decimal(object, digits)?,
+        Value::Text(text) => object.text(text),
+        Value::Json(json) => object.raw(json),
+        Value::Moment(text) | Value::Time { text, .. } => object.text(text),
+    }
+    Ok(())
+}
+
+/// The digits as they stand, but for zeros in front, which JSON does not have.
+fn write_decimal(object: &mut ObjectWriter, text: &str) -> Result<(), String> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let is_digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let sound = match digits.split_once('.') {
+        Some((whole, fraction)) => is_digits(whole) && is_digits(fraction),
+        None => is_digits(digits),
+    };
+    if !sound {
+        return Err(format!("the number {text} has no JSON"));
+    }
+    if text.len() > digits.len() {
+        object.raw("-");
+    }
+    let significant = digits.trim_start_matches('0');
+    if !significant.starts_with(|first: char| first.is_ascii_digit()) {
+        object.raw("0");
+    }
+    object.raw(significant);
+    Ok(())
+}
+
+/// What a value is sorted by. Booleans sort as numbers; texts, and what has no order of its own, as texts.
+fn sort_value(value: &Value<'_>) -> SortValue {
+    match value {
+        Value::Null => SortValue::Null,
+        Value::Bool(value) => SortValue::Integer((*value).into()),
+        Value::Integer(number) => SortValue::Integer(*number),
+        Value::Unsigned(number) => {
+            i64::try_from(*number).map_or_else(|_| SortValue::Decimal(number.to_string().into()), SortValue::Integer)
+        }
+        Value::Real(number) => SortValue::Real(*number),
+        Value::Single(number) => SortValue::Real((*number).into()),
+        Value::Decimal(digits) => digits
+            .parse()
+            .map_or_else(|_| SortValue::Decimal((*digits).into()), SortValue::Integer),
+        Value::Text(text) => SortValue::Text((&**text).into()),
+        Value::Json(json) => SortValue::Text((*json).into()),
+        // Without the `Z` a fraction of a second comes after the whole second.
+        Value::Moment(text) => SortValue::Text(text.trim_end_matches('Z').into()),
+        Value::Time { microseconds, .. } => SortValue::Integer(*microseconds),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(value: Value<'_>, expect: Result<&str, &str>) {
+        let mut object = ObjectWriter::new(["x"]);
+        object.begin();
+        object.member(0);
+        let written = write(&mut object, &value);
+        let json = std::str::from_utf8(object.end()).unwrap();
+        let json = written.map(|()| json["{\"x\":".len()..json.len() - 1].to_owned());
+        assert_eq!(json.as_deref().map_err(|reason| &**reason), expect, "{value:?}");
+    }
+
+    #[test]
+    fn values_are_written_as_json_has_them() {
+        check(Value::Bool(true), Ok("true"));
+        check(Value::Unsigned(u64::MAX), Ok("18446744073709551615"));
+        check(Value::Real(2.0), Ok("2.0"));
+        check(Value::Single(0.1), Ok("0.1"));
+        check(Value::Decimal("12.50"), Ok("12.50"));
+        check(Value::Decimal("-0.00"), Ok("-0.00"));
+        check(Value::Decimal("0007.5"), Ok("7.5"));
+        check(Value::Decimal("000"), Ok("0"));
+        check(
+            Value::Decimal("12345678901234567890.123456789"),
+            Ok("12345678901234567890.123456789"),
+        );
+        check(Value::Decimal("NaN"), Err("the number NaN has no JSON"));
+        check(Value::Decimal("Infinity"), Err("the number Infinity has no JSON"));
+        check(Value::Real(f64::NAN), Err("what is no finite number has no JSON"));
+        check(Value::Json("{\"a\": 1}"), Ok("{\"a\": 1}"));
+    }
+
+    #[test]
+    fn a_moment_with_a_fraction_comes_after_its_whole_second() {
+        let [whole, fraction, next] = ["2024-01-01T00:00:00Z", "2024-01-01T00:00:00.5Z", "2024-01-01T00:00:01Z"]
+            .map(|text| sort_value(&Value::Moment(text.to_owned())));
+        use crate::origin::ordering::compare;
+        assert!(compare(&whole, &fraction).is_lt() && compare(&fraction, &next).is_lt());
+    }
+}

@@ -1,0 +1,115 @@
+//! A read ends at the server too: when it takes too long, when nobody waits for it, when it holds its transaction too long.
+
+use futures_util::StreamExt;
+use listcache::origin::SqlLimits;
+
+use super::*;
+use crate::support::{MariadbDatabase, PostgresDatabase, eventually};
+
+/// Rows that take minutes to sort.
+const POSTGRES_SLOW: &str = "select a * 1000 + b as id from generate_series(1, 1000000) a, generate_series(1, 1000) b";
+const MARIADB_SLOW: &str = "select a.seq * 1000 + b.seq as id from seq_1_to_1000000 a, seq_1_to_1000 b";
+
+/// Statements and transactions of listcache in the test's database.
+const POSTGRES_BUSY: &str = "select count(*) from pg_stat_activity
+    where datname = current_database() and application_name = 'listcache' and (state <> 'idle' or xact_start is not null)";
+const MARIADB_BUSY: &str = "select count(*) from information_schema.processlist
+    where db = database() and id <> connection_id() and command <> 'Sleep'";
+
+async fn is_idle(count: i64) -> Result<(), i64> {
+    if count == 0 { Ok(()) } else { Err(count) }
+}
+
+#[tokio::test]
+async fn a_read_that_takes_too_long_is_ended() {
+    let mut postgres = PostgresDatabase::create("select 1").await;
+    let mut mariadb = MariadbDatabase::create("select 1").await;
+    for (url, slow) in [(postgres.url(), POSTGRES_SLOW), (mariadb.url(), MARIADB_SLOW)] {
+        let origin = SqlOrigin::open(&url, Duration::from_millis(500)).unwrap();
+        // More than there are connections, one after the other.
+        for _ in 0..10 {
+            let error = collect(&origin, read(slow, ReadOrder::By(by(&["id desc"]))))
+                .await
+                .unwrap_err();
+            assert!(matches!(error, OriginError::TimedOut), "{error:?}");
+        }
+        let error = origin
+            .names(&format!("select max(id) from ({slow}) as x"), &["id".into()])
+            .await
+            .unwrap_err();
+        assert!(matches!(error, OriginError::TimedOut), "{error:?}");
+        let origin = open(&url);
+        assert_eq!(origin.names("select 1", &["id".into()]).await.unwrap(), [["1"]]);
+    }
+    eventually(async || is_idle(postgres.number(POSTGRES_BUSY).await).await).await;
+    eventually(async || is_idle(mariadb.number(MARIADB_BUSY).await).await).await;
+}
+
+#[tokio::test]
+async fn a_dropped_stream_ends_its_statement_at_the_server() {
+    let mut postgres = PostgresDatabase::create("select 1").await;
+    let mut mariadb = MariadbDatabase::create("select 1").await;
+    for (url, slow) in [(postgres.url(), POSTGRES_SLOW), (mariadb.url(), MARIADB_SLOW)] {
+        let origin = open(&url);
+        for _ in 0..10 {
+            let mut items = origin.read(read(slow, any_order(&[]))).await.unwrap();
+            assert!(items.next().await.unwrap().is_ok());
+            drop(items);
+            // This one yields nothing before it is dropped.
+            let mut sorted = origin.read(read(slow, ReadOrder::By(by(&["id desc"])))).await.unwrap();
+            assert!(
+                tokio::time::timeout(Duration::from_millis(20), sorted.next())
+                    .await
+                    .is_err()
+            );
+        }
+        assert_eq!(origin.names("select 1", &["id".into()]).await.unwrap(), [["1"]]);
+    }
+    eventually(async || is_idle(postgres.number(POSTGRES_BUSY).await).await).await;
+    eventually(async || is_idle(mariadb.number(MARIADB_BUSY).await).await).await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_does_not_hold_a_transaction_beyond_its_time() {
+    let mut database = PostgresDatabase::create("select 1").await;
+    let mut limits = SqlLimits::new(TIMEOUT);
+    limits.max_transaction_time = Duration::from_secs(1);
+    let origin = SqlOrigin::open_with(&database.url(), limits).unwrap();
+    let mut items = origin.read(read(POSTGRES_SLOW, any_order(&[]))).await.unwrap();
+    assert!(items.next().await.unwrap().is_ok());
+    assert_eq!(database.number(POSTGRES_BUSY).await, 1);
+    // Nothing more is taken meanwhile.
+    eventually(async || is_idle(database.number(POSTGRES_BUSY).await).await).await;
+    let error = loop {
+        match items.next().await.unwrap() {
+            Ok(_) => {}
+            Err(error) => break error,
+        }
+    };
+    let OriginError::Unavailable(why) = error else {
+        panic!("{error:?}")
+    };
+    assert!(why.to_string().contains("max_transaction_time"), "{why}");
+    assert!(items.next().await.is_none());
+}
+
+#[tokio::test]
+async fn a_read_sees_one_state_of_the_database() {
+    let rows = "create table t (id int); insert into t select * from generate_series(1, 20000)";
+    let mut postgres = PostgresDatabase::create(rows).await;
+    let mut mariadb = MariadbDatabase::create(
+        "create table t (id int) engine = innodb; insert into t select seq from seq_1_to_20000",
+    )
+    .await;
+    let mut reads = Vec::new();
+    for url in [postgres.url(), mariadb.url()] {
+        let mut items = open(&url).read(read("select * from t", any_order(&[]))).await.unwrap();
+        let first = items.next().await.unwrap().unwrap();
+        reads.push((first, items));
+    }
+    postgres.run("delete from t where id > 1").await;
+    mariadb.run("delete from t where id > 1").await;
+    for (_, items) in reads {
+        assert_eq!(items.try_collect::<Vec<_>>().await.unwrap().len(), 19_999);
+    }
+}
