@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint audit bench
+.PHONY: help demo test lint audit bench bulk
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,3 +29,7 @@ audit: ## Known vulnerabilities among the dependencies (cargo-deny; asks the net
 bench: ## A page in L1 beside a fixed body from the same framework, under load (installs wrk if missing)
 	@.ci/install bench
 	$(CARGO) bench --locked --bench page_in_l1
+
+bulk: ## A million items from PostgreSQL into one listing: speed and memory (needs some 3 GB; installs what the tests need)
+	@.ci/install test
+	$(CARGO) bench --locked --bench bulk
