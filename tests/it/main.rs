@@ -21,6 +21,7 @@ mod http_writes;
 mod killed_writers;
 mod layers;
 mod names_on_the_wire;
+mod one_reader;
 mod origin_changes;
 mod outages;
 mod scheduling;

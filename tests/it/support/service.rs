@@ -111,6 +111,12 @@ impl Service {
         self.signal("TERM");
     }
 
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     /// SIGSTOP: the process is there, and does nothing.
     pub fn stop(&self) {
         self.signal("STOP");
