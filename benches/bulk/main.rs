@@ -52,7 +52,7 @@ async fn main() {
         PostgresDatabase::create("create table items (id bigint primary key, name text, price int, description text)")
             .await;
     let fill = format!(
-        "insert into items select n, 'Item ' || n, n * 7919 % 100000, rpad('', {}, 'brown bread ') from generate_series(1, {items}) n; analyze items",
+        "insert into items select n, 'Item ' || n, n::bigint * 7919 % 100000, rpad('', {}, 'brown bread ') from generate_series(1, {items}) n; analyze items",
         ITEM_BYTES - 70
     );
     sqlx::raw_sql(AssertSqlSafe(fill))
