@@ -1,14 +1,12 @@
 //! Running the service: health, drain, limits, the admin socket, the list and the explanation.
 
-use std::{
-    io::{Read, Write},
-    time::Duration,
-};
+use std::io::{Read, Write};
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::support::{
+    eventually,
     redis_server::RedisServer,
     service::{Service, Shop},
 };
@@ -31,9 +29,11 @@ async fn status(service: &Service, path: &str) -> u16 {
 
 /// Asks until the service is ready.
 async fn ready(service: &Service) {
-    while status(service, "/health/ready").await != 200 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually(async || match status(service, "/health/ready").await {
+        200 => Ok(()),
+        other => Err(other),
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -212,9 +212,11 @@ async fn the_access_log_is_a_line_a_request() {
     let shop = Shop::new().await;
     let service = service(&redis, &shop, "[http]\naccess_log = true\n");
     assert_eq!(status(&service, &format!("{BREAD}?size=3")).await, 200);
-    while !service.log().contains("category:BREAD?size=3") {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually(async || match service.log() {
+        log if log.contains("category:BREAD?size=3") => Ok(()),
+        log => Err(log),
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -10,7 +10,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::support::{
-    RedisServer,
+    RedisServer, eventually,
     service::{Service, Shop, TOKEN},
 };
 
@@ -78,9 +78,11 @@ async fn sigterm_under_load_cuts_no_answer_and_exits_0() {
     let items: Vec<_> = (0..ITEMS).map(|id| json!({"id": id, "pad": "x".repeat(400)})).collect();
     let put = service.admin(Method::PUT, "/v1/listings/promo:large").json(&items);
     assert_eq!(put.send().await.unwrap().status(), 201);
-    while ready(&service).await != Some(200) {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    eventually(async || match ready(&service).await {
+        Some(200) => Ok(()),
+        other => Err(other),
+    })
+    .await;
 
     // A push whose second half comes after the signal, and a follower.
     let half = "{\"id\":1}\n";
