@@ -10,10 +10,10 @@ use futures_util::StreamExt;
 use super::error::EngineError;
 use crate::{
     listing::{
-        ContentHasher, Family, Policy, StoredSort,
+        ContentHasher, DataVersion, Family, Policy, StoredSort,
         definition::{Defined, SortColumn, StreamOrder},
     },
-    origin::{Origin, OriginError, OriginItem, Read, ReadOrder, ordering::order_by},
+    origin::{Items, Origin, OriginError, OriginItem, Read, ReadOrder, Reading, ordering::order_by},
     store::{FinishedGeneration, GenerationWriter, Grant, Lease, Store, StoreError},
     telemetry::Metrics,
 };
@@ -84,14 +84,23 @@ pub struct Build<'a> {
     pub before: Option<u64>,
     /// Whether any number of items is believed.
     pub accepts_any: bool,
-    /// The version of the origin's data, asked for before the items.
-    pub version: Option<u64>,
     /// For each stream what its current generation holds, where that counts if it is found again.
     pub recognised: &'a [Option<u128>],
 }
 
-/// One stream built: written aside, to be published; `None` where its current generation holds the same.
-pub type Built = Option<FinishedGeneration>;
+/// Items being read, for one stream or for all.
+pub struct Reader {
+    items: Items,
+    version: Option<DataVersion>,
+}
+
+/// One stream built.
+pub struct Built {
+    /// Written aside, to be published; `None` where its current generation holds the same.
+    pub finished: Option<FinishedGeneration>,
+    /// The version of the origin's data that it was read from.
+    pub version: Option<DataVersion>,
+}
 
 /// Families with more bytes of items than this are read once a stream too, however few their items.
 const SORT_IN_MEMORY_BYTES_MAX: usize = 64 << 20;
@@ -115,18 +124,40 @@ impl<'a> Build<'a> {
                 .is_none_or(|before| before <= self.policy().sort_in_memory_max)
     }
 
-    /// Reads once and builds every stream; `None` where the family turned out to be too large for it.
-    pub async fn all_from_one_read(&self) -> Result<Option<Vec<Built>>, BuildError> {
-        let columns: BTreeSet<Box<str>> = self
-            .streams
-            .iter()
-            .flat_map(|stream| stream.by.iter().map(|column| column.column.clone()))
-            .collect();
-        let columns: Vec<Box<str>> = columns.into_iter().collect();
-        let order = ReadOrder::Any {
-            columns: columns.clone(),
+    /// The columns that any stream is sorted by.
+    fn columns(&self) -> Vec<Box<str>> {
+        let by = self.streams.iter().flat_map(|stream| stream.by);
+        let columns: BTreeSet<Box<str>> = by.map(|column| column.column.clone()).collect();
+        columns.into_iter().collect()
+    }
+
+    /// Begins the first read: for all streams where one is to serve them, else for the first. `None` where the origin says
+    /// that its data is of the known version.
+    pub async fn begin(&self, known: Option<&DataVersion>) -> Result<Option<Reader>, BuildError> {
+        let order = match self.in_memory() {
+            true => ReadOrder::Any {
+                columns: self.columns(),
+            },
+            false => self.order_of(0),
         };
-        let mut items = self.read(order).await?;
+        self.read(order, known).await
+    }
+
+    /// Begins a read for one stream.
+    pub async fn begin_one(&self, at: usize) -> Result<Reader, BuildError> {
+        let reader = self.read(self.order_of(at), None).await?;
+        reader.ok_or_else(|| OriginError::Unavailable("it says that nothing has changed since never".into()).into())
+    }
+
+    fn order_of(&self, at: usize) -> ReadOrder {
+        let by = self.streams.get(at).map(|stream| stream.by.to_vec());
+        ReadOrder::By(by.unwrap_or_default())
+    }
+
+    /// Builds every stream from one read; `None` where the family turned out to be too large for it.
+    pub async fn all(&self, reader: Reader) -> Result<Option<Vec<Built>>, BuildError> {
+        let Reader { mut items, version } = reader;
+        let columns = self.columns();
         let mut all: Vec<OriginItem> = Vec::new();
         let mut bytes = 0;
         while let Some(item) = items.next().await {
@@ -145,10 +176,13 @@ impl<'a> Build<'a> {
         for (at, stream) in self.streams.iter().enumerate() {
             let (order, content) = in_order(&all, &columns, stream.by).await?;
             if self.is_recognised(at, content) {
-                built.push(None);
+                built.push(Built {
+                    finished: None,
+                    version: version.clone(),
+                });
                 continue;
             }
-            let mut writer = self.writer(at)?;
+            let mut writer = self.writer(at)?.of_version(version.clone());
             for index in order {
                 // The order is a permutation of the items' positions.
                 if let Some(item) = all.get(index as usize) {
@@ -156,20 +190,18 @@ impl<'a> Build<'a> {
                 }
             }
             self.check(0)?;
-            built.push(Some(writer.finish().await?));
+            built.push(Built {
+                finished: Some(writer.finish().await?),
+                version: version.clone(),
+            });
         }
         Ok(Some(built))
     }
 
     /// Builds one stream from a read in its order.
-    pub async fn one(&self, at: usize) -> Result<Built, BuildError> {
-        let by = self
-            .streams
-            .get(at)
-            .map(|stream| stream.by.to_vec())
-            .unwrap_or_default();
-        let mut items = self.read(ReadOrder::By(by)).await?;
-        let mut writer = self.writer(at)?;
+    pub async fn one(&self, at: usize, reader: Reader) -> Result<Built, BuildError> {
+        let Reader { mut items, version } = reader;
+        let mut writer = self.writer(at)?.of_version(version.clone());
         while let Some(item) = items.next().await {
             self.check(writer.items() + 1)?;
             writer.append(item?.item).await?;
@@ -178,21 +210,28 @@ impl<'a> Build<'a> {
         self.believe(writer.items())?;
         let finished = writer.finish().await?;
         // What was written is unlinked where nobody needs it.
-        Ok(Some(finished).filter(|finished| !self.is_recognised(at, finished.content())))
+        let finished = Some(finished).filter(|finished| !self.is_recognised(at, finished.content()));
+        Ok(Built { finished, version })
     }
 
     fn is_recognised(&self, at: usize, content: u128) -> bool {
         self.recognised.get(at).is_some_and(|kept| *kept == Some(content))
     }
 
-    async fn read(&self, order: ReadOrder) -> Result<crate::origin::Items, BuildError> {
-        self.metrics.origin_reads.inc();
+    async fn read(&self, order: ReadOrder, known: Option<&DataVersion>) -> Result<Option<Reader>, BuildError> {
         let read = Read {
             defined: self.defined.clone(),
             choices: self.family.choices.clone(),
             order,
         };
-        Ok(self.origin.read(read).await?)
+        let reading = self.origin.read_unless(read, known).await;
+        if !matches!(reading, Ok(Reading::Unchanged)) {
+            self.metrics.origin_reads.inc();
+        }
+        Ok(match reading? {
+            Reading::Items { items, version } => Some(Reader { items, version }),
+            Reading::Unchanged => None,
+        })
     }
 
     fn writer(&self, at: usize) -> Result<GenerationWriter, BuildError> {
@@ -204,8 +243,7 @@ impl<'a> Build<'a> {
         let hash = self.defined.definition.hash_of(&stream.stored()).unwrap_or_default();
         Ok(self
             .store
-            .write_generation(&key, *generation, self.grant.as_of, hash, self.policy())
-            .of_version(self.version))
+            .write_generation(&key, *generation, self.grant.as_of, hash, self.policy()))
     }
 
     fn check(&self, items: u64) -> Result<(), BuildError> {

@@ -7,8 +7,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-use xxhash_rust::xxh3::xxh3_64;
-
 use super::{
     build::{Build, BuildError, streams_in_order},
     error::{Chain, EngineError},
@@ -149,17 +147,11 @@ impl Refresher {
             return Ok(Done::Nothing);
         }
         let next_due = definition.policy.next_due(first.head().is_none(), fastrand::f64());
-        let version = origin.version(&request.defined, &request.family.choices).await?;
-        let version = version.map(|version| xxh3_64(version.as_bytes()));
         let confirming = Confirming {
             request,
             grant,
-            version,
             next_due,
         };
-        if let Some(unchanged) = self.same_version(&confirming, &kept).await? {
-            return Ok(Done::Unchanged(unchanged));
-        }
         let contents: Vec<_> = kept.iter().map(|kept| confirming.content(kept)).collect();
         let build = Build {
             store: &self.store,
@@ -171,27 +163,40 @@ impl Refresher {
             streams,
             before: recognised.map(|head| head.total),
             accepts_any: request.accepts_any,
-            version,
             recognised: &contents,
         };
-        let in_memory = match build.in_memory() {
-            true => build.all_from_one_read().await?,
-            false => None,
+        let known = confirming.version(&kept);
+        let mut first = build.begin(known).await?;
+        if first.is_none() {
+            if let Some(unchanged) = self.confirm_all(&confirming, &kept, known).await? {
+                return Ok(Done::Unchanged(unchanged));
+            }
+            // What was the same is gone meanwhile.
+            first = build.begin(None).await?;
+        }
+        let mut all = match first.take_if(|_| build.in_memory()) {
+            Some(reader) => build.all(reader).await?.map(Vec::into_iter),
+            None => None,
         };
-        let mut all = in_memory.map(Vec::into_iter);
         let mut changed = false;
         let mut refreshed = Vec::new();
         for (at, kept) in kept.iter().enumerate() {
             let built = match &mut all {
                 Some(all) => all.next().ok_or(BuildError::StreamLost)?,
-                None => build.one(at).await?,
+                None => match first.take() {
+                    Some(reader) => build.one(at, reader).await?,
+                    None => build.one(at, build.begin_one(at).await?).await?,
+                },
             };
-            refreshed.push(match built {
+            refreshed.push(match built.finished {
                 Some(finished) => {
                     changed = true;
                     self.publish(request, grant, finished, next_due).await?
                 }
-                None => self.confirm(&confirming, kept).await?.ok_or(BuildError::StreamLost)?,
+                None => {
+                    let confirmed = self.confirm(&confirming, kept, built.version.as_ref()).await?;
+                    confirmed.ok_or(BuildError::StreamLost)?
+                }
             });
         }
         if refreshed.iter().all(|one| request.is_nothing(one.total)) {

@@ -12,7 +12,7 @@ use super::{
     runs::{Refreshed, Refresher, Request, Wants},
 };
 use crate::{
-    listing::{Head, ListingKey, definition::StreamOrder},
+    listing::{DataVersion, Head, ListingKey, definition::StreamOrder},
     store::{Confirmation, Confirmed, Grant, Kept},
 };
 
@@ -41,8 +41,6 @@ impl KeptStream {
 pub struct Confirming<'a> {
     pub request: &'a Request,
     pub grant: &'a Grant,
-    /// The version of the origin's data.
-    pub version: Option<u64>,
     pub next_due: Duration,
 }
 
@@ -51,6 +49,13 @@ impl Confirming<'_> {
     pub fn content(&self, kept: &KeptStream) -> Option<u128> {
         kept.recognised()?;
         kept.kept.content.filter(|_| self.request.wants != Wants::Anew)
+    }
+
+    /// The version of the origin's data that all streams were read from, where they may live on.
+    pub fn version<'k>(&self, kept: &'k [KeptStream]) -> Option<&'k DataVersion> {
+        let version = kept.first()?.kept.version.as_ref()?;
+        let is_same = |kept: &KeptStream| kept.recognised().is_some() && kept.kept.version.as_ref() == Some(version);
+        (self.request.wants != Wants::Anew && kept.iter().all(is_same)).then_some(version)
     }
 }
 
@@ -82,21 +87,16 @@ impl Refresher {
         Ok(streams)
     }
 
-    /// Confirms all streams if they were read from the version that the origin's data still has.
-    pub(super) async fn same_version(
+    /// Lets all streams live on; `None` where one is gone meanwhile.
+    pub(super) async fn confirm_all(
         &self,
         confirming: &Confirming<'_>,
         kept: &[KeptStream],
+        version: Option<&DataVersion>,
     ) -> Result<Option<Arc<[Refreshed]>>, BuildError> {
-        let is_same = |kept: &KeptStream| {
-            kept.recognised().is_some() && confirming.version.is_some() && kept.kept.version == confirming.version
-        };
-        if confirming.request.wants == Wants::Anew || !kept.iter().all(is_same) {
-            return Ok(None);
-        }
         let mut refreshed = Vec::with_capacity(kept.len());
         for kept in kept {
-            match self.confirm(confirming, kept).await? {
+            match self.confirm(confirming, kept, version).await? {
                 Some(one) => refreshed.push(one),
                 None => return Ok(None),
             }
@@ -109,6 +109,7 @@ impl Refresher {
         &self,
         confirming: &Confirming<'_>,
         kept: &KeptStream,
+        version: Option<&DataVersion>,
     ) -> Result<Option<Refreshed>, BuildError> {
         let Confirming { request, grant, .. } = confirming;
         let (Some(head), Some(lease)) = (kept.recognised(), &grant.lease) else {
@@ -118,7 +119,7 @@ impl Refresher {
             listing: &kept.listing,
             head,
             as_of: grant.as_of,
-            version: confirming.version,
+            version,
             policy: &request.defined.definition.policy,
             lease,
             next_due: (!request.is_nothing(head.total)).then_some(confirming.next_due),

@@ -6,6 +6,7 @@
 pub mod chunk;
 pub mod content;
 pub mod cursor;
+pub mod data_version;
 pub mod definition;
 pub mod document;
 pub mod generation;
@@ -22,6 +23,7 @@ pub mod window;
 pub use chunk::{Chunk, ChunkIndex};
 pub use content::ContentHasher;
 pub use cursor::Cursor;
+pub use data_version::DataVersion;
 pub use definition::{Definition, Definitions};
 pub use generation::Generation;
 pub use head::{Head, HeadState};

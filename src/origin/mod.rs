@@ -23,7 +23,7 @@ use futures_util::stream::BoxStream;
 
 pub use self::{
     file::FileOrigin,
-    http::{Answered, HttpOrigin, Validator},
+    http::HttpOrigin,
     names_file::names_in_file,
     sample::SampleCatalogue,
     sql::{SqlLimits, SqlOrigin},
@@ -31,7 +31,7 @@ pub use self::{
 use crate::{
     config::{OriginConfig, OriginKind},
     listing::{
-        Item,
+        DataVersion, Item,
         definition::{Defined, Filter, SortColumn},
         key::Choices,
     },
@@ -95,15 +95,40 @@ pub struct OriginItem {
 /// The items of one read. Dropping it ends the read.
 pub type Items = BoxStream<'static, Result<OriginItem, OriginError>>;
 
+/// What a read came to that is only wanted where something has changed.
+pub enum Reading {
+    /// The data is of the version that was known: so are the items.
+    Unchanged,
+    /// The items.
+    Items {
+        /// In the order that was asked for.
+        items: Items,
+        /// Of which version they are; `None` where the origin cannot tell.
+        version: Option<DataVersion>,
+    },
+}
+
 /// Where items come from.
 #[async_trait]
 pub trait Origin: Send + Sync {
     /// Reads the items of a family, streamed through a bounded buffer.
     async fn read(&self, read: Read) -> Result<Items, OriginError>;
 
-    /// What tells whether the items of a family may have changed: while it stays the same, so do they. `None` where the
-    /// origin cannot tell. To be asked before the items are read: a change in between must not go unnoticed.
-    async fn version(&self, _defined: &Defined, _choices: &Choices) -> Result<Option<String>, OriginError> {
+    /// Reads the items of a family unless they are of a known version.
+    ///
+    /// Without a word of the origin's own, its [`version`](Origin::version) is asked for first.
+    async fn read_unless(&self, read: Read, known: Option<&DataVersion>) -> Result<Reading, OriginError> {
+        // Before the items: a change in between must not go unnoticed.
+        let version = self.version(&read.defined, &read.choices).await?;
+        if version.is_some() && version.as_ref() == known {
+            return Ok(Reading::Unchanged);
+        }
+        let items = self.read(read).await?;
+        Ok(Reading::Items { items, version })
+    }
+
+    /// The version of a family's items, found out without reading them; `None` where the origin cannot tell.
+    async fn version(&self, _defined: &Defined, _choices: &Choices) -> Result<Option<DataVersion>, OriginError> {
         Ok(None)
     }
 

@@ -12,20 +12,20 @@ use super::{
     heads::{FIELDS, decode_head},
     keys::Partition,
     leases::Lease,
-    publish::{millis, version_text},
+    publish::millis,
     reply, scripts,
 };
-use crate::listing::{Head, HeadState, ListingKey, Policy, Timestamp};
+use crate::listing::{DataVersion, Head, HeadState, ListingKey, Policy, Timestamp};
 
 /// A head, and by what a refresh recognises its generation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept {
     /// The head.
     pub state: HeadState,
     /// What its generation holds, see [`ContentHasher`](crate::listing::ContentHasher).
     pub content: Option<u128>,
     /// The version of the origin's data that it was read from.
-    pub version: Option<u64>,
+    pub version: Option<DataVersion>,
 }
 
 impl Kept {
@@ -46,7 +46,7 @@ pub struct Confirmation<'a> {
     /// When the items were read, or were known to be the same.
     pub as_of: Timestamp,
     /// The version of the origin's data.
-    pub version: Option<u64>,
+    pub version: Option<&'a DataVersion>,
     /// The lives that begin anew.
     pub policy: &'a Policy,
     /// The right to say so.
@@ -112,7 +112,7 @@ impl Store {
             .arg(hex(head.generation.nonce))
             .arg(head.total.div_ceil(head.chunk_len.get().into()))
             .arg(confirmation.as_of.0)
-            .arg(confirmation.version.map_or_else(String::new, version_text))
+            .arg(confirmation.version.map_or("", DataVersion::as_str))
             .arg(lease.value())
             .arg(millis(policy.keep_for))
             .arg(millis(policy.keep_for.saturating_add(policy.pin_for)))
@@ -142,7 +142,7 @@ fn decode_kept(reply: Value, key: &str) -> Result<Kept, StoreError> {
     let mut fields = reply::array(reply).ok_or_else(|| StoreError::odd_reply("read head"))?;
     let mut number = || fields.pop().and_then(reply::text);
     // Missing or unreadable: then what is there is not recognised, and read anew.
-    let version = number().and_then(|text| u64::from_str_radix(&text, 16).ok());
+    let version = number().and_then(|text| DataVersion::parse(&text));
     let content = number().and_then(|text| u128::from_str_radix(&text, 16).ok());
     Ok(Kept {
         state: decode_head(Value::Array(fields), key)?,
@@ -164,7 +164,7 @@ mod tests {
             Value::Array(head.iter().cloned().chain(rest).collect())
         };
         let kept = decode_kept(reply(text("ff"), text("a")), "k").unwrap();
-        assert_eq!((kept.content, kept.version), (Some(255), Some(10)));
+        assert_eq!((kept.content, kept.version), (Some(255), DataVersion::parse("a")));
         assert_eq!(kept.state.id(), 5);
         let kept = decode_kept(reply(Value::Nil, text("")), "k").unwrap();
         assert_eq!((kept.content, kept.version), (None, None));

@@ -14,7 +14,7 @@ use std::{
 use redis::{Pipeline, Value};
 
 use super::{Store, chunk_codec::add_chunk, error::StoreError, reply};
-use crate::listing::{ChunkIndex, ContentHasher, Generation, Item, ListingKey, Policy, Timestamp};
+use crate::listing::{ChunkIndex, ContentHasher, DataVersion, Generation, Item, ListingKey, Policy, Timestamp};
 
 /// How long an unpublished stream outlives its writer's last batch.
 pub(super) const BUILDING_LIFE: Duration = Duration::from_secs(60);
@@ -34,7 +34,7 @@ pub(super) struct Draft {
     pub definition: u64,
     pub definition_version: u32,
     /// See [`GenerationWriter::of_version`].
-    pub version: Option<u64>,
+    pub version: Option<DataVersion>,
     pub chunk_len: NonZeroU32,
     pub stream_key: String,
 }
@@ -86,7 +86,7 @@ pub struct GenerationWriter {
 impl GenerationWriter {
     /// Says which version of the origin's data the items are: a later refresh that finds it unchanged reads nothing.
     #[must_use]
-    pub fn of_version(mut self, version: Option<u64>) -> Self {
+    pub fn of_version(mut self, version: Option<DataVersion>) -> Self {
         self.draft.version = version;
         self
     }

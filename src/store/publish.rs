@@ -15,7 +15,7 @@ use super::{
     leases::Lease,
     reply, scripts,
 };
-use crate::listing::{Generation, Head, HeadState, ListingKey, Policy};
+use crate::listing::{DataVersion, Generation, Head, HeadState, ListingKey, Policy};
 
 /// How often a writer reads the head again because another has moved it in between. Each time another got on, so this is
 /// far more than any contention needs.
@@ -168,7 +168,7 @@ impl Store {
             .arg(live_body(listing, head))
             .arg(head.definition_version)
             .arg(format!("{:032x}", finished.content()))
-            .arg(finished.draft.version.map_or_else(String::new, version_text));
+            .arg(finished.draft.version.as_ref().map_or("", DataVersion::as_str));
         for generation in &retired {
             call.arg(generation.to_string());
         }
@@ -209,11 +209,6 @@ fn decode(reply: Value, key: &ListingKey) -> Result<Answer, StoreError> {
         }
         _ => Err(StoreError::odd_reply("publish")),
     }
-}
-
-/// A version as heads hold it.
-pub(super) fn version_text(version: u64) -> String {
-    format!("{version:016x}")
 }
 
 /// Milliseconds for Redis, which takes no more than an i64 and adds them to the time.

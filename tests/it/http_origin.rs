@@ -8,12 +8,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::TryStreamExt;
 use listcache::{
-    config::{Config, OriginKind, Sources},
+    config::{Config, Sources},
     listing::{
         ListingName,
         definition::{Resolved, SortColumn},
     },
-    origin::{HttpOrigin, Origin, OriginError, OriginItem, Origins, Read, ReadOrder, SortValue},
+    origin::{Origin, OriginError, OriginItem, Origins, Read, ReadOrder, SortValue},
 };
 
 use crate::support::api::{Api, ApiAnswer, ApiRequest};
@@ -71,14 +71,6 @@ fn config_with(api: &str, origin: &str, query: &str, listing: &str, variables: &
 
 fn origin(config: &Config) -> Arc<dyn Origin> {
     Origins::open(&config.origins).unwrap().get("shop").unwrap()
-}
-
-/// The origin as what it is, for what only it has.
-fn http_origin(config: &Config) -> HttpOrigin {
-    let OriginKind::Http(api) = &config.origins[0].kind else {
-        panic!("no API");
-    };
-    HttpOrigin::open(api, config.origins[0].timeout).unwrap()
 }
 
 fn read_of(config: &Config, name: &str, choices: &[(&str, &str)], order: ReadOrder) -> Read {

@@ -1,5 +1,6 @@
 //! PostgreSQL and MariaDB as origins: real servers, on sockets of their own.
 
+mod apis;
 mod ending;
 mod same_pages;
 mod sorting;

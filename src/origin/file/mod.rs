@@ -30,6 +30,7 @@ use super::{
     selection::{Candidate, Selection},
 };
 use crate::listing::{
+    DataVersion,
     definition::{Defined, Filter},
     document::DocumentFormat,
     key::Choices,
@@ -185,18 +186,14 @@ impl FileOrigin {
 #[async_trait]
 impl Origin for FileOrigin {
     /// Which file lies there and when it was last written. Tools that keep the time of a copy give it another inode.
-    async fn version(&self, _: &Defined, _: &Choices) -> Result<Option<String>, OriginError> {
+    async fn version(&self, _: &Defined, _: &Choices) -> Result<Option<DataVersion>, OriginError> {
         use std::os::unix::fs::MetadataExt;
         let file = tokio::fs::metadata(&self.path)
             .await
             .map_err(|error| self.unreadable(error))?;
         let written = (file.mtime(), file.mtime_nsec());
-        Ok(Some(format!(
-            "{}:{}:{}:{written:?}",
-            file.dev(),
-            file.ino(),
-            file.len()
-        )))
+        let (dev, ino, len) = (file.dev(), file.ino(), file.len());
+        Ok(DataVersion::parse(&format!("{dev}:{ino}:{len}:{written:?}")))
     }
 
     async fn read(&self, read: Read) -> Result<Items, OriginError> {

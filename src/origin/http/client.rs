@@ -5,14 +5,17 @@ use std::time::{Duration, SystemTime};
 use reqwest::{
     Client, Method, Response, StatusCode, Url,
     header::{
-        ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, ETAG, HeaderMap, HeaderName, HeaderValue,
-        IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED, LOCATION, RETRY_AFTER,
+        ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
+        RETRY_AFTER,
     },
     redirect::Policy,
 };
 use tokio::time::Instant;
 
-use super::answer::{Body, too_large};
+use super::{
+    answer::{Body, too_large},
+    validator::Validator,
+};
 use crate::{config::HttpOriginConfig, origin::OriginError};
 
 /// Redirects of one request.
@@ -30,13 +33,6 @@ pub(super) struct Prepared {
     pub method: Method,
     pub url: Url,
     pub body: Option<Vec<u8>>,
-}
-
-/// What identifies a state of what a URL names (RFC 9110, 8.8), as the API gave it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Validator {
-    etag: Option<HeaderValue>,
-    last_modified: Option<HeaderValue>,
 }
 
 /// What an API answered.
@@ -160,15 +156,8 @@ impl ApiClient {
                 builder = builder.header(CONTENT_TYPE, "application/json").body(body.clone());
             }
             if let Some(validator) = unless {
-                let headers = [
-                    (IF_NONE_MATCH, &validator.etag),
-                    (IF_MODIFIED_SINCE, &validator.last_modified),
-                ];
-                for (name, value) in headers {
-                    builder = value
-                        .iter()
-                        .fold(builder, |builder, value| builder.header(&name, value));
-                }
+                let (name, value) = validator.condition();
+                builder = builder.header(name, value);
             }
             let sent = builder.send().await;
             let response = sent.map_err(|error| Failure::passing(RequestFailed::new(&request.method, &url, error)))?;
@@ -236,17 +225,6 @@ impl ApiClient {
                 Err(error) => return Err(Failure::passing(RequestFailed::new(name.0, name.1, error))),
             }
         }
-    }
-}
-
-impl Validator {
-    /// What an answer is identified by, if it is.
-    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
-        let validator = Self {
-            etag: headers.get(ETAG).cloned(),
-            last_modified: headers.get(LAST_MODIFIED).cloned(),
-        };
-        (validator.etag.is_some() || validator.last_modified.is_some()).then_some(validator)
     }
 }
 

@@ -11,6 +11,7 @@ mod client;
 mod link;
 mod pages;
 mod session;
+mod validator;
 mod values;
 mod wholeness;
 
@@ -19,15 +20,16 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
+use xxhash_rust::xxh3::xxh3_64;
 
-pub use self::client::Validator;
 use self::{
     client::ApiClient,
     pages::{Each, Element, Pages},
+    validator::Validator,
     values::Values,
 };
 use super::{
-    ITEM_BYTES_MAX, Items, NAMES_MAX, Origin, OriginError, OriginItem, Read, ReadOrder,
+    ITEM_BYTES_MAX, Items, NAMES_MAX, Origin, OriginError, OriginItem, Read, ReadOrder, Reading,
     members::{Member, members_of},
     ordering::in_order,
     selection::{Candidate, Selection},
@@ -35,7 +37,7 @@ use super::{
 use crate::{
     config::{HttpOriginConfig, RequestTemplate},
     listing::{
-        Item, ItemId,
+        DataVersion, Item, ItemId,
         definition::{Defined, Filter},
         item_json::parse_item,
         key::Choices,
@@ -45,62 +47,21 @@ use crate::{
 /// A JSON API.
 #[derive(Clone, Debug)]
 pub struct HttpOrigin {
+    /// Tells its API, and how its answers are read, from others.
+    identity: u64,
     config: Arc<HttpOriginConfig>,
     client: ApiClient,
     timeout: Duration,
-}
-
-/// What a read of an API came to.
-pub enum Answered {
-    /// The API says that nothing changed since the validator was given: the items are those of that read.
-    Unchanged,
-    /// The items.
-    Items {
-        /// In the order that was asked for.
-        items: Items,
-        /// With which the next read may ask whether anything changed. There is one where the API gives one and the whole
-        /// read was one answer: of several pages no validator tells.
-        validator: Option<Validator>,
-    },
 }
 
 impl HttpOrigin {
     /// An API. Nothing is asked of it yet.
     pub fn open(config: &HttpOriginConfig, timeout: Duration) -> Result<Self, OriginError> {
         Ok(Self {
+            identity: xxh3_64(format!("{config:?}").as_bytes()),
             client: ApiClient::new(config)?,
             config: Arc::new(config.clone()),
             timeout,
-        })
-    }
-
-    /// Reads a family's items, unless the API says that what the validator was given for still holds.
-    pub async fn read_unless(&self, read: Read, unchanged: Option<&Validator>) -> Result<Answered, OriginError> {
-        let definition = &read.defined.definition;
-        let request = parse(definition.query.as_deref().unwrap_or_default())?;
-        let selected_here = |choice: &&(Arc<str>, Arc<str>)| {
-            let is_filter = |filter: &Filter| filter.parameter == choice.0;
-            definition.filters.iter().any(is_filter) && !request.holds(&choice.0)
-        };
-        let selection = Selection::of_read(&read, read.choices.iter().filter(selected_here));
-        let values = Values::of_texts(read.defined.parameters.iter().chain(read.choices.iter()));
-        let columns = selection.columns().to_vec();
-        let id_field = definition.id.clone();
-        let each: Each<Seen> = Arc::new(move |position, json| see(position, json, &id_field, &selection));
-        let Some((seen, validator)) = self.whole(&request, values, &each, unchanged).await? else {
-            return Ok(Answered::Unchanged);
-        };
-        let items: Vec<OriginItem> = seen.into_iter().filter_map(|seen| seen.item).collect();
-        let items = match read.order {
-            ReadOrder::Any { .. } => items,
-            // Off the runtime's own threads: there may be many.
-            ReadOrder::By(by) => tokio::task::spawn_blocking(move || in_order(items, &columns, &by).collect())
-                .await
-                .map_err(|died| OriginError::Unavailable(Box::new(died)))?,
-        };
-        Ok(Answered::Items {
-            items: stream::iter(items.into_iter().map(Ok)).boxed(),
-            validator,
         })
     }
 
@@ -148,10 +109,40 @@ impl HttpOrigin {
 impl Origin for HttpOrigin {
     async fn read(&self, read: Read) -> Result<Items, OriginError> {
         match self.read_unless(read, None).await? {
-            Answered::Items { items, .. } => Ok(items),
+            Reading::Items { items, .. } => Ok(items),
             // It was not asked.
-            Answered::Unchanged => Err(OriginError::Unavailable("the API answered 304 to nothing".into())),
+            Reading::Unchanged => Err(OriginError::Unavailable("the API answered 304 to nothing".into())),
         }
+    }
+
+    async fn read_unless(&self, read: Read, known: Option<&DataVersion>) -> Result<Reading, OriginError> {
+        let known = known.and_then(|version| Validator::from_version(version, self.identity));
+        let definition = &read.defined.definition;
+        let request = parse(definition.query.as_deref().unwrap_or_default())?;
+        let selected_here = |choice: &&(Arc<str>, Arc<str>)| {
+            let is_filter = |filter: &Filter| filter.parameter == choice.0;
+            definition.filters.iter().any(is_filter) && !request.holds(&choice.0)
+        };
+        let selection = Selection::of_read(&read, read.choices.iter().filter(selected_here));
+        let values = Values::of_texts(read.defined.parameters.iter().chain(read.choices.iter()));
+        let columns = selection.columns().to_vec();
+        let id_field = definition.id.clone();
+        let each: Each<Seen> = Arc::new(move |position, json| see(position, json, &id_field, &selection));
+        let Some((seen, validator)) = self.whole(&request, values, &each, known.as_ref()).await? else {
+            return Ok(Reading::Unchanged);
+        };
+        let items: Vec<OriginItem> = seen.into_iter().filter_map(|seen| seen.item).collect();
+        let items = match read.order {
+            ReadOrder::Any { .. } => items,
+            // Off the runtime's own threads: there may be many.
+            ReadOrder::By(by) => tokio::task::spawn_blocking(move || in_order(items, &columns, &by).collect())
+                .await
+                .map_err(|died| OriginError::Unavailable(Box::new(died)))?,
+        };
+        Ok(Reading::Items {
+            items: stream::iter(items.into_iter().map(Ok)).boxed(),
+            version: validator.and_then(|validator| validator.version(self.identity)),
+        })
     }
 
     async fn names(&self, query: &str, parameters: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError> {

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use reqwest::{
-    Url,
+    Method, Url,
     header::{HeaderMap, LINK},
 };
 use serde_json::value::RawValue;
@@ -15,9 +15,10 @@ use tokio::time::Instant;
 
 use super::{
     answer::{self, Body, Page},
-    client::{Answer, ApiClient, Prepared, Validator},
+    client::{Answer, ApiClient, Prepared},
     link::next_link,
     session::{Session, prepare},
+    validator::Validator,
     values::{BoundValue, Values},
     wholeness::Wholeness,
 };
@@ -103,7 +104,9 @@ impl Pages<'_> {
                 values.set("session", session.value());
             }
             let request = self.request(&next, &mut values)?;
-            let unless = unless.filter(|_| number == 0);
+            // To POST there is no 304.
+            let is_conditional = number == 0 && request.method == Method::GET;
+            let unless = unless.filter(|_| is_conditional);
             let (page, headers) = match self.client.send(&request, unless, self.deadline).await? {
                 Answer::NotModified => return Ok(None),
                 Answer::NotFound if number == 0 && self.config.not_found_is_empty => (Page::empty(), HeaderMap::new()),
@@ -134,13 +137,21 @@ impl Pages<'_> {
             if matches!(next, Next::Nowhere) {
                 wholeness.end()?;
                 // Of several answers no one validator tells.
-                let validator = Validator::of(&headers).filter(|_| number == 0 && session.is_none());
+                let is_told = is_conditional && session.is_none() && self.end_is_in_the_body();
+                let validator = Validator::of(&headers).filter(|_| is_told);
                 return Ok(Some((elements, validator)));
             }
         }
         Err(OriginError::Unavailable(
             format!("there is a next page even after {PAGES_MAX} pages").into(),
         ))
+    }
+
+    /// Whether an answer's body tells that it is the last one. Else a first page that is full could stay as it is, entity
+    /// tag and all, when a second one comes to be.
+    fn end_is_in_the_body(&self) -> bool {
+        let by_paging = matches!(self.config.paging, Paging::None | Paging::Cursor(_) | Paging::Url(_));
+        by_paging || matches!(self.config.total, Some(Total::Pointer(_)))
     }
 
     fn request(&self, next: &Next, values: &mut Values) -> Result<Prepared, OriginError> {

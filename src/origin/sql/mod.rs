@@ -16,16 +16,20 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout};
+use xxhash_rust::xxh3::xxh3_64;
 
 use self::{mysql::Mysql, postgres::Postgres, sqlite::Sqlite, statement::Statement};
 use super::{Items, Origin, OriginError, Read, ReadOrder, batches::batches};
 use crate::listing::{
+    DataVersion,
     definition::{Defined, Filter},
     key::Choices,
 };
 
 /// A database.
 pub struct SqlOrigin {
+    /// Tells its database from others.
+    identity: u64,
     database: Database,
     timeout: Duration,
 }
@@ -91,7 +95,11 @@ impl SqlOrigin {
                 )));
             }
         };
-        Ok(Self { database, timeout })
+        Ok(Self {
+            identity: xxh3_64(url.as_bytes()),
+            database,
+            timeout,
+        })
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, OriginError>>) -> Result<T, OriginError> {
@@ -118,7 +126,7 @@ impl SqlOrigin {
 
 #[async_trait]
 impl Origin for SqlOrigin {
-    async fn version(&self, defined: &Defined, choices: &Choices) -> Result<Option<String>, OriginError> {
+    async fn version(&self, defined: &Defined, choices: &Choices) -> Result<Option<DataVersion>, OriginError> {
         let Some(statement) = Statement::of_version(self.dialect(), defined, choices)? else {
             return Ok(None);
         };
@@ -130,8 +138,9 @@ impl Origin for SqlOrigin {
         if columns != 1 || rows.len() > 1 {
             return Err(several());
         }
-        // No row, or null: nothing is known.
-        Ok(rows.into_iter().flatten().next())
+        // No row, or null: nothing is known. The same version of another database is another version.
+        let version = rows.into_iter().flatten().next();
+        Ok(version.map(|version| DataVersion::of(&format!("{:016x}:{version}", self.identity))))
     }
 
     async fn read(&self, read: Read) -> Result<Items, OriginError> {

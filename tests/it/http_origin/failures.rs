@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use listcache::origin::Answered;
+use listcache::origin::Reading;
 
 use super::*;
 
@@ -287,31 +287,54 @@ async fn one_answer_that_has_not_changed_is_not_read_again() {
         }
     });
     let shop = config(&api.url, NONE, "GET /p?v=:category", "");
-    let origin = http_origin(&shop);
+    let shop_origin = origin(&shop);
     let read = |name| read_of(&shop, name, &[], unsorted());
-    let Answered::Items { items, validator } = origin.read_unless(read("c:1"), None).await.unwrap() else {
+    let Reading::Items { items, version } = shop_origin.read_unless(read("c:1"), None).await.unwrap() else {
         panic!("nothing was known yet");
     };
     assert_eq!(items.try_collect::<Vec<_>>().await.unwrap().len(), ITEMS);
-    let validator = validator.unwrap();
     assert!(matches!(
-        origin.read_unless(read("c:1"), Some(&validator)).await.unwrap(),
-        Answered::Unchanged
+        shop_origin.read_unless(read("c:1"), version.as_ref()).await.unwrap(),
+        Reading::Unchanged
     ));
     assert!(matches!(
-        origin.read_unless(read("c:2"), Some(&validator)).await.unwrap(),
-        Answered::Items { .. }
+        shop_origin.read_unless(read("c:2"), version.as_ref()).await.unwrap(),
+        Reading::Items { .. }
     ));
 
-    // The first of several pages tells nothing of the others.
-    api.script(|request| by_page(request, 1).header("etag", "\"v1\""));
-    let shop = config(
+    // A version of another API says nothing of this one, though its entity tags may be alike.
+    let other = config(
         &api.url,
-        "paging = 'page'\nitems = '/items'",
-        "GET /p/:category?page=:page",
+        &format!(
+            "{NONE}
+headers = {{ x = 'y' }}"
+        ),
+        "GET /p?v=:category",
         "",
     );
-    let origin = http_origin(&shop);
-    let answered = origin.read_unless(read_of(&shop, "c:1", &[], unsorted()), None).await;
-    assert!(matches!(answered.unwrap(), Answered::Items { validator: None, .. }));
+    let asked = origin(&other).read_unless(read("c:1"), version.as_ref()).await;
+    assert!(matches!(asked.unwrap(), Reading::Items { .. }));
+    assert!(!api.requests().last().unwrap().headers.contains_key("if-none-match"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_first_page_tells_nothing_of_further_ones() {
+    let api = Api::start(|request| by_page(request, 1).header("etag", "\"v1\""));
+    let total = "\ntotal = '/meta/total'";
+    for (size, total, is_told) in [(SIZE, total, false), (ITEMS, "", false), (ITEMS, total, true)] {
+        let shop = config(
+            &api.url,
+            &format!("paging = 'page'\nitems = '/items'{total}"),
+            &format!("GET /p/:category?page=:page&n={size}"),
+            "",
+        );
+        let reading = origin(&shop)
+            .read_unless(read_of(&shop, "c:1", &[], unsorted()), None)
+            .await;
+        let Reading::Items { version, .. } = reading.unwrap() else {
+            panic!("nothing was known yet");
+        };
+        // A full page that does not say that it is the last stays as it is when another follows.
+        assert_eq!(version.is_some(), is_told, "{size} {total}");
+    }
 }

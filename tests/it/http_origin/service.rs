@@ -138,3 +138,61 @@ async fn a_watched_file_that_changes_changes_the_pages_by_itself() {
     drop(file);
     becomes(&[2, 3]).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_api_that_says_that_nothing_changed_keeps_the_generation() {
+    fn answer(request: &ApiRequest, etag: &str, items: usize) -> ApiAnswer {
+        match request.headers.get("if-none-match") {
+            Some(known) if known == etag => ApiAnswer::status(304),
+            _ => ApiAnswer::json(list(0, items)).header("etag", etag),
+        }
+    }
+    let redis = RedisServer::start();
+    let api = Api::start(|request| answer(request, "W/\"monday\"", ITEMS));
+    let config = format!(
+        r#"
+        [redis]
+        url = "{}"
+
+        [origins.shop]
+        kind = "http"
+        url = "{}"
+        paging = "none"
+
+        [[listings]]
+        name = "category:{{category}}"
+        origin = "shop"
+        query = "GET /categories/:category"
+        fresh_for = "1s"
+        [listings.sorts]
+        price = {{ by = ["price"] }}
+        number = {{ by = ["id"] }}
+        "#,
+        redis.url(),
+        api.url
+    );
+    let service = Service::start(&config);
+    let first = page(&service, "/v1/listings/category:BREAD").await;
+    // Read again and again, by the schedule and by readers.
+    eventually(async || {
+        let now = page(&service, "/v1/listings/category:BREAD").await;
+        assert_eq!(now["generation"], first["generation"]);
+        match api.requests().len() {
+            requests if requests >= 4 => Ok(()),
+            requests => Err(requests),
+        }
+    })
+    .await;
+    let whole = |request: &ApiRequest| !request.headers.contains_key("if-none-match");
+    assert_eq!(api.requests().iter().filter(|request| whole(request)).count(), 1);
+
+    api.script(|request| answer(request, "W/\"tuesday\"", ITEMS - 1));
+    eventually(async || {
+        let now = page(&service, "/v1/listings/category:BREAD").await;
+        match now["total"].as_u64() {
+            Some(total) if total == ITEMS as u64 - 1 => Ok(()),
+            total => Err(total),
+        }
+    })
+    .await;
+}

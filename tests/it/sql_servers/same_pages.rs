@@ -172,13 +172,10 @@ fn sql(url: String) -> OriginKind {
 }
 
 /// The listings `<origin>:{category}` of an origin.
-fn listings(origin: &str, is_sql: bool, sort_in_memory_max: u64) -> Definition {
-    let mut definition = definition(
-        &format!("{origin}:{{category}}"),
-        "select * from products where category = :category",
-    );
+fn listings(origin: &str, query: Option<&str>, sort_in_memory_max: u64) -> Definition {
+    let mut definition = definition(&format!("{origin}:{{category}}"), "");
     definition.origin = origin.into();
-    definition.query = definition.query.filter(|_| is_sql);
+    definition.query = query.map(Into::into);
     definition.sorts = SORTS
         .iter()
         .map(|(name, columns)| Sort {
@@ -247,7 +244,8 @@ async fn one_catalogue_through_every_origin_gives_the_same_bytes() {
     std::fs::write(&file, lines).unwrap();
 
     // A further origin is a line here.
-    let origins = [
+    let api = apis::start(&products);
+    let mut origins = vec![
         origin(
             "file",
             OriginKind::File {
@@ -259,6 +257,7 @@ async fn one_catalogue_through_every_origin_gives_the_same_bytes() {
         origin("postgres", sql(postgres.url())),
         origin("mariadb", sql(mariadb.url())),
     ];
+    origins.extend(apis::origins(&api));
     let mut categories: BTreeMap<&str, usize> = BTreeMap::new();
     for product in &products {
         *categories.entry(product["category"].as_str().unwrap()).or_default() += 1;
@@ -277,11 +276,15 @@ async fn one_catalogue_through_every_origin_gives_the_same_bytes() {
     for sort_in_memory_max in [50_000, 0] {
         let redis = RedisServer::start();
         let defined = origins.iter().map(|origin| {
-            listings(
-                &origin.name,
-                matches!(origin.kind, OriginKind::Sql { .. }),
-                sort_in_memory_max,
-            )
+            let query = match origin.kind {
+                OriginKind::Sql { .. } => Some("select * from products where category = :category"),
+                OriginKind::File { .. } => None,
+                OriginKind::Http(_) => {
+                    let style = apis::STYLES.iter().find(|(name, ..)| *name == &*origin.name);
+                    style.map(|(.., request)| *request)
+                }
+            };
+            listings(&origin.name, query, sort_in_memory_max)
         });
         let engine = Engine::start(EngineParts {
             store: shop::store(&redis.url()).await,

@@ -16,7 +16,7 @@ use listcache::{
     config::L1Config,
     engine::{Asked, Engine, EngineError, EngineLimits, EngineParts, Page, Place, Selection},
     listing::{
-        Definition, Definitions, Generation, Item, ItemId, ListingName, Order, Policy, SortName,
+        DataVersion, Definition, Definitions, Generation, Item, ItemId, ListingName, Order, Policy, SortName,
         definition::{Defined, Descending, Filter, Links, Names, Pushed, Sort, SortColumn},
         key::Choices,
         pattern::NamePattern,
@@ -96,11 +96,11 @@ impl Origin for ScriptedOrigin {
         Ok(stream::iter(items).boxed())
     }
 
-    async fn version(&self, _: &Defined, _: &Choices) -> Result<Option<String>, OriginError> {
+    async fn version(&self, _: &Defined, _: &Choices) -> Result<Option<DataVersion>, OriginError> {
         if self.failing.load(Ordering::SeqCst) {
             return Err(OriginError::Unavailable("the test says so".into()));
         }
-        Ok(self.version.lock().clone())
+        Ok(self.version.lock().as_deref().map(DataVersion::of))
     }
 
     async fn names(&self, _: &str, _: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError> {
