@@ -13,8 +13,11 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+mod reload;
+
+use self::reload::Reloading;
 use crate::{
-    config::{Config, PRIVATE_REDIS, RedisConfig, Secret},
+    config::{Config, PRIVATE_REDIS, RedisConfig, Secret, Sources},
     engine::{Engine, EngineLimits, EngineParts},
     http::{HttpParts, Server, Storefront},
     origin::{OriginError, Origins},
@@ -24,8 +27,6 @@ use crate::{
 
 /// How long Redis may take to be found at start, with every retry.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// Refreshes that run in one process at once, unless a command says otherwise: an origin is a shop's database.
-const REFRESHES_AT_ONCE_MAX: usize = 8;
 /// Refreshes that run or wait in one process: a request that would be one more is shed.
 const REFRESHES_WAITING_MAX: usize = 1024;
 /// Reads of Redis that run at once; beyond them requests are shed rather than queued.
@@ -83,8 +84,6 @@ pub enum Role {
 pub struct App {
     /// The engine.
     pub engine: Arc<Engine>,
-    /// The origins, for what is asked of them beside the engine.
-    pub origins: Origins,
     /// What it was made from.
     pub config: Config,
     /// Ends when dropped, last.
@@ -109,15 +108,15 @@ impl App {
         let origins = Origins::open(&config.origins).map_err(AppError::Origins)?;
         let engine = Engine::start(EngineParts {
             store,
-            origins: origins.clone(),
+            origins,
             definitions: config.definitions.clone(),
             l1: config.l1.clone(),
             limits: EngineLimits {
                 fill_wait: config.http.fill_wait,
                 followers_max: config.http.limits.followers_max,
-                refreshes_at_once_max: match role {
-                    Role::WarmUp { refreshes_at_once } => refreshes_at_once,
-                    Role::Serve | Role::Visit => REFRESHES_AT_ONCE_MAX,
+                refreshes_at_once: match role {
+                    Role::WarmUp { refreshes_at_once } => Some(refreshes_at_once),
+                    Role::Serve | Role::Visit => None,
                 },
                 refreshes_waiting_max: REFRESHES_WAITING_MAX,
                 redis_reads_max: REDIS_READS_MAX,
@@ -127,7 +126,6 @@ impl App {
         });
         Ok(Self {
             engine,
-            origins,
             config,
             private_redis,
         })
@@ -188,25 +186,31 @@ impl Bound {
     }
 }
 
-/// `serve`: everything, until a signal.
-pub async fn serve(config: Config) -> Result<(), AppError> {
+/// `serve`: everything, until a signal. The sources are what the configuration was read from, to be read again on SIGHUP.
+pub async fn serve(config: Config, sources: Sources) -> Result<(), AppError> {
     let shutdown = shutdown_on_signals()?;
     let app = tokio::select! {
         app = App::start(config, Role::Serve) => app?,
         () = shutdown.cancelled() => return Ok(()),
     };
-    let served = match app.bind(None) {
-        Ok(bound) => {
-            bound.announce();
-            bound.run(shutdown).await
-        }
-        Err(error) => Err(error),
-    };
+    let served = serve_until(&app, sources, shutdown).await;
     app.stop().await;
     if served.is_ok() {
         tracing::info!("stopped");
     }
     served
+}
+
+async fn serve_until(app: &App, sources: Sources, shutdown: CancellationToken) -> Result<(), AppError> {
+    let bound = app.bind(None)?;
+    let (config, engine, state) = (app.config.clone(), app.engine.clone(), bound.server.configuration());
+    let reloading = Reloading::new(sources, config, engine, state)?.run(shutdown.clone());
+    bound.announce();
+    let mut serving = std::pin::pin!(bound.run(shutdown));
+    tokio::select! {
+        served = &mut serving => served,
+        () = reloading => serving.await,
+    }
 }
 
 /// A token that the first SIGTERM or SIGINT cancels. The second ends the process there and then, by the exit code that

@@ -111,7 +111,7 @@ async fn perform(command: Command, environment: Environment) -> Outcome {
             start_logs(LogLevel::Info, std::io::stderr);
             let mut sources = sources(config, environment);
             sources.flags = flags(listen, redis);
-            app::serve(sources.load()?).await?;
+            app::serve(sources.load()?, sources).await?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Demo { listen, redis } => {

@@ -189,7 +189,7 @@ async fn stream_bytes(engine: &Engine, key: &ListingKey) -> Result<Option<u64>, 
 async fn read_once(app: &App, target: &Target) -> Result<Amount, CommandError> {
     let doing = || CommandError::origin(format!("cannot read {} from its origin", target.name));
     let definition = Arc::clone(&target.defined.definition);
-    let Some(origin) = app.origins.get(&definition.origin) else {
+    let Some(origin) = app.engine.origins().get(&definition.origin) else {
         return Err(CommandError::Refused(format!(
             "there is no origin `{}`",
             definition.origin

@@ -5,7 +5,7 @@ use url::Url;
 use super::{JsonPointer, RequestTemplate, Secret};
 
 /// An origin of the kind `http`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HttpOriginConfig {
     /// What targets are added to: no query, no fragment, and user and password are in `headers`.
     pub url: Url,
@@ -76,7 +76,7 @@ pub enum Total {
 }
 
 /// A session, such as a point in time of Elasticsearch: the value `:session` of the requests within it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SessionConfig {
     /// Opens it.
     pub open: RequestTemplate,

@@ -137,7 +137,7 @@ impl std::fmt::Debug for Secret {
 }
 
 /// `[http]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HttpConfig {
     /// Where pages are served.
     pub listen: SocketAddr,
@@ -156,7 +156,7 @@ pub struct HttpConfig {
 }
 
 /// The bounds in `[http]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct HttpLimits {
     /// Open connections, of all workers together.
     pub connections_max: usize,
@@ -175,7 +175,7 @@ pub struct HttpLimits {
 }
 
 /// `[redis]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct RedisConfig {
     /// `private`, `redis:`, `rediss:` or `unix:`; may hold a password, which no log shows.
     pub url: Secret,
@@ -191,7 +191,7 @@ pub struct RedisConfig {
 pub const PRIVATE_REDIS: &str = "private";
 
 /// `[l1]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct L1Config {
     /// How long a head is served without news of it.
     pub ttl: Duration,
@@ -204,18 +204,41 @@ pub struct L1Config {
 }
 
 /// `[origins.<name>]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct OriginConfig {
     /// What definitions call it.
     pub name: Box<str>,
     /// The most one read may take.
     pub timeout: Duration,
+    /// What its refreshes may use up.
+    pub bounds: OriginBounds,
     /// What it is.
     pub kind: OriginKind,
 }
 
+/// What the refreshes of one origin may use up, in each process.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OriginBounds {
+    /// Refreshes that read it at once; more wait.
+    pub refreshes_at_once: usize,
+    /// Refreshes that begin a second, evenly; more than 0.
+    pub refreshes_per_second: Option<f64>,
+    /// Bytes of its items that are written to Redis a second; more than 0.
+    pub bytes_per_second: Option<u64>,
+}
+
+impl Default for OriginBounds {
+    fn default() -> Self {
+        Self {
+            refreshes_at_once: 8,
+            refreshes_per_second: None,
+            bytes_per_second: None,
+        }
+    }
+}
+
 /// The kinds of origins.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum OriginKind {
     /// `sqlite:`, `postgres:` and `mysql:`.
     Sql {

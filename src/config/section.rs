@@ -183,6 +183,19 @@ impl<'a> Section<'a> {
         self.bounded(key, &bounds, default, parse, |duration| write_duration(*duration))
     }
 
+    /// A duration within bounds, where one is given.
+    pub(super) fn optional_duration(
+        &mut self,
+        key: &'static str,
+        bounds: RangeInclusive<Duration>,
+        base: Option<Duration>,
+    ) -> Option<Duration> {
+        let is_given = self.holds(key);
+        let least = *bounds.start();
+        let duration = self.duration(key, bounds, base.unwrap_or(least));
+        is_given.then_some(duration).or(base)
+    }
+
     /// A size in bytes within bounds.
     pub(super) fn size(&mut self, key: &'static str, bounds: RangeInclusive<u64>, default: u64) -> u64 {
         let parse = |value: &Value, _| match value {

@@ -5,9 +5,10 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::error::EngineError;
+use super::{budget::Budget, error::EngineError};
 use crate::{
     listing::{
         ContentHasher, DataVersion, Family, Policy, StoredSort,
@@ -75,6 +76,7 @@ pub struct Build<'a> {
     pub store: &'a Store,
     pub origin: &'a dyn Origin,
     pub metrics: &'a Metrics,
+    pub budget: &'a Budget,
     pub defined: &'a Defined,
     pub family: &'a Family,
     pub grant: &'a Grant,
@@ -183,10 +185,12 @@ impl<'a> Build<'a> {
                 continue;
             }
             let mut writer = self.writer(at)?.of_version(version.clone());
+            let mut writing = self.budget.writing();
             for index in order {
                 // The order is a permutation of the items' positions.
                 if let Some(item) = all.get(index as usize) {
                     writer.append(item.item.clone()).await?;
+                    writing.wrote(item.item.json.len()).await;
                 }
             }
             self.check(0)?;
@@ -202,9 +206,13 @@ impl<'a> Build<'a> {
     pub async fn one(&self, at: usize, reader: Reader) -> Result<Built, BuildError> {
         let Reader { mut items, version } = reader;
         let mut writer = self.writer(at)?.of_version(version.clone());
+        let mut writing = self.budget.writing();
         while let Some(item) = items.next().await {
             self.check(writer.items() + 1)?;
-            writer.append(item?.item).await?;
+            let item = item?.item;
+            let bytes = item.json.len();
+            writer.append(item).await?;
+            writing.wrote(bytes).await;
         }
         self.check(0)?;
         self.believe(writer.items())?;
@@ -224,12 +232,24 @@ impl<'a> Build<'a> {
             choices: self.family.choices.clone(),
             order,
         };
-        let reading = self.origin.read_unless(read, known).await;
+        let deadline = self.policy().origin_timeout.map(|timeout| Instant::now() + timeout);
+        let reading = match deadline {
+            Some(deadline) => timeout_at(deadline, self.origin.read_unless(read, known))
+                .await
+                .unwrap_or(Err(OriginError::TimedOut)),
+            None => self.origin.read_unless(read, known).await,
+        };
         if !matches!(reading, Ok(Reading::Unchanged)) {
             self.metrics.origin_reads.inc();
         }
         Ok(match reading? {
-            Reading::Items { items, version } => Some(Reader { items, version }),
+            Reading::Items { items, version } => Some(Reader {
+                items: match deadline {
+                    Some(deadline) => until(items, deadline),
+                    None => items,
+                },
+                version,
+            }),
             Reading::Unchanged => None,
         })
     }
@@ -268,6 +288,20 @@ impl<'a> Build<'a> {
             _ => Ok(()),
         }
     }
+}
+
+/// The items, until the deadline: then an error, and the read ends.
+fn until(items: Items, deadline: Instant) -> Items {
+    let state = Some((items, Box::pin(sleep_until(deadline))));
+    let next = |state: Option<(Items, _)>| async {
+        let (mut items, mut deadline) = state?;
+        tokio::select! {
+            biased;
+            item = items.next() => item.map(|item| (item, Some((items, deadline)))),
+            () = &mut deadline => Some((Err(OriginError::TimedOut), None)),
+        }
+    };
+    stream::unfold(state, next).boxed()
 }
 
 /// The order of the items, and what they come to in it. Sorted off the runtime's own threads: tens of thousands of items

@@ -120,9 +120,9 @@ impl Engine {
                 let (Some(head), true) = (state.live(), glob.is_match(listing.name().as_str())) else {
                     continue;
                 };
-                let policy = match self.definitions.resolve(listing.name()) {
+                let policy = match self.resolve(listing.name()) {
                     Resolved::Defined(defined) => defined.definition.policy.clone(),
-                    Resolved::Pushed | Resolved::Unknown => self.definitions.pushed.policy.clone(),
+                    Resolved::Pushed | Resolved::Unknown => self.pushed_policy(),
                 };
                 let life = period.saturating_add(policy.keep_for);
                 self.store.renew(listing, head.generation, life, policy.pin_for).await?;

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Engine, error::Chain};
+use super::{Engine, declared::Declared, error::Chain};
 use crate::listing::{Definition, Family};
 
 /// Between two looks at what must be due.
@@ -15,15 +15,8 @@ const FAMILIES_A_NAME_MAX: usize = 100;
 impl Engine {
     /// Schedules what is to be kept warm, until the engine shuts down.
     pub(super) fn start_keeping_warm(self: &Arc<Self>) {
-        if !self
-            .definitions
-            .defined
-            .iter()
-            .any(|definition| definition.policy.keep_warm)
-        {
-            return;
-        }
         let engine = self.clone();
+        let mut replaced = self.declaration.replacements();
         self.tasks.spawn_on(
             async move {
                 loop {
@@ -31,6 +24,7 @@ impl Engine {
                     tokio::select! {
                         () = tokio::time::sleep(PERIOD) => {}
                         () = engine.forgotten.notified() => {}
+                        Ok(()) = replaced.changed() => {}
                         () = engine.stopping.cancelled() => return,
                     }
                 }
@@ -40,16 +34,17 @@ impl Engine {
     }
 
     async fn schedule_warm(&self) {
-        for definition in &self.definitions.defined {
+        let declared = self.declaration.take();
+        for definition in &declared.definitions.defined {
             if definition.policy.keep_warm && self.store.is_up() {
-                self.schedule_names(definition).await;
+                self.schedule_names(&declared, definition).await;
             }
         }
     }
 
-    async fn schedule_names(&self, definition: &Arc<Definition>) {
+    async fn schedule_names(&self, declared: &Declared, definition: &Arc<Definition>) {
         // Where it cannot be read that is logged, and tried again.
-        let Some(names) = self.names.all(definition).await else {
+        let Some(names) = declared.names.all(definition).await else {
             return;
         };
         let families: Vec<Family> = names

@@ -1,16 +1,19 @@
 //! Decides what is served: pages from L1, Redis or the origin; refreshes; writes; subscriptions.
 //!
 //! A page: [`selection`] chooses the listing, [`read`] finds head ([`heads`]) and chunks ([`chunks`]), [`fills`] waits for what
-//! is not there. A refresh: [`runs`] joins those who want it, [`refresh`] draws and publishes, [`build`] reads and writes, [`unchanged`] recognises what may stay, [`announcer`] tells everybody here.
+//! is not there. All go by what is [`declared`]. A refresh: [`runs`] joins those who want it, a [`budget`] bounds them, [`refresh`] draws and publishes, [`build`] reads and writes, [`unchanged`] recognises what may stay, [`announcer`] tells everybody here.
 
 mod announcer;
+mod budget;
 mod build;
 mod chunk_cache;
 mod chunks;
 mod coalesce;
+mod declared;
 mod error;
 mod failures;
 mod fills;
+mod filters;
 mod freezing;
 mod head_cache;
 pub mod head_table;
@@ -37,13 +40,21 @@ mod writes;
 
 use std::{sync::Arc, time::Duration};
 
-use moka::sync::Cache;
 use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    announcer::Announcer, chunks::Chunks, fills::Fills, freezing::Frozen, heads::Heads, l1::L1, names::KnownNames,
-    permits::ReadPermits, read_counts::OldestStale, runs::Refresher, selection::SelectionMemory,
+    announcer::Announcer,
+    chunks::Chunks,
+    declared::{Declaration, Declared},
+    fills::Fills,
+    freezing::Frozen,
+    heads::Heads,
+    l1::L1,
+    permits::ReadPermits,
+    read_counts::OldestStale,
+    runs::Refresher,
+    selection::SelectionMemory,
     subscriptions::Subscriptions,
 };
 pub use self::{
@@ -60,7 +71,7 @@ pub use self::{
 };
 use crate::{
     config::L1Config,
-    listing::{Definitions, Generation},
+    listing::Definitions,
     origin::Origins,
     store::{Heard, Store},
     telemetry::Metrics,
@@ -91,8 +102,8 @@ pub struct EngineLimits {
     pub fill_wait: Duration,
     /// Live subscriptions at once; more are refused.
     pub followers_max: usize,
-    /// Refreshes that read their origins at once; more wait.
-    pub refreshes_at_once_max: usize,
+    /// Refreshes that read an origin at once, instead of what each origin's bounds say.
+    pub refreshes_at_once: Option<usize>,
     /// Refreshes that run or wait; more are refused.
     pub refreshes_waiting_max: usize,
     /// Reads of Redis at once; more are shed.
@@ -104,7 +115,7 @@ impl Default for EngineLimits {
         Self {
             fill_wait: Duration::from_secs(5),
             followers_max: 10_000,
-            refreshes_at_once_max: 8,
+            refreshes_at_once: None,
             refreshes_waiting_max: 1024,
             redis_reads_max: 1024,
         }
@@ -114,13 +125,11 @@ impl Default for EngineLimits {
 /// The engine. Shared by all workers in an `Arc`.
 pub struct Engine {
     store: Store,
-    origins: Origins,
-    definitions: Definitions,
+    declaration: Arc<Declaration>,
     l1: Arc<L1>,
     permits: ReadPermits,
     heads: Arc<Heads>,
     chunks: Chunks,
-    names: KnownNames,
     memory: Arc<SelectionMemory>,
     subscriptions: Arc<Subscriptions>,
     announcer: Arc<Announcer>,
@@ -130,8 +139,7 @@ pub struct Engine {
     frozen: Arc<Frozen>,
     /// Told when Redis may have lost its memory.
     forgotten: Arc<Notify>,
-    renewed: Cache<Generation, ()>,
-    fill_wait: Duration,
+    limits: EngineLimits,
     metrics: Arc<Metrics>,
     runtime: Handle,
     tasks: TaskTracker,
@@ -156,7 +164,9 @@ impl Engine {
         let permits = ReadPermits::new(limits.redis_reads_max);
         let heads = Arc::new(Heads::new(store.clone(), l1.clone(), permits.clone(), runtime.clone()));
         let chunks = Chunks::new(store.clone(), l1.clone(), permits.clone(), runtime.clone());
-        let memory = Arc::new(SelectionMemory::new(l1_ttl, runtime.clone()));
+        let memory = Arc::new(SelectionMemory::new(l1_ttl));
+        let declared = Declared::new(definitions, origins, &limits, runtime.clone(), None);
+        let declaration = Arc::new(Declaration::new(declared));
         let subscriptions = Arc::new(Subscriptions::new(limits.followers_max, metrics.clone()));
         let announcer = Arc::new(Announcer::new(
             heads.clone(),
@@ -167,7 +177,7 @@ impl Engine {
         let frozen = Arc::new(Frozen::default());
         let refresher = Arc::new(Refresher::new(
             store.clone(),
-            origins.clone(),
+            declaration.clone(),
             frozen.clone(),
             announcer.clone(),
             metrics.clone(),
@@ -176,11 +186,8 @@ impl Engine {
         ));
         let fills = Fills::new(refresher.clone(), announcer.clone(), heads.clone(), runtime.clone());
         let engine = Arc::new(Self {
-            names: KnownNames::new(&definitions, origins.clone(), limits.fill_wait, runtime.clone()),
             store,
-            origins,
-            renewed: read_counts::renewed(&definitions.pushed.policy),
-            definitions,
+            declaration,
             l1,
             permits,
             heads,
@@ -191,7 +198,7 @@ impl Engine {
             refresher,
             fills,
             oldest_stale: OldestStale::default(),
-            fill_wait: limits.fill_wait,
+            limits,
             metrics,
             runtime,
             tasks: TaskTracker::new(),

@@ -48,8 +48,9 @@ pub struct KnownNames {
     wait_max: Duration,
 }
 
-#[derive(Default)]
 struct Enumeration {
+    /// The origin, and what is asked of it.
+    source: (Box<str>, Option<Names>),
     names: ArcSwapOption<NameSet>,
     failed_at: parking_lot::Mutex<Option<Instant>>,
 }
@@ -75,9 +76,26 @@ impl KnownNames {
     /// Lists are known at once; queries are asked, and files read, when first needed.
     ///
     /// A request waits at most `wait_max` for an enumeration that was never read.
-    pub fn new(definitions: &Definitions, origins: Origins, wait_max: Duration, runtime: Handle) -> Self {
+    /// What was read `before` is known where it is enumerated as it was.
+    pub fn new(
+        definitions: &Definitions,
+        origins: Origins,
+        wait_max: Duration,
+        runtime: Handle,
+        before: Option<&Self>,
+    ) -> Self {
         let enumeration = |definition: &Arc<Definition>| {
-            let enumeration = Enumeration::default();
+            let pattern = definition.pattern.as_str();
+            let source = (definition.origin.clone(), definition.names.clone());
+            let read = before.and_then(|before| before.by_pattern.get(pattern));
+            if let Some(read) = read.filter(|read| read.source == source) {
+                return (pattern.into(), read.clone());
+            }
+            let enumeration = Enumeration {
+                source,
+                names: ArcSwapOption::empty(),
+                failed_at: parking_lot::Mutex::default(),
+            };
             if let Some(Names::List(values)) = &definition.names {
                 let names = values
                     .iter()
@@ -85,7 +103,7 @@ impl KnownNames {
                     .collect();
                 enumeration.names.store(Some(Arc::new(NameSet::new(names))));
             }
-            (definition.pattern.as_str().into(), Arc::new(enumeration))
+            (pattern.into(), Arc::new(enumeration))
         };
         Self {
             origins,

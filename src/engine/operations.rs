@@ -174,7 +174,7 @@ impl Engine {
     /// [`EngineError::Overloaded`] beyond the limit on followers, [`EngineError::NotFound`] for a name that cannot exist,
     /// [`EngineError::Invalid`] for a sort that it does not have.
     pub async fn follow(&self, name: &ListingName, sort: Option<&SortName>) -> Result<Follower, EngineError> {
-        let family = match self.definitions.resolve(name) {
+        let family = match self.resolve(name) {
             Resolved::Unknown => return Err(EngineError::NotFound),
             // What is not there yet may be pushed at any time.
             Resolved::Pushed => Family::plain(name.clone()),
@@ -196,7 +196,7 @@ impl Engine {
 
     /// The listings of a family, its descending streams left out.
     async fn followed(&self, family: &Family, sort: Option<&SortName>) -> Result<Vec<ListingKey>, EngineError> {
-        let sorts: Vec<SortName> = match self.definitions.resolve(&family.name) {
+        let sorts: Vec<SortName> = match self.resolve(&family.name) {
             Resolved::Defined(defined) => defined.definition.sorts.iter().map(|sort| sort.name.clone()).collect(),
             Resolved::Pushed | Resolved::Unknown => self.pushed_sorts(&family.name).await?.to_vec(),
         };
@@ -210,8 +210,9 @@ impl Engine {
     /// [`EngineError::NothingYet`] where an enumeration could not be read.
     pub async fn enumerate(&self) -> Result<Vec<ListingName>, EngineError> {
         let mut names = Vec::new();
-        for definition in &self.definitions.defined {
-            let all = self.names.all(definition).await.ok_or(EngineError::NothingYet {
+        let declared = self.declaration.take();
+        for definition in &declared.definitions.defined {
+            let all = declared.names.all(definition).await.ok_or(EngineError::NothingYet {
                 reason: "the names could not be read",
                 retry_after: Duration::from_secs(1),
             })?;
@@ -238,7 +239,7 @@ impl Engine {
             HeadState::Deleted(_) => return ListingState::Deleted,
             HeadState::Live(head) => head,
         };
-        let policy: Arc<Policy> = match self.definitions.resolve(listing.name()) {
+        let policy: Arc<Policy> = match self.resolve(listing.name()) {
             Resolved::Defined(defined) => defined.definition.policy.clone(),
             // A pushed listing is the truth until it is pushed again.
             Resolved::Pushed | Resolved::Unknown => return ListingState::Fresh,
@@ -252,7 +253,7 @@ impl Engine {
 
     /// Whether the definition has changed since.
     fn is_reshaped(&self, listing: &ListingKey, head: &Head) -> bool {
-        match self.definitions.resolve(listing.name()) {
+        match self.resolve(listing.name()) {
             Resolved::Defined(defined) => defined.definition.reshapes(&listing.stored, head),
             Resolved::Pushed | Resolved::Unknown => false,
         }

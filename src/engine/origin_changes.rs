@@ -5,16 +5,18 @@
 //! since is not due again.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream::BoxStream};
+use tokio_util::sync::DropGuard;
 
 use super::{Engine, error::Chain};
 use crate::{
     listing::{Family, ListingKey, Timestamp, definition::Resolved},
+    origin::Origin,
     store::StoreError,
 };
 
@@ -23,36 +25,74 @@ const LISTINGS_A_TURN: usize = 1000;
 /// Until it is tried again to make families due, where Redis did not answer.
 const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
+/// Origins that are heard, by name. Dropping one ends the hearing.
+type Heard = HashMap<Box<str>, (Arc<dyn Origin>, DropGuard)>;
+
 impl Engine {
     /// Hears what the definitions' origins tell, until the engine shuts down.
     pub(super) fn start_hearing_origins(self: &Arc<Self>) {
-        let names: HashSet<&str> = self
-            .definitions
-            .defined
-            .iter()
-            .map(|definition| &*definition.origin)
-            .collect();
+        let engine = self.clone();
+        let mut replaced = self.declaration.replacements();
+        self.tasks.spawn_on(
+            async move {
+                let mut heard = Heard::default();
+                loop {
+                    engine.hear_declared(&mut heard);
+                    tokio::select! {
+                        Ok(()) = replaced.changed() => {}
+                        () = engine.stopping.cancelled() => return,
+                    }
+                }
+            },
+            &self.runtime,
+        );
+    }
+
+    /// Hears the origins that are declared now, and no others. One that stays goes on being heard: no change is missed.
+    fn hear_declared(self: &Arc<Self>, heard: &mut Heard) {
+        let declared = self.declared();
+        let names = declared.definitions.defined.iter().map(|definition| &definition.origin);
+        let mut now = Heard::default();
         for name in names {
-            let Some(mut changes) = self.origins.get(name).and_then(|origin| origin.changes()) else {
+            let Some(origin) = declared.origins.get(name) else {
                 continue;
             };
-            let (engine, name) = (self.clone(), Box::<str>::from(name));
-            self.tasks.spawn_on(
-                async move {
-                    let stopping = engine.stopping.clone();
-                    let heard = async {
-                        while let Some(since) = changes.next().await {
-                            engine.origin_changed(&name, since).await;
-                        }
-                    };
-                    tokio::select! {
-                        () = heard => {}
-                        () = stopping.cancelled() => {}
+            if now.contains_key(name) {
+                continue;
+            }
+            match heard.remove(name) {
+                Some((before, listening)) if Arc::ptr_eq(&before, &origin) => {
+                    now.insert(name.clone(), (before, listening));
+                }
+                _ => {
+                    if let Some(changes) = origin.changes() {
+                        let listening = self.hear_origin(name.clone(), changes);
+                        now.insert(name.clone(), (origin, listening));
                     }
-                },
-                &self.runtime,
-            );
+                }
+            }
         }
+        *heard = now;
+    }
+
+    fn hear_origin(self: &Arc<Self>, name: Box<str>, mut changes: BoxStream<'static, Instant>) -> DropGuard {
+        let (engine, listening) = (self.clone(), self.stopping.child_token());
+        let stopping = listening.clone();
+        self.tasks.spawn_on(
+            async move {
+                let heard = async {
+                    while let Some(since) = changes.next().await {
+                        engine.origin_changed(&name, since).await;
+                    }
+                };
+                tokio::select! {
+                    () = heard => {}
+                    () = stopping.cancelled() => {}
+                }
+            },
+            &self.runtime,
+        );
+        listening.drop_guard()
     }
 
     /// Makes families due, however often it takes: nothing else tells of the change.
@@ -85,7 +125,7 @@ impl Engine {
             let mut due: BTreeSet<&Family> = BTreeSet::new();
             for (listing, state) in &listings {
                 let old = state.live().is_some_and(|head| head.as_of < read_before);
-                let of_origin = || match self.definitions.resolve(listing.name()) {
+                let of_origin = || match self.resolve(listing.name()) {
                     Resolved::Defined(defined) => *defined.definition.origin == *origin,
                     Resolved::Pushed | Resolved::Unknown => false,
                 };

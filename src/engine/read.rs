@@ -88,7 +88,7 @@ impl Engine {
             l1_hit: true,
             ..Served::default()
         };
-        let deadline = Instant::now() + self.fill_wait.saturating_sub(selection.waited);
+        let deadline = Instant::now() + self.fill_wait(&selection.policy).saturating_sub(selection.waited);
         for _ in 0..ATTEMPTS_MAX {
             let (state, from) = match self.heads.get(&selection.key, window).await {
                 // A head that cannot be read is as good as none: the refill replaces it.

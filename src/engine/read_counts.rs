@@ -64,15 +64,16 @@ impl Engine {
 
     /// A pushed listing lives as long as it is read: its generation gets its full life again, at most once in a while.
     async fn renew_pushed(&self, read: Vec<ListingKey>) {
-        let policy = &self.definitions.pushed.policy;
+        let declared = self.declaration.take();
+        let (policy, renewed) = (&declared.definitions.pushed.policy, &declared.renewed);
         for key in read {
             let (Lookup::Usable(HeadState::Live(head)) | Lookup::Recheck(HeadState::Live(head)), _) =
                 self.l1.heads.peek(&key)
             else {
                 continue;
             };
-            let pushed = matches!(self.definitions.resolve(key.name()), Resolved::Pushed);
-            if !pushed || self.renewed.contains_key(&head.generation) || !self.store.is_up() {
+            let pushed = matches!(self.resolve(key.name()), Resolved::Pushed);
+            if !pushed || renewed.contains_key(&head.generation) || !self.store.is_up() {
                 continue;
             }
             match self
@@ -80,7 +81,7 @@ impl Engine {
                 .renew(&key, head.generation, policy.keep_for, policy.pin_for)
                 .await
             {
-                Ok(()) => self.renewed.insert(head.generation, ()),
+                Ok(()) => renewed.insert(head.generation, ()),
                 Err(error) => tracing::debug!(error = %Chain(&error), "a listing's life was not renewed"),
             }
         }

@@ -8,13 +8,18 @@ use std::{
 };
 
 use super::{
+    budget::Budget,
     build::{Build, BuildError, streams_in_order},
+    declared::Declared,
     error::{Chain, EngineError},
     runs::{BACK_OFF_MIN, Outcome, RefreshFailure, Refreshed, Refresher, Request, Wants},
     unchanged::Confirming,
 };
 use crate::{
-    listing::{Family, Freshness, Head, HeadState, definition::StreamOrder},
+    listing::{
+        Family, Freshness, Head, HeadState,
+        definition::{Resolved, StreamOrder},
+    },
     origin::OriginError,
     store::{Drawn, FinishedGeneration, Grant, Published},
     telemetry::{ByOutcome, RefreshOutcome},
@@ -37,15 +42,30 @@ enum Done {
 
 impl Refresher {
     pub(super) async fn run(self: Arc<Self>, mut request: Request) -> Outcome {
+        // What is declared now counts, not what was when somebody asked.
+        let declared = self.declaration.take();
+        if let Resolved::Defined(defined) = declared.definitions.resolve(&request.family.name)
+            && defined.definition.declares(&request.family.choices)
+        {
+            request.defined = defined;
+        }
         let streams = request.defined.clone();
         let streams = streams_in_order(&streams, request.first.as_ref());
+        let Some(budget) = declared.budget(&request.defined.definition.origin).cloned() else {
+            let error = BuildError::from(OriginError::Misdeclared("its origin is not configured".to_owned()));
+            return Err(self.fail(&request, &error).await);
+        };
         let mut drawn_after = None;
         loop {
             // Taken anew each time round: whoever waits for another node's lease keeps no place.
-            let place = self.place(&request).await;
+            let place = budget
+                .place(matches!(request.wants, Wants::Later(_)), &request.hurry)
+                .await;
             let insist = request.wants == Wants::Anew;
             match self.store.draw_with_lease(&request.family, streams.len(), insist).await {
-                Ok(Drawn::Granted(grant)) => return self.run_granted(&request, &streams, grant).await,
+                Ok(Drawn::Granted(grant)) => {
+                    return self.run_granted(&declared, &budget, &request, &streams, grant).await;
+                }
                 Ok(Drawn::BackingOff { left, error }) => {
                     self.remember_failure(&request.family, 0, left);
                     return Err(RefreshFailure {
@@ -77,9 +97,16 @@ impl Refresher {
         }
     }
 
-    async fn run_granted(&self, request: &Request, streams: &[StreamOrder<'_>], mut grant: Grant) -> Outcome {
+    async fn run_granted(
+        &self,
+        declared: &Declared,
+        budget: &Budget,
+        request: &Request,
+        streams: &[StreamOrder<'_>],
+        mut grant: Grant,
+    ) -> Outcome {
         let started = Instant::now();
-        let result = self.refresh(request, streams, &grant).await;
+        let result = self.refresh(declared, budget, request, streams, &grant).await;
         if let Some(lease) = grant.lease.take() {
             lease.release().await;
         }
@@ -114,9 +141,16 @@ impl Refresher {
     }
 
     /// Reads, writes and publishes, or finds that nothing has changed.
-    async fn refresh(&self, request: &Request, streams: &[StreamOrder<'_>], grant: &Grant) -> Result<Done, BuildError> {
+    async fn refresh(
+        &self,
+        declared: &Declared,
+        budget: &Budget,
+        request: &Request,
+        streams: &[StreamOrder<'_>],
+        grant: &Grant,
+    ) -> Result<Done, BuildError> {
         let definition = &request.defined.definition;
-        let origin = self
+        let origin = declared
             .origins
             .get(&definition.origin)
             .ok_or_else(|| OriginError::Misdeclared("its origin is not configured".to_owned()))?;
@@ -156,6 +190,7 @@ impl Refresher {
         let build = Build {
             store: &self.store,
             origin: &*origin,
+            budget,
             metrics: &self.metrics,
             defined: &request.defined,
             family: &request.family,

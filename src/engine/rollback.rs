@@ -68,26 +68,26 @@ impl Engine {
         from: Generation,
         hold: Duration,
     ) -> Result<Option<RolledBack>, EngineError> {
-        let resolved = self.definitions.resolve(listing.name());
+        let resolved = self.resolve(listing.name());
         let (policy, hash) = match &resolved {
             Resolved::Defined(defined) => {
                 let hash = defined.definition.hash_of(&listing.stored).unwrap_or_default();
-                (&defined.definition.policy, hash)
+                (defined.definition.policy.clone(), hash)
             }
-            Resolved::Pushed | Resolved::Unknown => (&self.definitions.pushed.policy, 0),
+            Resolved::Pushed | Resolved::Unknown => (self.pushed_policy(), 0),
         };
         // Drawn now: a refresh that began before is superseded.
         let grant = self.store.draw(listing.name(), 1).await?;
         let generation = grant.generations.first().copied().ok_or(EngineError::broken_load())?;
         let copied = self
             .store
-            .copy_generation(&listing, from, generation, grant.as_of, hash, policy)
+            .copy_generation(&listing, from, generation, grant.as_of, hash, &policy)
             .await?;
         // It was at the end of its life.
         let Some(copied) = copied else { return Ok(None) };
         let total = copied.total();
         let next_due = matches!(resolved, Resolved::Defined(_)).then(|| policy.fresh_for.max(hold));
-        match self.store.publish(copied, policy, None, next_due).await? {
+        match self.store.publish(copied, &policy, None, next_due).await? {
             Published::Moved { announcement, .. } => {
                 self.announcer.apply(&announcement, true);
                 // What the freeze has lengthened were the lives of the one before.

@@ -14,13 +14,12 @@ use moka::sync::Cache;
 use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
-    sync::{Notify, Semaphore, SemaphorePermit, oneshot},
+    sync::{Notify, oneshot},
 };
 
-use super::{EngineLimits, announcer::Announcer, error::EngineError, freezing::Frozen};
+use super::{EngineLimits, announcer::Announcer, declared::Declaration, error::EngineError, freezing::Frozen};
 use crate::{
     listing::{Family, Generation, ListingKey, ListingName, StoredSort, Timestamp, definition::Defined},
-    origin::Origins,
     store::Store,
     telemetry::Metrics,
 };
@@ -61,14 +60,11 @@ pub type Waiting = Shared<oneshot::Receiver<Outcome>>;
 /// Runs refreshes, and remembers which fail.
 pub struct Refresher {
     pub(super) store: Store,
-    pub(super) origins: Origins,
+    pub(super) declaration: Arc<Declaration>,
     pub(super) frozen: Arc<Frozen>,
     pub(super) announcer: Arc<Announcer>,
     pub(super) metrics: Arc<Metrics>,
     runtime: Handle,
-    at_once: Semaphore,
-    /// What is only due passes this gate first: some of the places are always left to what somebody waits for.
-    due_at_once: Semaphore,
     runs: Mutex<HashMap<Family, Slot>>,
     runs_max: usize,
     failing: Cache<Family, Failing>,
@@ -92,7 +88,7 @@ pub(super) struct Request {
     pub wants: Wants,
     /// Whether any number of items is believed.
     pub accepts_any: bool,
-    /// Told when the run need not stand back behind others any more, see [`Refresher::place`].
+    /// Told when the run need not stand back behind others any more, see [`Budget::place`](super::budget::Budget::place).
     pub hurry: Arc<Notify>,
 }
 
@@ -103,12 +99,6 @@ impl Request {
     pub fn is_nothing(&self, total: u64) -> bool {
         total == 0 && !self.defined.definition.enumerates()
     }
-}
-
-/// A run's place among those that read their origins at the same time.
-pub(super) struct Place<'a> {
-    _due: Option<SemaphorePermit<'a>>,
-    _at_once: Option<SemaphorePermit<'a>>,
 }
 
 /// What is believed of a listing that shrinks beyond what its policy allows.
@@ -141,28 +131,25 @@ struct Failing {
 }
 
 impl Refresher {
-    /// At most `limits.refreshes_at_once_max` runs read their origins at the same time.
+    /// Nothing runs yet.
     pub fn new(
         store: Store,
-        origins: Origins,
+        declaration: Arc<Declaration>,
         frozen: Arc<Frozen>,
         announcer: Arc<Announcer>,
         metrics: Arc<Metrics>,
         limits: &EngineLimits,
         runtime: Handle,
     ) -> Self {
-        let at_once_max = limits.refreshes_at_once_max;
         Self {
             store,
-            origins,
+            declaration,
             frozen,
             announcer,
             metrics,
             runtime,
-            at_once: Semaphore::new(at_once_max),
-            due_at_once: Semaphore::new(at_once_max.saturating_sub((at_once_max / 4).max(1)).max(1)),
             runs: Mutex::default(),
-            runs_max: limits.refreshes_waiting_max.max(at_once_max),
+            runs_max: limits.refreshes_waiting_max,
             failing: Cache::builder()
                 .max_capacity(FAILING_MAX)
                 .time_to_idle(FAILURE_REMEMBERED)
@@ -294,22 +281,6 @@ impl Refresher {
                 Some(next) => (request, sender) = next,
                 None => return,
             }
-        }
-    }
-
-    /// Waits for a place. What is only due stands back, until somebody joins who waits for it.
-    pub(super) async fn place(&self, request: &Request) -> Place<'_> {
-        let due = match request.wants {
-            Wants::Later(_) => tokio::select! {
-                due = self.due_at_once.acquire() => due.ok(),
-                () = request.hurry.notified() => None,
-            },
-            Wants::Fresh | Wants::Anew => None,
-        };
-        // Neither is ever closed.
-        Place {
-            _due: due,
-            _at_once: self.at_once.acquire().await.ok(),
         }
     }
 

@@ -54,7 +54,7 @@ impl Engine {
     }
 
     async fn refresh_one_due(self: &Arc<Self>, family: &Family) {
-        let Resolved::Defined(defined) = self.definitions.resolve(&family.name) else {
+        let Resolved::Defined(defined) = self.resolve(&family.name) else {
             self.stop_refreshing(family, "no definition fills it").await;
             return;
         };
@@ -75,7 +75,8 @@ impl Engine {
             self.stop_refreshing(family, "nobody reads it").await;
             return;
         }
-        if self.names.existence(&defined, &family.name).await == Existence::Outside {
+        let declared = self.declaration.take();
+        if declared.names.existence(&defined, &family.name).await == Existence::Outside {
             self.stop_refreshing(family, "its name is no longer enumerated").await;
             return;
         }

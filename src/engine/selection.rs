@@ -1,24 +1,23 @@
 //! From what a client chose to one listing in one order: checked against the definition, before anything is read.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use moka::sync::Cache;
-use tokio::runtime::Handle;
 
 use super::{
     Engine,
-    coalesce::Coalescer,
-    error::{Chain, EngineError, ParameterError},
+    declared::Declared,
+    error::{EngineError, ParameterError},
     head_table::Lookup,
     names::Existence,
 };
 use crate::listing::{
     Definition, Direction, Family, HeadState, ListingKey, ListingName, Order, Policy, SortName, StoredSort,
-    definition::{Defined, Filter, Links, Resolved},
+    definition::{Defined, Links, Resolved},
 };
 
 /// Parameters a name's definition declares, beyond those every listing has.
@@ -99,44 +98,21 @@ impl Selection {
     }
 }
 
-/// A name, and a filter of its definition.
-type FilterKey = (ListingName, Arc<str>);
-/// The values that a filter may have.
-type FilterValues = Arc<HashSet<String>>;
-
-/// What was learnt lately of pushed sorts and filters' values.
+/// What was learnt lately of pushed sorts.
 pub struct SelectionMemory {
     pushed_sorts: Cache<ListingName, Arc<[SortName]>>,
-    filter_values: Cache<FilterKey, FilterValues>,
-    /// Failed a moment ago: the origin is not asked by each request that comes.
-    filter_failures: Cache<FilterKey, ()>,
-    filter_loads: Coalescer<FilterKey, Option<FilterValues>>,
 }
 
 const REMEMBERED_MAX: u64 = 10_000;
-/// Values of filters that are remembered.
-const FILTER_VALUES_MAX: u64 = 1_000_000;
-/// Readings of filters' values at once; a request that needs one more is shed.
-const FILTER_LOADS_MAX: usize = 256;
 
 impl SelectionMemory {
-    /// Nothing yet. What is remembered of pushed sorts is as short-lived as L1 heads.
-    pub fn new(l1_ttl: Duration, runtime: Handle) -> Self {
+    /// Nothing yet. What is remembered is as short-lived as L1 heads.
+    pub fn new(l1_ttl: Duration) -> Self {
         Self {
             pushed_sorts: Cache::builder()
                 .max_capacity(REMEMBERED_MAX)
                 .time_to_live(l1_ttl)
                 .build(),
-            filter_values: Cache::builder()
-                .weigher(|_, values: &FilterValues| u32::try_from(values.len()).unwrap_or(u32::MAX).saturating_add(1))
-                .max_capacity(FILTER_VALUES_MAX)
-                .time_to_live(Duration::from_secs(60))
-                .build(),
-            filter_failures: Cache::builder()
-                .max_capacity(REMEMBERED_MAX)
-                .time_to_live(Duration::from_secs(1))
-                .build(),
-            filter_loads: Coalescer::new(runtime),
         }
     }
 
@@ -147,11 +123,6 @@ impl SelectionMemory {
 }
 
 impl Engine {
-    /// What stands behind a name: what [`DeclaredParameters`] and [`Engine::select_from`] go by.
-    pub fn resolve(&self, name: &ListingName) -> Resolved {
-        self.definitions.resolve(name)
-    }
-
     /// Chooses the listing.
     ///
     /// # Errors
@@ -175,11 +146,14 @@ impl Engine {
             Resolved::Pushed => self.select_pushed(name, &asked).await,
             Resolved::Defined(defined) => {
                 let began = Instant::now();
-                let existence = self.names.existence(&defined, name).await;
+                let declared = self.declaration.take();
+                let existence = declared.names.existence(&defined, name).await;
                 if existence == Existence::Outside {
                     return Err(EngineError::NotFound);
                 }
-                let mut selection = self.select_defined(name, defined, &asked, existence, began).await?;
+                let mut selection = self
+                    .select_defined(&declared, name, defined, &asked, existence, began)
+                    .await?;
                 selection.waited = began.elapsed();
                 Ok(selection)
             }
@@ -188,6 +162,7 @@ impl Engine {
 
     async fn select_defined(
         &self,
+        declared: &Declared,
         name: &ListingName,
         defined: Defined,
         asked: &Asked<'_>,
@@ -226,8 +201,9 @@ impl Engine {
         }
         for filter in &definition.filters {
             if let Some(value) = given.get(&*filter.parameter)
-                && !self
-                    .filter_values(name, &defined, filter, began + self.fill_wait)
+                && !declared
+                    .filters
+                    .values(name, &defined, filter, began + self.fill_wait(&definition.policy))
                     .await?
                     .contains(*value)
             {
@@ -268,56 +244,6 @@ impl Engine {
         })
     }
 
-    async fn filter_values(
-        &self,
-        name: &ListingName,
-        defined: &Defined,
-        filter: &Filter,
-        deadline: Instant,
-    ) -> Result<FilterValues, EngineError> {
-        let key = (name.clone(), filter.parameter.clone());
-        if let Some(values) = self.memory.filter_values.get(&key) {
-            return Ok(values);
-        }
-        let retry_after = Duration::from_secs(1);
-        let failed = EngineError::NothingYet {
-            reason: "the filter's values could not be read",
-            retry_after,
-        };
-        if self.memory.filter_failures.contains_key(&key) {
-            return Err(failed);
-        }
-        if self.memory.filter_loads.len() >= FILTER_LOADS_MAX {
-            return Err(EngineError::Overloaded { retry_after });
-        }
-        let load = || {
-            let (origin, defined, filter) = (
-                self.origins.get(&defined.definition.origin),
-                defined.clone(),
-                filter.clone(),
-            );
-            let (memory, key) = (self.memory.clone(), key.clone());
-            // Kept by the load itself: those who asked for it may have gone.
-            async move {
-                match origin?.filter_values(&defined, &filter).await {
-                    Ok(values) => {
-                        let values: FilterValues = Arc::new(values.into_iter().collect());
-                        memory.filter_values.insert(key, values.clone());
-                        Some(values)
-                    }
-                    Err(error) => {
-                        tracing::warn!(filter = &*filter.parameter, error = %Chain(&error), "filter values could not be read");
-                        memory.filter_failures.insert(key, ());
-                        None
-                    }
-                }
-            }
-        };
-        let joined = tokio::time::timeout_at(deadline.into(), self.memory.filter_loads.join(&key, load)).await;
-        let values = joined.ok().and_then(|joined| joined.value).flatten();
-        values.ok_or(failed)
-    }
-
     async fn select_pushed(&self, name: &ListingName, asked: &Asked<'_>) -> Result<Selection, EngineError> {
         let sort = match asked.sort {
             Some(given) => match SortName::parse(given) {
@@ -333,7 +259,7 @@ impl Engine {
         Ok(Selection::pushed(
             key,
             asked.order,
-            self.definitions.pushed.policy.clone(),
+            self.declared().definitions.pushed.policy.clone(),
         ))
     }
 

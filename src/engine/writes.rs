@@ -86,13 +86,13 @@ impl Engine {
     /// # Errors
     /// [`EngineError::HasOrigin`] where a definition fills the name, [`EngineError::NotAllowed`] where `pushed.names` does not allow it.
     pub async fn push(&self, name: &ListingName, sort: SortName) -> Result<Push, EngineError> {
-        match self.definitions.resolve(name) {
+        match self.resolve(name) {
             Resolved::Defined(_) => return Err(EngineError::HasOrigin),
             Resolved::Unknown => return Err(EngineError::NotAllowed),
             Resolved::Pushed => {}
         }
         let listing = Family::plain(name.clone()).listing(StoredSort::ascending(sort));
-        let policy = self.definitions.pushed.policy.clone();
+        let policy = self.pushed_policy();
         let grant = self.store.draw(name, 1).await?;
         let generation = grant.generations.first().copied().ok_or(EngineError::broken_load())?;
         let writer = self
@@ -113,7 +113,7 @@ impl Engine {
     /// [`EngineError::NotAllowed`] for a name that nothing can fill, [`EngineError::Invalid`] for a sort that is neither
     /// declared nor kept.
     pub async fn delete(&self, name: &ListingName, sort: Option<&SortName>) -> Result<(), EngineError> {
-        let resolved = self.definitions.resolve(name);
+        let resolved = self.resolve(name);
         // What is kept, whether its head can be read or not, and what a refresh or a push under way may be about to publish
         // for the first time.
         let mut listings: BTreeSet<ListingKey> = self.store.listings_ever_of(name).await?.into_iter().collect();
@@ -122,7 +122,7 @@ impl Engine {
             Resolved::Pushed => {
                 let sort = sort.cloned().unwrap_or_else(SortName::default_sort);
                 listings.insert(Family::plain(name.clone()).listing(StoredSort::ascending(sort)));
-                &self.definitions.pushed.policy
+                self.pushed_policy()
             }
             Resolved::Defined(defined) => {
                 let mut families = self.refresher.families_of(name);
@@ -131,7 +131,7 @@ impl Engine {
                     let streams = defined.definition.streams();
                     listings.extend(streams.map(|stream| family.listing(stream.stored())));
                 }
-                &defined.definition.policy
+                defined.definition.policy.clone()
             }
         };
         let listings: Vec<_> = listings
@@ -143,7 +143,7 @@ impl Engine {
             tracing::debug!(listing = %name, %sort, "no such sort to delete");
             return Err(EngineError::Invalid(vec![error]));
         }
-        for (announcement, _) in self.store.delete(&listings, policy).await? {
+        for (announcement, _) in self.store.delete(&listings, &policy).await? {
             self.announcer.apply(&announcement, true);
         }
         tracing::info!(listing = %name, sorts = listings.len(), "listing deleted");
@@ -246,7 +246,7 @@ impl Engine {
         name: &ListingName,
         sort: Option<&SortName>,
     ) -> Result<Vec<(Defined, Family)>, EngineError> {
-        let defined = match self.definitions.resolve(name) {
+        let defined = match self.resolve(name) {
             Resolved::Pushed => return Err(EngineError::NoOrigin),
             Resolved::Unknown => return Err(EngineError::NotFound),
             Resolved::Defined(defined) => defined,

@@ -9,6 +9,7 @@ mod answer;
 mod auth;
 mod body;
 mod conditional;
+mod configuration;
 mod edge;
 mod envelope;
 mod events;
@@ -30,6 +31,7 @@ mod shared;
 mod storefront;
 mod unpack;
 
+pub use configuration::ConfigurationState;
 pub use problem::Problem;
 pub use readiness::Readiness;
 pub use server::{HttpParts, Server};

@@ -13,7 +13,9 @@ use utoipa::ToSchema;
 use crate::engine::Engine;
 
 use super::{
-    answer, openapi,
+    answer,
+    configuration::ConfigurationHealth,
+    openapi,
     problem::{Kind, Problem, ProblemDocument},
     shared::Shared,
 };
@@ -27,6 +29,9 @@ pub struct Health {
     /// as they were before; `explain` says why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
+    /// What became of the configuration that was read last, where it was read again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<ConfigurationHealth>,
 }
 
 impl Health {
@@ -34,6 +39,7 @@ impl Health {
         Self {
             status,
             refused: Vec::new(),
+            configuration: None,
         }
     }
 }
@@ -67,6 +73,7 @@ pub async fn ready(engine: Data<Engine>, shared: Data<Shared>) -> Result<HttpRes
         Ok(()) => {
             let mut health = Health::of("ready");
             health.refused = engine.refused(REFUSED_MAX);
+            health.configuration = shared.configuration.health();
             Ok(answer::private(StatusCode::OK, &health))
         }
         Err(why) => Err(Problem::new(Kind::NOT_READY)

@@ -17,6 +17,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    configuration::ConfigurationState,
     edge::edge,
     envelope::Envelopes,
     readiness::Readiness,
@@ -60,6 +61,7 @@ pub struct Server {
     addresses: Vec<SocketAddr>,
     servers: Vec<dev::Server>,
     readiness: Arc<Readiness>,
+    configuration: Arc<ConfigurationState>,
     closing: CancellationToken,
     drain_timeout: Duration,
 }
@@ -75,6 +77,7 @@ impl Server {
             storefront,
         } = parts;
         let readiness = Arc::new(Readiness::default());
+        let configuration = Arc::new(ConfigurationState::default());
         let closing = CancellationToken::new();
         let sizes = sizes(config.size_default, config.size_max);
         let shared = web::Data::new(Shared {
@@ -84,6 +87,7 @@ impl Server {
             token,
             access_log: config.access_log,
             readiness: readiness.clone(),
+            configuration: configuration.clone(),
             closing: closing.clone(),
             metrics: engine.metrics().clone(),
         });
@@ -112,6 +116,7 @@ impl Server {
             addresses: addresses.into_iter().flatten().collect(),
             servers,
             readiness,
+            configuration,
             closing,
             drain_timeout: config.limits.drain_timeout,
         })
@@ -125,6 +130,11 @@ impl Server {
     /// What probes hear; for whoever warms up.
     pub fn readiness(&self) -> Arc<Readiness> {
         self.readiness.clone()
+    }
+
+    /// What probes hear of the configuration; for whoever reads it again.
+    pub fn configuration(&self) -> Arc<ConfigurationState> {
+        self.configuration.clone()
     }
 
     /// Serves until `shutdown`, then drains. An error where a socket or a worker fails meanwhile.

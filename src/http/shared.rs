@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{envelope::Envelopes, query::Sizes, readiness::Readiness};
+use super::{configuration::ConfigurationState, envelope::Envelopes, query::Sizes, readiness::Readiness};
 use crate::{
     config::{HttpLimits, Secret},
     telemetry::Metrics,
@@ -25,6 +25,8 @@ pub struct Shared {
     pub access_log: bool,
     /// What probes hear.
     pub readiness: Arc<Readiness>,
+    /// What they hear of the configuration.
+    pub configuration: Arc<ConfigurationState>,
     /// Cancelled when event streams must end.
     pub closing: CancellationToken,
     /// Every metric of the service. Pages and followers are counted by the engine, answers here.

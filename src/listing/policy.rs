@@ -53,6 +53,11 @@ pub struct Policy {
     /// Which edition of the definition this is. A node with an older one serves what a newer one has made, and leaves it as
     /// it is: two releases side by side do not undo each other's work.
     pub definition_version: u32,
+    /// How long a request waits for a listing that is not there yet; what comes later is kept all the same. `None`: as the
+    /// service's other requests do.
+    pub fill_wait: Option<Duration>,
+    /// How long a read of the origin may take. `None`: as long as the origin's own time-out says.
+    pub origin_timeout: Option<Duration>,
     /// Families of at most so many items are read once and sorted in the process for all their sorts.
     pub sort_in_memory_max: u64,
 }
@@ -75,6 +80,8 @@ impl Default for Policy {
             idle_stop: Duration::from_secs(24 * 3600),
             keep_warm: false,
             definition_version: 0,
+            fill_wait: None,
+            origin_timeout: None,
             sort_in_memory_max: 50_000,
         }
     }

@@ -29,7 +29,7 @@ pub use self::{
     sql::{SqlLimits, SqlOrigin},
 };
 use crate::{
-    config::{OriginConfig, OriginKind},
+    config::{OriginBounds, OriginConfig, OriginKind},
     listing::{
         DataVersion, Item,
         definition::{Defined, Filter, SortColumn},
@@ -173,14 +173,32 @@ pub enum OriginError {
 /// The configured origins by name.
 #[derive(Clone, Default)]
 pub struct Origins {
-    by_name: HashMap<Box<str>, Arc<dyn Origin>>,
+    by_name: HashMap<Box<str>, Opened>,
+}
+
+/// An origin, and what it was opened from, where that was a configuration.
+#[derive(Clone)]
+struct Opened {
+    origin: Arc<dyn Origin>,
+    config: Option<OriginConfig>,
 }
 
 impl Origins {
     /// The origins of a configuration. Nothing is asked of them yet, so one that cannot be reached now is no error. Needs a runtime.
     pub fn open(configured: &[OriginConfig]) -> Result<Self, OriginError> {
+        Self::default().reopen(configured)
+    }
+
+    /// The origins of another configuration. Those that are configured as they were stay, with their connections.
+    pub fn reopen(&self, configured: &[OriginConfig]) -> Result<Self, OriginError> {
         let mut origins = Self::default();
         for config in configured {
+            let name = &config.name;
+            let before = self.by_name.get(name);
+            if let Some(same) = before.filter(|before| before.config.as_ref() == Some(config)) {
+                origins.by_name.insert(name.clone(), same.clone());
+                continue;
+            }
             let origin: Result<Arc<dyn Origin>, _> = match &config.kind {
                 OriginKind::Sql {
                     url,
@@ -202,19 +220,26 @@ impl Origins {
                 }
                 other => other,
             })?;
-            origins.insert(&config.name, origin);
+            let config = Some(config.clone());
+            origins.by_name.insert(name.clone(), Opened { origin, config });
         }
         Ok(origins)
     }
 
     /// Adds an origin; a later one of the same name replaces it.
     pub fn insert(&mut self, name: &str, origin: Arc<dyn Origin>) {
-        self.by_name.insert(name.into(), origin);
+        self.by_name.insert(name.into(), Opened { origin, config: None });
     }
 
     /// The origin of a name. The configuration has checked that every definition's origin is there.
     pub fn get(&self, name: &str) -> Option<Arc<dyn Origin>> {
-        self.by_name.get(name).cloned()
+        self.by_name.get(name).map(|opened| opened.origin.clone())
+    }
+
+    /// What the refreshes of an origin may use up.
+    pub fn bounds(&self, name: &str) -> OriginBounds {
+        let config = self.by_name.get(name).and_then(|opened| opened.config.as_ref());
+        config.map(|config| config.bounds.clone()).unwrap_or_default()
     }
 }
 

@@ -138,6 +138,7 @@ async fn configured_origins_are_opened_by_name() {
     let config = |name: &str, kind| OriginConfig {
         name: name.into(),
         timeout: TIMEOUT,
+        bounds: Default::default(),
         kind,
     };
     let sql = |url: &str| OriginKind::Sql {

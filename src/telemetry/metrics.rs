@@ -138,6 +138,8 @@ pub struct Metrics {
     pub shed: Counter,
     /// Clients with a live subscription.
     pub followers: Gauge,
+    /// 1 unless the configuration was read again and was bad.
+    pub config_last_reload_successful: Gauge,
     /// HTTP answers that were problems of the server, 5xx.
     pub server_errors: Counter,
     registry: Registry,
@@ -175,6 +177,7 @@ impl Metrics {
             lost_pushed: Counter::default(),
             shed: Counter::default(),
             followers: Gauge::default(),
+            config_last_reload_successful: Gauge::default(),
             server_errors: Counter::default(),
             registry: Registry::with_prefix("listcache"),
         };
@@ -242,6 +245,12 @@ impl Metrics {
             "Clients with a live subscription",
             metrics.followers.clone(),
         );
+        metrics.config_last_reload_successful.set(1);
+        registry.register(
+            "config_last_reload_successful",
+            "1 unless the configuration was read again and was bad",
+            metrics.config_last_reload_successful.clone(),
+        );
         registry.register(
             "server_errors",
             "Answers with a 5xx status",
@@ -271,7 +280,7 @@ mod tests {
     use super::*;
 
     /// Every metric's name, as it is encoded without its suffix.
-    const NAMES: [(&str, &str); 17] = [
+    const NAMES: [(&str, &str); 18] = [
         ("listcache_pages", "counter"),
         ("listcache_pages_stale", "counter"),
         ("listcache_refreshes", "counter"),
@@ -288,6 +297,7 @@ mod tests {
         ("listcache_lost_pushed", "counter"),
         ("listcache_shed", "counter"),
         ("listcache_followers", "gauge"),
+        ("listcache_config_last_reload_successful", "gauge"),
         ("listcache_server_errors", "counter"),
     ];
 

@@ -132,6 +132,7 @@ pub async fn catalogue_engine(redis: &RedisServer, directory: &Path, defined: Ve
     let origins = Origins::open(&[OriginConfig {
         name: "shop".into(),
         timeout: Duration::from_secs(60),
+        bounds: Default::default(),
         kind: OriginKind::Sql {
             max_transaction_time: None,
             url: Secret::new(sample.url()),

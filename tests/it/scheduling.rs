@@ -280,7 +280,7 @@ async fn what_is_due_leaves_places_to_what_somebody_waits_for() {
     let origin = Diary::new();
     let limits = EngineLimits {
         fill_wait: Duration::from_secs(20),
-        refreshes_at_once_max: 4,
+        refreshes_at_once: Some(4),
         ..EngineLimits::default()
     };
     let node = node(&redis, &origin, definition(shop::policy()), limits).await;

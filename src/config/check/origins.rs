@@ -7,7 +7,7 @@ use url::Url;
 
 use super::http_origin;
 use crate::config::{
-    OriginConfig, OriginKind, Secret,
+    OriginBounds, OriginConfig, OriginKind, Secret,
     nearest::suggestion,
     section::{Report, Section, join},
     values::holds_password,
@@ -110,6 +110,7 @@ fn origin(mut section: Section<'_>, name: &str) -> Option<OriginConfig> {
         Duration::from_millis(100)..=Duration::from_secs(3600),
         Duration::from_secs(30),
     );
+    let bounds = bounds(&mut section);
     let kind = section.required_text("kind", ONE_OF);
     let is_kind = kind.as_deref().is_some_and(|kind| KINDS.contains(&kind));
     let kind = match kind.as_deref() {
@@ -134,8 +135,24 @@ fn origin(mut section: Section<'_>, name: &str) -> Option<OriginConfig> {
     kind.filter(|_| clean).map(|kind| OriginConfig {
         name: name.into(),
         timeout,
+        bounds,
         kind,
     })
+}
+
+fn bounds(section: &mut Section<'_>) -> OriginBounds {
+    let default = OriginBounds::default();
+    let at_once = section.integer("refreshes_at_once", 1..=1000, default.refreshes_at_once as u64);
+    let per_second = section.holds("refreshes_per_second");
+    let per_second = per_second.then(|| section.number("refreshes_per_second", 0.01..=100_000.0, 1.0));
+    let bytes = section.holds("bytes_per_second");
+    // A stream that is being written must be added to before it expires.
+    let bytes = bytes.then(|| section.size("bytes_per_second", 64 << 10..=1 << 40, 1 << 20));
+    OriginBounds {
+        refreshes_at_once: usize::try_from(at_once).unwrap_or(default.refreshes_at_once),
+        refreshes_per_second: per_second,
+        bytes_per_second: bytes,
+    }
 }
 
 fn sql(section: &mut Section<'_>) -> Option<OriginKind> {

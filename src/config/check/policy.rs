@@ -62,6 +62,12 @@ pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
             base.definition_version.into(),
         ))
         .unwrap_or(base.definition_version),
+        fill_wait: section.optional_duration("fill_wait", Duration::ZERO..=Duration::from_secs(60), base.fill_wait),
+        origin_timeout: section.optional_duration(
+            "origin_timeout",
+            Duration::from_millis(100)..=Duration::from_secs(3600),
+            base.origin_timeout,
+        ),
         sort_in_memory_max: section.integer("sort_in_memory_max", 0..=10_000_000, base.sort_in_memory_max),
     };
     if section.is_clean() {

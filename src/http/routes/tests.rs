@@ -40,6 +40,7 @@ fn shared() -> Data<Shared> {
         },
         token: Some(Secret::new("right".to_owned())),
         access_log: false,
+        configuration: Default::default(),
         readiness: Arc::new(Readiness::default()),
         closing: CancellationToken::new(),
         metrics: Arc::new(Metrics::new()),

@@ -160,6 +160,7 @@ fn origin(name: &str, kind: OriginKind) -> OriginConfig {
     OriginConfig {
         name: name.into(),
         timeout: TIMEOUT,
+        bounds: Default::default(),
         kind,
     }
 }

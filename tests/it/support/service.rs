@@ -117,6 +117,12 @@ impl Service {
         self.child.wait().unwrap();
     }
 
+    /// Writes another configuration and says so by SIGHUP.
+    pub fn reconfigure(&self, config: &str) {
+        fs::write(self.directory.path().join("listcache.toml"), config).unwrap();
+        self.signal("HUP");
+    }
+
     /// SIGSTOP: the process is there, and does nothing.
     pub fn stop(&self) {
         self.signal("STOP");

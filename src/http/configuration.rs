@@ -1,0 +1,53 @@
+//! How the configuration stands that was read last, for health.
+
+use parking_lot::Mutex;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// Paths of errors that are told, at most.
+const PATHS_MAX: usize = 20;
+
+/// What became of a configuration that was read again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ConfigurationHealth {
+    /// `current`, or `refused`: it is bad, and the one before is in use.
+    pub state: &'static str,
+    /// Where its errors are, some of them; the log says what they are.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<String>,
+    /// Sections that have changed and are good from the next start on.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub needs_restart: Vec<&'static str>,
+}
+
+/// What is known of it; nothing is told before it was read a second time.
+#[derive(Debug, Default)]
+pub struct ConfigurationState(Mutex<Option<ConfigurationHealth>>);
+
+impl ConfigurationState {
+    /// A configuration is in use, but for some sections.
+    pub fn accepted(&self, needs_restart: Vec<&'static str>) {
+        *self.0.lock() = Some(ConfigurationHealth {
+            state: "current",
+            errors: Vec::new(),
+            needs_restart,
+        });
+    }
+
+    /// A configuration was bad, there.
+    pub fn refused(&self, mut errors: Vec<String>) {
+        errors.truncate(PATHS_MAX);
+        let mut known = self.0.lock();
+        let needs_restart = known.take().map_or_else(Vec::new, |known| known.needs_restart);
+        *known = Some(ConfigurationHealth {
+            state: "refused",
+            errors,
+            needs_restart,
+        });
+    }
+
+    /// For a probe.
+    pub fn health(&self) -> Option<ConfigurationHealth> {
+        self.0.lock().clone()
+    }
+}

@@ -1,0 +1,135 @@
+//! What the refreshes of an origin may use up, and how long anybody waits for it.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use parking_lot::Mutex;
+use reqwest::{Method, StatusCode};
+
+use crate::support::{
+    RedisServer,
+    api::{Api, ApiAnswer},
+    eventually,
+    service::Service,
+};
+
+fn config(redis: &RedisServer, api: &Api, bounds: &str, listing: &str) -> String {
+    format!(
+        r#"
+        redis.url = "{}"
+        [origins.shop]
+        kind = "http"
+        url = "{}"
+        paging = "none"
+        {bounds}
+        [[listings]]
+        name = "a:{{category}}"
+        origin = "shop"
+        query = "GET /:category"
+        sorts.price = {{ by = ["price"] }}
+        {listing}
+        "#,
+        redis.url(),
+        api.url
+    )
+}
+
+async fn get(service: &Service, path: &str) -> StatusCode {
+    let answer = service.request(Method::GET, path).send().await.unwrap();
+    answer.status()
+}
+
+const ITEMS: &str = r#"[{"id": 1, "price": 2}]"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_is_read_by_so_many_at_once_and_so_many_a_second() {
+    let redis = RedisServer::start();
+    let begun = Arc::new(Mutex::new(Vec::new()));
+    let seen = begun.clone();
+    let api = Api::start(move |_| {
+        seen.lock().push(Instant::now());
+        ApiAnswer::json(ITEMS).after(Duration::from_millis(150))
+    });
+    let bounds = "refreshes_at_once = 3\nrefreshes_per_second = 40";
+    let service = Service::start(&config(&redis, &api, bounds, "fill_wait = '30s'"));
+    let paths: Vec<String> = (0..30).map(|number| format!("/v1/listings/a:{number}")).collect();
+    let answers = join_all(paths.iter().map(|path| get(&service, path))).await;
+    assert!(answers.iter().all(|status| *status == StatusCode::OK), "{answers:?}");
+
+    let begun = begun.lock().clone();
+    assert_eq!(begun.len(), 30);
+    // A read takes at least 150 ms, so the fourth after it begins later than that.
+    for four in begun.windows(4) {
+        assert!(
+            four[3] - four[0] >= Duration::from_millis(150),
+            "more than three at once"
+        );
+    }
+    assert!(begun[1] - begun[0] >= Duration::from_millis(10), "two in one moment");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bytes_are_written_no_faster_than_so_many_a_second() {
+    let redis = RedisServer::start();
+    let api = Api::start(|_| {
+        let item = |number: usize| format!(r#"{{"id": {number}, "price": 1, "text": "{}"}}"#, "x".repeat(1000));
+        let items: Vec<String> = (0..600).map(item).collect();
+        ApiAnswer::json(format!("[{}]", items.join(",")))
+    });
+    let service = Service::start(&config(
+        &redis,
+        &api,
+        "bytes_per_second = '256KiB'",
+        "fill_wait = '30s'",
+    ));
+    let began = Instant::now();
+    assert_eq!(get(&service, "/v1/listings/a:A").await, StatusCode::OK);
+    // Some 608 KB, of which the last 64 KiB are nobody's wait.
+    assert!(began.elapsed() >= Duration::from_millis(1700), "{:?}", began.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_later_than_anybody_waits_is_kept_and_what_hangs_is_cut() {
+    let redis = RedisServer::start();
+    let reads = Arc::new(AtomicUsize::new(0));
+    let counted = reads.clone();
+    let api = Api::start(move |request| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        let delay = if request.path == "/hung" { 3600 } else { 1 };
+        ApiAnswer::json(ITEMS).after(Duration::from_secs(delay))
+    });
+    let listing = "fill_wait = '100ms'\norigin_timeout = '2s'";
+    let service = Service::start(&config(&redis, &api, "", listing));
+    let began = Instant::now();
+    assert_eq!(
+        get(&service, "/v1/listings/a:slow").await,
+        StatusCode::SERVICE_UNAVAILABLE
+    );
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    eventually(async || match get(&service, "/v1/listings/a:slow").await {
+        StatusCode::OK => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    assert_eq!(reads.load(Ordering::SeqCst), 1, "the late result was kept");
+
+    get(&service, "/v1/listings/a:hung").await;
+    eventually(async || {
+        let explained = service
+            .admin(Method::GET, "/v1/listings/a:hung/explain")
+            .send()
+            .await
+            .unwrap();
+        match explained.text().await.unwrap() {
+            text if text.contains("the origin did not answer in time") => Ok(()),
+            text => Err(text),
+        }
+    })
+    .await;
+}

@@ -1,0 +1,210 @@
+//! The configuration is read again on SIGHUP: checked, then swapped; a bad one changes nothing.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use reqwest::{Method, StatusCode};
+use serde_json::Value;
+
+use crate::support::{
+    RedisServer,
+    api::{Api, ApiAnswer, ApiRequest},
+    eventually,
+    service::Service,
+};
+
+/// The shortest time in which what changed must be everywhere.
+const FRESH_FOR: Duration = Duration::from_secs(2);
+
+fn items(request: &ApiRequest) -> ApiAnswer {
+    let from: usize = if request.path.starts_with("/new/") { 100 } else { 0 };
+    let item = |number: usize| {
+        format!(
+            r#"{{"id": {}, "price": {}, "name": "{}"}}"#,
+            from + number,
+            50 - number,
+            number % 7
+        )
+    };
+    let items: Vec<String> = (1..=40).map(item).collect();
+    ApiAnswer::json(format!("[{}]", items.join(",")))
+}
+
+fn config(redis: &RedisServer, api: &Api, listings: &str) -> String {
+    format!(
+        "redis.url = '{}'\n[origins.shop]\nkind = 'http'\nurl = '{}'\npaging = 'none'\n{listings}",
+        redis.url(),
+        api.url
+    )
+}
+
+fn listing(name: &str, keys: &str) -> String {
+    format!("[[listings]]\nname = '{name}:{{category}}'\norigin = 'shop'\nfresh_for = '2s'\n{keys}\n")
+}
+
+const QUERY: &str = "query = 'GET /old/:category'";
+const PRICE: &str = "sorts.rank = { by = ['price'] }";
+
+async fn get(service: &Service, path: &str) -> (StatusCode, Value) {
+    let answer = service.admin(Method::GET, path).send().await.unwrap();
+    let status = answer.status();
+    (status, serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap())
+}
+
+async fn health(service: &Service) -> Value {
+    let (status, health) = get(service, "/health/ready").await;
+    assert_eq!(status, StatusCode::OK);
+    health["configuration"].clone()
+}
+
+async fn is_current(service: &Service) {
+    eventually(async || match health(service).await {
+        health if health["state"] == "current" => Ok(()),
+        health => Err(health),
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_query_sort_or_chunk_len_is_everywhere_within_one_life_and_nothing_fails_meanwhile() {
+    let redis = RedisServer::start();
+    let api = Api::start(items);
+    let old = [("query", QUERY, PRICE), ("sort", QUERY, PRICE), ("chunk", QUERY, PRICE)];
+    let new = [
+        ("query", "query = 'GET /new/:category'", PRICE),
+        ("sort", QUERY, "sorts.rank = { by = ['name'] }"),
+        ("chunk", "query = 'GET /old/:category'\nchunk_len = 5", PRICE),
+    ];
+    let write = |listings: [(&str, &str, &str); 3]| {
+        let listings = listings.map(|(name, query, sorts)| listing(name, &format!("{query}\n{sorts}")));
+        config(&redis, &api, &listings.concat())
+    };
+    let service = Arc::new(Service::start(&write(old)));
+    for (name, ..) in old {
+        assert_eq!(get(&service, &format!("/v1/listings/{name}:A")).await.0, StatusCode::OK);
+    }
+
+    // Readers of all three, all the time.
+    let (stop, answers) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let readers: Vec<_> = old
+        .into_iter()
+        .map(|(name, ..)| {
+            let (service, stop, answers) = (service.clone(), stop.clone(), answers.clone());
+            tokio::spawn(async move {
+                while !stop.load(Ordering::SeqCst) {
+                    let (status, page) = get(&service, &format!("/v1/listings/{name}:A")).await;
+                    assert_eq!((status, page["total"].as_u64()), (StatusCode::OK, Some(40)), "{page}");
+                    answers.fetch_add(1, Ordering::SeqCst);
+                }
+            })
+        })
+        .collect();
+
+    service.reconfigure(&write(new));
+    let began = Instant::now();
+    eventually(async || {
+        let first =
+            async |name: &str| get(&service, &format!("/v1/listings/{name}:A")).await.1["items"][0]["id"].clone();
+        let chunk_len = get(&service, "/v1/listings/chunk:A/explain").await.1["chunk_len"].clone();
+        match (first("query").await, first("sort").await, chunk_len) {
+            (query, sort, chunk_len) if query == 140 && sort == 7 && chunk_len == 5 => Ok(()),
+            other => Err(other),
+        }
+    })
+    .await;
+    assert!(began.elapsed() < FRESH_FOR, "{:?}", began.elapsed());
+    stop.store(true, Ordering::SeqCst);
+    for reader in readers {
+        reader.await.unwrap();
+    }
+    assert!(answers.load(Ordering::SeqCst) > 100);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_file_keeps_the_old_configuration_and_shows_in_health() {
+    let redis = RedisServer::start();
+    let api = Api::start(items);
+    let good = config(&redis, &api, &listing("a", &format!("{QUERY}\n{PRICE}")));
+    let service = Service::start(&good);
+    assert_eq!(health(&service).await, Value::Null);
+    assert_eq!(get(&service, "/v1/listings/a:A").await.0, StatusCode::OK);
+
+    let bad = good.replace("fresh_for = '2s'", "fresh_for = 'soon'\nfresh_four = '2s'");
+    service.reconfigure(&bad);
+    eventually(async || match health(&service).await {
+        health if health["state"] == "refused" => {
+            assert_eq!(
+                health["errors"],
+                serde_json::json!(["listings[0].fresh_for", "listings[0].fresh_four"])
+            );
+            Ok(())
+        }
+        health => Err(health),
+    })
+    .await;
+    let metrics = service.admin(Method::GET, "/metrics").send().await.unwrap();
+    assert!(
+        metrics
+            .text()
+            .await
+            .unwrap()
+            .contains("listcache_config_last_reload_successful 0")
+    );
+    assert!(
+        service.log().contains("the configuration is bad: the one before stays"),
+        "{}",
+        service.log()
+    );
+    assert_eq!(get(&service, "/v1/listings/a:B").await.0, StatusCode::OK);
+
+    // What only a start can change is said, and the rest is taken.
+    service.reconfigure(&format!(
+        "l1.ttl = '1s'\n{}",
+        good.replace("a:{category}", "b:{category}")
+    ));
+    is_current(&service).await;
+    assert_eq!(health(&service).await["needs_restart"], serde_json::json!(["l1"]));
+    assert_eq!(get(&service, "/v1/listings/b:A").await.0, StatusCode::OK);
+    assert_eq!(get(&service, "/v1/listings/a:A").await.0, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_origin_that_is_configured_as_it_was_goes_on_and_another_takes_the_place_of_one_that_is_not() {
+    let redis = RedisServer::start();
+    let [first, second] = [0, 1].map(|_| Api::start(items));
+    let listings = listing("a", &format!("{QUERY}\n{PRICE}\nnames = ['A', 'B', 'C']"));
+    let service = Service::start(&config(&redis, &first, &listings));
+    assert_eq!(get(&service, "/v1/listings/a:A").await.0, StatusCode::OK);
+
+    service.reconfigure(&config(&redis, &second, &listings));
+    is_current(&service).await;
+    let before = first.requests().len();
+    assert_eq!(get(&service, "/v1/listings/a:B").await.0, StatusCode::OK);
+    assert_eq!(second.requests().last().unwrap().path, "/old/B");
+    // What is due is read there, too.
+    eventually(
+        async || match second.requests().iter().any(|request| request.path == "/old/A") {
+            true => Ok(()),
+            false => {
+                get(&service, "/v1/listings/a:A").await;
+                Err(second.requests().len())
+            }
+        },
+    )
+    .await;
+    assert_eq!(first.requests().len(), before);
+
+    // A name that is declared no more is gone, a new one is there.
+    service.reconfigure(&config(&redis, &second, &listings.replace("'A', 'B', 'C'", "'C', 'D'")));
+    eventually(async || match get(&service, "/v1/listings/a:A").await.0 {
+        StatusCode::NOT_FOUND => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    assert_eq!(get(&service, "/v1/listings/a:D").await.0, StatusCode::OK);
+}
