@@ -43,7 +43,8 @@ pub struct Confirming<'a> {
     pub grant: &'a Grant,
     /// The version of the origin's data.
     pub version: Option<u64>,
-    pub next_due: Duration,
+    /// Where the confirmation sets it.
+    pub next_due: Option<Duration>,
 }
 
 impl Confirming<'_> {
@@ -121,7 +122,7 @@ impl Refresher {
             version: confirming.version,
             policy: &request.defined.definition.policy,
             lease,
-            next_due: (!request.is_nothing(head.total)).then_some(confirming.next_due),
+            next_due: confirming.next_due.filter(|_| !request.is_nothing(head.total)),
         };
         match self.store.confirm(&confirmation).await? {
             Confirmed::Fenced => Err(BuildError::LeaseLost),
