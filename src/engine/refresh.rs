@@ -21,7 +21,7 @@ use crate::{
         definition::{Resolved, StreamOrder},
     },
     origin::OriginError,
-    store::{Drawn, FinishedGeneration, Grant, Published},
+    store::{Drawn, DrawnFor, FinishedGeneration, Grant, Published, ReadEnd, StoreError},
     telemetry::{ByOutcome, RefreshOutcome},
 };
 
@@ -58,13 +58,19 @@ impl Refresher {
         let mut drawn_after = None;
         loop {
             // Taken anew each time round: whoever waits for another node's lease keeps no place.
-            let place = budget
-                .place(matches!(request.wants, Wants::Later(_)), &request.hurry)
-                .await;
-            let insist = request.wants == Wants::Anew;
-            match self.store.draw_with_lease(&request.family, streams.len(), insist).await {
+            let may_stand_back = matches!(request.wants, Wants::Later(_) | Wants::Asked);
+            let place = budget.place(may_stand_back, &request.hurry).await;
+            match self.draw(&request, streams.len()).await {
                 Ok(Drawn::Granted(grant)) => {
                     return self.run_granted(&declared, &budget, &request, &streams, grant).await;
+                }
+                Ok(Drawn::Unasked | Drawn::TooSoon { .. }) => {
+                    drop(place);
+                    match self.refreshed_above(&request, &streams, 0).await {
+                        Some(refreshed) => return Ok(refreshed),
+                        // Who has joined may wait for what is not there.
+                        None => request.wants = Wants::Fresh,
+                    }
                 }
                 Ok(Drawn::BackingOff { left, error }) => {
                     self.remember_failure(&request.family, 0, left);
@@ -97,6 +103,22 @@ impl Refresher {
         }
     }
 
+    /// Draws, as what is wanted allows.
+    async fn draw(&self, request: &Request, count: usize) -> Result<Drawn, StoreError> {
+        let coalesce_for = request.defined.definition.policy.coalesce_for;
+        let drawn_for = match request.wants {
+            Wants::Asked => DrawnFor::Asked,
+            Wants::Later(_) if !coalesce_for.is_zero() => DrawnFor::Due,
+            Wants::Later(_) | Wants::Fresh | Wants::Anew => {
+                let insist = request.wants == Wants::Anew;
+                return self.store.draw_with_lease(&request.family, count, insist).await;
+            }
+        };
+        self.store
+            .draw_coalesced(&request.family, count, drawn_for, coalesce_for)
+            .await
+    }
+
     async fn run_granted(
         &self,
         declared: &Declared,
@@ -107,6 +129,12 @@ impl Refresher {
     ) -> Outcome {
         let started = Instant::now();
         let result = self.refresh(declared, budget, request, streams, &grant).await;
+        if result
+            .as_ref()
+            .is_err_and(|error| !matches!(error, BuildError::LeaseLost))
+        {
+            self.settle(request, &grant, ReadEnd::Failed).await;
+        }
         if let Some(lease) = grant.lease.take() {
             lease.release().await;
         }
@@ -115,12 +143,12 @@ impl Refresher {
             Ok(Done::Published(refreshed)) => {
                 self.forget_failure(&request.family);
                 self.metrics.refresh_seconds.observe(duration.as_secs_f64());
-                log("listing refreshed", request, &refreshed, duration);
+                log("listing refreshed", request, &grant, &refreshed, duration);
                 (Ok(refreshed), RefreshOutcome::Published)
             }
             Ok(Done::Unchanged(refreshed)) => {
                 self.forget_failure(&request.family);
-                log("listing unchanged", request, &refreshed, duration);
+                log("listing unchanged", request, &grant, &refreshed, duration);
                 (Ok(refreshed), RefreshOutcome::Unchanged)
             }
             Ok(Done::Nothing) => return Ok(self.current(request, streams).await),
@@ -165,7 +193,7 @@ impl Refresher {
             return self.leave(request).await;
         }
         let is_frozen = || self.frozen.until(&request.family.name, grant.as_of).is_some();
-        if request.wants != Wants::Anew && first.head().is_some() && is_frozen() {
+        if !request.wants.is_demanded() && first.head().is_some() && is_frozen() {
             return Ok(Done::Nothing);
         }
         let recognised = first.recognised();
@@ -174,17 +202,22 @@ impl Refresher {
                 definition.policy.freshness(head.as_of, grant.as_of),
                 Freshness::Fresh(_)
             ),
-            Wants::Later(claimed_at) => head.as_of >= claimed_at,
-            Wants::Anew => false,
+            Wants::Later(claimed_at) => {
+                // Ids are microseconds; in doubt it was read before.
+                let is_answer = |mark| head.as_of.0 > mark / 1000;
+                head.as_of >= claimed_at && grant.asked.is_none_or(is_answer)
+            }
+            Wants::Asked | Wants::Anew => false,
         };
         if recognised.is_some_and(satisfied) {
             return Ok(Done::Nothing);
         }
         let next_due = definition.policy.next_due(first.head().is_none(), fastrand::f64());
+        let is_coalesced = !definition.policy.coalesce_for.is_zero();
         let confirming = Confirming {
             request,
             grant,
-            next_due,
+            next_due: (!is_coalesced).then_some(next_due),
         };
         let contents: Vec<_> = kept.iter().map(|kept| confirming.content(kept)).collect();
         let build = Build {
@@ -204,6 +237,9 @@ impl Refresher {
         let mut first = build.begin(known).await?;
         if first.is_none() {
             if let Some(unchanged) = self.confirm_all(&confirming, &kept, known).await? {
+                if is_coalesced {
+                    self.settle(request, grant, ReadEnd::Current(Some(next_due))).await;
+                }
                 return Ok(Done::Unchanged(unchanged));
             }
             // What was the same is gone meanwhile.
@@ -226,7 +262,7 @@ impl Refresher {
             refreshed.push(match built.finished {
                 Some(finished) => {
                     changed = true;
-                    self.publish(request, grant, finished, next_due).await?
+                    self.publish(request, grant, finished, confirming.next_due).await?
                 }
                 None => {
                     let confirmed = self.confirm(&confirming, kept, built.version.as_ref()).await?;
@@ -234,7 +270,11 @@ impl Refresher {
                 }
             });
         }
-        if refreshed.iter().all(|one| request.is_nothing(one.total)) {
+        let is_nothing = refreshed.iter().all(|one| request.is_nothing(one.total));
+        if is_coalesced {
+            let next_due = (!is_nothing).then_some(next_due);
+            self.settle(request, grant, ReadEnd::Current(next_due)).await;
+        } else if is_nothing {
             // It may have been due while it had items.
             self.unschedule(&request.family).await;
         }
@@ -250,12 +290,25 @@ impl Refresher {
         match request.wants {
             Wants::Anew => Err(BuildError::Outdated),
             Wants::Fresh => Ok(Done::Nothing),
-            Wants::Later(_) => {
+            Wants::Later(_) | Wants::Asked => {
                 if let Err(error) = self.store.postpone(&request.family, LEFT_TO_OTHERS).await {
                     tracing::debug!(error = %Chain(&error), "the family is due again later than it could be");
                 }
                 Ok(Done::Nothing)
             }
+        }
+    }
+
+    /// Where refreshes are coalesced, the due time is set when all streams are current: one that is asked for meanwhile must
+    /// not be forgotten. Where it cannot be set, the family is due when its claim ends.
+    async fn settle(&self, request: &Request, grant: &Grant, end: ReadEnd) {
+        let coalesce_for = request.defined.definition.policy.coalesce_for;
+        if coalesce_for.is_zero() {
+            return;
+        }
+        let settled = self.store.settle(&request.family, grant, coalesce_for, end).await;
+        if let Err(error) = settled {
+            tracing::debug!(error = %Chain(&error), "what was asked for is asked for still");
         }
     }
 
@@ -270,11 +323,11 @@ impl Refresher {
         request: &Request,
         grant: &Grant,
         finished: FinishedGeneration,
-        next_due: Duration,
+        next_due: Option<Duration>,
     ) -> Result<Refreshed, BuildError> {
         let policy = &request.defined.definition.policy;
         let (listing, generation, total) = (finished.key().clone(), finished.generation(), finished.total());
-        let next_due = (!request.is_nothing(total)).then_some(next_due);
+        let next_due = next_due.filter(|_| !request.is_nothing(total));
         let published = self
             .store
             .publish(finished, policy, grant.lease.as_ref(), next_due)
@@ -333,13 +386,14 @@ impl Refresher {
     }
 }
 
-fn log(message: &'static str, request: &Request, refreshed: &[Refreshed], duration: Duration) {
+fn log(message: &'static str, request: &Request, grant: &Grant, refreshed: &[Refreshed], duration: Duration) {
     let first = refreshed.first();
     tracing::info!(
         listing = %request.family,
         generation = %first.map(|first| first.generation.to_string()).unwrap_or_default(),
         streams = refreshed.len(),
         items = first.map_or(0, |first| first.total),
+        as_of = grant.as_of.0,
         duration_ms = duration.as_millis() as u64,
         "{message}"
     );

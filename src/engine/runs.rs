@@ -17,7 +17,9 @@ use tokio::{
     sync::{Notify, oneshot},
 };
 
-use super::{EngineLimits, announcer::Announcer, declared::Declaration, error::EngineError, freezing::Frozen};
+use super::{
+    EngineLimits, announcer::Announcer, asked::Attended, declared::Declaration, error::EngineError, freezing::Frozen,
+};
 use crate::{
     listing::{Family, Generation, ListingKey, ListingName, StoredSort, Timestamp, definition::Defined},
     store::Store,
@@ -64,9 +66,10 @@ pub struct Refresher {
     pub(super) frozen: Arc<Frozen>,
     pub(super) announcer: Arc<Announcer>,
     pub(super) metrics: Arc<Metrics>,
-    runtime: Handle,
+    pub(super) runtime: Handle,
+    pub(super) attended: Attended,
     runs: Mutex<HashMap<Family, Slot>>,
-    runs_max: usize,
+    pub(super) runs_max: usize,
     failing: Cache<Family, Failing>,
 }
 
@@ -118,8 +121,17 @@ pub(super) enum Wants {
     Fresh,
     /// A head drawn after the family was claimed: being fresh a while longer is no reason to wait for the next due time.
     Later(Timestamp),
+    /// That nobody has asked for a refresh since the family was read last, or that this is less than `coalesce_for` ago.
+    Asked,
     /// Nothing: a read of the origin is wanted, in spite of a back-off too.
     Anew,
+}
+
+impl Wants {
+    /// Whether somebody has said so, and it is not only that time has passed.
+    pub fn is_demanded(self) -> bool {
+        matches!(self, Self::Asked | Self::Anew)
+    }
 }
 
 #[derive(Clone)]
@@ -148,6 +160,7 @@ impl Refresher {
             announcer,
             metrics,
             runtime,
+            attended: Attended::default(),
             runs: Mutex::default(),
             runs_max: limits.refreshes_waiting_max,
             failing: Cache::builder()
@@ -206,20 +219,35 @@ impl Refresher {
     /// Wants a generation that is drawn after now. Whoever comes during a run shares the one after it. See [`Shrink`]
     /// for what is believed.
     pub fn demand(self: &Arc<Self>, defined: &Defined, family: &Family, shrink: Shrink) -> Waiting {
+        self.after_now(defined, family, Wants::Anew, shrink)
+    }
+
+    /// Wants what was asked for before now, and is not answered yet.
+    pub(super) fn demand_asked(self: &Arc<Self>, defined: &Defined, family: &Family) -> Waiting {
+        self.after_now(defined, family, Wants::Asked, Shrink::Refused)
+    }
+
+    /// A run that begins after now.
+    fn after_now(self: &Arc<Self>, defined: &Defined, family: &Family, wants: Wants, shrink: Shrink) -> Waiting {
         let mut runs = self.runs.lock();
         let request = Request {
             defined: defined.clone(),
             family: family.clone(),
             first: None,
-            wants: Wants::Anew,
+            wants,
             accepts_any: shrink == Shrink::Accepted,
             hurry: Arc::default(),
         };
         let Some(slot) = runs.get_mut(family) else {
             return self.start(&mut runs, request);
         };
-        slot.hurry.notify_one();
+        if wants == Wants::Anew {
+            slot.hurry.notify_one();
+        }
         if let Some((next, _, waiting)) = &mut slot.next {
+            if wants == Wants::Anew {
+                next.wants = wants;
+            }
             next.accepts_any |= shrink == Shrink::Accepted;
             return waiting.clone();
         }

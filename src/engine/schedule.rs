@@ -71,7 +71,10 @@ impl Engine {
             return;
         }
         let policy = &defined.definition.policy;
-        if !policy.keep_warm && self.is_idle(family, policy.idle_stop).await {
+        if !policy.keep_warm
+            && self.is_idle(family, policy.idle_stop).await
+            && !self.refresher.is_asked_for(&defined, family).await
+        {
             self.stop_refreshing(family, "nobody reads it").await;
             return;
         }

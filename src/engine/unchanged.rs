@@ -41,7 +41,8 @@ impl KeptStream {
 pub struct Confirming<'a> {
     pub request: &'a Request,
     pub grant: &'a Grant,
-    pub next_due: Duration,
+    /// Where the confirmation sets it.
+    pub next_due: Option<Duration>,
 }
 
 impl Confirming<'_> {
@@ -122,7 +123,7 @@ impl Refresher {
             version,
             policy: &request.defined.definition.policy,
             lease,
-            next_due: (!request.is_nothing(head.total)).then_some(confirming.next_due),
+            next_due: confirming.next_due.filter(|_| !request.is_nothing(head.total)),
         };
         match self.store.confirm(&confirmation).await? {
             Confirmed::Fenced => Err(BuildError::LeaseLost),

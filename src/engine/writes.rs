@@ -1,6 +1,6 @@
 //! Writes that clients ask for: pushing a listing, deleting one, refreshing one.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 
@@ -150,8 +150,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Starts a refresh of a name and does not wait for it. With [`Shrink::Accepted`]
-    /// the number of items is believed whatever it is: somebody has looked.
+    /// Starts a refresh of a name and does not wait for it; where refreshes are coalesced, perhaps a while later. With
+    /// [`Shrink::Accepted`] it starts in any case, and the number of items is believed whatever it is: somebody has looked.
     ///
     /// # Errors
     /// [`EngineError::NoOrigin`] for a pushed name, [`EngineError::NotFound`] for one that cannot exist, [`EngineError::Invalid`] for an unknown sort.
@@ -161,7 +161,14 @@ impl Engine {
         sort: Option<&SortName>,
         shrink: Shrink,
     ) -> Result<(), EngineError> {
-        for (defined, family) in self.families(name, sort).await? {
+        let families = self.families(name, sort).await?;
+        let coalesce_for = families
+            .first()
+            .map_or(Duration::ZERO, |(defined, _)| defined.definition.policy.coalesce_for);
+        if !coalesce_for.is_zero() && shrink == Shrink::Refused {
+            return Ok(self.refresher.ask(&families, coalesce_for).await?);
+        }
+        for (defined, family) in families {
             let waiting = self.refresher.demand(&defined, &family, shrink);
             // One that has ended already was never begun.
             if let Some(Ok(Err(RefreshFailure {

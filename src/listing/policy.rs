@@ -30,6 +30,8 @@ pub struct Policy {
     pub keep_for: Duration,
     /// The part of `fresh_for` after which a refresh is due: what is read is rarely stale then.
     pub refresh_ahead: f64,
+    /// Refreshes that are asked for without waiting are begun at most once in so long; zero: as they come.
+    pub coalesce_for: Duration,
     /// How long a replaced generation can still be asked for.
     pub pin_for: Duration,
     /// How many replaced generations are kept at most.
@@ -69,6 +71,7 @@ impl Default for Policy {
             fresh_for: Duration::from_secs(60),
             keep_for: Duration::from_secs(3600),
             refresh_ahead: 0.9,
+            coalesce_for: Duration::ZERO,
             pin_for: Duration::from_secs(600),
             pinned_generations_max: 16,
             pinned_max_age: Duration::from_secs(60),

@@ -12,6 +12,7 @@ use super::{
     error::StoreError,
     keys::Partition,
     leases::{LEASE, Lease, owner_token},
+    publish::millis,
     reply, scripts,
 };
 use crate::listing::{Family, Generation, HeadState, ListingName, Timestamp};
@@ -51,6 +52,8 @@ pub struct Grant {
     pub as_of: Timestamp,
     /// The family's, where one was asked for.
     pub lease: Option<Lease>,
+    /// Where somebody has asked for a refresh: what is drawn above this id answers.
+    pub asked: Option<u64>,
 }
 
 /// The outcome of asking for a lease.
@@ -72,6 +75,22 @@ pub enum Drawn {
         /// What failed.
         error: String,
     },
+    /// Nobody has asked for it since it was read last.
+    Unasked,
+    /// The last read is younger than `coalesce_for`. The family is due when it is not.
+    TooSoon {
+        /// Until then.
+        left: Duration,
+    },
+}
+
+/// For whom a family is drawn whose refreshes are coalesced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrawnFor {
+    /// Who asked for a refresh, if anybody did.
+    Asked,
+    /// Whoever: it is due.
+    Due,
 }
 
 impl Store {
@@ -89,18 +108,50 @@ impl Store {
 
     /// Draws generations for a refresh, if the family's lease is free (and, unless `insist`, no back-off is running).
     pub async fn draw_with_lease(&self, family: &Family, count: usize, insist: bool) -> Result<Drawn, StoreError> {
+        self.draw_leased(family, count, insist, None).await
+    }
+
+    /// The same for a family whose refreshes are coalesced: not before `coalesce_for` after its last read. A back-off holds
+    /// up whoever asked before it began.
+    pub async fn draw_coalesced(
+        &self,
+        family: &Family,
+        count: usize,
+        drawn_for: DrawnFor,
+        coalesce_for: Duration,
+    ) -> Result<Drawn, StoreError> {
+        self.draw_leased(family, count, false, Some((drawn_for, coalesce_for)))
+            .await
+    }
+
+    async fn draw_leased(
+        &self,
+        family: &Family,
+        count: usize,
+        insist: bool,
+        coalescing: Option<(DrawnFor, Duration)>,
+    ) -> Result<Drawn, StoreError> {
         let partition = Partition::of(&family.name);
         let nonces = nonces(count);
         let owner = owner_token();
         let keys = &self.inner.keys;
         let lease_key = keys.lease(family);
-        let mut call = scripts::DRAW.call(&[keys.last(partition), lease_key.clone(), keys.failure(family)]);
+        let mut key_names = vec![keys.last(partition), lease_key.clone(), keys.failure(family)];
+        if coalescing.is_some() {
+            key_names.extend([keys.asked(family), keys.due(partition)]);
+        }
+        let mut call = scripts::DRAW.call(&key_names);
         call.arg(nonces.len())
             .arg(self.inner.seen.greatest(partition))
             .arg(&owner)
             .arg(hex(nonces[0]))
             .arg(LEASE.as_millis() as u64)
             .arg(u8::from(insist));
+        if let Some((drawn_for, coalesce_for)) = coalescing {
+            call.arg(family.to_string())
+                .arg(millis(coalesce_for))
+                .arg(u8::from(drawn_for == DrawnFor::Asked));
+        }
         // The lease counts from before the call: here it must never seem to last longer than there.
         let asked = Instant::now();
         let mut drawn = self.run_draw(partition, &call, &nonces).await?;
@@ -128,9 +179,11 @@ impl Store {
 }
 
 fn decode(reply: Value, nonces: &[u32]) -> Option<Drawn> {
-    let [outcome, second, third] = <[Value; 3]>::try_from(reply::array(reply)?).ok()?;
+    let mut parts = reply::array(reply)?.into_iter();
+    let outcome = reply::text(parts.next()?)?;
+    let [second, third, fourth] = std::array::from_fn(|_| parts.next().unwrap_or(Value::Nil));
     let millis = |value: &Value| Some(Duration::from_millis(u64::try_from(reply::integer(value)?).ok()?));
-    match reply::text(outcome)?.as_str() {
+    match outcome.as_str() {
         "granted" => {
             let first = u64::try_from(reply::integer(&second)?).ok()?;
             let generations = (first..)
@@ -140,6 +193,7 @@ fn decode(reply: Value, nonces: &[u32]) -> Option<Drawn> {
                 generations: generations.collect::<Option<_>>()?,
                 as_of: Timestamp(u64::try_from(reply::integer(&third)?).ok()?),
                 lease: None,
+                asked: reply::integer(&fourth).and_then(|mark| u64::try_from(mark).ok()),
             }))
         }
         "leased" => Some(Drawn::Leased {
@@ -150,6 +204,8 @@ fn decode(reply: Value, nonces: &[u32]) -> Option<Drawn> {
             left: millis(&second)?,
             error: reply::text(third)?,
         }),
+        "unasked" => Some(Drawn::Unasked),
+        "too_soon" => Some(Drawn::TooSoon { left: millis(&second)? }),
         _ => None,
     }
 }

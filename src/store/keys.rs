@@ -82,6 +82,10 @@ impl Keys {
         self.in_partition(Partition::of(&family.name), format_args!("fail:{family}"))
     }
 
+    pub fn asked(&self, family: &Family) -> String {
+        self.in_partition(Partition::of(&family.name), format_args!("asked:{family}"))
+    }
+
     pub fn log(&self, partition: Partition) -> String {
         self.in_partition(partition, format_args!("log"))
     }

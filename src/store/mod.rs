@@ -13,6 +13,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 use crate::{listing::Timestamp, telemetry::Metrics};
 
 mod announcements;
+mod asked;
 mod chunk_codec;
 mod clock;
 mod confirm;
@@ -43,8 +44,9 @@ mod start;
 mod subscriber;
 
 pub use announcements::{Announcement, Heard};
+pub use asked::ReadEnd;
 pub use confirm::{Confirmation, Confirmed, Kept};
-pub use draw::{Drawn, Grant};
+pub use draw::{Drawn, DrawnFor, Grant};
 pub use error::{ConnectError, StoreError};
 pub use failures::Failure;
 pub use freezes::{FREEZES_MAX, Freeze};

@@ -55,4 +55,6 @@ scripts! {
     RECORD_FAILURE = "record_failure";
     FORGET_NAME = "forget_name";
     RENEW = "renew";
+    ASK = "ask";
+    SETTLE = "settle";
 }

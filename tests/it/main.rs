@@ -4,6 +4,7 @@ mod support;
 
 mod believable;
 mod catalogue;
+mod coalesced_refreshes;
 mod coherence;
 mod command_line;
 mod config_files;
@@ -26,6 +27,7 @@ mod origin_bounds;
 mod origin_changes;
 mod outages;
 mod reload;
+mod schedule_at_scale;
 mod scheduling;
 mod sql_servers;
 mod store_announcements;

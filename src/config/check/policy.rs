@@ -11,6 +11,8 @@ use crate::{
 const PIN_MARGIN: Duration = Duration::from_secs(60);
 /// The longest life.
 const LIFE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+/// The longest that a refresh which was asked for is put off.
+const COALESCE_FOR_MAX: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(1);
 
 /// The defaults, and whether nothing is wrong with them.
@@ -26,6 +28,7 @@ pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
     // What a listing takes over from the defaults was checked there.
     let says = |keys: &[&str]| keys.iter().any(|key| section.holds(key));
     let says_keep = says(&["fresh_for", "keep_for"]);
+    let says_coalesce = says(&["fresh_for", "coalesce_for"]);
     let says_pin = says(&["fresh_for", "stale_while_revalidate", "pin_for"]);
 
     let chunk_len = section.integer("chunk_len", 1..=1000, u64::from(base.chunk_len.get()));
@@ -37,6 +40,7 @@ pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
         fresh_for: section.duration("fresh_for", SECOND..=LIFE_MAX, base.fresh_for),
         keep_for: section.duration("keep_for", SECOND..=LIFE_MAX, base.keep_for),
         refresh_ahead: section.number("refresh_ahead", 0.1..=1.0, base.refresh_ahead),
+        coalesce_for: section.duration("coalesce_for", Duration::ZERO..=COALESCE_FOR_MAX, base.coalesce_for),
         pin_for: section.duration("pin_for", SECOND..=LIFE_MAX, base.pin_for),
         pinned_generations_max: u32::try_from(section.integer(
             "pinned_generations_max",
@@ -73,6 +77,16 @@ pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
     if section.is_clean() {
         if says_keep {
             check_keep(section, "keep_for", "fresh_for", &policy);
+        }
+        if says_coalesce && policy.coalesce_for > policy.fresh_for {
+            section.error(
+                "coalesce_for",
+                format!(
+                    "{} is longer than fresh_for ({})",
+                    write_duration(policy.coalesce_for),
+                    write_duration(policy.fresh_for)
+                ),
+            );
         }
         if says_pin {
             check_pin(section, "pin_for", "fresh_for", &policy);
