@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint audit bench bulk
+.PHONY: help demo test lint audit bench bulk schedule
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,6 +16,7 @@ test: ## All checks and tests (installs what they need if missing)
 	@.ci/install test
 	$(MAKE) lint
 	$(CARGO) test --locked
+	$(CARGO) test --locked --test it -- --ignored --test-threads=1
 
 lint: ## Format, clippy with warnings as errors, licences and sources of the dependencies
 	$(CARGO) fmt --check
@@ -29,6 +30,10 @@ audit: ## Known vulnerabilities among the dependencies (cargo-deny; asks the net
 bench: ## A page in L1 beside a fixed body from the same framework, under load (installs wrk if missing)
 	@.ci/install bench
 	$(CARGO) bench --locked --bench page_in_l1
+
+schedule: ## 10,000 listings with lives of a minute, refreshed by two nodes, one of which is killed (takes some 8 min)
+	@.ci/install test
+	LISTINGS=10000 $(CARGO) test --locked --test it -- --ignored --nocapture schedule_at_scale
 
 bulk: ## A million items from PostgreSQL into one listing: speed and memory (needs some 3 GB; installs what the tests need)
 	@.ci/install test

@@ -207,7 +207,7 @@ impl Engine {
             && self.frozen_until(selection.key.name()).is_none()
             && self.refresher.backing_off(&selection.key.family).is_none()
         {
-            drop(self.refresher.trigger_due(defined, &selection.key));
+            drop(self.refresher.trigger_after(defined, &selection.key, head.as_of));
         }
     }
 

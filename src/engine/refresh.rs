@@ -58,8 +58,7 @@ impl Refresher {
         let mut drawn_after = None;
         loop {
             // Taken anew each time round: whoever waits for another node's lease keeps no place.
-            let may_stand_back = matches!(request.wants, Wants::Later(_) | Wants::Asked);
-            let place = budget.place(may_stand_back, &request.hurry).await;
+            let place = budget.place(request.wants.is_patient(), &request.hurry).await;
             match self.draw(&request, streams.len()).await {
                 Ok(Drawn::Granted(grant)) => {
                     return self.run_granted(&declared, &budget, &request, &streams, grant).await;
@@ -84,7 +83,7 @@ impl Refresher {
                     // Another node reads. Whatever is drawn above this mark is as good as drawn by us; for those who
                     // only want it fresh, so is what that node reads now.
                     let mark = *drawn_after.get_or_insert(last_id);
-                    if let Wants::Later(_) = request.wants {
+                    if let Wants::Later(_) | Wants::Due(_) = request.wants {
                         request.wants = Wants::Fresh;
                     }
                     tokio::time::sleep(left.min(LEASE_POLL)).await;
@@ -108,8 +107,8 @@ impl Refresher {
         let coalesce_for = request.defined.definition.policy.coalesce_for;
         let drawn_for = match request.wants {
             Wants::Asked => DrawnFor::Asked,
-            Wants::Later(_) if !coalesce_for.is_zero() => DrawnFor::Due,
-            Wants::Later(_) | Wants::Fresh | Wants::Anew => {
+            Wants::Later(_) | Wants::Due(_) if !coalesce_for.is_zero() => DrawnFor::Due,
+            Wants::Later(_) | Wants::Due(_) | Wants::Fresh | Wants::Anew => {
                 let insist = request.wants == Wants::Anew;
                 return self.store.draw_with_lease(&request.family, count, insist).await;
             }
@@ -135,6 +134,11 @@ impl Refresher {
         {
             self.settle(request, &grant, ReadEnd::Failed).await;
         }
+        // Before the lease is released: whoever draws next must find the back-off, or it asks the origin again at once.
+        let result = match result {
+            Ok(done) => Ok(done),
+            Err(error) => Err((self.fail(request, &error).await, error)),
+        };
         if let Some(lease) = grant.lease.take() {
             lease.release().await;
         }
@@ -152,13 +156,13 @@ impl Refresher {
                 (Ok(refreshed), RefreshOutcome::Unchanged)
             }
             Ok(Done::Nothing) => return Ok(self.current(request, streams).await),
-            Err(error) => {
+            Err((failure, error)) => {
                 let label = match &error {
                     error if error.is_refusal() => RefreshOutcome::Refused,
                     BuildError::LeaseLost => RefreshOutcome::Fenced,
                     _ => RefreshOutcome::Failed,
                 };
-                (Err(self.fail(request, &error).await), label)
+                (Err(failure), label)
             }
         };
         self.metrics
@@ -197,16 +201,20 @@ impl Refresher {
             return Ok(Done::Nothing);
         }
         let recognised = first.recognised();
+        let is_done_already = match request.wants {
+            // Under the lease: nobody else can be about to.
+            Wants::Due(claim) => self.store.next_due(&request.family).await? != Some(claim),
+            _ => false,
+        };
+        // Ids are microseconds; in doubt it was read before.
+        let is_answer = |head: &Head| grant.asked.is_none_or(|mark| head.as_of.0 > mark / 1000);
         let satisfied = |head: &Head| match request.wants {
             Wants::Fresh => matches!(
                 definition.policy.freshness(head.as_of, grant.as_of),
                 Freshness::Fresh(_)
             ),
-            Wants::Later(claimed_at) => {
-                // Ids are microseconds; in doubt it was read before.
-                let is_answer = |mark| head.as_of.0 > mark / 1000;
-                head.as_of >= claimed_at && grant.asked.is_none_or(is_answer)
-            }
+            Wants::Later(after) => head.as_of >= after && is_answer(head),
+            Wants::Due(_) => is_done_already && is_answer(head),
             Wants::Asked | Wants::Anew => false,
         };
         if recognised.is_some_and(satisfied) {
@@ -290,7 +298,7 @@ impl Refresher {
         match request.wants {
             Wants::Anew => Err(BuildError::Outdated),
             Wants::Fresh => Ok(Done::Nothing),
-            Wants::Later(_) | Wants::Asked => {
+            Wants::Later(_) | Wants::Due(_) | Wants::Asked => {
                 if let Err(error) = self.store.postpone(&request.family, LEFT_TO_OTHERS).await {
                     tracing::debug!(error = %Chain(&error), "the family is due again later than it could be");
                 }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     listing::{Family, Generation, ListingKey, ListingName, StoredSort, Timestamp, definition::Defined},
-    store::Store,
+    store::{Claim, Store},
     telemetry::Metrics,
 };
 
@@ -119,8 +119,10 @@ pub enum Shrink {
 pub(super) enum Wants {
     /// A fresh head.
     Fresh,
-    /// A head drawn after the family was claimed: being fresh a while longer is no reason to wait for the next due time.
+    /// A head drawn no earlier than this: being fresh a while longer is no reason to wait for the next due time.
     Later(Timestamp),
+    /// That the family's due time is no longer the one that its claim has set: somebody has refreshed it meanwhile.
+    Due(Timestamp),
     /// That nobody has asked for a refresh since the family was read last, or that this is less than `coalesce_for` ago.
     Asked,
     /// Nothing: a read of the origin is wanted, in spite of a back-off too.
@@ -131,6 +133,11 @@ impl Wants {
     /// Whether somebody has said so, and it is not only that time has passed.
     pub fn is_demanded(self) -> bool {
         matches!(self, Self::Asked | Self::Anew)
+    }
+
+    /// Whether nobody waits for it.
+    pub fn is_patient(self) -> bool {
+        matches!(self, Self::Later(_) | Self::Due(_) | Self::Asked)
     }
 }
 
@@ -192,9 +199,19 @@ impl Refresher {
         self.join(defined, key, Wants::Fresh)
     }
 
-    /// The listing's family is due; joins a run under way.
-    pub fn trigger_due(self: &Arc<Self>, defined: &Defined, key: &ListingKey) -> Waiting {
+    /// Wants the listing's family read after what is kept was; joins a run under way.
+    pub fn trigger_after(self: &Arc<Self>, defined: &Defined, key: &ListingKey, read_at: Timestamp) -> Waiting {
+        self.join(defined, key, Wants::Later(Timestamp(read_at.0 + 1)))
+    }
+
+    /// Wants the listing's family read from now on; joins a run under way.
+    pub fn trigger_now(self: &Arc<Self>, defined: &Defined, key: &ListingKey) -> Waiting {
         self.join(defined, key, Wants::Later(self.store.now()))
+    }
+
+    /// The family was due and is claimed; joins a run under way.
+    pub fn trigger_due(self: &Arc<Self>, defined: &Defined, key: &ListingKey, claim: &Claim) -> Waiting {
+        self.join(defined, key, Wants::Due(claim.due_again))
     }
 
     fn join(self: &Arc<Self>, defined: &Defined, key: &ListingKey, wants: Wants) -> Waiting {

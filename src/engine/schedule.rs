@@ -5,7 +5,10 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Engine, error::Chain, names::Existence};
-use crate::listing::{Family, definition::Resolved};
+use crate::{
+    listing::{Family, definition::Resolved},
+    store::Claim,
+};
 
 /// Between two looks at what is due.
 const PERIOD: Duration = Duration::from_millis(500);
@@ -44,16 +47,17 @@ impl Engine {
             return;
         }
         match self.store.claim_due(CLAIMS_A_PARTITION, CLAIM_FOR).await {
-            Ok(families) => {
-                for family in families {
-                    self.refresh_one_due(&family).await;
+            Ok(claims) => {
+                for claim in claims {
+                    self.refresh_one_due(&claim).await;
                 }
             }
             Err(error) => tracing::debug!(error = %Chain(&error), "due families could not be claimed"),
         }
     }
 
-    async fn refresh_one_due(self: &Arc<Self>, family: &Family) {
+    async fn refresh_one_due(self: &Arc<Self>, claim: &Claim) {
+        let family = &claim.family;
         let Resolved::Defined(defined) = self.resolve(&family.name) else {
             self.stop_refreshing(family, "no definition fills it").await;
             return;
@@ -86,7 +90,7 @@ impl Engine {
         if let Some(stream) = defined.definition.streams().next() {
             let key = family.listing(stream.stored());
             // Spawned; how it ends is logged and recorded there.
-            drop(self.refresher.trigger_due(&defined, &key));
+            drop(self.refresher.trigger_due(&defined, &key, claim));
         }
     }
 

@@ -214,7 +214,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::refresh_and_wait`], also while a back-off runs.
     pub async fn reread(&self, name: &ListingName) -> Result<Vec<Refreshed>, EngineError> {
-        self.refresh_by(name, Refresher::trigger_due).await
+        self.refresh_by(name, Refresher::trigger_now).await
     }
 
     async fn refresh_by(

@@ -10,10 +10,19 @@ use crate::listing::{Family, Timestamp};
 /// Families made due in one turn.
 const FAMILIES_A_TURN: usize = 100;
 
+/// A family that was due, and that this node may refresh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The family.
+    pub family: Family,
+    /// When it is due again, unless somebody says otherwise; and as long as that is its due time, nobody has.
+    pub due_again: Timestamp,
+}
+
 impl Store {
     /// Takes families that are due, in every partition at most `per_partition`; each is due again after `claim_for` unless
     /// publish or failure says otherwise.
-    pub async fn claim_due(&self, per_partition: usize, claim_for: Duration) -> Result<Vec<Family>, StoreError> {
+    pub async fn claim_due(&self, per_partition: usize, claim_for: Duration) -> Result<Vec<Claim>, StoreError> {
         const OPERATION: &str = "claim due";
         let mut calls = Pipeline::new();
         for partition in Partition::all() {
@@ -26,18 +35,23 @@ impl Store {
             .connections
             .scripts(OPERATION, &scripts::CLAIM_DUE, &calls)
             .await?;
-        let mut families = Vec::new();
+        let mut claims = Vec::new();
         for (partition, reply) in Partition::all().zip(replies) {
             let key = self.inner.keys.due(partition);
             let reply = reply::answered(reply, OPERATION, &key)?;
-            for member in reply::array(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))? {
+            let odd = || StoreError::odd_reply(OPERATION);
+            let [due_again, members] =
+                <[Value; 2]>::try_from(reply::array(reply).ok_or_else(odd)?).map_err(|_| odd())?;
+            let due_again = reply::integer(&due_again).and_then(|at| u64::try_from(at).ok());
+            let due_again = Timestamp(due_again.ok_or_else(odd)?);
+            for member in reply::array(members).ok_or_else(odd)? {
                 match parse_family(&member) {
-                    Some(family) => families.push(family),
+                    Some(family) => claims.push(Claim { family, due_again }),
                     None => self.remove_from_due(&key, member).await?,
                 }
             }
         }
-        Ok(families)
+        Ok(claims)
     }
 
     /// Sets the due time of a family that has none.

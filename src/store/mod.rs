@@ -47,6 +47,7 @@ pub use announcements::{Announcement, Heard};
 pub use asked::ReadEnd;
 pub use confirm::{Confirmation, Confirmed, Kept};
 pub use draw::{Drawn, DrawnFor, Grant};
+pub use due::Claim;
 pub use error::{ConnectError, StoreError};
 pub use failures::Failure;
 pub use freezes::{FREEZES_MAX, Freeze};

@@ -4,6 +4,7 @@ mod clients;
 mod drain;
 mod foreign_values;
 mod origin_away;
+mod origin_outage;
 mod redis_away;
 
 use std::time::{Duration, Instant};

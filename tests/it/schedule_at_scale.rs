@@ -65,11 +65,13 @@ fn read_all_the_time(scale: &Scale, nodes: Vec<String>, stop: Arc<AtomicBool>) -
     let (active, pause) = (scale.active, Duration::from_secs(3));
     tokio::spawn(async move {
         let client = Client::new();
+        let mut round = 0;
         while !stop.load(Ordering::SeqCst) {
             let began = Instant::now();
             stream::iter(0..active)
                 .for_each_concurrent(READERS, async |number| {
-                    let node = &nodes[number % nodes.len()];
+                    // Each listing at each node in turn.
+                    let node = &nodes[(number + round) % nodes.len()];
                     let answer = client.get(format!("http://{node}/v1/listings/busy:{number}?size=1"));
                     // A node that is killed does not answer.
                     if let Ok(answer) = answer.send().await {
@@ -77,6 +79,7 @@ fn read_all_the_time(scale: &Scale, nodes: Vec<String>, stop: Arc<AtomicBool>) -
                     }
                 })
                 .await;
+            round += 1;
             tokio::time::sleep(pause.saturating_sub(began.elapsed())).await;
         }
     })
@@ -114,7 +117,7 @@ async fn thousands_of_short_lives_are_refreshed_evenly_once_a_period_and_none_is
     };
     let seconds = |duration: Duration| format!("{}ms", duration.as_millis());
     let config = format!(
-        "redis.url = '{}'\ndefaults = {{ fresh_for = '{}', keep_for = '{}', idle_stop = '10s', refresh_ahead = {AHEAD}, pin_for = '1h' }}\n\
+        "redis = {{ url = '{}', read_timeout = '1s' }}\ndefaults = {{ fresh_for = '{}', keep_for = '{}', idle_stop = '10s', refresh_ahead = {AHEAD}, pin_for = '1h' }}\n\
          [origins.shop]\nkind = 'http'\nurl = '{}'\npaging = 'none'\n{}{}",
         redis.url(),
         seconds(scale.fresh_for),
@@ -211,18 +214,6 @@ async fn thousands_of_short_lives_are_refreshed_evenly_once_a_period_and_none_is
 
 /// How many refreshes a node has done.
 async fn refreshes_of(node: &Service) -> f64 {
-    let metrics = node
-        .request(reqwest::Method::GET, "/metrics")
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
-    let done = metrics
-        .lines()
-        .filter(|line| line.starts_with("listcache_refreshes_total{"));
-    let done = done.filter(|line| line.contains("unchanged") || line.contains("published"));
-    done.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
-        .sum()
+    let done = ["published", "unchanged"].map(|outcome| format!("listcache_refreshes_total{{outcome=\"{outcome}\""));
+    node.metric(&done[0]).await + node.metric(&done[1]).await
 }

@@ -103,7 +103,7 @@ async fn killed_clients_and_forgotten_scripts_are_no_failure() {
         let claimed = store.claim_due(5, Duration::from_secs(60)).await.unwrap();
         if claimed.is_empty() { Err("none") } else { Ok(claimed) }
     });
-    assert_eq!(claimed.await, std::slice::from_ref(&shoes.family));
+    assert_eq!(claimed.await[0].family, shoes.family);
     redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
     eventually(async || store.draw(shoes.name(), 1).await).await;
     eventually(async || store.read_head(&shoes).await).await;

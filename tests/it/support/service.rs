@@ -63,6 +63,16 @@ impl Service {
         }
     }
 
+    /// The sum of a metric's series whose lines begin so; 0 while there are none.
+    pub async fn metric(&self, beginning: &str) -> f64 {
+        let metrics = self.request(Method::GET, "/metrics").send().await.unwrap();
+        let text = metrics.text().await.unwrap();
+        let lines = text.lines().filter(|line| line.starts_with(beginning));
+        lines
+            .map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+            .sum()
+    }
+
     /// The URL of a path.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
