@@ -5,6 +5,8 @@
 //! stop   not ready → running requests end → engine (running refreshes end) → private redis
 //! ```
 
+mod warm_on_start;
+
 use std::{io, io::Write, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
@@ -116,10 +118,14 @@ impl App {
                 fill_wait: config.http.fill_wait,
                 followers_max: config.http.limits.followers_max,
                 refreshes_at_once_max: match role {
-                    Role::WarmUp { refreshes_at_once } => refreshes_at_once,
+                    // A quarter of the places, one at least, is for what somebody waits for.
+                    Role::WarmUp { refreshes_at_once } => refreshes_at_once.saturating_add(refreshes_at_once / 2 + 1),
                     Role::Serve | Role::Visit => REFRESHES_AT_ONCE_MAX,
                 },
-                refreshes_waiting_max: REFRESHES_WAITING_MAX,
+                refreshes_waiting_max: REFRESHES_WAITING_MAX.max(match role {
+                    Role::WarmUp { refreshes_at_once } => refreshes_at_once,
+                    Role::Serve | Role::Visit => 0,
+                }),
                 redis_reads_max: REDIS_READS_MAX,
             },
             metrics,
@@ -197,8 +203,17 @@ pub async fn serve(config: Config) -> Result<(), AppError> {
     };
     let served = match app.bind(None) {
         Ok(bound) => {
+            let warming = app.config.warm.on_start.then(|| {
+                let (engine, warm) = (app.engine.clone(), app.config.warm.clone());
+                warm_on_start::begin(engine, warm, bound.server.readiness(), shutdown.clone())
+            });
             bound.announce();
-            bound.run(shutdown).await
+            let served = bound.run(shutdown).await;
+            if let Some(warming) = warming {
+                // It stops with the rest; where the server broke off there was no word of that.
+                warming.abort();
+            }
+            served
         }
         Err(error) => Err(error),
     };

@@ -7,7 +7,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use futures_util::StreamExt;
 
-use super::error::EngineError;
+use super::{error::EngineError, latencies::Latencies};
 use crate::{
     listing::{
         ContentHasher, Family, Policy, StoredSort,
@@ -75,6 +75,8 @@ pub struct Build<'a> {
     pub store: &'a Store,
     pub origin: &'a dyn Origin,
     pub metrics: &'a Metrics,
+    /// Where it is told how quick the origin is.
+    pub latencies: &'a Latencies,
     pub defined: &'a Defined,
     pub family: &'a Family,
     pub grant: &'a Grant,
@@ -192,7 +194,8 @@ impl<'a> Build<'a> {
             choices: self.family.choices.clone(),
             order,
         };
-        Ok(self.origin.read(read).await?)
+        let origin = &self.defined.definition.origin;
+        Ok(self.latencies.measure(origin, self.origin.read(read)).await?)
     }
 
     fn writer(&self, at: usize) -> Result<GenerationWriter, BuildError> {

@@ -45,7 +45,8 @@ impl Refresher {
         loop {
             // Taken anew each time round: whoever waits for another node's lease keeps no place.
             let place = self.place(&request).await;
-            let insist = request.wants == Wants::Anew;
+            // Somebody has looked at what was refused.
+            let insist = request.wants == Wants::Anew || request.accepts_any;
             match self.store.draw_with_lease(&request.family, streams.len(), insist).await {
                 Ok(Drawn::Granted(grant)) => return self.run_granted(&request, &streams, grant).await,
                 Ok(Drawn::BackingOff { left, error }) => {
@@ -123,15 +124,16 @@ impl Refresher {
             .get(&definition.origin)
             .ok_or_else(|| OriginError::Misdeclared("its origin is not configured".to_owned()))?;
         let kept = self.kept(request, streams).await?;
-        let Some(first) = kept.first() else {
-            return Ok(Done::Nothing);
-        };
         if kept
             .iter()
             .any(|kept| kept.head().is_some_and(|head| definition.is_outdated(head)))
         {
             return self.leave(request).await;
         }
+        let (kept, streams) = request.left(kept, streams);
+        let Some(first) = kept.first() else {
+            return Ok(Done::Nothing);
+        };
         let is_frozen = || self.frozen.until(&request.family.name, grant.as_of).is_some();
         if request.wants != Wants::Anew && first.head().is_some() && is_frozen() {
             return Ok(Done::Nothing);
@@ -143,7 +145,8 @@ impl Refresher {
                 Freshness::Fresh(_)
             ),
             Wants::Later(claimed_at) => head.as_of >= claimed_at,
-            Wants::Anew => false,
+            // What is so is left out already.
+            Wants::Since(_) | Wants::Anew => false,
         };
         if recognised.is_some_and(satisfied) {
             return Ok(Done::Nothing);
@@ -165,10 +168,11 @@ impl Refresher {
             store: &self.store,
             origin: &*origin,
             metrics: &self.metrics,
+            latencies: &self.latencies,
             defined: &request.defined,
             family: &request.family,
             grant,
-            streams,
+            streams: &streams,
             before: recognised.map(|head| head.total),
             accepts_any: request.accepts_any,
             version,
@@ -209,7 +213,7 @@ impl Refresher {
     async fn leave(&self, request: &Request) -> Result<Done, BuildError> {
         match request.wants {
             Wants::Anew => Err(BuildError::Outdated),
-            Wants::Fresh => Ok(Done::Nothing),
+            Wants::Fresh | Wants::Since(_) => Ok(Done::Nothing),
             Wants::Later(_) => {
                 if let Err(error) = self.store.postpone(&request.family, LEFT_TO_OTHERS).await {
                     tracing::debug!(error = %Chain(&error), "the family is due again later than it could be");

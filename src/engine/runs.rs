@@ -17,7 +17,7 @@ use tokio::{
     sync::{Notify, Semaphore, SemaphorePermit, oneshot},
 };
 
-use super::{EngineLimits, announcer::Announcer, error::EngineError, freezing::Frozen};
+use super::{EngineLimits, announcer::Announcer, error::EngineError, freezing::Frozen, latencies::Latencies};
 use crate::{
     listing::{Family, Generation, ListingKey, ListingName, StoredSort, Timestamp, definition::Defined},
     origin::Origins,
@@ -65,6 +65,7 @@ pub struct Refresher {
     pub(super) frozen: Arc<Frozen>,
     pub(super) announcer: Arc<Announcer>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) latencies: Arc<Latencies>,
     runtime: Handle,
     at_once: Semaphore,
     /// What is only due passes this gate first: some of the places are always left to what somebody waits for.
@@ -128,8 +129,21 @@ pub(super) enum Wants {
     Fresh,
     /// A head drawn after the family was claimed: being fresh a while longer is no reason to wait for the next due time.
     Later(Timestamp),
+    /// Heads of all its streams that were read since a warm-up began, by whomever. Those that are so already stay.
+    Since(Timestamp),
     /// Nothing: a read of the origin is wanted, in spite of a back-off too.
     Anew,
+}
+
+impl Wants {
+    /// What satisfies both.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Anew, _) | (_, Self::Anew) => Self::Anew,
+            (Self::Since(one), Self::Since(other)) => Self::Since(one.max(other)),
+            (one, _) => one,
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -158,6 +172,7 @@ impl Refresher {
             frozen,
             announcer,
             metrics,
+            latencies: Arc::default(),
             runtime,
             at_once: Semaphore::new(at_once_max),
             due_at_once: Semaphore::new(at_once_max.saturating_sub((at_once_max / 4).max(1)).max(1)),
@@ -219,20 +234,38 @@ impl Refresher {
     /// Wants a generation that is drawn after now. Whoever comes during a run shares the one after it. See [`Shrink`]
     /// for what is believed.
     pub fn demand(self: &Arc<Self>, defined: &Defined, family: &Family, shrink: Shrink) -> Waiting {
+        self.after_running(defined, family, Wants::Anew, shrink)
+    }
+
+    /// Wants generations of all streams that were read since then, for a warm-up. It stands back behind what somebody waits for.
+    pub fn demand_since(
+        self: &Arc<Self>,
+        defined: &Defined,
+        family: &Family,
+        since: Timestamp,
+        shrink: Shrink,
+    ) -> Waiting {
+        self.after_running(defined, family, Wants::Since(since), shrink)
+    }
+
+    fn after_running(self: &Arc<Self>, defined: &Defined, family: &Family, wants: Wants, shrink: Shrink) -> Waiting {
         let mut runs = self.runs.lock();
         let request = Request {
             defined: defined.clone(),
             family: family.clone(),
             first: None,
-            wants: Wants::Anew,
+            wants,
             accepts_any: shrink == Shrink::Accepted,
             hurry: Arc::default(),
         };
         let Some(slot) = runs.get_mut(family) else {
             return self.start(&mut runs, request);
         };
-        slot.hurry.notify_one();
+        if wants == Wants::Anew {
+            slot.hurry.notify_one();
+        }
         if let Some((next, _, waiting)) = &mut slot.next {
+            next.wants = next.wants.and(wants);
             next.accepts_any |= shrink == Shrink::Accepted;
             return waiting.clone();
         }
@@ -300,7 +333,7 @@ impl Refresher {
     /// Waits for a place. What is only due stands back, until somebody joins who waits for it.
     pub(super) async fn place(&self, request: &Request) -> Place<'_> {
         let due = match request.wants {
-            Wants::Later(_) => tokio::select! {
+            Wants::Later(_) | Wants::Since(_) => tokio::select! {
                 due = self.due_at_once.acquire() => due.ok(),
                 () = request.hurry.notified() => None,
             },

@@ -55,4 +55,5 @@ scripts! {
     RECORD_FAILURE = "record_failure";
     FORGET_NAME = "forget_name";
     RENEW = "renew";
+    BEGIN_WARM_UP = "begin_warm_up";
 }
