@@ -5,6 +5,8 @@
 //! stop   not ready → running requests end → engine (running refreshes end) → private redis
 //! ```
 
+mod warm_on_start;
+
 use std::{io, io::Write, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
@@ -115,10 +117,16 @@ impl App {
                 fill_wait: config.http.fill_wait,
                 followers_max: config.http.limits.followers_max,
                 refreshes_at_once: match role {
-                    Role::WarmUp { refreshes_at_once } => Some(refreshes_at_once),
+                    // A quarter of the places, one at least, is for what somebody waits for.
+                    Role::WarmUp { refreshes_at_once } => {
+                        Some(refreshes_at_once.saturating_add(refreshes_at_once / 2 + 1))
+                    }
                     Role::Serve | Role::Visit => None,
                 },
-                refreshes_waiting_max: REFRESHES_WAITING_MAX,
+                refreshes_waiting_max: REFRESHES_WAITING_MAX.max(match role {
+                    Role::WarmUp { refreshes_at_once } => refreshes_at_once,
+                    Role::Serve | Role::Visit => 0,
+                }),
                 redis_reads_max: REDIS_READS_MAX,
             },
             metrics,
@@ -205,12 +213,23 @@ async fn serve_until(app: &App, sources: Sources, shutdown: CancellationToken) -
     let bound = app.bind(None)?;
     let (config, engine, state) = (app.config.clone(), app.engine.clone(), bound.server.configuration());
     let reloading = Reloading::new(sources, config, engine, state)?.run(shutdown.clone());
+    let warming = app.config.warm.on_start.then(|| {
+        let (engine, warm) = (app.engine.clone(), app.config.warm.clone());
+        warm_on_start::begin(engine, warm, bound.server.readiness(), shutdown.clone())
+    });
     bound.announce();
-    let mut serving = std::pin::pin!(bound.run(shutdown));
-    tokio::select! {
-        served = &mut serving => served,
-        () = reloading => serving.await,
+    let served = {
+        let mut serving = std::pin::pin!(bound.run(shutdown));
+        tokio::select! {
+            served = &mut serving => served,
+            () = reloading => serving.await,
+        }
+    };
+    if let Some(warming) = warming {
+        // It stops with the rest; where the server broke off there was no word of that.
+        warming.abort();
     }
+    served
 }
 
 /// A token that the first SIGTERM or SIGINT cancels. The second ends the process there and then, by the exit code that

@@ -71,13 +71,18 @@ Examples:
     /// Refresh listings before they are asked for
     #[command(after_help = "\
 Globs are of names: `category:*`; a name is warmed if it fits any --include (all do without one) and no --exclude.
-Exit codes: 0 all are refreshed, 2 some are, 1 none could be.
+What the flags do not say, [warm] in the configuration does.
+A warm-up is a job: the same command run again within an hour of being killed or stopped goes on where it was, and several that run at once share the work. --anew begins from the start.
+On SIGTERM or SIGINT nothing more is begun, what runs ends, and it says how far it came; a second signal ends it at once.
+Exit codes: 0 all are warm, 2 some are (or it was stopped, or its time was over), 1 none could be.
 
 Examples:
-  listcache warm --dry-run                  how much it would be
+  listcache warm --dry-run                  how much it would be, and how long it would take
   listcache warm --skip-fresh --concurrency 8
   listcache warm --include 'category:*' --exclude '*SEASONAL*' --rate 50
-  listcache warm --popularity orders.csv    what sells most comes first")]
+  listcache warm --popularity orders.csv    what sells most comes first
+  listcache warm --variants all --variant currency=EUR,USD
+  listcache warm --concurrency 32 --max-origin-latency 100ms --time-budget 20m --verify")]
     Warm {
         /// The configuration file
         #[arg(long, value_name = "FILE")]
@@ -199,21 +204,39 @@ pub(super) struct WarmOptions {
     /// Popularity from a file instead of from recorded reads: a name or its parameter's value, then a number
     #[arg(long, value_name = "CSV")]
     pub(super) popularity: Option<PathBuf>,
-    /// How many names are refreshed at once
-    #[arg(long, value_name = "N", default_value = "4")]
-    pub(super) concurrency: NonZeroU32,
+    /// Which variants of each name [default: warm.variants, else default]
+    #[arg(long, value_enum)]
+    pub(super) variants: Option<WarmVariants>,
+    /// Variants that have these values; may be repeated
+    #[arg(long, value_name = "PARAMETER=VALUE[,VALUE]")]
+    pub(super) variant: Vec<String>,
+    /// How many names (with their variants) are refreshed at once, at most [default: warm.concurrency, else 4]
+    #[arg(long, value_name = "N")]
+    pub(super) concurrency: Option<NonZeroU32>,
     /// At most so many listings (a sort of a name each) a second
     #[arg(long, value_name = "N")]
     pub(super) rate: Option<NonZeroU32>,
+    /// Go easy on an origin that takes longer than this to answer, 1 time in 20: fewer at once, then pauses
+    #[arg(long, value_name = "DURATION", value_parser = positive_duration)]
+    pub(super) max_origin_latency: Option<Duration>,
+    /// Begin no more after this, and say what is left
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(super) time_budget: Option<Duration>,
+    /// Begin from the start, even if the same command was killed not long ago or runs elsewhere
+    #[arg(long)]
+    pub(super) anew: bool,
     /// Leave out names all of whose listings are fresh
     #[arg(long)]
     pub(super) skip_fresh: bool,
     /// Believe listings that shrink more than `max_shrink` or below `min_items` allows
     #[arg(long)]
     pub(super) accept_shrink: bool,
-    /// Only say how many listings, items and bytes it would be
+    /// Only say how many listings, items and bytes it would be, how often it would read the origins, and how long it would take
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Read back what lies in Redis and compare its counts; a difference is a failure
+    #[arg(long)]
+    pub(super) verify: bool,
     /// How to show what is done: a bar on a terminal and JSON lines elsewhere, or one of them
     #[arg(long, value_enum, default_value = "auto")]
     pub(super) progress: ProgressMode,
@@ -226,6 +249,25 @@ pub(super) enum WarmOrder {
     Popularity,
     /// By name
     Name,
+}
+
+/// Which variants of a name are warmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum WarmVariants {
+    /// The default value of each
+    Default,
+    /// Every combination
+    All,
+    /// The default ones and those that were read, filters included, as the nodes have counted
+    Read,
+}
+
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(duration) if duration.is_zero() => Err("must be more than nothing".to_owned()),
+        Ok(duration) => Ok(duration),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// How progress is shown.

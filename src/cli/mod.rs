@@ -11,7 +11,6 @@ mod load;
 mod popularity;
 mod progress;
 mod rollback;
-mod survey;
 mod warm;
 
 use std::{error::Error, ffi::OsString, fmt::Write, future::Future, path::PathBuf, process::ExitCode, time::Duration};

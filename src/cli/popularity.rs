@@ -46,11 +46,6 @@ impl Popularity {
         Ok(Self { numbers })
     }
 
-    /// Adds a number for a name.
-    pub(super) fn add(&mut self, name: &str, number: u64) {
-        *self.numbers.entry(name.into()).or_default() += number as f64;
-    }
-
     /// How popular a name is, by itself or by its parameters' values; what is not listed is least.
     pub(super) fn of<'a>(&self, name: &str, parameters: impl Iterator<Item = &'a str>) -> f64 {
         if let Some(number) = self.numbers.get(name) {

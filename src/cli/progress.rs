@@ -11,6 +11,10 @@ use serde_json::{Value, json};
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::arguments::ProgressMode;
+use crate::engine::{
+    Refreshed,
+    warm_up::{Difference, Ended, Joined, Step, Target, Verified, Why},
+};
 
 /// Every bar, so that a log line can be put beside them rather than through them.
 static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
@@ -47,29 +51,28 @@ pub(super) enum JsonTo {
     Stderr,
 }
 
-/// How it ended for one name.
-#[derive(Debug)]
-pub(super) enum Step {
-    Refreshed {
-        listings: usize,
-        items: u64,
-        took: Duration,
-    },
-    SkippedFresh,
-    Failed {
-        error: String,
-    },
-}
-
 /// What a warm-up came to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) refreshed: usize,
-    pub(super) skipped: usize,
+    pub(super) fresh: usize,
+    /// Read since the job began, by another process.
+    pub(super) done: usize,
+    pub(super) frozen: usize,
     pub(super) failed: usize,
     pub(super) listings: usize,
     pub(super) items: u64,
+    /// Why some were not begun, and how many.
+    pub(super) left: Option<Ended>,
+    pub(super) verified: Option<Verified>,
+    /// Listings that differ.
+    pub(super) different: usize,
+    /// The first of what failed or differs, for the end.
+    pub(super) complaints: Vec<String>,
 }
+
+/// So many failures are said again at the end.
+const COMPLAINTS_MAX: usize = 20;
 
 /// Shows each step as it ends, and counts.
 pub(super) struct Progress {
@@ -85,12 +88,11 @@ enum Shown {
 }
 
 impl Progress {
-    /// Begins, for so many names.
+    /// Begins, for so many families.
     pub(super) fn start(mode: ProgressMode, json_to: JsonTo, of: usize) -> Self {
         let shown = if is_bar(mode) {
             let bar = BARS.add(ProgressBar::new(of as u64));
-            let style =
-                ProgressStyle::with_template("  warming {bar:32.green/dim} {pos}/{len} names  {msg}  {elapsed}");
+            let style = ProgressStyle::with_template("  warming {bar:32.green/dim} {pos}/{len}  {msg}  {elapsed}");
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
             bar.enable_steady_tick(TICK);
             Shown::Bar(bar)
@@ -107,58 +109,160 @@ impl Progress {
         progress
     }
 
-    /// A name is done, one way or the other.
-    pub(super) fn step(&mut self, name: &str, step: &Step) {
-        let tally = &mut self.tally;
-        match step {
-            Step::Refreshed { listings, items, .. } => {
-                tally.refreshed += 1;
-                tally.listings += listings;
-                tally.items += items;
+    /// How this process came to the job.
+    pub(super) fn joined(&self, joined: Joined) {
+        let (how, said) = match joined {
+            Joined::Begun => return,
+            Joined::AtWork => ("joined", "another process is at work on this: it is shared".to_owned()),
+            Joined::BrokenOff(ago) => {
+                let ago = HumanDuration(ago);
+                ("resumed", format!("goes on where it was broken off {ago} ago"))
             }
-            Step::SkippedFresh => tally.skipped += 1,
-            Step::Failed { .. } => tally.failed += 1,
+        };
+        self.beside(&said);
+        self.write(|| json!({ "event": how }));
+    }
+
+    /// A family is done, one way or the other.
+    pub(super) fn step(&mut self, target: &Target, step: &Step) {
+        let tally = &mut self.tally;
+        let family = &target.family;
+        match step {
+            Step::Refreshed { listings, .. } => {
+                tally.refreshed += 1;
+                tally.listings += listings.len();
+                tally.items += items_of(listings);
+            }
+            Step::Fresh => tally.fresh += 1,
+            Step::Done => tally.done += 1,
+            Step::Frozen => tally.frozen += 1,
+            Step::Failed(error) => {
+                tally.failed += 1;
+                let complaint = format!("{family}: {}", super::chain(error));
+                self.complain(complaint);
+            }
         }
-        let done = self.done();
+        let (done, of) = (self.steps(), self.of);
         if let Shown::Bar(bar) = &self.shown {
             bar.set_position(done as u64);
             bar.set_message(format!("{} items", HumanCount(self.tally.items)));
-            if let Step::Failed { error } = step {
-                BARS.suspend(|| eprintln!("  {name}: {error}"));
-            }
         }
-        let of = self.of;
-        self.write(|| match step {
-            Step::Refreshed { listings, items, took } => {
-                let took_ms = millis(*took);
-                json!({ "event": "refreshed", "name": name, "listings": listings, "items": items, "took_ms": took_ms, "done": done, "of": of })
+        self.write(|| {
+            let mut line = match step {
+                Step::Refreshed { listings, took } => {
+                    let (count, items) = (listings.len(), items_of(listings));
+                    json!({ "event": "refreshed", "listings": count, "items": items, "took_ms": millis(*took) })
+                }
+                Step::Fresh => json!({ "event": "fresh" }),
+                Step::Done => json!({ "event": "done" }),
+                Step::Frozen => json!({ "event": "frozen" }),
+                Step::Failed(error) => json!({ "event": "failed", "error": super::chain(error) }),
+            };
+            line["name"] = family.name.as_str().into();
+            if !family.choices.is_empty() {
+                let choices = family.choices.iter();
+                let choices = choices.map(|(parameter, value)| (parameter.to_string(), Value::from(&**value)));
+                line["choices"] = Value::Object(choices.collect());
             }
-            Step::SkippedFresh => json!({ "event": "fresh", "name": name, "done": done, "of": of }),
-            Step::Failed { error } => {
-                json!({ "event": "failed", "name": name, "error": error, "done": done, "of": of })
-            }
+            line["done"] = done.into();
+            line["of"] = of.into();
+            line
         });
+    }
+
+    /// No more are begun.
+    pub(super) fn ended(&mut self, ended: Ended) {
+        self.tally.left = Some(ended).filter(|ended| ended.left > 0);
+    }
+
+    /// A listing that does not hold what it should.
+    pub(super) fn differs(&mut self, difference: &Difference) {
+        self.tally.different += 1;
+        let Difference {
+            listing,
+            promised,
+            held,
+            read,
+        } = difference;
+        self.write(|| {
+            json!({ "event": "different", "listing": listing.to_string(), "head": promised, "stream": held, "read": read })
+        });
+        let number =
+            |number: &Option<u64>, none: &str| number.map_or(none.to_owned(), |number| format!("{number} items"));
+        let mut complaint = format!("{listing} differs: its head says {}", number(promised, "nothing"));
+        complaint.push_str(&format!(", its stream holds {}", number(held, "what are no items")));
+        if let Some(read) = read {
+            complaint.push_str(&format!(", {read} were read"));
+        }
+        self.complain(complaint);
+    }
+
+    /// The rest holds what it should.
+    pub(super) fn verified(&mut self, verified: Verified) {
+        self.tally.verified = Some(verified);
     }
 
     /// All is done, or stopped before.
     pub(super) fn end(self) -> Tally {
         let took = self.begun.elapsed();
-        let tally = self.tally;
+        let of = self.of;
         if let Shown::Bar(bar) = &self.shown {
             bar.finish_and_clear();
             BARS.remove(bar);
-            eprintln!("  {}", sentence(&tally, self.of, took));
+            eprintln!("  {}", sentence(&self.tally, of, took));
+            let untold = (self.tally.failed + self.tally.different).saturating_sub(self.tally.complaints.len());
+            self.tally
+                .complaints
+                .iter()
+                .for_each(|complaint| eprintln!("    {complaint}"));
+            if untold > 0 {
+                eprintln!("    and {untold} more");
+            }
         }
-        let of = self.of;
         self.write(|| {
-            let Tally { refreshed, skipped, failed, listings, items } = tally;
-            json!({ "event": "ended", "refreshed": refreshed, "fresh": skipped, "failed": failed, "of": of, "listings": listings, "items": items, "took_ms": millis(took) })
+            let tally = &self.tally;
+            let mut line = json!({
+                "event": "ended", "refreshed": tally.refreshed, "fresh": tally.fresh, "already_done": tally.done,
+                "frozen": tally.frozen, "failed": tally.failed, "left": 0, "of": of,
+                "listings": tally.listings, "items": tally.items, "took_ms": millis(took),
+            });
+            if let Some(ended) = &tally.left {
+                line["left"] = ended.left.into();
+                line["because"] = because(ended.why).into();
+            }
+            if let Some(verified) = &tally.verified {
+                line["verified"] =
+                    json!({ "listings": verified.listings, "items": verified.items, "different": tally.different });
+            }
+            line
         });
-        tally
+        self.tally
     }
 
-    fn done(&self) -> usize {
-        self.tally.refreshed + self.tally.skipped + self.tally.failed
+    fn complain(&mut self, complaint: String) {
+        self.beside(&complaint);
+        if self.tally.complaints.len() < COMPLAINTS_MAX {
+            self.tally.complaints.push(complaint);
+        }
+    }
+
+    /// A line for a person, above the bar.
+    fn beside(&self, line: &str) {
+        if let Shown::Bar(_) = &self.shown {
+            BARS.suspend(|| eprintln!("  {line}"));
+        }
+    }
+
+    fn steps(&self) -> usize {
+        let Tally {
+            refreshed,
+            fresh,
+            done,
+            frozen,
+            failed,
+            ..
+        } = &self.tally;
+        refreshed + fresh + done + frozen + failed
     }
 
     fn write(&self, line: impl FnOnce() -> Value) {
@@ -168,6 +272,18 @@ impl Progress {
             Shown::Json(JsonTo::Stdout) => drop(writeln!(io::stdout().lock(), "{}", line())),
             Shown::Json(JsonTo::Stderr) => drop(writeln!(io::stderr().lock(), "{}", line())),
         }
+    }
+}
+
+fn items_of(listings: &[Refreshed]) -> u64 {
+    listings.iter().map(|listing| listing.total).sum()
+}
+
+fn because(why: Why) -> &'static str {
+    match why {
+        Why::Finished => "finished",
+        Why::Stopped => "stopped",
+        Why::OutOfTime => "out of time",
     }
 }
 
@@ -182,7 +298,7 @@ pub(super) fn is_bar(mode: ProgressMode) -> bool {
 
 fn sentence(tally: &Tally, of: usize, took: Duration) -> String {
     let mut text = format!(
-        "{} of {of} names refreshed: {} listings, {} items, in {}",
+        "{} of {of} refreshed: {} listings, {} items, in {}",
         tally.refreshed,
         HumanCount(tally.listings as u64),
         HumanCount(tally.items),
@@ -192,11 +308,25 @@ fn sentence(tally: &Tally, of: usize, took: Duration) -> String {
             HumanDuration(took).to_string()
         }
     );
-    if tally.skipped > 0 {
-        text.push_str(&format!("; {} were fresh", tally.skipped));
+    for (count, what) in [
+        (tally.fresh, "were fresh"),
+        (tally.done, "were done already"),
+        (tally.frozen, "are frozen"),
+        (tally.failed, "failed"),
+    ] {
+        if count > 0 {
+            text.push_str(&format!("; {count} {what}"));
+        }
     }
-    if tally.failed > 0 {
-        text.push_str(&format!("; {} failed", tally.failed));
+    if let Some(ended) = &tally.left {
+        text.push_str(&format!("; {} left ({})", ended.left, because(ended.why)));
+    }
+    if let Some(verified) = &tally.verified {
+        let (listings, items) = (HumanCount(verified.listings), HumanCount(verified.items));
+        text.push_str(&format!(
+            "; verified {listings} listings with {items} items, {} differ",
+            tally.different
+        ));
     }
     text
 }

@@ -10,6 +10,7 @@ mod pushed;
 mod redis_section;
 mod requests;
 mod sorts;
+mod warm;
 
 use toml::Value;
 
@@ -60,6 +61,8 @@ fn config(report: &Report, table: toml::Table) -> Config {
         &defaults,
         defaults_are_clean,
     );
+    let definitions = Definitions { defined, pushed };
+    let warm = warm::check(Section::new(report, "warm", root.take("warm")), &definitions);
     root.finish();
 
     Config {
@@ -70,7 +73,8 @@ fn config(report: &Report, table: toml::Table) -> Config {
         l1,
         defaults,
         origins: origins.into_configs(),
-        definitions: Definitions { defined, pushed },
+        definitions,
+        warm,
     }
 }
 

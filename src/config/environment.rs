@@ -91,7 +91,9 @@ impl Variable {
                     None => Self::Key(path),
                 }
             }
-            ["http" | "admin" | "redis" | "l1" | "defaults" | "pushed", key] if !key.is_empty() => Self::Key(path),
+            ["http" | "admin" | "redis" | "l1" | "defaults" | "pushed" | "warm", key] if !key.is_empty() => {
+                Self::Key(path)
+            }
             ["origins", origin, key] if !origin.is_empty() && !key.is_empty() => Self::Key(path),
             _ => Self::Unknown,
         }

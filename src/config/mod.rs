@@ -15,9 +15,9 @@ mod request;
 mod section;
 mod values;
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
-use crate::listing::{Definitions, Policy};
+use crate::listing::{Definitions, Policy, WarmScope};
 
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
@@ -112,6 +112,8 @@ pub struct Config {
     pub origins: Vec<OriginConfig>,
     /// The listings, and which names may be pushed.
     pub definitions: Definitions,
+    /// How listings are warmed up.
+    pub warm: WarmConfig,
 }
 
 /// A value that no log shows.
@@ -201,6 +203,23 @@ pub struct L1Config {
     pub heads_max: usize,
     /// Heads of listings that are not.
     pub absent_max: usize,
+}
+
+/// `[warm]`.
+#[derive(Clone, Debug)]
+pub struct WarmConfig {
+    /// Whether a service is ready only when it is warm.
+    pub on_start: bool,
+    /// After so long it is ready in any case.
+    pub deadline: Duration,
+    /// Families at once.
+    pub concurrency: NonZeroU32,
+    /// Listings that begin a second.
+    pub rate: Option<NonZeroU32>,
+    /// How slow an origin may become.
+    pub origin_latency_max: Option<Duration>,
+    /// Which families.
+    pub scope: WarmScope,
 }
 
 /// `[origins.<name>]`.

@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::{budget::Budget, error::EngineError};
+use super::{budget::Budget, error::EngineError, latencies::Latencies};
 use crate::{
     listing::{
         ContentHasher, DataVersion, Family, Policy, StoredSort,
@@ -77,6 +77,8 @@ pub struct Build<'a> {
     pub origin: &'a dyn Origin,
     pub metrics: &'a Metrics,
     pub budget: &'a Budget,
+    /// Where it is told how quick the origin is.
+    pub latencies: &'a Latencies,
     pub defined: &'a Defined,
     pub family: &'a Family,
     pub grant: &'a Grant,
@@ -232,12 +234,14 @@ impl<'a> Build<'a> {
             choices: self.family.choices.clone(),
             order,
         };
+        let name = &self.defined.definition.origin;
+        let reading = self.latencies.measure(name, self.origin.read_unless(read, known));
         let deadline = self.policy().origin_timeout.map(|timeout| Instant::now() + timeout);
         let reading = match deadline {
-            Some(deadline) => timeout_at(deadline, self.origin.read_unless(read, known))
+            Some(deadline) => timeout_at(deadline, reading)
                 .await
                 .unwrap_or(Err(OriginError::TimedOut)),
-            None => self.origin.read_unless(read, known).await,
+            None => reading.await,
         };
         if !matches!(reading, Ok(Reading::Unchanged)) {
             self.metrics.origin_reads.inc();

@@ -21,6 +21,7 @@ pub mod head_table;
 mod heads;
 mod keep_warm;
 mod l1;
+mod latencies;
 mod names;
 mod operations;
 mod origin_changes;
@@ -37,6 +38,7 @@ mod selection;
 mod shape;
 mod subscriptions;
 mod unchanged;
+pub mod warm_up;
 mod writes;
 
 use std::{sync::Arc, time::Duration};
@@ -64,7 +66,7 @@ pub use self::{
     page::{Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served},
     read::SkipItems,
     rollback::RolledBack,
-    runs::{Refreshed, Shrink},
+    runs::{RefreshFailure, Refreshed, Shrink},
     selection::{Asked, DeclaredParameters, Selection},
     shape::Shape,
     subscriptions::{Event, Follower},

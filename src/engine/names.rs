@@ -24,6 +24,9 @@ use crate::{
 /// A definition enumerates at most so many names; more are an error of the query.
 pub const NAMES_MAX: usize = 1_000_000;
 
+/// How long work that no request waits for waits for an enumeration; the origin's own time-out is shorter, most likely.
+const ENUMERATED_WITHIN: Duration = Duration::from_secs(3600);
+
 /// Between two attempts to read an enumeration that failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
@@ -135,10 +138,16 @@ impl KnownNames {
         if definition.names.is_none() {
             return Some(name_of::<&str>(definition, &[]).into_iter().collect());
         }
-        self.names_of(definition).await.map(|names| names.names.clone())
+        let names = self.names_within(definition, ENUMERATED_WITHIN).await;
+        names.map(|names| names.names.clone())
     }
 
     async fn names_of(&self, definition: &Arc<Definition>) -> Option<Arc<NameSet>> {
+        self.names_within(definition, self.wait_max).await
+    }
+
+    /// Waits at most so long where they were never read.
+    async fn names_within(&self, definition: &Arc<Definition>, wait_max: Duration) -> Option<Arc<NameSet>> {
         let enumeration = self.by_pattern.get(definition.pattern.as_str())?;
         let source = definition.names.as_ref()?;
         if matches!(source, Names::List(_)) {
@@ -168,7 +177,7 @@ impl KnownNames {
             }
             None => {
                 // Past the time the name's existence is unknown; the load goes on.
-                let _ = tokio::time::timeout(self.wait_max, joined).await;
+                let _ = tokio::time::timeout(wait_max, joined).await;
                 enumeration.names.load_full()
             }
         }

@@ -221,18 +221,6 @@ impl Engine {
         Ok(names)
     }
 
-    /// Names by recorded reads, most read first.
-    ///
-    /// # Errors
-    /// [`EngineError::RedisDown`].
-    pub async fn popularity(&self, limit: usize) -> Result<Vec<(ListingName, u64)>, EngineError> {
-        let popular = self.store.popular(limit).await?;
-        Ok(popular
-            .into_iter()
-            .map(|(family, reads)| (family.name, reads))
-            .collect())
-    }
-
     fn state_of(&self, listing: &ListingKey, state: &HeadState, now: Timestamp) -> ListingState {
         let head = match state {
             HeadState::Absent => return ListingState::Absent,

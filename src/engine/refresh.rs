@@ -108,8 +108,9 @@ impl Refresher {
         let drawn_for = match request.wants {
             Wants::Asked => DrawnFor::Asked,
             Wants::Later(_) | Wants::Due(_) if !coalesce_for.is_zero() => DrawnFor::Due,
-            Wants::Later(_) | Wants::Due(_) | Wants::Fresh | Wants::Anew => {
-                let insist = request.wants == Wants::Anew;
+            Wants::Later(_) | Wants::Due(_) | Wants::Since(_) | Wants::Fresh | Wants::Anew => {
+                // Somebody has looked at what was refused.
+                let insist = request.wants == Wants::Anew || request.accepts_any;
                 return self.store.draw_with_lease(&request.family, count, insist).await;
             }
         };
@@ -187,15 +188,16 @@ impl Refresher {
             .get(&definition.origin)
             .ok_or_else(|| OriginError::Misdeclared("its origin is not configured".to_owned()))?;
         let kept = self.kept(request, streams).await?;
-        let Some(first) = kept.first() else {
-            return Ok(Done::Nothing);
-        };
         if kept
             .iter()
             .any(|kept| kept.head().is_some_and(|head| definition.is_outdated(head)))
         {
             return self.leave(request).await;
         }
+        let (kept, streams) = request.left(kept, streams);
+        let Some(first) = kept.first() else {
+            return Ok(Done::Nothing);
+        };
         let is_frozen = || self.frozen.until(&request.family.name, grant.as_of).is_some();
         if !request.wants.is_demanded() && first.head().is_some() && is_frozen() {
             return Ok(Done::Nothing);
@@ -215,7 +217,8 @@ impl Refresher {
             ),
             Wants::Later(after) => head.as_of >= after && is_answer(head),
             Wants::Due(_) => is_done_already && is_answer(head),
-            Wants::Asked | Wants::Anew => false,
+            // What is so for a warm-up is left out already.
+            Wants::Since(_) | Wants::Asked | Wants::Anew => false,
         };
         if recognised.is_some_and(satisfied) {
             return Ok(Done::Nothing);
@@ -233,10 +236,11 @@ impl Refresher {
             origin: &*origin,
             budget,
             metrics: &self.metrics,
+            latencies: &self.latencies,
             defined: &request.defined,
             family: &request.family,
             grant,
-            streams,
+            streams: &streams,
             before: recognised.map(|head| head.total),
             accepts_any: request.accepts_any,
             recognised: &contents,
@@ -297,7 +301,7 @@ impl Refresher {
     async fn leave(&self, request: &Request) -> Result<Done, BuildError> {
         match request.wants {
             Wants::Anew => Err(BuildError::Outdated),
-            Wants::Fresh => Ok(Done::Nothing),
+            Wants::Fresh | Wants::Since(_) => Ok(Done::Nothing),
             Wants::Later(_) | Wants::Due(_) | Wants::Asked => {
                 if let Err(error) = self.store.postpone(&request.family, LEFT_TO_OTHERS).await {
                     tracing::debug!(error = %Chain(&error), "the family is due again later than it could be");

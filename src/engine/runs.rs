@@ -19,6 +19,7 @@ use tokio::{
 
 use super::{
     EngineLimits, announcer::Announcer, asked::Attended, declared::Declaration, error::EngineError, freezing::Frozen,
+    latencies::Latencies,
 };
 use crate::{
     listing::{Family, Generation, ListingKey, ListingName, StoredSort, Timestamp, definition::Defined},
@@ -66,6 +67,7 @@ pub struct Refresher {
     pub(super) frozen: Arc<Frozen>,
     pub(super) announcer: Arc<Announcer>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) latencies: Arc<Latencies>,
     pub(super) runtime: Handle,
     pub(super) attended: Attended,
     runs: Mutex<HashMap<Family, Slot>>,
@@ -125,6 +127,8 @@ pub(super) enum Wants {
     Due(Timestamp),
     /// That nobody has asked for a refresh since the family was read last, or that this is less than `coalesce_for` ago.
     Asked,
+    /// Heads of all its streams that were read since a warm-up began, by whomever. Those that are so already stay.
+    Since(Timestamp),
     /// Nothing: a read of the origin is wanted, in spite of a back-off too.
     Anew,
 }
@@ -135,9 +139,18 @@ impl Wants {
         matches!(self, Self::Asked | Self::Anew)
     }
 
-    /// Whether nobody waits for it.
+    /// Whether nobody waits for it at a page.
     pub fn is_patient(self) -> bool {
-        matches!(self, Self::Later(_) | Self::Due(_) | Self::Asked)
+        matches!(self, Self::Later(_) | Self::Due(_) | Self::Since(_) | Self::Asked)
+    }
+
+    /// What satisfies both.
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::Since(one), Self::Since(other)) => Self::Since(one.max(other)),
+            (Self::Asked, Self::Asked) => Self::Asked,
+            _ => Self::Anew,
+        }
     }
 }
 
@@ -166,6 +179,7 @@ impl Refresher {
             frozen,
             announcer,
             metrics,
+            latencies: Arc::default(),
             runtime,
             attended: Attended::default(),
             runs: Mutex::default(),
@@ -236,16 +250,27 @@ impl Refresher {
     /// Wants a generation that is drawn after now. Whoever comes during a run shares the one after it. See [`Shrink`]
     /// for what is believed.
     pub fn demand(self: &Arc<Self>, defined: &Defined, family: &Family, shrink: Shrink) -> Waiting {
-        self.after_now(defined, family, Wants::Anew, shrink)
+        self.after_running(defined, family, Wants::Anew, shrink)
     }
 
     /// Wants what was asked for before now, and is not answered yet.
     pub(super) fn demand_asked(self: &Arc<Self>, defined: &Defined, family: &Family) -> Waiting {
-        self.after_now(defined, family, Wants::Asked, Shrink::Refused)
+        self.after_running(defined, family, Wants::Asked, Shrink::Refused)
+    }
+
+    /// Wants generations of all streams that were read since then, for a warm-up. It stands back behind what somebody waits for.
+    pub fn demand_since(
+        self: &Arc<Self>,
+        defined: &Defined,
+        family: &Family,
+        since: Timestamp,
+        shrink: Shrink,
+    ) -> Waiting {
+        self.after_running(defined, family, Wants::Since(since), shrink)
     }
 
     /// A run that begins after now.
-    fn after_now(self: &Arc<Self>, defined: &Defined, family: &Family, wants: Wants, shrink: Shrink) -> Waiting {
+    fn after_running(self: &Arc<Self>, defined: &Defined, family: &Family, wants: Wants, shrink: Shrink) -> Waiting {
         let mut runs = self.runs.lock();
         let request = Request {
             defined: defined.clone(),
@@ -262,9 +287,7 @@ impl Refresher {
             slot.hurry.notify_one();
         }
         if let Some((next, _, waiting)) = &mut slot.next {
-            if wants == Wants::Anew {
-                next.wants = wants;
-            }
+            next.wants = next.wants.and(wants);
             next.accepts_any |= shrink == Shrink::Accepted;
             return waiting.clone();
         }

@@ -60,6 +60,23 @@ impl Confirming<'_> {
     }
 }
 
+impl Request {
+    /// What is left to refresh: for a warm-up the streams that were not read since it began, so that one which was killed
+    /// between two publishes does no listing twice; all otherwise.
+    pub(super) fn left<'a>(
+        &self,
+        kept: Vec<KeptStream>,
+        streams: &[StreamOrder<'a>],
+    ) -> (Vec<KeptStream>, Vec<StreamOrder<'a>>) {
+        let is_done = |kept: &KeptStream| match self.wants {
+            Wants::Since(since) => kept.recognised().is_some_and(|head| head.as_of >= since),
+            Wants::Fresh | Wants::Later(_) | Wants::Due(_) | Wants::Asked | Wants::Anew => false,
+        };
+        let left = kept.into_iter().zip(streams.iter().copied());
+        left.filter(|(kept, _)| !is_done(kept)).unzip()
+    }
+}
+
 impl Refresher {
     /// What is kept of the streams.
     pub(super) async fn kept(

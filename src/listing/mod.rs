@@ -18,6 +18,7 @@ pub mod name;
 pub mod page;
 pub mod pattern;
 pub mod policy;
+pub mod scope;
 pub mod window;
 
 pub use chunk::{Chunk, ChunkIndex};
@@ -32,4 +33,5 @@ pub use key::{Family, ListingKey, SortName, StoredSort};
 pub use name::ListingName;
 pub use page::{Order, Position};
 pub use policy::{Freshness, Policy, Timestamp};
+pub use scope::{NameGlobs, VariantsOf, WarmScope};
 pub use window::{Direction, Window, WindowPlan};

@@ -136,7 +136,7 @@ impl Store {
 
     /// The heads of several listings, in batches of one turn each. One that cannot be read counts as absent: it must not
     /// hide all others.
-    pub(super) async fn read_heads(&self, keys: &[ListingKey]) -> Result<Vec<HeadState>, StoreError> {
+    pub async fn read_heads(&self, keys: &[ListingKey]) -> Result<Vec<HeadState>, StoreError> {
         const HEADS_A_TURN: usize = 100;
         let mut heads = Vec::with_capacity(keys.len());
         for batch in keys.chunks(HEADS_A_TURN) {

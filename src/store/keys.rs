@@ -61,6 +61,11 @@ impl Keys {
         format!("{}:{LAYOUT}:frozen", self.prefix)
     }
 
+    /// The record of a warm-up job, for all partitions.
+    pub fn warm_up(&self, job: u64) -> String {
+        format!("{}:{LAYOUT}:warm-up:{job:016x}", self.prefix)
+    }
+
     pub fn channel(&self) -> String {
         format!("{}:{LAYOUT}:announcements", self.prefix)
     }
@@ -137,6 +142,7 @@ mod tests {
         assert_eq!(keys.log(partition), format!("{tag}log"));
         assert_eq!(keys.meta(), "shop:meta");
         assert_eq!(keys.channel(), "shop:1:announcements");
+        assert_eq!(keys.warm_up(0xab), "shop:1:warm-up:00000000000000ab");
     }
 
     /// The hash decides where everything lies: another one is another layout.

@@ -24,6 +24,7 @@ mod draw;
 mod due;
 mod error;
 mod failures;
+mod footprint;
 mod freezes;
 mod generations;
 mod heads;
@@ -42,6 +43,7 @@ mod scripts;
 mod server;
 mod start;
 mod subscriber;
+mod warm_ups;
 
 pub use announcements::{Announcement, Heard};
 pub use asked::ReadEnd;
@@ -50,12 +52,14 @@ pub use draw::{Drawn, DrawnFor, Grant};
 pub use due::Claim;
 pub use error::{ConnectError, StoreError};
 pub use failures::Failure;
+pub use footprint::{Footprint, StreamSize};
 pub use freezes::{FREEZES_MAX, Freeze};
 pub use generations::{FinishedGeneration, GenerationWriter};
 pub use leases::{Lease, LeaseState};
 pub use pages::{Description, PinnedRead};
 pub use private_server::PrivateServer;
 pub use publish::Published;
+pub use warm_ups::WarmUpRecord;
 
 /// Number of partitions that listing names hash into.
 pub const PARTITIONS: u8 = 64;

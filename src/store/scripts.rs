@@ -57,4 +57,5 @@ scripts! {
     RENEW = "renew";
     ASK = "ask";
     SETTLE = "settle";
+    BEGIN_WARM_UP = "begin_warm_up";
 }

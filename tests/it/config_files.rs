@@ -66,7 +66,7 @@ fn the_full_example_and_the_manual_name_every_key() {
         .unwrap()
         .parse()
         .unwrap();
-    for section in ["http", "admin", "redis", "l1", "defaults", "pushed"] {
+    for section in ["http", "admin", "redis", "l1", "defaults", "pushed", "warm"] {
         for key in full[section].as_table().unwrap().keys() {
             assert!(
                 manual.contains(&format!("| `{key}` |")),

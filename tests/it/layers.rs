@@ -32,7 +32,7 @@ const CRATES: &[(&str, &[&str])] = &[
 
 /// Every class of Redis key, as it stands inside a key's name.
 const KEY_CLASSES: &[&str] = &[
-    "head", "gen", "log", "due", "lease", "names", "reads", "popular", "fail", "last", "meta",
+    "head", "gen", "log", "due", "lease", "names", "reads", "popular", "fail", "last", "meta", "warm-up",
 ];
 const KEYS_FILE: &str = "store/keys.rs";
 

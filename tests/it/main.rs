@@ -43,3 +43,4 @@ mod storefront;
 mod turns;
 mod two_nodes;
 mod unchanged;
+mod warming;

@@ -1,0 +1,51 @@
+//! So many listings a second, evenly: when the next name's turn is.
+
+use std::{
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
+
+/// The turns of a rate.
+#[derive(Clone, Debug)]
+pub struct Pace {
+    a_listing: Duration,
+    next: Instant,
+}
+
+impl Pace {
+    /// The first turn is now.
+    pub fn new(listings_a_second: NonZeroU32, now: Instant) -> Self {
+        Self {
+            a_listing: Duration::from_secs(1) / listings_a_second.get(),
+            next: now,
+        }
+    }
+
+    /// When the next turn is; it may be past.
+    pub fn next(&self) -> Instant {
+        self.next
+    }
+
+    /// Takes the turn for so many listings. Time that was not used is not saved up.
+    pub fn take(&mut self, listings: usize, now: Instant) {
+        let turns = u32::try_from(listings).unwrap_or(u32::MAX);
+        self.next = self.next.max(now) + self.a_listing.saturating_mul(turns);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_counts_listings_and_saves_nothing_up() {
+        const MS: Duration = Duration::from_millis(1);
+        let start = Instant::now();
+        let mut pace = Pace::new(NonZeroU32::new(1000).unwrap(), start);
+        pace.take(6, start);
+        pace.take(6, start);
+        assert_eq!(pace.next(), start + 12 * MS);
+        pace.take(6, start + 100 * MS);
+        assert_eq!(pace.next(), start + 106 * MS);
+    }
+}
