@@ -3,10 +3,10 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint audit bench bulk
+.PHONY: help demo test lint audit bench bench-churn bulk
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## The sample shop on http://127.0.0.1:8080, with a Redis of its own (installs redis-server if missing)
 	@.ci/install demo
@@ -29,6 +29,10 @@ audit: ## Known vulnerabilities among the dependencies (cargo-deny; asks the net
 bench: ## A page in L1 beside a fixed body from the same framework, under load (installs wrk if missing)
 	@.ci/install bench
 	$(CARGO) bench --locked --bench page_in_l1
+
+bench-churn: ## A year of price changes, 30,000 times faster: refreshes coalesced, then everything flushed (35 minutes; CHURN="--days 7")
+	@.ci/install test
+	$(CARGO) bench --locked --bench churn -- $(CHURN)
 
 bulk: ## A million items from PostgreSQL into one listing: speed and memory (needs some 3 GB; installs what the tests need)
 	@.ci/install test
