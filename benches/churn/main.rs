@@ -6,6 +6,21 @@
 //! ```
 //! The year takes some 17.5 minutes for each of the two, one after the other, with the same changes. What is measured, and
 //! how, is told in `tests/it/support/churn/mod.rs`. The data is not part of the project: it lies in `../shared/data`.
+//!
+//! The whole year on 2 cores of an AMD EPYC that other builds kept busy, Redis 7.0.15 (175,820 changes, 302 listings, two
+//! nodes, 300 pages/s, `coalesce_for` 1 s):
+//!
+//! | | coalesced refreshes | flush everything |
+//! |---|---|---|
+//! | refreshes | 88,313 | 116,052 |
+//! | of one listing within `coalesce_for`, most | 1 | 3 |
+//! | a refresh takes (p50 / p99 / max) | 22 / 128 / 360 ms | 8 / 67 / 572 ms |
+//! | a change is shown after | 372 / 1056 / 1662 ms | 373 / 987 / 1500 ms |
+//! | a page is stale by | 0 / 934 / 1555 ms | 0 / 824 / 1098 ms |
+//! | hits: not waiting for the origin | 100.00 % | 61.29 % |
+//! | of them in the process | 46.29 % | 36.48 % |
+//! | answers that were no page, of 310,000 | 0 | 240 |
+//! | bytes to Redis a changed item | 65,522 | 73,238 |
 
 // The servers are those of the tests, which use more of them.
 #[allow(dead_code)]
@@ -20,7 +35,7 @@ mod service;
 
 use std::{env, time::Duration};
 
-use churn::{Figures, Replay, Strategy, changes::Year, machine, percentile};
+use churn::{Figures, Replay, Strategy, changes::Year, percentile, setup::machine};
 
 #[tokio::main]
 async fn main() {

@@ -20,10 +20,17 @@ async fn a_week_of_price_changes_is_shown_in_time_and_each_listing_is_read_once_
         waits: true,
     };
     let figures = churn::run(&year, year.busiest_week(), replay).await;
-    let [staleness, build, pages] =
-        [&figures.staleness, &figures.waits, &figures.page_staleness].map(|values| percentile(values, 99.0));
+    let [staleness, accepted, build, pages] = [
+        &figures.staleness,
+        &figures.accepted_after,
+        &figures.waits,
+        &figures.page_staleness,
+    ]
+    .map(|values| percentile(values, 99.0));
+    // What the service promises counts from when it has accepted.
+    let most = accepted + COALESCE_FOR + build;
     eprintln!(
-        "{} changes in {:?}, {} refreshes: shown after {:?} (p50), {staleness:?} (p99), {:?}; one that is waited for {build:?} (p99); \
+        "{} changes in {:?}, {} refreshes: shown after {:?} (p50), {staleness:?} (p99), {:?}; accepted after {accepted:?} (p99); one that is waited for {build:?} (p99); \
          {} pages, {:.2} % hits, stale by {pages:?} (p99); {} bytes to redis a change",
         figures.changes,
         figures.took,
@@ -37,7 +44,7 @@ async fn a_week_of_price_changes_is_shown_in_time_and_each_listing_is_read_once_
     assert_eq!(figures.never_shown, 0);
     assert_eq!(figures.reads.failed, 0);
     assert_eq!(figures.refreshes_in_a_window, 1);
-    assert!(staleness <= COALESCE_FOR + build, "{staleness:?}");
-    assert!(pages <= COALESCE_FOR + build, "{pages:?}");
+    assert!(staleness <= most, "{staleness:?} > {most:?}");
+    assert!(pages <= most, "{pages:?} > {most:?}");
     assert!(figures.hit_rate() >= 0.95, "{}", figures.hit_rate());
 }

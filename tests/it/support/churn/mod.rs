@@ -7,18 +7,21 @@
 //!   was drawn after it (or, where everything is flushed, of the deletion). From then on no node serves what was before.
 //!   A head that was drawn before, and that a later read has found unchanged, shows it too.
 //! - *Staleness of a page*: when it was asked for, the age of the oldest change that it does not show.
-//! - *A refresh that is waited for* (the week in the tests): how long `POST …/refresh?wait=true` takes meanwhile, of listings that are like the others
-//!   and not coalesced: what a refresh takes where nothing puts it off, on this machine under this load.
+//! - *A refresh that is waited for* (in the tests' week): how long `POST …/refresh?wait=true` takes meanwhile, of listings
+//!   that are like the others and not coalesced: what a refresh takes where nothing puts it off, on this machine under this
+//!   load. The bench takes what the nodes log, from draw to publish.
 //! - *Hit*: a page that did not wait for the origin, whether it came from the process or from Redis.
 //! - *Bytes written*: all that Redis received, the requests of reads among it.
 
 pub mod changes;
-pub mod ledger;
-pub mod readers;
+mod feed;
+mod ledger;
+mod readers;
+mod refreshes;
+pub mod setup;
 
 use std::{
-    collections::{BTreeSet, HashMap},
-    path::Path,
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -28,17 +31,15 @@ use std::{
 
 use listcache::origin::SampleCatalogue;
 use reqwest::{Method, StatusCode};
-use serde_json::Value;
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
-use tokio::{
-    sync::Semaphore,
-    task::{JoinHandle, JoinSet},
-};
+use tokio::{sync::Semaphore, task::JoinSet};
 
 use self::{
     changes::{Change, Year},
-    ledger::{Confirmed, Ledger, id_of, now},
+    feed::{Feed, wait_for_refreshes},
+    ledger::{Ledger, now},
     readers::{Reads, Zipf, read},
+    setup::config,
 };
 use super::{
     redis_server::RedisServer,
@@ -54,11 +55,6 @@ const NODES: usize = 2;
 const READERS: usize = 8;
 /// Requests of the feed that wait for their answers at the same time.
 const FEED_AT_ONCE: usize = 16;
-
-/// The names of listings whose refreshes are waited for begin so.
-const WAITED_FOR: &str = "waited:";
-/// Between two of them.
-const WAIT_EVERY: Duration = Duration::from_millis(100);
 
 /// What the shop does when prices have changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +88,8 @@ pub struct Figures {
     pub staleness: Vec<u64>,
     /// Changes that were never shown.
     pub never_shown: usize,
+    /// How long after its commit each request for a refresh was accepted.
+    pub accepted_after: Vec<u64>,
     /// What each refresh took that was waited for.
     pub waits: Vec<u64>,
     /// What each refresh took from its draw to its publish.
@@ -142,10 +140,10 @@ pub async fn run(year: &Year, changes: &[Change], replay: Replay) -> Figures {
     let waits = wait_for_refreshes(shop.nodes[0].clone(), shop.paths.clone(), stop.clone());
     let waits = replay.waits.then(|| tokio::spawn(waits));
     let begun = Instant::now();
-    match replay.strategy {
+    let accepted_after = match replay.strategy {
         Strategy::AsksForRefreshes => shop.change(changes, Feed::refreshes(&shop)).await,
         Strategy::FlushesEverything => shop.change(changes, Feed::flushes(&shop)).await,
-    }
+    };
     let took = begun.elapsed();
     // The last changes are shown too, if they ever are.
     while shop.is_asked_for() && begun.elapsed() < took + Duration::from_secs(20) {
@@ -170,6 +168,7 @@ pub async fn run(year: &Year, changes: &[Change], replay: Replay) -> Figures {
         reads,
         staleness,
         never_shown,
+        accepted_after,
         waits: match waits {
             Some(waits) => waits.await.unwrap(),
             None => Vec::new(),
@@ -245,13 +244,14 @@ impl Shop {
     }
 
     /// Commits the changes in their time, a batch a tick, and tells the feed which listings they are of.
-    async fn change(&mut self, changes: &[Change], mut feed: Feed) {
+    async fn change(&mut self, changes: &[Change], mut feed: Feed) -> Vec<u64> {
         let from = changes.first().map_or(Duration::ZERO, |first| first.at);
         let begun = Instant::now();
         let mut revision = 0;
         let mut left = changes;
-        for tick in 1.. {
-            tokio::time::sleep_until((begun + TICK * tick).into()).await;
+        let mut ticks = tokio::time::interval(TICK);
+        loop {
+            ticks.tick().await;
             // As much as has passed: who is late replays what he has missed.
             let until = begun.elapsed() * SPEED;
             let (batch, rest) = left.split_at(left.partition_point(|change| change.at - from <= until));
@@ -274,7 +274,7 @@ impl Shop {
                     self.ledger.committed(change.category, committed);
                 }
                 let listings: BTreeSet<usize> = batch.iter().map(|change| change.category).collect();
-                feed.tell(listings);
+                feed.tell(listings, committed);
             }
             if left.is_empty() {
                 return feed.end().await;
@@ -297,197 +297,4 @@ impl Shop {
             return marks";
         self.redis.cli(&["EVAL", MARKS, "0"]) != "0"
     }
-
-    /// How long each refresh took, the most of one listing within `coalesce_for`, and what they have found unchanged: as the
-    /// nodes have logged it.
-    fn refreshes(&self) -> (Vec<u64>, usize, Confirmed) {
-        let mut builds = Vec::new();
-        let mut confirmed = Confirmed::default();
-        let mut draws: HashMap<String, Vec<u64>> = HashMap::new();
-        for line in self
-            .nodes
-            .iter()
-            .flat_map(|node| node.log().lines().map(str::to_owned).collect::<Vec<_>>())
-        {
-            let Ok(line) = serde_json::from_str::<Value>(&line) else {
-                continue;
-            };
-            if !matches!(
-                line["message"].as_str(),
-                Some("listing refreshed" | "listing unchanged")
-            ) {
-                continue;
-            }
-            let of_listing = draws.entry(line["listing"].as_str().unwrap().to_owned()).or_default();
-            if line["listing"].as_str().unwrap().starts_with(WAITED_FOR) {
-                continue;
-            }
-            builds.push(line["duration_ms"].as_u64().unwrap() * 1000);
-            let as_of = line["as_of"].as_u64().unwrap();
-            of_listing.push(as_of);
-            confirmed.add(id_of(line["generation"].as_str().unwrap()).unwrap(), as_of * 1000);
-        }
-        let window = self.replay.coalesce_for.as_millis() as u64;
-        let most = draws.into_values().map(|mut times| {
-            times.sort_unstable();
-            let in_window = |(place, from): (usize, &u64)| times[place..].partition_point(|time| *time < from + window);
-            times.iter().enumerate().map(in_window).max().unwrap_or_default()
-        });
-        let most = most.max().unwrap_or_default();
-        (builds, most, confirmed)
-    }
-}
-
-/// Refreshes one of the listings that are not coalesced after the other, and waits for each.
-async fn wait_for_refreshes(node: Arc<Service>, paths: Arc<Vec<String>>, stop: Arc<AtomicBool>) -> Vec<u64> {
-    let mut waits = Vec::new();
-    let zipf = Zipf::new(paths.len());
-    while !stop.load(Ordering::Relaxed) {
-        tokio::time::sleep(WAIT_EVERY).await;
-        let path = paths[zipf.pick()].replace("category:", WAITED_FOR);
-        let begun = Instant::now();
-        let post = node.admin(Method::POST, &format!("{path}/refresh?wait=true"));
-        assert_eq!(post.send().await.unwrap().status(), StatusCode::OK);
-        waits.push(begun.elapsed().as_micros() as u64);
-    }
-    waits
-}
-
-/// What tells the services that something has changed.
-struct Feed {
-    told: tokio::sync::mpsc::UnboundedSender<BTreeSet<usize>>,
-    work: JoinHandle<()>,
-}
-
-impl Feed {
-    /// Asks for refreshes, of each node in turn, as a feed does that knows nothing of any other request.
-    fn refreshes(shop: &Shop) -> Self {
-        let (told, mut batches) = tokio::sync::mpsc::unbounded_channel::<BTreeSet<usize>>();
-        let (nodes, paths) = (shop.nodes.clone(), shop.paths.clone());
-        let work = tokio::spawn(async move {
-            let at_once = Arc::new(Semaphore::new(FEED_AT_ONCE));
-            let mut requests = JoinSet::new();
-            let mut turn = 0;
-            while let Some(listings) = batches.recv().await {
-                for listing in listings {
-                    turn += 1;
-                    let post = nodes[turn % NODES].admin(Method::POST, &format!("{}/refresh", paths[listing]));
-                    let permit = at_once.clone().acquire_owned().await.unwrap();
-                    requests.spawn(async move {
-                        let accepted = post.send().await.unwrap();
-                        assert_eq!(accepted.status(), StatusCode::ACCEPTED);
-                        drop(permit);
-                    });
-                    while let Some(ended) = requests.try_join_next() {
-                        ended.unwrap();
-                    }
-                }
-            }
-            requests.join_all().await;
-        });
-        Self { told, work }
-    }
-
-    /// Deletes all listings as soon as it hears of a change, and then only after a while again.
-    fn flushes(shop: &Shop) -> Self {
-        let (told, mut batches) = tokio::sync::mpsc::unbounded_channel::<BTreeSet<usize>>();
-        let (node, paths, pause) = (shop.nodes[0].clone(), shop.paths.clone(), shop.replay.coalesce_for);
-        let work = tokio::spawn(async move {
-            let at_once = Arc::new(Semaphore::new(FEED_AT_ONCE));
-            while batches.recv().await.is_some() {
-                let next = tokio::time::Instant::now() + pause;
-                let mut requests = JoinSet::new();
-                // What has changed until here is not shown from here on.
-                while batches.try_recv().is_ok() {}
-                for path in &*paths {
-                    let (at_once, delete) = (at_once.clone(), node.admin(Method::DELETE, path));
-                    requests.spawn(async move {
-                        let _permit = at_once.acquire().await.unwrap();
-                        assert_eq!(delete.send().await.unwrap().status(), StatusCode::NO_CONTENT);
-                    });
-                }
-                requests.join_all().await;
-                tokio::time::sleep_until(next).await;
-            }
-        });
-        Self { told, work }
-    }
-
-    fn tell(&mut self, listings: BTreeSet<usize>) {
-        // Its work has ended only if it has failed, which `end` tells.
-        let _ = self.told.send(listings);
-    }
-
-    async fn end(self) {
-        drop(self.told);
-        self.work.await.unwrap();
-    }
-}
-
-fn config(redis: &str, database: &str, replay: Replay) -> String {
-    let coalesce_for = match replay.strategy {
-        Strategy::AsksForRefreshes => replay.coalesce_for.as_millis(),
-        Strategy::FlushesEverything => 0,
-    };
-    format!(
-        r#"
-        [http]
-        workers = 1
-        fill_wait = "10s"
-
-        [redis]
-        url = "{redis}"
-        read_timeout = "1s"
-
-        [defaults]
-        coalesce_for = "{coalesce_for}ms"
-        fresh_for = "1h"
-        keep_for = "2h"
-        pin_for = "2h"
-
-        [origins.shop]
-        kind = "sql"
-        url = "{database}"
-
-        [[listings]]
-        name = "category:{{category}}"
-        origin = "shop"
-        names = "select distinct category from products where category is not null"
-        query = "select * from products where category = :category"
-        [listings.sorts]
-        price = {{ by = ["price_cents"] }}
-
-        [[listings]]
-        name = "{WAITED_FOR}{{category}}"
-        origin = "shop"
-        query = "select * from products where category = :category"
-        coalesce_for = "0s"
-        [listings.sorts]
-        price = {{ by = ["price_cents"] }}
-        "#
-    )
-}
-
-/// What the machine is, for those who compare.
-pub fn machine() -> String {
-    let read = |path: &str| std::fs::read_to_string(Path::new(path)).unwrap_or_default();
-    let cpus = read("/proc/cpuinfo");
-    let models: Vec<&str> = cpus.lines().filter(|line| line.starts_with("model name")).collect();
-    let model = models
-        .first()
-        .and_then(|line| line.split(": ").nth(1))
-        .unwrap_or("unknown");
-    let memory = read("/proc/meminfo");
-    let kib = memory.split_whitespace().nth(1).and_then(|kib| kib.parse::<u64>().ok());
-    let version = std::process::Command::new("redis-server").arg("--version").output();
-    let version = version
-        .map(|said| String::from_utf8_lossy(&said.stdout).into_owned())
-        .unwrap_or_default();
-    format!(
-        "{} x {model}, {} GiB, Linux {}, {}",
-        models.len(),
-        kib.unwrap_or_default() >> 20,
-        read("/proc/sys/kernel/osrelease").trim(),
-        version.split(" sha=").next().unwrap_or_default(),
-    )
 }
