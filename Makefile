@@ -3,10 +3,10 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint audit bench bulk schedule
+.PHONY: help demo test lint audit bench bench-churn bulk schedule
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## The sample shop on http://127.0.0.1:8080, with a Redis of its own (installs redis-server if missing)
 	@.ci/install demo
@@ -34,6 +34,10 @@ bench: ## A page in L1 beside a fixed body from the same framework, under load (
 schedule: ## 10,000 listings with lives of a minute, refreshed by two nodes, one of which is killed (takes some 8 min)
 	@.ci/install test
 	LISTINGS=10000 $(CARGO) test --locked --test it -- --ignored --nocapture schedule_at_scale
+
+bench-churn: ## A year of price changes, 30,000 times faster: refreshes coalesced, then everything flushed (35 minutes; CHURN="--days 7")
+	@.ci/install test
+	$(CARGO) bench --locked --bench churn -- $(CHURN)
 
 bulk: ## A million items from PostgreSQL into one listing: speed and memory (needs some 3 GB; installs what the tests need)
 	@.ci/install test

@@ -91,7 +91,7 @@ pub struct RefreshedOrder {
     params(openapi::NameParameter, openapi::RefreshParameters),
     responses(
         (status = 200, description = "With `wait=true`: refreshed after the request came in", body = RefreshAnswer),
-        (status = 202, description = "A refresh was started", body = RefreshAnswer),
+        (status = 202, description = "A refresh was started, or will be when `coalesce_for` has passed", body = RefreshAnswer),
         (status = 400, description = "Bad name or parameters", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "No token, or a wrong one", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "No token is configured", body = ProblemDocument, content_type = "application/problem+json"),

@@ -12,6 +12,7 @@ use std::{
 };
 
 use redis::{Pipeline, Value};
+use tokio::task::JoinHandle;
 
 use super::{Store, chunk_codec::add_chunk, error::StoreError, reply};
 use crate::listing::{ChunkIndex, ContentHasher, DataVersion, Generation, Item, ListingKey, Policy, Timestamp};
@@ -24,6 +25,7 @@ const BATCH_AGE_MAX: Duration = Duration::from_secs(10);
 const BATCH_ENTRIES_MAX: usize = 100;
 /// Bytes of items a pipeline, but for its last chunk.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
+const OPERATION: &str = "write generation";
 
 /// Where a generation lies, and what its head will say of it.
 #[derive(Clone, Debug)]
@@ -77,6 +79,9 @@ pub struct GenerationWriter {
     /// Entries of the pipeline that is not full yet.
     batch: Pipeline,
     batch_bytes: usize,
+    /// The pipeline before it, which Redis is taking in while this one is filled. One at a time: entries arrive in their
+    /// order, and no more than two pipelines are in memory.
+    on_its_way: Option<JoinHandle<Result<(), StoreError>>>,
     sent_at: Instant,
     next: ChunkIndex,
     /// Whether the first entry, and with it the expiry, is in Redis.
@@ -91,7 +96,8 @@ impl GenerationWriter {
         self
     }
 
-    /// Adds an item at the end. Sends a pipeline when one is full, or has waited for long.
+    /// Adds an item at the end. Sends a pipeline when one is full, or has waited for long; that it could not be written is
+    /// told when the next one is sent.
     pub async fn append(&mut self, item: Item) -> Result<(), StoreError> {
         self.batch_bytes += item.id.as_str().len() + item.json.len();
         self.items += 1;
@@ -123,6 +129,7 @@ impl GenerationWriter {
         if !self.batch.is_empty() {
             self.send().await?;
         }
+        self.arrived().await?;
         Ok(FinishedGeneration {
             draft: self.draft,
             unpublished: self.unpublished,
@@ -158,7 +165,6 @@ impl GenerationWriter {
     }
 
     async fn send(&mut self) -> Result<(), StoreError> {
-        const OPERATION: &str = "write generation";
         self.sent_at = Instant::now();
         if self.begun {
             self.renew();
@@ -168,30 +174,54 @@ impl GenerationWriter {
         if batch.is_empty() {
             return Ok(());
         }
-        let stream_key = &self.draft.stream_key;
-        let connections = &self.unpublished.store.inner.connections;
-        for reply in connections.write(OPERATION, &batch).await? {
-            let reply = reply::answered(reply, OPERATION, stream_key)?;
-            let replies = match reply {
-                Value::Array(in_transaction) => in_transaction,
-                reply => vec![reply],
-            };
-            for reply in replies {
-                match reply::answered(reply, OPERATION, stream_key)? {
-                    // XADD found no stream, or PEXPIRE did not.
-                    Value::Nil | Value::Int(0) => {
-                        return Err(StoreError::corrupt(
-                            stream_key,
-                            "the stream is gone while it is being written",
-                        ));
-                    }
-                    _ => {}
-                }
-            }
+        self.arrived().await?;
+        let store = &self.unpublished.store;
+        let work = deliver(store.clone(), self.draft.stream_key.clone(), batch);
+        if self.begun {
+            // Where the writer is dropped meanwhile it arrives even so, and adds nothing to a stream that was unlinked.
+            self.on_its_way = Some(store.inner.runtime.spawn(work));
+        } else {
+            // The first makes the stream: it must not arrive after the unlinking.
+            work.await?;
+            self.begun = true;
         }
-        self.begun = true;
         Ok(())
     }
+
+    /// Waits for what is on its way.
+    async fn arrived(&mut self) -> Result<(), StoreError> {
+        match self.on_its_way.take() {
+            Some(work) => match work.await {
+                Ok(outcome) => outcome,
+                // The runtime is ending.
+                Err(_) => Err(StoreError::unavailable(OPERATION, "the write broke off")),
+            },
+            None => Ok(()),
+        }
+    }
+}
+
+async fn deliver(store: Store, stream_key: String, batch: Pipeline) -> Result<(), StoreError> {
+    for reply in store.inner.connections.write(OPERATION, &batch).await? {
+        let reply = reply::answered(reply, OPERATION, &stream_key)?;
+        let replies = match reply {
+            Value::Array(in_transaction) => in_transaction,
+            reply => vec![reply],
+        };
+        for reply in replies {
+            match reply::answered(reply, OPERATION, &stream_key)? {
+                // XADD found no stream, or PEXPIRE did not.
+                Value::Nil | Value::Int(0) => {
+                    return Err(StoreError::corrupt(
+                        &stream_key,
+                        "the stream is gone while it is being written",
+                    ));
+                }
+                _ => {}
+            }
+        }
+    }
+    Ok(())
 }
 
 /// A generation all of whose chunks are written. Dropped without being published, it is unlinked.
@@ -274,6 +304,7 @@ impl Store {
             chunk: Vec::with_capacity(policy.chunk_len.get().min(1000) as usize),
             batch: Pipeline::new(),
             batch_bytes: 0,
+            on_its_way: None,
             sent_at: Instant::now(),
             next: ChunkIndex(0),
             begun: false,

@@ -4,6 +4,7 @@ mod support;
 
 mod believable;
 mod catalogue;
+mod churn;
 mod coalesced_refreshes;
 mod coherence;
 mod command_line;

@@ -4,6 +4,7 @@
 #![allow(dead_code)]
 
 pub mod api;
+pub mod churn;
 pub mod eventually;
 pub mod mariadb;
 pub mod nginx;

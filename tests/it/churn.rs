@@ -1,0 +1,50 @@
+//! The week of a real year in which most prices changed, 30,000 times faster: refreshes are coalesced, and the shop's pages
+//! hardly notice. `make bench-churn` replays the whole year.
+
+use std::time::Duration;
+
+use crate::support::churn::{self, Replay, Strategy, changes::Year, percentile};
+
+const COALESCE_FOR: Duration = Duration::from_secs(1);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_week_of_price_changes_is_shown_in_time_and_each_listing_is_read_once_a_while() {
+    let Some(year) = Year::read() else {
+        eprintln!("skipped: the price changes are not beside the project, see ../shared/data");
+        return;
+    };
+    let replay = Replay {
+        strategy: Strategy::AsksForRefreshes,
+        coalesce_for: COALESCE_FOR,
+        pages_a_second: 200,
+        waits: true,
+    };
+    let figures = churn::run(&year, year.busiest_week(), replay).await;
+    let [staleness, accepted, build, pages] = [
+        &figures.staleness,
+        &figures.accepted_after,
+        &figures.waits,
+        &figures.page_staleness,
+    ]
+    .map(|values| percentile(values, 99.0));
+    // What the service promises counts from when it has accepted.
+    let most = accepted + COALESCE_FOR + build;
+    eprintln!(
+        "{} changes in {:?}, {} refreshes: shown after {:?} (p50), {staleness:?} (p99), {:?}; accepted after {accepted:?} (p99); one that is waited for {build:?} (p99); \
+         {} pages, {:.2} % hits, stale by {pages:?} (p99); {} bytes to redis a change",
+        figures.changes,
+        figures.took,
+        figures.builds.len(),
+        percentile(&figures.staleness, 50.0),
+        percentile(&figures.staleness, 100.0),
+        figures.reads.count,
+        figures.hit_rate() * 100.0,
+        figures.bytes_a_change(),
+    );
+    assert_eq!(figures.never_shown, 0);
+    assert_eq!(figures.reads.failed, 0);
+    assert_eq!(figures.refreshes_in_a_window, 1);
+    assert!(staleness <= most, "{staleness:?} > {most:?}");
+    assert!(pages <= most, "{pages:?} > {most:?}");
+    assert!(figures.hit_rate() >= 0.95, "{}", figures.hit_rate());
+}

@@ -1,0 +1,127 @@
+//! What tells the services that something has changed.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use parking_lot::Mutex;
+use reqwest::{Method, StatusCode};
+use tokio::{
+    sync::{
+        Semaphore,
+        mpsc::{UnboundedSender, unbounded_channel},
+    },
+    task::{JoinHandle, JoinSet},
+};
+
+use super::{super::service::Service, FEED_AT_ONCE, NODES, Shop, ledger::now, readers::Zipf, setup::WAITED_FOR};
+
+/// Between two refreshes that are waited for.
+const WAIT_EVERY: Duration = Duration::from_millis(100);
+
+/// What tells the services that something has changed.
+pub struct Feed {
+    told: UnboundedSender<(BTreeSet<usize>, u64)>,
+    /// How long after the commit each request was accepted, in microseconds.
+    accepted_after: Arc<Mutex<Vec<u64>>>,
+    work: JoinHandle<()>,
+}
+
+impl Feed {
+    /// Asks for refreshes, of each node in turn, as a feed does that knows nothing of any other request.
+    pub fn refreshes(shop: &Shop) -> Self {
+        let (told, mut batches) = unbounded_channel::<(BTreeSet<usize>, u64)>();
+        let (nodes, paths) = (shop.nodes.clone(), shop.paths.clone());
+        let accepted_after: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let times = accepted_after.clone();
+        let work = tokio::spawn(async move {
+            let at_once = Arc::new(Semaphore::new(FEED_AT_ONCE));
+            let mut requests = JoinSet::new();
+            let mut turn = 0;
+            while let Some((listings, committed)) = batches.recv().await {
+                for listing in listings {
+                    turn += 1;
+                    let post = nodes[turn % NODES].admin(Method::POST, &format!("{}/refresh", paths[listing]));
+                    let permit = at_once.clone().acquire_owned().await.unwrap();
+                    let times = times.clone();
+                    requests.spawn(async move {
+                        let accepted = post.send().await.unwrap();
+                        assert_eq!(accepted.status(), StatusCode::ACCEPTED);
+                        times.lock().push(now() - committed);
+                        drop(permit);
+                    });
+                    while let Some(ended) = requests.try_join_next() {
+                        ended.unwrap();
+                    }
+                }
+            }
+            requests.join_all().await;
+        });
+        Self {
+            told,
+            accepted_after,
+            work,
+        }
+    }
+
+    /// Deletes all listings as soon as it hears of a change, and then only after a while again.
+    pub fn flushes(shop: &Shop) -> Self {
+        let (told, mut batches) = unbounded_channel::<(BTreeSet<usize>, u64)>();
+        let (node, paths, pause) = (shop.nodes[0].clone(), shop.paths.clone(), shop.replay.coalesce_for);
+        let work = tokio::spawn(async move {
+            let at_once = Arc::new(Semaphore::new(FEED_AT_ONCE));
+            while batches.recv().await.is_some() {
+                let next = tokio::time::Instant::now() + pause;
+                let mut requests = JoinSet::new();
+                // What has changed until here is not shown from here on.
+                while batches.try_recv().is_ok() {}
+                for path in &*paths {
+                    let (at_once, delete) = (at_once.clone(), node.admin(Method::DELETE, path));
+                    requests.spawn(async move {
+                        let _permit = at_once.acquire().await.unwrap();
+                        assert_eq!(delete.send().await.unwrap().status(), StatusCode::NO_CONTENT);
+                    });
+                }
+                requests.join_all().await;
+                tokio::time::sleep_until(next).await;
+            }
+        });
+        Self {
+            told,
+            accepted_after: Arc::default(),
+            work,
+        }
+    }
+
+    pub fn tell(&mut self, listings: BTreeSet<usize>, committed: u64) {
+        // Its work has ended only if it has failed, which `end` tells.
+        let _ = self.told.send((listings, committed));
+    }
+
+    /// Waits until all is told; how long after its commit each was accepted.
+    pub async fn end(self) -> Vec<u64> {
+        drop(self.told);
+        self.work.await.unwrap();
+        std::mem::take(&mut *self.accepted_after.lock())
+    }
+}
+
+/// Refreshes one of the listings that are not coalesced after the other, and waits for each.
+pub async fn wait_for_refreshes(node: Arc<Service>, paths: Arc<Vec<String>>, stop: Arc<AtomicBool>) -> Vec<u64> {
+    let mut waits = Vec::new();
+    let zipf = Zipf::new(paths.len());
+    while !stop.load(Ordering::Relaxed) {
+        tokio::time::sleep(WAIT_EVERY).await;
+        let path = paths[zipf.pick()].replace("category:", WAITED_FOR);
+        let begun = Instant::now();
+        let post = node.admin(Method::POST, &format!("{path}/refresh?wait=true"));
+        assert_eq!(post.send().await.unwrap().status(), StatusCode::OK);
+        waits.push(begun.elapsed().as_micros() as u64);
+    }
+    waits
+}

@@ -1,0 +1,300 @@
+//! A year of price changes, replayed: a shop's database changes, its feed asks for refreshes, shoppers read.
+//!
+//! The same replay is run with refreshes coalesced, and as a shop with a plain cache does it, which flushes everything when
+//! anything has changed. What is held against each other is measured in the same way:
+//!
+//! - *Staleness of a change*: from the commit in the database until a follower of the announcements hears of a head that
+//!   was drawn after it (or, where everything is flushed, of the deletion). From then on no node serves what was before.
+//!   A head that was drawn before, and that a later read has found unchanged, shows it too.
+//! - *Staleness of a page*: when it was asked for, the age of the oldest change that it does not show.
+//! - *A refresh that is waited for* (in the tests' week): how long `POST …/refresh?wait=true` takes meanwhile, of listings
+//!   that are like the others and not coalesced: what a refresh takes where nothing puts it off, on this machine under this
+//!   load. The bench takes what the nodes log, from draw to publish.
+//! - *Hit*: a page that did not wait for the origin, whether it came from the process or from Redis.
+//! - *Bytes written*: all that Redis received, the requests of reads among it.
+
+pub mod changes;
+mod feed;
+mod ledger;
+mod readers;
+mod refreshes;
+pub mod setup;
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use listcache::origin::SampleCatalogue;
+use reqwest::{Method, StatusCode};
+use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use self::{
+    changes::{Change, Year},
+    feed::{Feed, wait_for_refreshes},
+    ledger::{Ledger, now},
+    readers::{Reads, Zipf, read},
+    setup::config,
+};
+use super::{
+    redis_server::RedisServer,
+    service::{Service, TOKEN},
+};
+
+/// How much faster than it happened.
+const SPEED: u32 = 30_000;
+/// What happens in so much time is one batch: ten minutes of the shop.
+const TICK: Duration = Duration::from_millis(20);
+const NODES: usize = 2;
+/// Shoppers that read at the same time.
+const READERS: usize = 8;
+/// Requests of the feed that wait for their answers at the same time.
+const FEED_AT_ONCE: usize = 16;
+
+/// What the shop does when prices have changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strategy {
+    /// It asks for refreshes of their categories.
+    AsksForRefreshes,
+    /// It deletes all listings, but not more often than once in `coalesce_for`: more often would leave no time to fill them.
+    FlushesEverything,
+}
+
+/// How it is replayed.
+#[derive(Clone, Copy, Debug)]
+pub struct Replay {
+    pub strategy: Strategy,
+    pub coalesce_for: Duration,
+    /// Of all shoppers together.
+    pub pages_a_second: u32,
+    /// Whether refreshes are waited for besides; they cost what others do.
+    pub waits: bool,
+}
+
+/// What was measured. Times are in microseconds.
+pub struct Figures {
+    pub changes: usize,
+    pub took: Duration,
+    pub listings: usize,
+    pub reads: Reads,
+    /// Of each page.
+    pub page_staleness: Vec<u64>,
+    /// Of each change.
+    pub staleness: Vec<u64>,
+    /// Changes that were never shown.
+    pub never_shown: usize,
+    /// How long after its commit each request for a refresh was accepted.
+    pub accepted_after: Vec<u64>,
+    /// What each refresh took that was waited for.
+    pub waits: Vec<u64>,
+    /// What each refresh took from its draw to its publish.
+    pub builds: Vec<u64>,
+    /// The most refreshes of one listing, changed or not, that were drawn within `coalesce_for`.
+    pub refreshes_in_a_window: usize,
+    pub redis_bytes: u64,
+}
+
+/// A value that so many in a hundred do not exceed.
+pub fn percentile(values: &[u64], percent: f64) -> Duration {
+    let mut sorted = values.to_vec();
+    sorted.sort_unstable();
+    let at = ((sorted.len() as f64 * percent / 100.0).ceil() as usize).clamp(1, sorted.len().max(1)) - 1;
+    Duration::from_micros(sorted.get(at).copied().unwrap_or_default())
+}
+
+impl Figures {
+    pub fn hit_rate(&self) -> f64 {
+        self.reads.hits as f64 / self.reads.count as f64
+    }
+
+    pub fn bytes_a_change(&self) -> u64 {
+        self.redis_bytes / self.changes.max(1) as u64
+    }
+}
+
+/// A shop with its services.
+struct Shop {
+    database: SqliteConnection,
+    redis: RedisServer,
+    nodes: Vec<Arc<Service>>,
+    paths: Arc<Vec<String>>,
+    ledger: Arc<Ledger>,
+    replay: Replay,
+    // Last: the database's file goes with it.
+    _directory: tempfile::TempDir,
+}
+
+/// Replays some changes of a year.
+pub async fn run(year: &Year, changes: &[Change], replay: Replay) -> Figures {
+    let mut shop = Shop::open(year, replay).await;
+    shop.fill().await;
+    shop.ledger.follow(&shop.redis.socket());
+    let bytes_before = shop.redis_bytes();
+    let stop = Arc::new(AtomicBool::new(false));
+    let readers = shop.readers(&stop);
+    let waits = wait_for_refreshes(shop.nodes[0].clone(), shop.paths.clone(), stop.clone());
+    let waits = replay.waits.then(|| tokio::spawn(waits));
+    let begun = Instant::now();
+    let accepted_after = match replay.strategy {
+        Strategy::AsksForRefreshes => shop.change(changes, Feed::refreshes(&shop)).await,
+        Strategy::FlushesEverything => shop.change(changes, Feed::flushes(&shop)).await,
+    };
+    let took = begun.elapsed();
+    // The last changes are shown too, if they ever are.
+    while shop.is_asked_for() && begun.elapsed() < took + Duration::from_secs(20) {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let redis_bytes = shop.redis_bytes() - bytes_before;
+    stop.store(true, Ordering::Relaxed);
+    let mut reads = Reads::default();
+    for reader in readers.join_all().await {
+        reads.add(reader);
+    }
+    let (builds, refreshes_in_a_window, confirmed) = shop.refreshes();
+    let (staleness, never_shown) = shop.ledger.staleness_of_changes(&confirmed);
+    let of_page = |(listing, generation, asked): &(usize, u64, u64)| {
+        shop.ledger.staleness_of_page(&confirmed, *listing, *generation, *asked)
+    };
+    Figures {
+        changes: changes.len(),
+        took,
+        listings: year.listings.len(),
+        page_staleness: reads.pages.iter().map(of_page).collect(),
+        reads,
+        staleness,
+        never_shown,
+        accepted_after,
+        waits: match waits {
+            Some(waits) => waits.await.unwrap(),
+            None => Vec::new(),
+        },
+        builds,
+        refreshes_in_a_window,
+        redis_bytes,
+    }
+}
+
+impl Shop {
+    async fn open(year: &Year, replay: Replay) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("shop.db");
+        let sample = SampleCatalogue::create_from(&file, &year.products).await.unwrap();
+        let mut database = SqliteConnectOptions::new()
+            .filename(&file)
+            // What it costs to make a commit last is not of this.
+            .pragma("synchronous", "off")
+            .connect()
+            .await
+            .unwrap();
+        // So that no two states of a product are equal: a change and its reversal are two changes.
+        sqlx::query("alter table products add column revision integer not null default 0")
+            .execute(&mut database)
+            .await
+            .unwrap();
+        let redis = RedisServer::start();
+        let config = config(&redis.url(), &sample.url(), replay);
+        let node = |_| Arc::new(Service::start_with(&config, &[("LISTCACHE_TOKEN", TOKEN)]));
+        let paths = year.listings.iter().map(|name| format!("/v1/listings/{name}"));
+        Self {
+            database,
+            nodes: (0..NODES).map(node).collect(),
+            redis,
+            paths: Arc::new(paths.collect()),
+            ledger: Ledger::new(&year.listings),
+            replay,
+            _directory: directory,
+        }
+    }
+
+    async fn fill(&self) {
+        let at_once = Arc::new(Semaphore::new(FEED_AT_ONCE));
+        for node in &self.nodes {
+            let mut pages = JoinSet::new();
+            for path in &*self.paths {
+                let (at_once, get) = (at_once.clone(), node.request(Method::GET, path));
+                pages.spawn(async move {
+                    let _permit = at_once.acquire().await.unwrap();
+                    let page = get.send().await.unwrap();
+                    assert_eq!(page.status(), StatusCode::OK);
+                });
+            }
+            pages.join_all().await;
+        }
+    }
+
+    fn readers(&self, stop: &Arc<AtomicBool>) -> JoinSet<Reads> {
+        let zipf = Arc::new(Zipf::new(self.paths.len()));
+        let every = Duration::from_secs(1) * READERS as u32 / self.replay.pages_a_second;
+        let mut readers = JoinSet::new();
+        for number in 0..READERS {
+            readers.spawn(read(
+                self.nodes[number % NODES].clone(),
+                self.paths.clone(),
+                zipf.clone(),
+                every,
+                stop.clone(),
+            ));
+        }
+        readers
+    }
+
+    /// Commits the changes in their time, a batch a tick, and tells the feed which listings they are of.
+    async fn change(&mut self, changes: &[Change], mut feed: Feed) -> Vec<u64> {
+        let from = changes.first().map_or(Duration::ZERO, |first| first.at);
+        let begun = Instant::now();
+        let mut revision = 0;
+        let mut left = changes;
+        let mut ticks = tokio::time::interval(TICK);
+        loop {
+            ticks.tick().await;
+            // As much as has passed: who is late replays what he has missed.
+            let until = begun.elapsed() * SPEED;
+            let (batch, rest) = left.split_at(left.partition_point(|change| change.at - from <= until));
+            left = rest;
+            if !batch.is_empty() {
+                let mut transaction = self.database.begin().await.unwrap();
+                for change in batch {
+                    revision += 1;
+                    sqlx::query("update products set price_cents = ?2, revision = ?3 where id = ?1")
+                        .bind(change.product)
+                        .bind(change.cents)
+                        .bind(revision)
+                        .execute(&mut *transaction)
+                        .await
+                        .unwrap();
+                }
+                transaction.commit().await.unwrap();
+                let committed = now();
+                for change in batch {
+                    self.ledger.committed(change.category, committed);
+                }
+                let listings: BTreeSet<usize> = batch.iter().map(|change| change.category).collect();
+                feed.tell(listings, committed);
+            }
+            if left.is_empty() {
+                return feed.end().await;
+            }
+        }
+    }
+
+    fn redis_bytes(&self) -> u64 {
+        let stats = self.redis.cli_lines(&["INFO", "stats"]);
+        let line = stats
+            .iter()
+            .find_map(|line| line.strip_prefix("total_net_input_bytes:"));
+        line.unwrap().trim().parse().unwrap()
+    }
+
+    /// Whether Redis knows of a request that no refresh has answered.
+    fn is_asked_for(&self) -> bool {
+        const MARKS: &str = "local marks = 0
+            for _, key in ipairs(redis.call('KEYS', '*:asked:*')) do marks = marks + redis.call('HEXISTS', key, 'mark') end
+            return marks";
+        self.redis.cli(&["EVAL", MARKS, "0"]) != "0"
+    }
+}
