@@ -2,7 +2,7 @@
 //! nothing, and is told in the log, in health and in a metric.
 //!
 //! Listings, pushed names and origins are swapped. What sockets, pools and tables were made from (`[http]`, `[admin]`,
-//! `[redis]`, `[l1]`, the token) stays until the next start: that is said when it differs.
+//! `[redis]`, `[l1]`, `[warm]`, the token) stays until the next start: that is said when it differs.
 
 use std::sync::Arc;
 
@@ -108,6 +108,7 @@ fn needs_restart(running: &Config, read: &Config) -> Vec<&'static str> {
         ),
         ("redis", running.redis != read.redis),
         ("l1", running.l1 != read.l1),
+        ("warm", running.warm != read.warm),
     ];
     let changed = sections.into_iter().filter(|(_, changed)| *changed);
     changed.map(|(section, _)| section).collect()

@@ -206,7 +206,7 @@ pub struct L1Config {
 }
 
 /// `[warm]`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WarmConfig {
     /// Whether a service is ready only when it is warm.
     pub on_start: bool,

@@ -1,10 +1,11 @@
 //! Decides what is served: pages from L1, Redis or the origin; refreshes; writes; subscriptions.
 //!
 //! A page: [`selection`] chooses the listing, [`read`] finds head ([`heads`]) and chunks ([`chunks`]), [`fills`] waits for what
-//! is not there. All go by what is [`declared`]. A refresh: [`runs`] joins those who want it, [`asked`] spreads out what is asked for again and again, a [`budget`] bounds them, [`refresh`] draws and publishes, [`build`] reads and writes, [`unchanged`] recognises what may stay, [`announcer`] tells everybody here.
+//! is not there. All go by what is [`declared`]. A refresh: [`runs`] joins those who want it, [`asked`] spreads out what is asked for again and again, a [`budget`] bounds them, [`refresh`] draws, [`attempt`] publishes what [`build`] reads and writes, [`unchanged`] recognises what may stay, [`announcer`] tells everybody here.
 
 mod announcer;
 mod asked;
+mod attempt;
 mod budget;
 mod build;
 mod chunk_cache;

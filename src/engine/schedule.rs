@@ -2,7 +2,10 @@
 //!
 //! A claim moves the due time ahead by `CLAIM_FOR`; only a publish or a failure sets the next one, so a killed node loses nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{Engine, error::Chain, names::Existence};
 use crate::{
@@ -31,10 +34,12 @@ impl Engine {
                 let mut wait = PERIOD.mul_f64(fastrand::f64());
                 loop {
                     tokio::select! {
-                        () = tokio::time::sleep(wait) => engine.refresh_due().await,
+                        () = tokio::time::sleep(wait) => {}
                         () = engine.stopping.cancelled() => return,
                     }
-                    wait = PERIOD;
+                    let began = Instant::now();
+                    engine.refresh_due().await;
+                    wait = PERIOD.saturating_sub(began.elapsed());
                 }
             },
             &self.runtime,
@@ -46,13 +51,29 @@ impl Engine {
         if self.refresher.running() >= RUNNING_MAX || !self.store.is_up() {
             return;
         }
-        match self.store.claim_due(CLAIMS_A_PARTITION, CLAIM_FOR).await {
-            Ok(claims) => {
-                for claim in claims {
-                    self.refresh_one_due(&claim).await;
-                }
+        let claims = match self.store.claim_due(CLAIMS_A_PARTITION, CLAIM_FOR).await {
+            Ok(claims) => claims,
+            Err(error) => return tracing::debug!(error = %Chain(&error), "due families could not be claimed"),
+        };
+        // Spread over the period: origins are not asked in bursts.
+        let pause = PERIOD / u32::try_from(claims.len() + 1).unwrap_or(u32::MAX);
+        for claim in claims {
+            if self.stopping.is_cancelled() {
+                self.hand_back(&claim.family).await;
+                continue;
             }
-            Err(error) => tracing::debug!(error = %Chain(&error), "due families could not be claimed"),
+            self.refresh_one_due(&claim).await;
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.stopping.cancelled() => {}
+            }
+        }
+    }
+
+    /// A claimed family that is not refreshed here is due at once, for other nodes.
+    async fn hand_back(&self, family: &Family) {
+        if let Err(error) = self.store.postpone(family, Duration::ZERO).await {
+            tracing::debug!(error = %Chain(&error), "a claimed family is due again when its claim ends");
         }
     }
 

@@ -25,6 +25,13 @@ pub struct NameGlobs {
     set: GlobSet,
 }
 
+/// By their texts.
+impl PartialEq for NameGlobs {
+    fn eq(&self, other: &Self) -> bool {
+        self.texts == other.texts
+    }
+}
+
 impl NameGlobs {
     /// Parses globs; which one is none, and why, otherwise.
     pub fn parse<'a>(texts: impl IntoIterator<Item = &'a str>) -> Result<Self, (String, String)> {
@@ -66,7 +73,7 @@ impl VariantsOf {
 }
 
 /// Which families a warm-up is for.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct WarmScope {
     /// Only names that one of these fits; all where there is none.
     pub include: NameGlobs,

@@ -8,6 +8,7 @@ use crate::support::churn::{self, Replay, Strategy, changes::Year, percentile};
 const COALESCE_FOR: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures times: `make test` runs it by itself"]
 async fn a_week_of_price_changes_is_shown_in_time_and_each_listing_is_read_once_a_while() {
     let Some(year) = Year::read() else {
         eprintln!("skipped: the price changes are not beside the project, see ../shared/data");

@@ -4,7 +4,7 @@
 //! `make schedule` runs it with 10,000 listings for some minutes, `make test` with fewer.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -25,7 +25,7 @@ use crate::support::{
 /// Due after this part of `fresh_for`, a tenth more or less.
 const AHEAD: f64 = 0.9;
 /// Refreshes a second that the listings' number and lives come to.
-const RATE: f64 = 170.0;
+const RATE: f64 = 180.0;
 /// Requests at once.
 const READERS: usize = 16;
 
@@ -60,7 +60,7 @@ impl Scale {
 /// Every read of the origin: which listing, when.
 type Reads = Arc<Mutex<Vec<(String, Instant)>>>;
 
-/// Reads all active listings again and again, each at one of the nodes; each answer must be a page that is not expired.
+/// Reads all active listings again and again, one after another at an even pace, each at one of the nodes; each answer must be a page that is not expired.
 fn read_all_the_time(scale: &Scale, nodes: Vec<String>, stop: Arc<AtomicBool>) -> tokio::task::JoinHandle<()> {
     let (active, pause) = (scale.active, Duration::from_secs(3));
     tokio::spawn(async move {
@@ -70,6 +70,9 @@ fn read_all_the_time(scale: &Scale, nodes: Vec<String>, stop: Arc<AtomicBool>) -
             let began = Instant::now();
             stream::iter(0..active)
                 .for_each_concurrent(READERS, async |number| {
+                    // Shoppers do not come all at once.
+                    let turn = began + pause.mul_f64(number as f64 / active as f64);
+                    tokio::time::sleep_until(turn.into()).await;
                     // Each listing at each node in turn.
                     let node = &nodes[(number + round) % nodes.len()];
                     let answer = client.get(format!("http://{node}/v1/listings/busy:{number}?size=1"));
@@ -159,7 +162,10 @@ async fn thousands_of_short_lives_are_refreshed_evenly_once_a_period_and_none_is
     let shared = futures_util::future::join_all(shared).await;
     first.kill();
     let killed = Instant::now();
-    tokio::time::sleep(scale.keep_for()).await;
+    // Until each was read since, or could not be served any more.
+    while read_since(&reads, killed) < scale.active && killed.elapsed() < scale.keep_for() {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
     stop.store(true, Ordering::SeqCst);
     reading.await.unwrap();
     let ended = Instant::now();
@@ -210,6 +216,15 @@ async fn thousands_of_short_lives_are_refreshed_evenly_once_a_period_and_none_is
     let lost = (0..scale.active).find(|number| of[&*format!("/busy/{number}")].last().unwrap() < &killed);
     assert_eq!(lost, None);
     assert!(longest_with_loss < scale.keep_for(), "too late: {longest_with_loss:?}");
+}
+
+/// How many active listings were read since then.
+fn read_since(reads: &Reads, since: Instant) -> usize {
+    let reads = reads.lock();
+    let since = reads
+        .iter()
+        .filter(|(path, at)| *at >= since && path.starts_with("/busy/"));
+    since.map(|(path, _)| path).collect::<HashSet<_>>().len()
 }
 
 /// How many refreshes a node has done.
