@@ -10,7 +10,7 @@ mod warm_on_start;
 use std::{io, io::Write, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -197,11 +197,12 @@ impl Bound {
 /// `serve`: everything, until a signal. The sources are what the configuration was read from, to be read again on SIGHUP.
 pub async fn serve(config: Config, sources: Sources) -> Result<(), AppError> {
     let shutdown = shutdown_on_signals()?;
+    let hangups = reload::hangups()?;
     let app = tokio::select! {
         app = App::start(config, Role::Serve) => app?,
         () = shutdown.cancelled() => return Ok(()),
     };
-    let served = serve_until(&app, sources, shutdown).await;
+    let served = serve_until(&app, hangups, sources, shutdown).await;
     app.stop().await;
     if served.is_ok() {
         tracing::info!("stopped");
@@ -209,10 +210,15 @@ pub async fn serve(config: Config, sources: Sources) -> Result<(), AppError> {
     served
 }
 
-async fn serve_until(app: &App, sources: Sources, shutdown: CancellationToken) -> Result<(), AppError> {
+async fn serve_until(
+    app: &App,
+    hangups: Signal,
+    sources: Sources,
+    shutdown: CancellationToken,
+) -> Result<(), AppError> {
     let bound = app.bind(None)?;
     let (config, engine, state) = (app.config.clone(), app.engine.clone(), bound.server.configuration());
-    let reloading = Reloading::new(sources, config, engine, state)?.run(shutdown.clone());
+    let reloading = Reloading::new(hangups, sources, config, engine, state).run(shutdown.clone());
     let warming = app.config.warm.on_start.then(|| {
         let (engine, warm) = (app.engine.clone(), app.config.warm.clone());
         warm_on_start::begin(engine, warm, bound.server.readiness(), shutdown.clone())

@@ -16,6 +16,11 @@ use crate::{
     http::ConfigurationState,
 };
 
+/// SIGHUP, from here on: it does not end the process, and one that comes before the service is up is not lost.
+pub(super) fn hangups() -> Result<Signal, AppError> {
+    signal(SignalKind::hangup()).map_err(AppError::Signals)
+}
+
 /// Waits for SIGHUP.
 pub(super) struct Reloading {
     signal: Signal,
@@ -27,20 +32,21 @@ pub(super) struct Reloading {
 }
 
 impl Reloading {
-    /// From here on SIGHUP does not end the process.
+    /// Reads from these sources whenever the signal comes.
     pub fn new(
+        signal: Signal,
         sources: Sources,
         started_from: Config,
         engine: Arc<Engine>,
         state: Arc<ConfigurationState>,
-    ) -> Result<Self, AppError> {
-        Ok(Self {
-            signal: signal(SignalKind::hangup()).map_err(AppError::Signals)?,
+    ) -> Self {
+        Self {
+            signal,
             sources,
             started_from,
             engine,
             state,
-        })
+        }
     }
 
     /// Reads the configuration again at each signal, one after another, until the service stops.

@@ -1,6 +1,7 @@
 //! What the refreshes of an origin may use up, and how long anybody waits for it.
 
 use std::{
+    collections::HashSet,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -33,6 +34,10 @@ fn config(redis: &RedisServer, api: &Api, bounds: &str, listing: &str) -> String
         origin = "shop"
         query = "GET /:category"
         sorts.price = {{ by = ["price"] }}
+        # The first due time is anywhere in the period.
+        fresh_for = "1h"
+        keep_for = "2h"
+        pin_for = "2h"
         {listing}
         "#,
         redis.url(),
@@ -52,8 +57,8 @@ async fn an_origin_is_read_by_so_many_at_once_and_so_many_a_second() {
     let redis = RedisServer::start();
     let begun = Arc::new(Mutex::new(Vec::new()));
     let seen = begun.clone();
-    let api = Api::start(move |_| {
-        seen.lock().push(Instant::now());
+    let api = Api::start(move |request| {
+        seen.lock().push((request.path.clone(), Instant::now()));
         ApiAnswer::json(ITEMS).after(Duration::from_millis(150))
     });
     let bounds = "refreshes_at_once = 3\nrefreshes_per_second = 40";
@@ -63,7 +68,9 @@ async fn an_origin_is_read_by_so_many_at_once_and_so_many_a_second() {
     assert!(answers.iter().all(|status| *status == StatusCode::OK), "{answers:?}");
 
     let begun = begun.lock().clone();
-    assert_eq!(begun.len(), 30);
+    let listings: HashSet<&str> = begun.iter().map(|(path, _)| &**path).collect();
+    assert_eq!(listings.len(), 30);
+    let begun: Vec<Instant> = begun.iter().map(|(_, at)| *at).collect();
     // A read takes at least 150 ms, so the fourth after it begins later than that.
     for four in begun.windows(4) {
         assert!(

@@ -1,6 +1,9 @@
 //! The configuration is read again on SIGHUP: checked, then swapped; a bad one changes nothing.
 
 use std::{
+    fs,
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -207,4 +210,41 @@ async fn an_origin_that_is_configured_as_it_was_goes_on_and_another_takes_the_pl
     })
     .await;
     assert_eq!(get(&service, "/v1/listings/a:D").await.0, StatusCode::OK);
+}
+
+/// Signals are numbered from 1, bits of `SigCgt` from 0: proc(5).
+fn handles_hangups(process: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+    u64::from_str_radix(caught.trim(), 16).unwrap() & 1 == 1
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_that_comes_before_the_service_is_up_ends_nothing() {
+    let redis = RedisServer::start();
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("listcache.toml");
+    fs::write(&file, format!("redis.url = '{}'", redis.url())).unwrap();
+    redis.pause();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_listcache"))
+        .args(["serve", "--listen", "127.0.0.1:0", "--config"])
+        .arg(&file)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    eventually(async || match handles_hangups(child.id()) {
+        true => Ok(()),
+        false => Err("SIGHUP would end it"),
+    })
+    .await;
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
+    redis.resume();
+    let mut line = String::new();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    stdout.read_line(&mut line).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(line.starts_with("listening on "), "{line:?}");
 }
