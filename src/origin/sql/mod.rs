@@ -1,13 +1,15 @@
 //! SQL databases as origins.
 //!
 //! What is common to them stands in [`statement`] (wrapping a query) and [`placeholders`] (its values); a database is
-//! one file that runs statements and makes items of rows. Those that are servers, whose columns have types, share how values
-//! are written ([`typed`]) and what is tried again ([`failure`]).
+//! one file that runs statements and makes items of rows. Those that are servers, whose columns have types, share how they are
+//! read ([`server`], [`session`]), how values are written ([`typed`]) and what is tried again ([`failure`]).
 
 mod failure;
 mod mysql;
 mod placeholders;
 mod postgres;
+mod server;
+mod session;
 mod sqlite;
 mod statement;
 mod typed;
@@ -18,7 +20,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, timeout};
 use xxhash_rust::xxh3::xxh3_64;
 
-use self::{mysql::Mysql, postgres::Postgres, sqlite::Sqlite, statement::Statement};
+use self::{mysql::Mysql, postgres::Postgres, server::Server, sqlite::Sqlite, statement::Statement};
 use super::{Items, Origin, OriginError, Read, ReadOrder, batches::batches};
 use crate::listing::{
     DataVersion,
@@ -110,16 +112,16 @@ impl SqlOrigin {
     async fn texts(&self, statement: Statement) -> Result<(usize, Vec<Vec<String>>), OriginError> {
         match &self.database {
             Database::Sqlite(sqlite) => self.in_time(sqlite.texts(statement)).await,
-            Database::Postgres(postgres) => self.in_time(postgres.texts(statement)).await,
-            Database::Mysql(mysql) => self.in_time(mysql.texts(statement)).await,
+            Database::Postgres(postgres) => self.in_time(server::texts(&**postgres, &statement)).await,
+            Database::Mysql(mysql) => self.in_time(server::texts(&**mysql, &statement)).await,
         }
     }
 
     fn dialect(&self) -> &'static statement::Dialect {
         match &self.database {
             Database::Sqlite(_) => &sqlite::DIALECT,
-            Database::Postgres(_) => &postgres::DIALECT,
-            Database::Mysql(_) => &mysql::DIALECT,
+            Database::Postgres(postgres) => postgres.dialect(),
+            Database::Mysql(mysql) => mysql.dialect(),
         }
     }
 }
@@ -161,8 +163,10 @@ impl Origin for SqlOrigin {
         tokio::spawn(async move {
             let outcome = match &database {
                 Database::Sqlite(sqlite) => sqlite.items(statement, &columns, &mut sender).await,
-                Database::Postgres(postgres) => postgres.items(statement, &read, &columns, &mut sender).await,
-                Database::Mysql(mysql) => mysql.items(statement, &read, &columns, &mut sender).await,
+                Database::Postgres(postgres) => {
+                    server::items(&**postgres, &statement, &read, &columns, &mut sender).await
+                }
+                Database::Mysql(mysql) => server::items(&**mysql, &statement, &read, &columns, &mut sender).await,
             };
             sender.end(outcome).await;
         });

@@ -1,36 +1,40 @@
-//! MySQL and MariaDB: running statements, and making items of rows.
-//!
-//! A read is one statement in a read-only transaction with a consistent snapshot: it sees one state of the database. Its
-//! rows come as the server finds them, unbuffered: while nobody takes them, the server waits.
+//! MySQL and MariaDB: what is their own in a read.
 //!
 //! A value is bound as a text; the server converts it where it is compared with a number, and compares texts as the column's
 //! collation says. Both are the server's ways: `'10abc'` is 10 to it, and `'bread'` may be `'BREAD'`.
 
-mod session;
+mod describe;
 mod values;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
 use sqlx::{
-    ConnectOptions, Row,
-    mysql::{MySqlConnectOptions, MySqlDatabaseError, MySqlPool, MySqlPoolOptions},
+    AssertSqlSafe, ConnectOptions, Row,
+    mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPool, MySqlPoolOptions, MySqlRow},
 };
 use url::Url;
 
-use self::{session::Session, values::Column};
+use self::values::Kind;
 use super::{
-    super::{NAMES_MAX, OriginError, Read, ReadOrder, batches::ItemSender},
-    ItemColumns,
-    failure::{Failure, pause_after},
+    super::OriginError,
+    failure::Failure,
     placeholders::Lexis,
+    server::{CONNECTIONS_MAX, Column, Server},
+    session::{Driver, Session},
     statement::{Dialect, Statement, column_of},
-    typed::{ItemRows, place_of},
+    typed::Value,
 };
 
 /// How MySQL spells things. Texts of every collation are compared as bytes: `utf8mb4_bin` would take no notice of spaces
 /// at the end.
-pub(super) const DIALECT: Dialect = Dialect {
+const DIALECT: Dialect = Dialect {
     lexis: Lexis::MYSQL,
     identifier_quote: '`',
     placeholder: |_| "?".to_owned(),
@@ -38,16 +42,15 @@ pub(super) const DIALECT: Dialect = Dialect {
     sorted: |expression| format!("cast(convert({expression} using utf8mb4) as binary)"),
 };
 
-/// Connections at once; a read beyond them waits.
-const CONNECTIONS_MAX: u32 = 8;
-/// Rows that are taken together, where they are there already.
-const ROWS_AT_ONCE: usize = 256;
+type Described = super::server::Described<Kind>;
 
 /// A database of a server.
 pub(super) struct Mysql {
     options: Arc<MySqlConnectOptions>,
     pool: MySqlPool,
     timeout: Duration,
+    /// Which of the two the server said it is.
+    is_mariadb: AtomicBool,
 }
 
 impl Mysql {
@@ -77,154 +80,113 @@ impl Mysql {
             options: Arc::new(options),
             pool,
             timeout,
+            is_mariadb: AtomicBool::new(false),
         })
     }
+}
 
-    /// Reads items into a sender, until nobody waits for them.
-    pub async fn items(
-        &self,
-        statement: Statement,
-        read: &Read,
-        wanted: &ItemColumns,
-        to: &mut ItemSender,
-    ) -> Result<(), OriginError> {
-        let mut tried = 1;
-        loop {
-            let mut handed_out = false;
-            match self.send_items(&statement, read, wanted, to, &mut handed_out).await {
-                Err(failure) if !handed_out && failure.may_pass(tried) => pause_after(tried).await,
-                outcome => return outcome.map_err(|failure| failure.error),
-            }
-            tried += 1;
-        }
+impl Server for Mysql {
+    type Driver = sqlx::MySql;
+    type Kind = Kind;
+
+    fn dialect(&self) -> &'static Dialect {
+        &DIALECT
     }
 
-    async fn send_items(
-        &self,
-        statement: &Statement,
-        read: &Read,
-        wanted: &ItemColumns,
-        to: &mut ItemSender,
-        handed_out: &mut bool,
-    ) -> Result<(), Failure> {
-        let opened = tokio::select! {
-            biased;
-            () = to.gone() => return Ok(()),
-            opened = self.opened(statement, read) => opened?,
-        };
-        let (mut session, ordered, columns) = opened;
-        match self
-            .pump(&mut session, &ordered, &columns, wanted, to, handed_out)
+    fn max_transaction_time(&self) -> Option<Duration> {
+        None
+    }
+
+    async fn begin(&self) -> Result<Session<sqlx::MySql>, Failure> {
+        let mut session = Session::acquire(&self.pool, &self.options).await?;
+        let (number, version): (u64, String) = sqlx::query_as("select connection_id(), version()")
+            .fetch_one(session.connection()?)
             .await
-        {
-            Ok(true) => session.finish().await,
-            Ok(false) => Ok(()),
-            Err(failure) => Err(session.give_up(failure).await),
-        }
+            .map_err(failure)?;
+        session.is_numbered(number);
+        let is_mariadb = version.contains("MariaDB");
+        self.is_mariadb.store(is_mariadb, Ordering::Relaxed);
+        let limit = match is_mariadb {
+            true => format!("max_statement_time = {}", self.timeout.as_secs_f64()),
+            false => format!("max_execution_time = {}", self.timeout.as_millis()),
+        };
+        // The server must not give up on a reader that is slow, as long as the read may take.
+        let begin = format!(
+            "set session {limit}, session net_write_timeout = {}; \
+             set transaction isolation level repeatable read; \
+             start transaction with consistent snapshot, read only",
+            self.timeout.as_secs().max(60)
+        );
+        session.run(begin).await?;
+        Ok(session)
     }
 
-    /// Whether the rows came to their end.
-    async fn pump(
-        &self,
-        session: &mut Session,
-        ordered: &Statement,
-        columns: &[Column],
-        wanted: &ItemColumns,
-        to: &mut ItemSender,
-        handed_out: &mut bool,
-    ) -> Result<bool, Failure> {
-        let names: Vec<Box<str>> = columns.iter().map(|column| column.name.clone()).collect();
-        let mut items = ItemRows::new(&names, wanted)?;
-        let mut rows = session.rows(&ordered.sql, &ordered.values)?.ready_chunks(ROWS_AT_ONCE);
-        loop {
-            let chunk = tokio::select! {
-                biased;
-                chunk = rows.next() => chunk,
-                () = to.gone() => return Ok(false),
-            };
-            let Some(chunk) = chunk else { return Ok(true) };
-            for row in chunk {
-                let row = row.map_err(failure)?;
-                let item = items.item(|at| values::value(&row, at, columns[at].kind))?;
-                *handed_out = true;
-                if to.push(item).await.is_err() {
-                    return Ok(false);
-                }
-            }
-        }
+    async fn describe(&self, session: &mut Session<sqlx::MySql>, statement: &Statement) -> Result<Described, Failure> {
+        describe::describe(session, statement, self.is_mariadb.load(Ordering::Relaxed)).await
     }
 
-    async fn open_described(&self, statement: &Statement) -> Result<(Session, Vec<Column>), Failure> {
-        let mut session = Session::begin(&self.pool, &self.options, self.timeout).await?;
-        match session.describe(statement).await {
-            Ok(columns) => Ok((session, columns)),
-            Err(failure) => Err(session.give_up(failure).await),
-        }
+    fn sorts_by_itself(column: &Column<Kind>) -> Result<bool, OriginError> {
+        Ok(column.kind.sorts_by_itself())
     }
 
-    async fn opened(&self, statement: &Statement, read: &Read) -> Result<(Session, Statement, Vec<Column>), Failure> {
-        let (session, columns) = self.open_described(statement).await?;
-        let names: Vec<Box<str>> = columns.iter().map(|column| column.name.clone()).collect();
-        let mut ordered = statement.clone();
-        ordered.order(&DIALECT, read, |column| {
-            Ok(columns[place_of(&names, column)?].kind.sorts_by_itself())
-        })?;
-        if let ReadOrder::Any { columns } = &read.order {
-            for column in columns {
-                place_of(&names, column)?;
-            }
-        }
-        Ok((session, ordered, columns))
+    fn select_items(_: &Described, statement: &Statement) -> String {
+        statement.sql.clone()
     }
 
-    /// The number of columns, and the rows that hold no null, as texts.
-    pub async fn texts(&self, statement: Statement) -> Result<(usize, Vec<Vec<String>>), OriginError> {
-        let mut tried = 1;
-        loop {
-            match self.try_texts(&statement).await {
-                Err(failure) if failure.may_pass(tried) => pause_after(tried).await,
-                outcome => return outcome.map_err(|failure| failure.error),
-            }
-            tried += 1;
-        }
+    fn value(row: &MySqlRow, at: usize, kind: Kind) -> Result<Value<'_>, String> {
+        values::value(row, at, kind)
     }
 
-    async fn try_texts(&self, statement: &Statement) -> Result<(usize, Vec<Vec<String>>), Failure> {
-        let (mut session, columns) = self.open_described(statement).await?;
+    fn select_texts(described: &Described, statement: &Statement) -> String {
         // The server knows best how it writes a value as text: so a filter compares it.
-        let selected: Vec<String> = columns
-            .iter()
-            .map(|column| format!("convert({} using utf8mb4)", column_of(&DIALECT, &column.name)))
-            .collect();
-        let sql = statement.with_placeholders(&selected.join(", "), |_| "?".to_owned());
-        match Self::collect(&mut session, &sql, statement, columns.len()).await {
-            Ok(texts) => {
-                session.finish().await?;
-                Ok((columns.len(), texts))
-            }
-            Err(failure) => Err(session.give_up(failure).await),
-        }
+        let texts = described.columns.iter();
+        let texts = texts.map(|column| format!("convert({} using utf8mb4)", column_of(&DIALECT, &column.name)));
+        statement.with_placeholders(&texts.collect::<Vec<_>>().join(", "), |_| "?".to_owned())
     }
 
-    async fn collect(
-        session: &mut Session,
-        sql: &str,
-        statement: &Statement,
-        columns: usize,
-    ) -> Result<Vec<Vec<String>>, Failure> {
-        let mut texts = Vec::new();
-        let mut rows = session.rows(sql, &statement.values)?;
-        while let Some(row) = rows.try_next().await.map_err(failure)? {
-            let row = (0..columns).map(|at| row.try_get_unchecked::<Option<String>, _>(at).map_err(failure));
-            if let Some(row) = row.collect::<Result<Option<Vec<String>>, Failure>>()? {
-                texts.push(row);
-            }
-            if texts.len() > NAMES_MAX {
-                let reason = format!("a query yields more than {NAMES_MAX} names or values");
-                return Err(OriginError::Misdeclared(reason).into());
-            }
+    fn text(row: &MySqlRow, at: usize) -> Result<Option<String>, sqlx::Error> {
+        row.try_get_unchecked(at)
+    }
+
+    async fn has_no_rows(
+        &self,
+        _: &mut Session<sqlx::MySql>,
+        _: &Described,
+        _: &[Option<Arc<str>>],
+        _: &Failure,
+    ) -> Result<bool, Failure> {
+        // The server converts any text to a number.
+        Ok(false)
+    }
+}
+
+impl Driver for sqlx::MySql {
+    const COMMIT: &'static str = "commit";
+    const ROLLBACK: &'static str = "rollback";
+
+    fn stop(number: u64) -> String {
+        format!("kill {number}")
+    }
+
+    fn failure(error: sqlx::Error) -> Failure {
+        failure(error)
+    }
+
+    fn run(connection: &mut MySqlConnection, statements: String) -> BoxFuture<'_, Result<(), sqlx::Error>> {
+        let run = sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection);
+        run.map(|outcome| outcome.map(drop)).boxed()
+    }
+
+    fn rows<'c>(
+        connection: &'c mut MySqlConnection,
+        statement: String,
+        values: &[Option<Arc<str>>],
+    ) -> BoxStream<'c, Result<MySqlRow, sqlx::Error>> {
+        let mut query = sqlx::query(AssertSqlSafe(statement));
+        for value in values {
+            query = query.bind(value.as_deref().map(str::to_owned));
         }
-        Ok(texts)
+        query.fetch(connection)
     }
 }
 

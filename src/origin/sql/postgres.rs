@@ -1,42 +1,37 @@
-//! PostgreSQL: running statements, and making items of rows.
+//! PostgreSQL: what is its own in a read.
 //!
-//! A read is a cursor in a read-only transaction of isolation level `repeatable read`: it sees one state of the database,
-//! and neither the server nor this process holds more than a few of its rows. Rows come as the server writes them in text,
-//! which keeps every digit of a number.
+//! Rows come of one statement that is run to its end, so the server may use several of its processes; of a cursor it never
+//! does. What is not a text to begin with is converted to one by the server, which keeps every digit of a number.
 //!
 //! A value of the configuration's query has no type of its own. What the server would take it for is asked first
 //! ([`describe`]); then it is bound as a text, and the server converts it: so `category = :category` is right for columns
 //! of any type, and the column's index can be used.
 
 mod describe;
-mod session;
 mod values;
 
 use std::{sync::Arc, time::Duration};
 
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::BoxStream};
 use sqlx::{
-    ConnectOptions, Row,
-    postgres::{PgConnectOptions, PgPool, PgPoolOptions, PgRow},
+    AssertSqlSafe, ConnectOptions, Row,
+    postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions, PgRow},
 };
-use tokio::time::timeout;
 use url::Url;
 
-use self::{
-    describe::{Column, Described, Kind},
-    session::Session,
-};
+use self::describe::Kind;
 use super::{
-    super::{NAMES_MAX, OriginError, Read, ReadOrder, batches::ItemSender},
-    ItemColumns,
-    failure::{Failure, pause_after},
+    super::OriginError,
+    failure::Failure,
     placeholders::Lexis,
+    server::{CONNECTIONS_MAX, Column, Server},
+    session::{Driver, Session},
     statement::{Dialect, Statement},
-    typed::{ItemRows, place_of},
+    typed::Value,
 };
 
 /// How PostgreSQL spells things.
-pub(super) const DIALECT: Dialect = Dialect {
+const DIALECT: Dialect = Dialect {
     lexis: Lexis::POSTGRES,
     identifier_quote: '"',
     placeholder: |number| format!("${number}"),
@@ -44,10 +39,16 @@ pub(super) const DIALECT: Dialect = Dialect {
     sorted: |expression| format!("cast({expression} as text) collate \"C\""),
 };
 
-/// Connections at once; a read beyond them waits.
-const CONNECTIONS_MAX: u32 = 8;
-/// Rows that are taken together, where they are there already.
-const ROWS_AT_ONCE: usize = 256;
+/// Versions, as `server_version_num` has them, from which the server can be told to end a connection whose peer takes nothing
+/// any more; a statement whose client is gone; and a transaction that is open for too long, whatever it does.
+const KNOWS_TCP_USER_TIMEOUT: u32 = 12_00_00;
+const KNOWS_CLIENT_CHECK: u32 = 14_00_00;
+const KNOWS_TRANSACTION_TIMEOUT: u32 = 17_00_00;
+
+/// How often the server looks whether the client is still there. It cannot on Windows, and refuses to be told so.
+const CLIENT_CHECK: &str =
+    "case when version() !~* 'visual c|mingw' then set_config('client_connection_check_interval', '1s', true) end";
+
 /// What a URL may say besides the database. Another key does nothing, and the driver would log it with its value.
 const URL_KEYS: [&str; 16] = [
     "sslmode",
@@ -68,11 +69,12 @@ const URL_KEYS: [&str; 16] = [
     "options",
 ];
 
+type Described = super::server::Described<Kind>;
+
 /// A database of a server.
 pub(super) struct Postgres {
     options: Arc<PgConnectOptions>,
     pool: PgPool,
-    timeout: Duration,
     max_transaction_time: Duration,
 }
 
@@ -95,6 +97,8 @@ impl Postgres {
         let options = PgConnectOptions::from_url(&url)
             .map_err(|_| unreadable())?
             .application_name("listcache")
+            // A kept statement would keep its columns too, and the table may change.
+            .statement_cache_capacity(0)
             .disable_statement_logging();
         let pool = PgPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
@@ -103,227 +107,174 @@ impl Postgres {
         Ok(Self {
             options: Arc::new(options),
             pool,
-            timeout,
             max_transaction_time,
         })
     }
 
-    /// Reads items into a sender, until nobody waits for them.
-    pub async fn items(
-        &self,
-        statement: Statement,
-        read: &Read,
-        wanted: &ItemColumns,
-        to: &mut ItemSender,
-    ) -> Result<(), OriginError> {
-        let mut tried = 1;
-        loop {
-            let mut handed_out = false;
-            let work = self.send_items(&statement, read, wanted, to, &mut handed_out);
-            // When it strikes, the work is dropped, and with it the transaction.
-            let outcome = timeout(self.max_transaction_time, work).await;
-            match outcome.unwrap_or_else(|_| Err(held_too_long())) {
-                Err(failure) if !handed_out && failure.may_pass(tried) => pause_after(tried).await,
-                outcome => return outcome.map_err(|failure| failure.error),
-            }
-            tried += 1;
-        }
+    /// Another transaction in the place of one that a refused statement has spoilt.
+    async fn restart(&self, session: &mut Session<sqlx::Postgres>) -> Result<(), Failure> {
+        session.run(sqlx::Postgres::ROLLBACK).await?;
+        self.start(session).await
     }
 
-    async fn send_items(
-        &self,
-        statement: &Statement,
-        read: &Read,
-        wanted: &ItemColumns,
-        to: &mut ItemSender,
-        handed_out: &mut bool,
-    ) -> Result<(), Failure> {
-        let opened = tokio::select! {
-            biased;
-            () = to.gone() => return Ok(()),
-            opened = self.open_cursor(statement, |described| {
-                let mut ordered = statement.clone();
-                ordered.order(&DIALECT, read, |column| described.column(column)?.sorts_by_itself())?;
-                if let ReadOrder::Any { columns } = &read.order {
-                    for column in columns {
-                        described.column(column)?.sorts_by_itself()?;
-                    }
-                }
-                Ok(ordered)
-            }) => opened?,
+    async fn start(&self, session: &mut Session<sqlx::Postgres>) -> Result<(), Failure> {
+        // The server's own limits hold even if this process stands still. None of them is the read's time-out: the server
+        // cannot tell its own slowness from that of whoever takes the rows, and this process can.
+        let longest = self.max_transaction_time.as_millis();
+        let connection = session.connection()?;
+        let version = connection.server_version_num().unwrap_or_default();
+        let mut begin = "begin isolation level repeatable read read only;".to_owned();
+        for (since, limit) in [
+            (0, "statement_timeout"),
+            (0, "idle_in_transaction_session_timeout"),
+            (KNOWS_TCP_USER_TIMEOUT, "tcp_user_timeout"),
+            (KNOWS_TRANSACTION_TIMEOUT, "transaction_timeout"),
+        ] {
+            if version >= since {
+                begin.push_str(&format!(" set local {limit} = {longest};"));
+            }
+        }
+        let client_check = if version >= KNOWS_CLIENT_CHECK {
+            CLIENT_CHECK
+        } else {
+            "null"
         };
-        let Some((mut session, columns)) = opened else {
-            return Ok(());
-        };
-        match self.pump(&mut session, &columns, wanted, to, handed_out).await {
-            Ok(true) => session.finish().await,
-            Ok(false) => Ok(()),
-            Err(failure) => Err(session.give_up(failure).await),
+        begin.push_str(&format!(
+            " select pg_backend_pid(), current_setting('server_encoding'), {client_check}"
+        ));
+        let row = sqlx::raw_sql(AssertSqlSafe(begin))
+            .fetch_one(connection)
+            .await
+            .map_err(failure)?;
+        // In the answer to a plain statement, values are texts.
+        let text = |at| row.try_get_unchecked::<Option<String>, _>(at).map_err(failure);
+        session.is_numbered(text(0)?.and_then(|number| number.parse().ok()).unwrap_or_default());
+        match text(1)?.as_deref() {
+            Some("UTF8") => Ok(()),
+            other => {
+                let encoding = other.unwrap_or_default();
+                let reason = format!("the database is encoded in {encoding}, and only UTF-8 is sorted by its bytes");
+                Err(OriginError::Misdeclared(reason).into())
+            }
         }
     }
+}
 
-    /// Whether the rows came to their end.
-    async fn pump(
+impl Server for Postgres {
+    type Driver = sqlx::Postgres;
+    type Kind = Kind;
+
+    fn dialect(&self) -> &'static Dialect {
+        &DIALECT
+    }
+
+    fn max_transaction_time(&self) -> Option<Duration> {
+        Some(self.max_transaction_time)
+    }
+
+    async fn begin(&self) -> Result<Session<sqlx::Postgres>, Failure> {
+        let mut session = Session::acquire(&self.pool, &self.options).await?;
+        self.start(&mut session).await?;
+        Ok(session)
+    }
+
+    async fn describe(
         &self,
-        session: &mut Session,
-        columns: &[Column],
-        wanted: &ItemColumns,
-        to: &mut ItemSender,
-        handed_out: &mut bool,
-    ) -> Result<bool, Failure> {
-        let names: Vec<Box<str>> = columns.iter().map(|column| column.name.clone()).collect();
-        let mut items = ItemRows::new(&names, wanted)?;
-        loop {
-            let mut fetched = 0;
-            let mut rows = session.fetch().ready_chunks(ROWS_AT_ONCE);
-            loop {
-                let chunk = tokio::select! {
-                    biased;
-                    chunk = rows.next() => chunk,
-                    () = to.gone() => return Ok(false),
-                };
-                let Some(chunk) = chunk else { break };
-                for row in chunk {
-                    let row = row.map_err(failure)?;
-                    fetched += 1;
-                    let item = items.item(|at| values::value(&row, at, columns[at].kind))?;
-                    *handed_out = true;
-                    if to.push(item).await.is_err() {
-                        return Ok(false);
-                    }
-                }
-            }
-            drop(rows);
-            if fetched == 0 {
-                return Ok(true);
-            }
-        }
-    }
-
-    /// The number of columns, and the rows that hold no null, as texts.
-    pub async fn texts(&self, statement: Statement) -> Result<(usize, Vec<Vec<String>>), OriginError> {
-        let mut tried = 1;
-        loop {
-            match self.try_texts(&statement).await {
-                Err(failure) if failure.may_pass(tried) => pause_after(tried).await,
-                outcome => return outcome.map_err(|failure| failure.error),
-            }
-            tried += 1;
-        }
-    }
-
-    async fn try_texts(&self, statement: &Statement) -> Result<(usize, Vec<Vec<String>>), Failure> {
-        let opened = self.open_cursor(statement, |_| Ok(statement.clone())).await?;
-        let Some((mut session, columns)) = opened else {
-            return Ok((1, Vec::new()));
-        };
-        match Self::collect(&mut session, &columns).await {
-            Ok(texts) => {
-                session.finish().await?;
-                Ok((columns.len(), texts))
-            }
-            Err(failure) => Err(session.give_up(failure).await),
-        }
-    }
-
-    async fn collect(session: &mut Session, columns: &[Column]) -> Result<Vec<Vec<String>>, Failure> {
-        let mut texts = Vec::new();
-        loop {
-            let mut fetched = 0;
-            let mut rows = session.fetch();
-            while let Some(row) = rows.try_next().await.map_err(failure)? {
-                fetched += 1;
-                let row = (0..columns.len()).map(|at| text_of(&row, at, columns[at].kind));
-                if let Some(row) = row.collect::<Result<Option<Vec<String>>, Failure>>()? {
-                    texts.push(row);
-                }
-                if texts.len() > NAMES_MAX {
-                    let reason = format!("a query yields more than {NAMES_MAX} names or values");
-                    return Err(OriginError::Misdeclared(reason).into());
-                }
-            }
-            drop(rows);
-            if fetched == 0 {
-                return Ok(texts);
-            }
-        }
-    }
-
-    /// A transaction with a cursor on the statement that `complete` makes of the described one; nothing where a value cannot
-    /// be what it is compared with: `abc` is no number, so no row has it.
-    async fn open_cursor(
-        &self,
+        session: &mut Session<sqlx::Postgres>,
         statement: &Statement,
-        complete: impl Fn(&Described) -> Result<Statement, OriginError>,
-    ) -> Result<Option<(Session, Vec<Column>)>, Failure> {
-        let mut session = self.begin().await?;
-        match Self::declared(&mut session, statement, complete).await {
-            Ok(Some(columns)) => Ok(Some((session, columns))),
-            Ok(None) => {
-                session.restart().await?;
-                session.finish().await?;
-                Ok(None)
-            }
-            Err(failure) => Err(session.give_up(failure).await),
-        }
-    }
-
-    async fn declared(
-        session: &mut Session,
-        statement: &Statement,
-        complete: impl Fn(&Described) -> Result<Statement, OriginError>,
-    ) -> Result<Option<Vec<Column>>, Failure> {
+    ) -> Result<Described, Failure> {
         let mut undetermined = Vec::new();
-        let described = loop {
-            match session.describe(statement, &undetermined).await {
-                Ok(described) => break described,
+        loop {
+            match describe::describe(session, statement, &undetermined).await {
                 // In `:brand is null` nothing says what the value is: then it is a text.
                 Err(refused) if refused.is("42P18") && undetermined.len() < statement.values.len() => {
                     let Some(number) = describe::parameter_in(&refused.error) else {
                         return Err(refused);
                     };
                     undetermined.push(number);
-                    session.restart().await?;
+                    self.restart(session).await?;
                 }
-                Err(refused) => return Err(refused),
+                outcome => return outcome,
             }
-        };
-        let completed = complete(&described)?;
-        let sql = described.typed(&completed);
-        match session.declare(sql, &completed.values).await {
-            Ok(()) => Ok(Some(described.columns)),
-            Err(refused) if refused.is("22") && described.converts() => {
-                session.restart().await?;
-                match session.convert(&described, &completed.values).await {
-                    Err(unconvertible) if unconvertible.is("22") => Ok(None),
-                    Err(other) => Err(other),
-                    Ok(()) => Err(refused),
-                }
-            }
-            Err(refused) => Err(refused),
         }
     }
 
-    async fn begin(&self) -> Result<Session, Failure> {
-        Session::begin(&self.pool, &self.options, self.timeout, self.max_transaction_time).await
+    fn sorts_by_itself(column: &Column<Kind>) -> Result<bool, OriginError> {
+        column.sorts_by_itself()
+    }
+
+    fn select_items(described: &Described, statement: &Statement) -> String {
+        described.select_items(statement)
+    }
+
+    fn value(row: &PgRow, at: usize, kind: Kind) -> Result<Value<'_>, String> {
+        values::value(row, at, kind)
+    }
+
+    fn select_texts(described: &Described, statement: &Statement) -> String {
+        described.select_texts(statement)
+    }
+
+    fn text(row: &PgRow, at: usize) -> Result<Option<String>, sqlx::Error> {
+        row.try_get_unchecked(at)
+    }
+
+    async fn has_no_rows(
+        &self,
+        session: &mut Session<sqlx::Postgres>,
+        described: &Described,
+        values: &[Option<Arc<str>>],
+        failure: &Failure,
+    ) -> Result<bool, Failure> {
+        if !failure.is("22") || !described.converts() {
+            return Ok(false);
+        }
+        self.restart(session).await?;
+        let mut converted = session.rows(described.conversions(), values)?;
+        match converted.next().await {
+            Some(Err(error)) => {
+                let unconvertible = sqlx::Postgres::failure(error);
+                drop(converted);
+                match unconvertible.is("22") {
+                    true => self.restart(session).await.map(|()| true),
+                    false => Err(unconvertible),
+                }
+            }
+            _ => Ok(false),
+        }
     }
 }
 
-fn text_of(row: &PgRow, at: usize, kind: Kind) -> Result<Option<String>, Failure> {
-    let value = row.try_get_raw(at).map_err(failure)?;
-    let text = values::text(&value, kind).map_err(OriginError::Misdeclared)?;
-    Ok(text.map(str::to_owned))
-}
+impl Driver for sqlx::Postgres {
+    // What was described is kept at the server until it is let go of.
+    const COMMIT: &'static str = "commit; deallocate all";
+    const ROLLBACK: &'static str = "rollback; deallocate all";
 
-impl Described {
-    fn column(&self, name: &str) -> Result<&Column, OriginError> {
-        let names: Vec<Box<str>> = self.columns.iter().map(|column| column.name.clone()).collect();
-        Ok(&self.columns[place_of(&names, name)?])
+    fn stop(number: u64) -> String {
+        // A mere cancel is lost on a server that is about to read its next command, or that waits to send.
+        format!("select pg_terminate_backend({number})")
     }
-}
 
-fn held_too_long() -> Failure {
-    OriginError::Unavailable("its transaction was open for longer than `max_transaction_time`".into()).into()
+    fn failure(error: sqlx::Error) -> Failure {
+        failure(error)
+    }
+
+    fn run(connection: &mut PgConnection, statements: String) -> BoxFuture<'_, Result<(), sqlx::Error>> {
+        let run = sqlx::raw_sql(AssertSqlSafe(statements)).execute(connection);
+        run.map(|outcome| outcome.map(drop)).boxed()
+    }
+
+    fn rows<'c>(
+        connection: &'c mut PgConnection,
+        statement: String,
+        values: &[Option<Arc<str>>],
+    ) -> BoxStream<'c, Result<PgRow, sqlx::Error>> {
+        let mut query = sqlx::query(AssertSqlSafe(statement)).persistent(false);
+        for value in values {
+            query = query.bind(value.as_deref().map(str::to_owned));
+        }
+        query.fetch(connection)
+    }
 }
 
 /// By the class of the SQLSTATE: what is wrong with a statement or what it may do, what took too long, and the rest, which is

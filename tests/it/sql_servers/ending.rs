@@ -4,7 +4,9 @@ use futures_util::StreamExt;
 use listcache::origin::SqlLimits;
 
 use super::*;
-use crate::support::{MariadbDatabase, PostgresDatabase, eventually};
+use reqwest::Method;
+
+use crate::support::{MariadbDatabase, PostgresDatabase, RedisServer, eventually, service::Service};
 
 /// Rows that take minutes to sort.
 const POSTGRES_SLOW: &str = "select a * 1000 + b as id from generate_series(1, 1000000) a, generate_series(1, 1000) b";
@@ -112,4 +114,65 @@ async fn a_read_sees_one_state_of_the_database() {
     for (_, items) in reads {
         assert_eq!(items.try_collect::<Vec<_>>().await.unwrap().len(), 19_999);
     }
+}
+
+/// A service that is asked for the one listing of a database, and reads it from there.
+async fn reading(redis: &RedisServer, database: &mut PostgresDatabase, query: &str, longest: &str) -> Service {
+    const READING: &str = "select count(*) from pg_stat_activity
+        where datname = current_database() and application_name = 'listcache' and query like 'select cast%' and state = 'active'";
+    let service = Service::start(&format!(
+        r#"
+[redis]
+url = "{}"
+[origins.shop]
+kind = "sql"
+url = "{}"
+timeout = "1m"
+max_transaction_time = "{longest}"
+[[listings]]
+name = "all"
+origin = "shop"
+query = "{query}"
+sorts = {{ id = {{ by = ["id desc"] }} }}
+"#,
+        redis.url(),
+        database.tcp_url()
+    ));
+    tokio::spawn(service.request(Method::GET, "/v1/listings/all").send());
+    eventually(async || match database.number(READING).await {
+        0 => Err(0),
+        _ => Ok(()),
+    })
+    .await;
+    service
+}
+
+/// A process that is stopped takes nothing any more, and nothing in it ends what it began.
+#[tokio::test]
+async fn a_process_that_stands_still_does_not_hold_a_transaction_beyond_its_time() {
+    // Far more than sockets hold.
+    let mut database = PostgresDatabase::create(
+        "create table t (id int primary key, text text);
+         insert into t select n, rpad('', 2000, 'brown bread ') from generate_series(1, 100000) n",
+    )
+    .await;
+    let redis = RedisServer::start();
+    let service = reading(&redis, &mut database, "select id, text from t", "2s").await;
+    service.stop();
+    assert_eq!(
+        database.number(POSTGRES_BUSY).await,
+        1,
+        "it had read all before it was stopped"
+    );
+    eventually(async || is_idle(database.number(POSTGRES_BUSY).await).await).await;
+    service.cont();
+}
+
+#[tokio::test]
+async fn a_killed_process_leaves_no_statement_behind() {
+    let mut database = PostgresDatabase::create("select 1").await;
+    let redis = RedisServer::start();
+    let mut service = reading(&redis, &mut database, POSTGRES_SLOW, "10m").await;
+    service.kill();
+    eventually(async || is_idle(database.number(POSTGRES_BUSY).await).await).await;
 }

@@ -13,7 +13,8 @@ const POSTGRES_CONFLICTS: &str = r#"
         before bigint;
     begin
         select n into before from dblink(
-            format('dbname=%s user=postgres host=%s', current_database(), current_setting('unix_socket_directories')),
+            format('dbname=%s user=postgres host=%s port=%s',
+                current_database(), current_setting('unix_socket_directories'), current_setting('port')),
             'insert into calls default values returning (select count(*) from calls)') as t(n bigint);
         if before < times then
             raise exception 'another was faster' using errcode = state;

@@ -1,4 +1,4 @@
-//! A PostgreSQL of the tests' own: one server on a Unix socket, a database a test.
+//! A PostgreSQL of the tests' own: one server on a Unix socket and a TCP port, a database a test.
 
 use std::{
     path::{Path, PathBuf},
@@ -11,11 +11,12 @@ use std::{
 
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 
-use super::watched;
+use super::{redis_server::free_port, watched};
 
 /// The server.
 struct PostgresServer {
     directory: PathBuf,
+    port: u16,
 }
 
 /// A database of a test's own, and a connection that writes to it.
@@ -52,14 +53,24 @@ impl PostgresDatabase {
     }
 
     pub fn url(&self) -> String {
-        let host = server().directory.display();
-        format!("postgres://postgres@localhost/{}?host={host}", self.name)
+        let PostgresServer { directory, port } = server();
+        format!(
+            "postgres://postgres@localhost:{port}/{}?host={}",
+            self.name,
+            directory.display()
+        )
+    }
+
+    /// The same by way of TCP.
+    pub fn tcp_url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{}", server().port, self.name)
     }
 }
 
 fn options(database: &str) -> PgConnectOptions {
     PgConnectOptions::new_without_pgpass()
         .socket(&server().directory)
+        .port(server().port)
         .username("postgres")
         .database(database)
         .disable_statement_logging()
@@ -95,10 +106,12 @@ impl PostgresServer {
             .output()
             .unwrap();
         assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let port = free_port();
         let mut command = as_postgres(&programs.join("postgres"));
-        command.arg("-D").arg(&data).arg("-k").arg(&directory).args([
+        command.arg("-D").arg(&data).arg("-k").arg(&directory);
+        command.arg("-p").arg(port.to_string()).args([
             "-c",
-            "listen_addresses=",
+            "listen_addresses=127.0.0.1",
             "-c",
             "fsync=off",
             "-c",
@@ -107,9 +120,15 @@ impl PostgresServer {
         // SIGQUIT: at once, without cleaning up.
         watched::start(&mut command, &directory, "QUIT", || {
             let mut ready = Command::new(programs.join("pg_isready"));
-            ready.arg("-q").arg("-h").arg(&directory).status().unwrap().success()
+            ready
+                .arg("-q")
+                .arg("-h")
+                .arg(&directory)
+                .arg("-p")
+                .arg(port.to_string());
+            ready.status().unwrap().success()
         });
-        Self { directory }
+        Self { directory, port }
     }
 }
 

@@ -13,16 +13,9 @@ use sqlx::{
 
 use crate::origin::sql::typed::Value;
 
-/// A column of a result.
-#[derive(Clone, Debug)]
-pub(super) struct Column {
-    pub name: Box<str>,
-    pub kind: Kind,
-}
-
 /// What a column holds, as far as it is written differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::origin::sql) enum Kind {
     /// `tinyint(1)`, which is what `boolean` is.
     Bool,
     Integer,

@@ -5,29 +5,22 @@ use sqlx::{
     postgres::{PgTypeInfo, PgTypeKind},
 };
 
-use super::{failure, session::Session};
+use super::{DIALECT, failure};
 use crate::origin::{
     OriginError,
-    sql::{failure::Failure, statement::Statement},
+    sql::{
+        failure::Failure,
+        server::{self, Column},
+        session::Session,
+        statement::{Statement, column_of},
+    },
 };
 
-/// A described statement.
-pub(super) struct Described {
-    pub columns: Vec<Column>,
-    /// Of each value the type that it is converted to; none for a text.
-    types: Vec<Option<String>>,
-}
-
-/// A column of a result.
-#[derive(Clone, Debug)]
-pub(super) struct Column {
-    pub name: Box<str>,
-    pub kind: Kind,
-}
+type Described = server::Described<Kind>;
 
 /// What a column holds, as far as it is written differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::origin::sql) enum Kind {
     Bool,
     Integer,
     Single,
@@ -73,7 +66,7 @@ impl Kind {
     }
 }
 
-impl Column {
+impl Column<Kind> {
     /// Whether its values sort by themselves as the process sorts them; others are sorted as texts. An enum is one of
     /// these: by itself it sorts in the order of its declaration.
     pub fn sorts_by_itself(&self) -> Result<bool, OriginError> {
@@ -95,65 +88,92 @@ impl Column {
     }
 }
 
-impl Session {
-    /// Asks the server; the values whose numbers are in `undetermined` are texts.
-    pub async fn describe(&mut self, statement: &Statement, undetermined: &[usize]) -> Result<Described, Failure> {
-        let sql = statement.with_placeholders("*", |number| match undetermined.contains(&number) {
-            true => format!("cast(${number} as text)"),
-            false => format!("${number}"),
-        });
-        let connection = self.connection()?;
-        let prepared = connection
-            .prepare(AssertSqlSafe(sql).into_sql_str())
-            .await
-            .map_err(failure)?;
-        let columns = prepared.columns().iter().map(|column| Column {
-            name: column.name().into(),
-            kind: Kind::of(column.type_info()),
-        });
-        let columns = columns.collect();
-        let mut types = Vec::new();
-        if let Some(Either::Left(parameters)) = prepared.parameters() {
-            for parameter in parameters {
-                types.push(self.name_of(parameter).await?);
-            }
+/// Asks the server what a statement's columns and values are; the values whose numbers are in `undetermined` are texts.
+pub(super) async fn describe(
+    session: &mut Session<sqlx::Postgres>,
+    statement: &Statement,
+    undetermined: &[usize],
+) -> Result<Described, Failure> {
+    let sql = statement.with_placeholders("*", |number| match undetermined.contains(&number) {
+        true => format!("cast(${number} as text)"),
+        false => format!("${number}"),
+    });
+    let prepared = session
+        .connection()?
+        .prepare(AssertSqlSafe(sql).into_sql_str())
+        .await
+        .map_err(failure)?;
+    let columns = prepared.columns().iter().map(|column| Column {
+        name: column.name().into(),
+        kind: Kind::of(column.type_info()),
+    });
+    let columns = columns.collect();
+    let mut types = Vec::new();
+    if let Some(Either::Left(parameters)) = prepared.parameters() {
+        for parameter in parameters {
+            types.push(name_of(session, parameter).await?);
         }
-        Ok(Described { columns, types })
     }
+    Ok(Described { columns, types })
+}
 
-    /// How a type is written, schema and all; none for a text.
-    async fn name_of(&mut self, type_info: &PgTypeInfo) -> Result<Option<String>, Failure> {
-        let Some(oid) = type_info.oid().map(|oid| oid.0) else {
-            return Ok(None);
-        };
-        let known = match oid {
-            18 | 19 | 25 | 1042 | 1043 | 705 => return Ok(None),
-            16 => "boolean",
-            20 => "bigint",
-            21 => "smallint",
-            23 => "integer",
-            1700 => "numeric",
-            2950 => "uuid",
-            _ => "",
-        };
-        if !known.is_empty() {
-            return Ok(Some(known.to_owned()));
-        }
-        let row = sqlx::raw_sql(AssertSqlSafe(format!("select format_type({oid}, null)")))
-            .fetch_one(self.connection()?)
-            .await
-            .map_err(failure)?;
-        let name = row.try_get_raw(0).map_err(failure)?;
-        let name = name.as_str().map_err(OriginError::Unavailable)?;
-        Ok(Some(name.to_owned()))
+/// How a type is written, schema and all; none for a text.
+async fn name_of(session: &mut Session<sqlx::Postgres>, type_info: &PgTypeInfo) -> Result<Option<String>, Failure> {
+    let Some(oid) = type_info.oid().map(|oid| oid.0) else {
+        return Ok(None);
+    };
+    let known = match oid {
+        18 | 19 | 25 | 1042 | 1043 | 705 => return Ok(None),
+        16 => "boolean",
+        20 => "bigint",
+        21 => "smallint",
+        23 => "integer",
+        1700 => "numeric",
+        2950 => "uuid",
+        _ => "",
+    };
+    if !known.is_empty() {
+        return Ok(Some(known.to_owned()));
     }
+    let row = sqlx::raw_sql(AssertSqlSafe(format!("select format_type({oid}, null)")))
+        .fetch_one(session.connection()?)
+        .await
+        .map_err(failure)?;
+    let name = row.try_get_raw(0).map_err(failure)?;
+    let name = name.as_str().map_err(OriginError::Unavailable)?;
+    Ok(Some(name.to_owned()))
 }
 
 impl Described {
-    /// The statement with each value bound as a text and converted to its type. Of a result that holds arrays or composite
-    /// values, each column is named.
-    pub fn typed(&self, statement: &Statement) -> String {
-        statement.with_placeholders(&self.selected(), |number| self.converted(number))
+    /// A statement whose rows are items. Every value is a text, as the server writes it; arrays and composite values are
+    /// JSON.
+    pub fn select_items(&self, statement: &Statement) -> String {
+        let columns = self.columns.iter().map(|column| {
+            let (of, name) = (column_of(&DIALECT, &column.name), column.name.replace('"', "\"\""));
+            let text = match column.kind {
+                Kind::Text => of,
+                Kind::Structured => format!("cast(to_json({of}) as text)"),
+                // Some types have a form of their own when they are cast: an address gets the length of its network.
+                Kind::Other => format!("case when {of} is not null then format('%s', {of}) end"),
+                _ => format!("cast({of} as text)"),
+            };
+            format!("{text} as \"{name}\"")
+        });
+        let columns: Vec<_> = columns.collect();
+        statement.with_placeholders(&columns.join(", "), |number| self.converted(number))
+    }
+
+    /// A statement whose values are texts, as a filter compares them. Its columns may have one name.
+    pub fn select_texts(&self, statement: &Statement) -> String {
+        let numbers = 1..=self.columns.len();
+        let texts: Vec<_> = numbers
+            .clone()
+            .map(|at| format!("cast(items.\"{at}\" as text)"))
+            .collect();
+        let names: Vec<_> = numbers.map(|at| format!("\"{at}\"")).collect();
+        let select = statement.with_placeholders(&texts.join(", "), |number| self.converted(number));
+        // It ends in `as items`: nothing narrows or orders it.
+        format!("{select}({})", names.join(", "))
     }
 
     /// Whether any value is anything but a text.
@@ -172,20 +192,6 @@ impl Described {
             Some(name) => format!("cast(cast(${number} as text) as {name})"),
             None => format!("cast(${number} as text)"),
         }
-    }
-
-    fn selected(&self) -> String {
-        if self.columns.iter().all(|column| column.kind != Kind::Structured) {
-            return "*".to_owned();
-        }
-        let columns = self.columns.iter().map(|column| {
-            let name = column.name.replace('"', "\"\"");
-            match column.kind {
-                Kind::Structured => format!("to_json(items.\"{name}\") as \"{name}\""),
-                _ => format!("items.\"{name}\""),
-            }
-        });
-        columns.collect::<Vec<_>>().join(", ")
     }
 }
 

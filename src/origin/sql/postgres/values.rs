@@ -2,10 +2,7 @@
 
 use std::borrow::Cow;
 
-use sqlx::{
-    Row, ValueRef,
-    postgres::{PgRow, PgValueRef},
-};
+use sqlx::{Row, ValueRef, postgres::PgRow};
 
 use super::describe::Kind;
 use crate::origin::sql::typed::Value;
@@ -13,32 +10,16 @@ use crate::origin::sql::typed::Value;
 /// A value of a row.
 pub(super) fn value(row: &PgRow, at: usize, kind: Kind) -> Result<Value<'_>, String> {
     let value = row.try_get_raw(at).map_err(|error| error.to_string())?;
-    match text_in(&value)? {
-        None => Ok(Value::Null),
-        Some(text) => parse(text, kind),
-    }
-}
-
-/// A value as text, as it stands in names and as a filter compares it; none for null.
-pub(super) fn text<'r>(value: &PgValueRef<'r>, kind: Kind) -> Result<Option<&'r str>, String> {
-    let text = text_in(value)?;
-    Ok(match kind {
-        Kind::Padded => text.map(|text| text.trim_end_matches(' ')),
-        _ => text,
-    })
-}
-
-fn text_in<'r>(value: &PgValueRef<'r>) -> Result<Option<&'r str>, String> {
     if value.is_null() {
-        return Ok(None);
+        return Ok(Value::Null);
     }
-    value.as_str().map(Some).map_err(|error| error.to_string())
+    parse(value.as_str().map_err(|error| error.to_string())?, kind)
 }
 
 fn parse(text: &str, kind: Kind) -> Result<Value<'_>, String> {
     let number = |error| format!("{text}: {error}");
     Ok(match kind {
-        Kind::Bool => Value::Bool(text == "t"),
+        Kind::Bool => Value::Bool(text == "true"),
         Kind::Integer => Value::Integer(
             text.parse()
                 .map_err(|error: std::num::ParseIntError| number(error.to_string()))?,
@@ -52,8 +33,7 @@ fn parse(text: &str, kind: Kind) -> Result<Value<'_>, String> {
                 .map_err(|error: std::num::ParseFloatError| number(error.to_string()))?,
         ),
         Kind::Numeric => Value::Decimal(text),
-        Kind::Text | Kind::Uuid | Kind::Other => Value::Text(Cow::Borrowed(text)),
-        Kind::Padded => Value::Text(Cow::Borrowed(text.trim_end_matches(' '))),
+        Kind::Text | Kind::Padded | Kind::Uuid | Kind::Other => Value::Text(Cow::Borrowed(text)),
         Kind::Json | Kind::Structured => Value::Json(text),
         Kind::Date => Value::Text(Cow::Borrowed(date(text)?)),
         Kind::Moment => Value::Moment(moment(text)?),
