@@ -14,20 +14,31 @@ use super::{
     heads::Heads,
     runs::{Refresher, Shrink, Waiting},
 };
-use crate::listing::{ListingKey, definition::Defined};
+use crate::{
+    listing::{ListingKey, definition::Defined},
+    store::Store,
+};
 
 /// Fills that requests wait for.
 pub struct Fills {
     refresher: Arc<Refresher>,
     announcer: Arc<Announcer>,
     heads: Arc<Heads>,
+    store: Store,
     waits: Coalescer<ListingKey, Result<(), EngineError>>,
 }
 
 impl Fills {
     /// Nobody waits yet.
-    pub fn new(refresher: Arc<Refresher>, announcer: Arc<Announcer>, heads: Arc<Heads>, runtime: Handle) -> Self {
+    pub fn new(
+        store: Store,
+        refresher: Arc<Refresher>,
+        announcer: Arc<Announcer>,
+        heads: Arc<Heads>,
+        runtime: Handle,
+    ) -> Self {
         Self {
+            store,
             refresher,
             announcer,
             heads,
@@ -99,7 +110,12 @@ impl Fills {
     where
         F: Future<Output = Result<(), EngineError>> + Send + 'static,
     {
-        let joined = tokio::time::timeout_at(deadline, self.waits.join(key, begin)).await;
+        let filled = tokio::time::timeout_at(deadline, self.waits.join(key, begin));
+        let joined = tokio::select! {
+            joined = filled => joined,
+            // It may take until Redis is back: nobody waits for that.
+            () = self.store.broken() => return Err(EngineError::redis_down()),
+        };
         let Ok(joined) = joined else {
             return Err(EngineError::NothingYet {
                 reason: "the listing is being filled",

@@ -188,7 +188,13 @@ impl Engine {
             &limits,
             runtime.clone(),
         ));
-        let fills = Fills::new(refresher.clone(), announcer.clone(), heads.clone(), runtime.clone());
+        let fills = Fills::new(
+            store.clone(),
+            refresher.clone(),
+            announcer.clone(),
+            heads.clone(),
+            runtime.clone(),
+        );
         let engine = Arc::new(Self {
             store,
             declaration,

@@ -90,20 +90,18 @@ impl Engine {
         };
         let deadline = Instant::now() + self.fill_wait(&selection.policy).saturating_sub(selection.waited);
         for _ in 0..ATTEMPTS_MAX {
-            let (state, from) = match self.heads.get(&selection.key, window).await {
-                // A head that cannot be read is as good as none: the refill replaces it.
-                Err(EngineError::Corrupt) => (HeadState::Absent, HeadFrom::L1),
-                answer => answer?,
-            };
+            let (mut state, mut from) = readable(self.heads.get(&selection.key, window).await)?;
+            let mut servable = self.servable(selection, &state, from);
+            if servable.is_none() && from == HeadFrom::Memory {
+                // Known but past its life: only Redis can tell, and a fill would wait for the same Redis.
+                (state, from) = readable(self.heads.awaited(&selection.key).await)?;
+                servable = self.servable(selection, &state, from);
+            }
             if let HeadFrom::Redis { collapsed } = from {
                 served.l1_hit = false;
                 served.collapsed |= collapsed;
             }
-            let Some((head, freshness)) = self.servable(selection, &state, from) else {
-                if from == HeadFrom::Memory {
-                    // Known but past its life: a fill would only wait for the same Redis.
-                    return Err(EngineError::redis_down());
-                }
+            let Some((head, freshness)) = servable else {
                 served.filled = true;
                 served.l1_hit = false;
                 served.collapsed |= self.fill(selection, deadline).await?;
@@ -155,6 +153,8 @@ impl Engine {
             // A pushed listing is the truth until it is pushed again; max_age says how often to ask.
             let ttl_ms = millis(selection.policy.fresh_for);
             let state = if from == HeadFrom::Memory {
+                let (_, known_for) = self.l1.heads.peek(&selection.key);
+                (known_for <= selection.policy.stale_if_error).then_some(())?;
                 PageState::RedisDown
             } else {
                 PageState::Fresh
@@ -183,6 +183,7 @@ impl Engine {
             }
         };
         let state = if from == HeadFrom::Memory {
+            (stale_for <= selection.policy.stale_if_error).then_some(())?;
             PageState::RedisDown
         } else if frozen.is_some() || self.refresher.backing_off(&selection.key.family).is_some() {
             PageState::OriginError
@@ -286,6 +287,14 @@ impl Engine {
             _ => Layer::Redis,
         };
         self.metrics.pages_from(layer).inc();
+    }
+}
+
+/// A head that cannot be read is as good as none: the refill replaces it.
+fn readable(read: Result<(HeadState, HeadFrom), EngineError>) -> Result<(HeadState, HeadFrom), EngineError> {
+    match read {
+        Err(EngineError::Corrupt) => Ok((HeadState::Absent, HeadFrom::L1)),
+        read => read,
     }
 }
 

@@ -106,6 +106,11 @@ impl Connection {
         self.slot.live().is_some()
     }
 
+    /// A call was not even sent.
+    pub fn count_refused(&self) {
+        self.slot.liveness.metrics.redis_errors.inc();
+    }
+
     /// Sends commands in one turn and waits for all replies, errors of single commands among them.
     pub async fn pipeline(
         &self,

@@ -14,6 +14,7 @@ use crate::{listing::Timestamp, telemetry::Metrics};
 
 mod announcements;
 mod asked;
+mod breaker;
 mod chunk_codec;
 mod clock;
 mod confirm;
@@ -122,6 +123,16 @@ impl Store {
     /// Whether pages can be read from Redis at this moment.
     pub fn is_up(&self) -> bool {
         self.inner.connections.is_up()
+    }
+
+    /// Whether a page would be asked of Redis now: it is up, and its [circuit breaker](breaker) lets a call through.
+    pub fn admits_reads(&self) -> bool {
+        self.inner.connections.admits_reads()
+    }
+
+    /// Returns once reads have failed so often that they fail at once.
+    pub async fn broken(&self) {
+        self.inner.connections.broken().await;
     }
 
     /// Runs work that belongs to nobody's request. Each ends by itself, with a time-out or with its receiver.

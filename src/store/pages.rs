@@ -8,6 +8,7 @@ use redis::{Cmd, Pipeline, Value};
 use super::{
     Store,
     chunk_codec::{decode_range, entry_parts, items_in, read_range},
+    connections::ReplySize,
     error::StoreError,
     heads::read_head,
     reply,
@@ -51,10 +52,11 @@ impl Store {
         if !chunks.is_empty() {
             turn.add_command(read_range(&stream_key, &chunks));
         }
+        let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start));
         let mut replies = self
             .inner
             .connections
-            .read("read head and chunks", &turn)
+            .read_sized(size, "read head and chunks", &turn)
             .await?
             .into_iter();
         let head = self.seen_head(key, &head_key, replies.next())?;
@@ -75,7 +77,8 @@ impl Store {
         let stream_key = self.stream_key(key, generation);
         let mut turn = Pipeline::new();
         turn.add_command(read_range(&stream_key, &chunks));
-        let replies = self.inner.connections.read("read chunks", &turn).await?;
+        let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start));
+        let replies = self.inner.connections.read_sized(size, "read chunks", &turn).await?;
         decode_range(replies.into_iter().next().unwrap_or_default(), &stream_key, &chunks)
     }
 
@@ -93,7 +96,9 @@ impl Store {
         if !chunks.is_empty() {
             turn.add_command(read_range(&stream_key, &chunks));
         }
-        let mut replies = self.inner.connections.read("read pinned", &turn).await?.into_iter();
+        let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start));
+        let replies = self.inner.connections.read_sized(size, "read pinned", &turn).await?;
+        let mut replies = replies.into_iter();
         let head = self.seen_head(key, &head_key, replies.next())?;
         let left = decode_left(replies.next(), &stream_key)?;
         let chunks = replies.next().map(|reply| decode_range(reply, &stream_key, &chunks));

@@ -6,6 +6,7 @@ mod foreign_values;
 mod origin_away;
 mod origin_outage;
 mod redis_away;
+mod redis_slow;
 
 use std::time::{Duration, Instant};
 
