@@ -62,6 +62,7 @@ impl Chunks {
             let chunks = found.chunks.into_iter().flatten().collect();
             return Ok(PageChunks::Whole { chunks, read: None });
         };
+        let _permit = self.permits.wait()?;
         let joined = self
             .loads
             .join(&(shape.generation, missing.clone()), || {
@@ -85,6 +86,7 @@ impl Chunks {
         // Everything here already: one chunk is asked for all the same, to hear of the generation's life.
         let range = found.missing.unwrap_or(plan.chunks().start..plan.chunks().start + 1);
         let load_key = (key.clone(), shape.generation, range.clone());
+        let _permit = self.permits.wait()?;
         let load = || self.load_pinned(key, shape, range.clone());
         let joined = match patience {
             None => self.pinned_loads.join(&load_key, load).await,

@@ -12,6 +12,7 @@ use super::{
     coalesce::Coalescer,
     error::EngineError,
     heads::Heads,
+    permits::ReadPermits,
     runs::{Refresher, Shrink, Waiting},
 };
 use crate::{
@@ -25,6 +26,7 @@ pub struct Fills {
     announcer: Arc<Announcer>,
     heads: Arc<Heads>,
     store: Store,
+    permits: ReadPermits,
     waits: Coalescer<ListingKey, Result<(), EngineError>>,
 }
 
@@ -32,6 +34,7 @@ impl Fills {
     /// Nobody waits yet.
     pub fn new(
         store: Store,
+        permits: ReadPermits,
         refresher: Arc<Refresher>,
         announcer: Arc<Announcer>,
         heads: Arc<Heads>,
@@ -39,6 +42,7 @@ impl Fills {
     ) -> Self {
         Self {
             store,
+            permits,
             refresher,
             announcer,
             heads,
@@ -110,6 +114,7 @@ impl Fills {
     where
         F: Future<Output = Result<(), EngineError>> + Send + 'static,
     {
+        let _permit = self.permits.wait()?;
         let filled = tokio::time::timeout_at(deadline, self.waits.join(key, begin));
         let joined = tokio::select! {
             joined = filled => joined,

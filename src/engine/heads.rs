@@ -117,6 +117,7 @@ impl Heads {
         key: &ListingKey,
         speculation: Option<(Shape, Range<u64>)>,
     ) -> Result<(HeadState, HeadFrom), EngineError> {
+        let _permit = self.permits.wait()?;
         let joined = self.loads.join(key, || self.loading(key, speculation)).await;
         loaded(joined)
     }
@@ -127,6 +128,10 @@ impl Heads {
         key: &ListingKey,
         speculation: Option<(Shape, Range<u64>)>,
     ) -> Option<Result<(HeadState, HeadFrom), EngineError>> {
+        let _permit = match self.permits.wait() {
+            Ok(permit) => permit,
+            Err(overloaded) => return Some(Err(overloaded)),
+        };
         let load = || self.loading(key, speculation);
         self.loads.join_within(key, OVERDUE, load).await.map(loaded)
     }

@@ -299,7 +299,11 @@ impl Engine {
 
     async fn read_listings_of(&self, name: &ListingName) -> Result<Vec<ListingKey>, EngineError> {
         let _permit = self.permits.take()?;
-        Ok(self.store.listings_of(name).await?)
+        let (kept, lost) = self.store.listings_kept_and_lost(name).await?;
+        for listing in lost {
+            self.lost_pushed(&listing);
+        }
+        Ok(kept)
     }
 }
 
