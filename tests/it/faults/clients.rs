@@ -31,7 +31,7 @@ async fn is_well(service: &Service) {
 async fn a_head_that_comes_byte_by_byte_is_cut() {
     let redis = RedisServer::start();
     let service = service(&redis, "[http]\nhead_timeout = \"1s\"\n");
-    check_slow_head(service.connect());
+    check_slow_head(service.connect(), &long_request());
     is_well(&service).await;
 }
 
@@ -41,14 +41,14 @@ async fn a_later_head_that_comes_byte_by_byte_is_cut_too() {
     let service = service(&redis, "[http]\nhead_timeout = \"1s\"\n");
     // One request is answered; of the next the first half comes with it.
     let request = format!("GET {PROMO} HTTP/1.1\r\nHost: x\r\n\r\n");
-    for beginning in ["", "GET /"] {
+    for (beginning, rest) in [("", long_request()), ("GET /", "x".repeat(1000))] {
         let mut kept = service.connect();
         kept.write_all(format!("{request}{beginning}").as_bytes()).unwrap();
         let mut answer = [0; 4096];
         let read = kept.read(&mut answer).unwrap();
         let answer = String::from_utf8_lossy(&answer[..read]);
         assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
-        check_slow_head(kept);
+        check_slow_head(kept, &rest);
     }
     // Between two requests a connection may be idle for longer than a head may take.
     let mut kept = service.connect();
@@ -84,14 +84,18 @@ async fn a_client_that_takes_no_answer_is_cut() {
     assert_eq!(get(&service, PROMO).await.status, 200);
 }
 
-/// Sends a head byte by byte until the connection is cut.
-fn check_slow_head(mut slow: std::net::TcpStream) {
+/// A request of a thousand bytes.
+fn long_request() -> String {
+    format!("GET {PROMO} HTTP/1.1\r\nHost: {}\r\n\r\n", "x".repeat(1000))
+}
+
+/// Sends the rest of a head byte by byte until the connection is cut.
+fn check_slow_head(mut slow: std::net::TcpStream, rest: &str) {
     slow.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     let begun = Instant::now();
     let mut answer = Vec::new();
     // A byte every tenth of a second: each alone would be soon enough.
-    let request = format!("GET {PROMO} HTTP/1.1\r\nHost: {}\r\n\r\n", "x".repeat(1000));
-    for byte in request.bytes() {
+    for byte in rest.bytes() {
         let sent = slow.write_all(&[byte]);
         let mut buffer = [0; 1024];
         match slow.read(&mut buffer) {

@@ -3,10 +3,16 @@
 use std::time::{Duration, Instant};
 
 use super::{Answer, BREAD, get};
+use listcache::{
+    listing::{Head, ListingKey, Policy},
+    store::Store,
+};
+
 use crate::support::{
     Proxy, RedisServer, eventually,
     load::{Pace, Sample, offer, quantile},
     service::{Service, Shop},
+    store::{connect, item, listing, moved, policy},
 };
 
 /// Heads live so short that pages soon ask Redis.
@@ -191,4 +197,67 @@ async fn redis_held_to_50_ms_does_not_slow_pages_of_l1() {
         after.as_secs_f64() / before.as_secs_f64()
     );
     assert!(after <= before * 2, "{before:?} {after:?}");
+}
+
+/// Publishes a thousand items of 2 KB, in chunks of so many.
+async fn publish_large(store: &Store, key: &ListingKey, chunk_len: u32) -> Head {
+    let policy = Policy {
+        chunk_len: chunk_len.try_into().unwrap(),
+        ..policy()
+    };
+    let grant = store.draw(key.name(), 1).await.unwrap();
+    let mut writer = store.write_generation(key, grant.generations[0], grant.as_of, 7, &policy);
+    let json = format!("{{\"pad\":\"{}\"}}", "x".repeat(2000));
+    for number in 0..1000 {
+        writer.append(item(&number.to_string(), &json)).await.unwrap();
+    }
+    let finished = writer.finish().await.unwrap();
+    moved(store.publish(finished, &policy, None, None).await.unwrap())
+}
+
+/// How long a head's reading takes while large ranges are being read beside it: median and p99.
+async fn heads_beside(store: &Store, key: &ListingKey, head: &Head, chunks: u64) -> [Duration; 2] {
+    let small = listing("small/price");
+    let done = tokio::sync::Notify::new();
+    let large = async {
+        loop {
+            tokio::select! {
+                read = store.read_chunks(key, head.generation, 0..chunks) => assert_eq!(read.unwrap().len() as u64, chunks),
+                () = done.notified() => return,
+            }
+        }
+    };
+    let heads = async {
+        let mut times = Vec::new();
+        for _ in 0..500 {
+            let asked = Instant::now();
+            store.read_head(&small).await.unwrap();
+            times.push(asked.elapsed());
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        done.notify_one();
+        times.sort_unstable();
+        [times[250], times[495]]
+    };
+    let (_, times) = tokio::join!(large, heads);
+    times
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures times"]
+async fn a_large_reply_holds_up_no_small_one() {
+    let redis = RedisServer::start();
+    let store = connect(&redis.url()).await;
+    let (many, one) = (listing("many/price"), listing("one/price"));
+    // The same two megabytes: many chunks are known to be much, and one chunk is taken for little.
+    let many_head = publish_large(&store, &many, 10).await;
+    let one_head = publish_large(&store, &one, 1000).await;
+    let apart = heads_beside(&store, &many, &many_head, 100).await;
+    let shared = heads_beside(&store, &one, &one_head, 1).await;
+    let [apart, shared] = [apart, shared].map(|times| times.map(millis));
+    eprintln!(
+        "a head beside replies of 2 MB: median {:.2} ms, p99 {:.2} ms; on the same connection {:.2} and {:.2} ms",
+        apart[0], apart[1], shared[0], shared[1]
+    );
+    assert!(apart[0] < shared[0], "{apart:?} {shared:?}");
 }
