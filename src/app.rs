@@ -31,8 +31,6 @@ use crate::{
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Refreshes that run or wait in one process: a request that would be one more is shed.
 const REFRESHES_WAITING_MAX: usize = 1024;
-/// Reads of Redis that run at once; beyond them requests are shed rather than queued.
-const REDIS_READS_MAX: usize = 1024;
 /// What is left of the drain for refreshes once no request waits for them.
 const REFRESHES_END_WITHIN: Duration = Duration::from_secs(5);
 
@@ -127,7 +125,8 @@ impl App {
                     Role::WarmUp { refreshes_at_once } => refreshes_at_once,
                     Role::Serve | Role::Visit => 0,
                 }),
-                redis_reads_max: REDIS_READS_MAX,
+                redis_reads_max: config.redis.reads_max,
+                redis_waiters_max: config.redis.waiters_max,
             },
             metrics,
             refreshes_due: role == Role::Serve,

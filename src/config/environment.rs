@@ -94,6 +94,7 @@ impl Variable {
             ["http" | "admin" | "redis" | "l1" | "defaults" | "pushed" | "warm", key] if !key.is_empty() => {
                 Self::Key(path)
             }
+            ["defaults", "redis_down", key] if !key.is_empty() => Self::Key(path),
             ["origins", origin, key] if !origin.is_empty() && !key.is_empty() => Self::Key(path),
             _ => Self::Unknown,
         }
@@ -123,6 +124,10 @@ mod tests {
         check("LISTCACHE_REDIS__URL", key("redis.url"));
         check("LISTCACHE_REDIS__URL_FILE", file("redis.url"));
         check("LISTCACHE_DEFAULTS__FRESH_FOR", key("defaults.fresh_for"));
+        check(
+            "LISTCACHE_DEFAULTS__REDIS_DOWN__DIRECT",
+            key("defaults.redis_down.direct"),
+        );
         check("LISTCACHE_ORIGINS__MY_SHOP__URL", key("origins.my_shop.url"));
         check("LISTCACHE_ORIGINS__SHOP__URL_FILE", file("origins.shop.url"));
         check(

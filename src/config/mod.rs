@@ -162,8 +162,10 @@ pub struct HttpConfig {
 pub struct HttpLimits {
     /// Open connections, of all workers together.
     pub connections_max: usize,
-    /// Until the request's head is in.
+    /// Until a request's head is in.
     pub head_timeout: Duration,
+    /// How long a client may take no more of an answer.
+    pub send_timeout: Duration,
     /// How long an idle connection stays open.
     pub keep_alive: Duration,
     /// How long running requests may take after SIGTERM.
@@ -187,6 +189,10 @@ pub struct RedisConfig {
     pub read_timeout: Duration,
     /// Connections that reads are spread over.
     pub read_connections: usize,
+    /// Reads under way at once; more are shed.
+    pub reads_max: usize,
+    /// Requests that wait for a read or a fill; more are shed.
+    pub waiters_max: usize,
 }
 
 /// What `redis.url` is where the program starts a server of its own.

@@ -62,6 +62,7 @@ impl Chunks {
             let chunks = found.chunks.into_iter().flatten().collect();
             return Ok(PageChunks::Whole { chunks, read: None });
         };
+        let _permit = self.permits.wait()?;
         let joined = self
             .loads
             .join(&(shape.generation, missing.clone()), || {
@@ -72,24 +73,31 @@ impl Chunks {
         Ok(assemble(found.chunks, plan, &missing, &loaded, joined.collapsed))
     }
 
-    /// The chunks of a plan in a pinned generation, with the listing's head and the time left, in one turn.
+    /// The chunks of a plan in a pinned generation, with the listing's head and the time left, in one turn. `None` where that
+    /// is overdue by `patience`; the reading goes on then.
     pub async fn get_pinned(
         &self,
         key: &ListingKey,
         shape: Shape,
         plan: &WindowPlan,
-    ) -> Result<(PinnedRange, PageChunks), EngineError> {
+        patience: Option<Duration>,
+    ) -> Result<Option<(PinnedRange, PageChunks)>, EngineError> {
         let found = self.l1.chunks.find(shape, plan);
         // Everything here already: one chunk is asked for all the same, to hear of the generation's life.
         let range = found.missing.unwrap_or(plan.chunks().start..plan.chunks().start + 1);
         let load_key = (key.clone(), shape.generation, range.clone());
-        let joined = self
-            .pinned_loads
-            .join(&load_key, || self.load_pinned(key, shape, range.clone()))
-            .await;
+        let _permit = self.permits.wait()?;
+        let load = || self.load_pinned(key, shape, range.clone());
+        let joined = match patience {
+            None => self.pinned_loads.join(&load_key, load).await,
+            Some(patience) => match self.pinned_loads.join_within(&load_key, patience, load).await {
+                Some(joined) => joined,
+                None => return Ok(None),
+            },
+        };
         let pinned = joined.value.unwrap_or(Err(EngineError::broken_load()))?;
         let chunks = assemble(found.chunks, plan, &range, &pinned.chunks, joined.collapsed);
-        Ok((pinned, chunks))
+        Ok(Some((pinned, chunks)))
     }
 
     fn load(

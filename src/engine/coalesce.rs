@@ -3,11 +3,15 @@
 //! The load is spawned on the engine's runtime and belongs to no request: a client that resets its connection takes its
 //! own wait with it, never the load (a cancelled leader would make the next waiter load again).
 
-use std::{collections::HashMap, future::Future, hash::Hash, sync::Arc};
+use std::{collections::HashMap, future::Future, hash::Hash, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::Shared};
 use parking_lot::Mutex;
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::{
+    runtime::Handle,
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 
 /// Loads under way, by key.
 pub struct Coalescer<K, V: Clone> {
@@ -16,8 +20,15 @@ pub struct Coalescer<K, V: Clone> {
 }
 
 struct Loads<K, V: Clone> {
-    by_key: HashMap<K, (u64, Shared<oneshot::Receiver<V>>)>,
+    by_key: HashMap<K, UnderWay<V>>,
     started: u64,
+}
+
+#[derive(Clone)]
+struct UnderWay<V: Clone> {
+    number: u64,
+    began: Instant,
+    end: Shared<oneshot::Receiver<V>>,
 }
 
 /// What came of joining a load.
@@ -41,7 +52,7 @@ impl<K: Hash + Eq, V: Clone> Drop for Leave<K, V> {
         if loads
             .by_key
             .get(&self.key)
-            .is_some_and(|(number, _)| *number == self.number)
+            .is_some_and(|load| load.number == self.number)
         {
             loads.by_key.remove(&self.key);
         }
@@ -73,31 +84,51 @@ where
     where
         F: Future<Output = V> + Send + 'static,
     {
-        let (waiting, collapsed) = self.enter(key, load);
+        let (load, collapsed) = self.enter(key, load);
         Joined {
-            value: waiting.await.ok(),
+            value: load.end.await.ok(),
             collapsed,
         }
     }
 
-    fn enter<F>(&self, key: &K, load: impl FnOnce() -> F) -> (Shared<oneshot::Receiver<V>>, bool)
+    /// The same, but only until the load is overdue: `patience` after it began, whoever began it. `None` then; the load goes
+    /// on.
+    ///
+    /// # Hidden contract
+    /// As for [`Coalescer::join`].
+    pub async fn join_within<F>(&self, key: &K, patience: Duration, load: impl FnOnce() -> F) -> Option<Joined<V>>
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
+        let (load, collapsed) = self.enter(key, load);
+        let value = match load.end.peek() {
+            Some(ended) => ended.clone().ok(),
+            None => timeout_at(load.began + patience, load.end).await.ok()?.ok(),
+        };
+        Some(Joined { value, collapsed })
+    }
+
+    fn enter<F>(&self, key: &K, load: impl FnOnce() -> F) -> (UnderWay<V>, bool)
     where
         F: Future<Output = V> + Send + 'static,
     {
         let mut loads = self.loads.lock();
-        if let Some((_, waiting)) = loads.by_key.get(key) {
-            return (waiting.clone(), true);
+        if let Some(under_way) = loads.by_key.get(key) {
+            return (under_way.clone(), true);
         }
         let (sender, receiver) = oneshot::channel();
-        let waiting = receiver.shared();
         loads.started += 1;
         let leave = Leave {
             loads: self.loads.clone(),
             key: key.clone(),
             number: loads.started,
         };
-        let number = loads.started;
-        loads.by_key.insert(key.clone(), (number, waiting.clone()));
+        let begun = UnderWay {
+            number: loads.started,
+            began: Instant::now(),
+            end: receiver.shared(),
+        };
+        loads.by_key.insert(key.clone(), begun.clone());
         let load = load();
         self.runtime.spawn(async move {
             let value = load.await;
@@ -106,7 +137,7 @@ where
             // Nobody may be waiting any more.
             let _ = sender.send(value);
         });
-        (waiting, false)
+        (begun, false)
     }
 
     /// How many loads are under way.
@@ -166,6 +197,32 @@ mod tests {
         coalescer.detach(&"key");
         assert_eq!(coalescer.join(&"key", || async { 2 }).await.value, Some(2));
         go.notify_one();
-        assert_eq!(first.await, Ok(1));
+        assert_eq!(first.end.await, Ok(1));
+    }
+
+    #[tokio::test]
+    async fn an_overdue_load_is_waited_for_by_nobody_and_goes_on() {
+        const PATIENCE: Duration = Duration::from_millis(20);
+        let coalescer = Coalescer::new(Handle::current());
+        let go = Arc::new(Notify::new());
+        let slow = || {
+            let go = go.clone();
+            move || async move {
+                go.notified().await;
+                1
+            }
+        };
+        let began = Instant::now();
+        assert!(coalescer.join_within(&"key", PATIENCE, slow()).await.is_none());
+        assert!(began.elapsed() >= PATIENCE);
+        // It is the load that is overdue, not the wait of each.
+        let late = coalescer.join_within(&"key", PATIENCE, slow());
+        assert!(matches!(late.now_or_never(), Some(None)));
+        let waiting = coalescer.join(&"key", slow());
+        go.notify_one();
+        let joined = waiting.await;
+        assert_eq!((joined.value, joined.collapsed), (Some(1), true));
+        let quick = coalescer.join_within(&"key", PATIENCE, || async { 2 }).await;
+        assert_eq!(quick.unwrap().value, Some(2));
     }
 }

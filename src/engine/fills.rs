@@ -12,22 +12,37 @@ use super::{
     coalesce::Coalescer,
     error::EngineError,
     heads::Heads,
+    permits::ReadPermits,
     runs::{Refresher, Shrink, Waiting},
 };
-use crate::listing::{ListingKey, definition::Defined};
+use crate::{
+    listing::{ListingKey, definition::Defined},
+    store::Store,
+};
 
 /// Fills that requests wait for.
 pub struct Fills {
     refresher: Arc<Refresher>,
     announcer: Arc<Announcer>,
     heads: Arc<Heads>,
+    store: Store,
+    permits: ReadPermits,
     waits: Coalescer<ListingKey, Result<(), EngineError>>,
 }
 
 impl Fills {
     /// Nobody waits yet.
-    pub fn new(refresher: Arc<Refresher>, announcer: Arc<Announcer>, heads: Arc<Heads>, runtime: Handle) -> Self {
+    pub fn new(
+        store: Store,
+        permits: ReadPermits,
+        refresher: Arc<Refresher>,
+        announcer: Arc<Announcer>,
+        heads: Arc<Heads>,
+        runtime: Handle,
+    ) -> Self {
         Self {
+            store,
+            permits,
             refresher,
             announcer,
             heads,
@@ -99,7 +114,13 @@ impl Fills {
     where
         F: Future<Output = Result<(), EngineError>> + Send + 'static,
     {
-        let joined = tokio::time::timeout_at(deadline, self.waits.join(key, begin)).await;
+        let _permit = self.permits.wait()?;
+        let filled = tokio::time::timeout_at(deadline, self.waits.join(key, begin));
+        let joined = tokio::select! {
+            joined = filled => joined,
+            // It may take until Redis is back: nobody waits for that.
+            () = self.store.broken() => return Err(EngineError::redis_down()),
+        };
         let Ok(joined) = joined else {
             return Err(EngineError::NothingYet {
                 reason: "the listing is being filled",

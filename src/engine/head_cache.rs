@@ -79,6 +79,19 @@ impl HeadCache {
         (lookup, Duration::from_millis(age_ms))
     }
 
+    /// A head that would be served now, chosen by chance.
+    pub fn sample(&self) -> Option<(ListingKey, HeadState)> {
+        let mut random = fastrand::Rng::new();
+        let first = random.usize(..SHARDS);
+        // Shards may be empty, and a chosen head too old.
+        let shards = (0..SHARDS).map(|at| &self.shards[(first + at) % SHARDS]);
+        shards.into_iter().find_map(|shard| {
+            let shard = shard.read();
+            let (key, state) = shard.sample(self.now(), &mut random)?;
+            Some((key.clone(), state))
+        })
+    }
+
     /// To be called before Redis is asked for a head.
     pub fn begin_load(&self, key: &ListingKey) -> HeadLoad<'_> {
         HeadLoad {

@@ -120,6 +120,16 @@ impl HeadTable {
         }
     }
 
+    /// A head that would be served now, any of them; `None` where the one that chance chose would not.
+    pub fn sample(&self, now: u64, random: &mut fastrand::Rng) -> Option<(&ListingKey, HeadState)> {
+        let at = (!self.known.is_empty()).then(|| random.usize(..self.known.len()))?;
+        let (key, entry) = self.known.get_index(at)?;
+        match self.judge(entry, now) {
+            Lookup::Usable(state) => Some((key, state)),
+            Lookup::Recheck(_) | Lookup::Unknown => None,
+        }
+    }
+
     /// A load begins. From here until [`HeadTable::end_load`] the entry stays, so no announcement passes it by.
     pub fn begin_load(&mut self, key: &ListingKey, now: u64) -> Ticket {
         let entry = match self.known.get_mut(key) {

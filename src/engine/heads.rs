@@ -1,12 +1,22 @@
 //! Which head of a listing may be served: from L1, or read from Redis, by one load for all who wait.
 
-use std::{ops::Range, sync::Arc};
+use std::{ops::Range, sync::Arc, time::Duration};
 
-use super::{coalesce::Coalescer, error::EngineError, head_table::Lookup, l1::L1, permits::ReadPermits, shape::Shape};
+use super::{
+    coalesce::{Coalescer, Joined},
+    error::EngineError,
+    head_table::Lookup,
+    l1::L1,
+    permits::ReadPermits,
+    shape::Shape,
+};
 use crate::{
     listing::{HeadState, ListingKey, Window},
     store::Store,
 };
+
+/// A head that is known and too old is served all the same when its reading takes longer: the reading goes on behind.
+pub(super) const OVERDUE: Duration = Duration::from_millis(2);
 
 /// Reads heads.
 pub struct Heads {
@@ -26,7 +36,7 @@ pub enum HeadFrom {
         /// By somebody else's load.
         collapsed: bool,
     },
-    /// Redis did not answer; this is the last that was known.
+    /// Redis did not answer, or has not yet; this is the last that was known.
     Memory,
 }
 
@@ -47,11 +57,25 @@ impl Heads {
         match self.l1.heads.lookup(key) {
             Lookup::Usable(state) => Ok((state, HeadFrom::L1)),
             Lookup::Unknown => self.load(key, None).await,
-            Lookup::Recheck(known) => match self.load(key, self.speculation(&known, window)).await {
-                Err(EngineError::RedisDown { .. }) if known.live().is_some() => Ok((known, HeadFrom::Memory)),
-                answer => answer,
-            },
+            Lookup::Recheck(known) if known.live().is_some() => {
+                let speculation = self.speculation(&known, window);
+                let known = Ok((known, HeadFrom::Memory));
+                // Behind an open breaker nobody is even sent to wait.
+                if !self.store.admits_reads() {
+                    return known;
+                }
+                match self.load_within(key, speculation).await {
+                    None | Some(Err(EngineError::RedisDown { .. } | EngineError::Overloaded { .. })) => known,
+                    Some(answer) => answer,
+                }
+            }
+            Lookup::Recheck(_) => self.load(key, None).await,
         }
+    }
+
+    /// The head as Redis has it, however long it takes to say so: for who cannot do with what is known.
+    pub async fn awaited(&self, key: &ListingKey) -> Result<(HeadState, HeadFrom), EngineError> {
+        self.load(key, None).await
     }
 
     /// The head of a listing of which no chunk is wanted.
@@ -93,28 +117,52 @@ impl Heads {
         key: &ListingKey,
         speculation: Option<(Shape, Range<u64>)>,
     ) -> Result<(HeadState, HeadFrom), EngineError> {
-        let load = || {
-            let (store, l1, permits, key) = (self.store.clone(), self.l1.clone(), self.permits.clone(), key.clone());
-            async move {
-                let _permit = permits.take()?;
-                let load = l1.heads.begin_load(&key);
-                let state = match speculation {
-                    None => store.read_head(&key).await?,
-                    Some((shape, range)) => {
-                        let first = range.start;
-                        let (state, chunks) = store.read_head_and_chunks(&key, shape.generation, range).await?;
-                        let whole = shape.whole_chunks(first, &chunks);
-                        let chunks: Vec<_> = chunks.into_iter().take(whole).map(Arc::new).collect();
-                        l1.chunks.insert(shape.generation, first, &chunks);
-                        state
-                    }
-                };
-                Ok(load.finish(state))
-            }
-        };
-        let joined = self.loads.join(key, load).await;
-        let collapsed = joined.collapsed;
-        let state = joined.value.unwrap_or(Err(EngineError::broken_load()))?;
-        Ok((state, HeadFrom::Redis { collapsed }))
+        let _permit = self.permits.wait()?;
+        let joined = self.loads.join(key, || self.loading(key, speculation)).await;
+        loaded(joined)
     }
+
+    /// The same, until the load is overdue; it goes on then.
+    async fn load_within(
+        &self,
+        key: &ListingKey,
+        speculation: Option<(Shape, Range<u64>)>,
+    ) -> Option<Result<(HeadState, HeadFrom), EngineError>> {
+        let _permit = match self.permits.wait() {
+            Ok(permit) => permit,
+            Err(overloaded) => return Some(Err(overloaded)),
+        };
+        let load = || self.loading(key, speculation);
+        self.loads.join_within(key, OVERDUE, load).await.map(loaded)
+    }
+
+    fn loading(
+        &self,
+        key: &ListingKey,
+        speculation: Option<(Shape, Range<u64>)>,
+    ) -> impl Future<Output = Result<HeadState, EngineError>> + Send + use<> {
+        let (store, l1, permits, key) = (self.store.clone(), self.l1.clone(), self.permits.clone(), key.clone());
+        async move {
+            let _permit = permits.take()?;
+            let load = l1.heads.begin_load(&key);
+            let state = match speculation {
+                None => store.read_head(&key).await?,
+                Some((shape, range)) => {
+                    let first = range.start;
+                    let (state, chunks) = store.read_head_and_chunks(&key, shape.generation, range).await?;
+                    let whole = shape.whole_chunks(first, &chunks);
+                    let chunks: Vec<_> = chunks.into_iter().take(whole).map(Arc::new).collect();
+                    l1.chunks.insert(shape.generation, first, &chunks);
+                    state
+                }
+            };
+            Ok(load.finish(state))
+        }
+    }
+}
+
+fn loaded(joined: Joined<Result<HeadState, EngineError>>) -> Result<(HeadState, HeadFrom), EngineError> {
+    let collapsed = joined.collapsed;
+    let state = joined.value.unwrap_or(Err(EngineError::broken_load()))?;
+    Ok((state, HeadFrom::Redis { collapsed }))
 }

@@ -8,10 +8,12 @@ mod asked;
 mod attempt;
 mod budget;
 mod build;
+mod checker;
 mod chunk_cache;
 mod chunks;
 mod coalesce;
 mod declared;
+mod direct;
 mod error;
 mod failures;
 mod fills;
@@ -51,6 +53,7 @@ use self::{
     announcer::Announcer,
     chunks::Chunks,
     declared::{Declaration, Declared},
+    direct::Direct,
     fills::Fills,
     freezing::Frozen,
     heads::Heads,
@@ -77,7 +80,7 @@ use crate::{
     config::L1Config,
     listing::Definitions,
     origin::Origins,
-    store::{Heard, Store},
+    store::{Announcement, Heard, Store},
     telemetry::Metrics,
 };
 
@@ -112,6 +115,8 @@ pub struct EngineLimits {
     pub refreshes_waiting_max: usize,
     /// Reads of Redis at once; more are shed.
     pub redis_reads_max: usize,
+    /// Requests that wait for such a read, or for a fill; more are shed.
+    pub redis_waiters_max: usize,
 }
 
 impl Default for EngineLimits {
@@ -122,6 +127,7 @@ impl Default for EngineLimits {
             refreshes_at_once: None,
             refreshes_waiting_max: 1024,
             redis_reads_max: 1024,
+            redis_waiters_max: 4096,
         }
     }
 }
@@ -139,6 +145,7 @@ pub struct Engine {
     announcer: Arc<Announcer>,
     refresher: Arc<Refresher>,
     fills: Fills,
+    direct: Direct,
     oldest_stale: OldestStale,
     frozen: Arc<Frozen>,
     /// Told when Redis may have lost its memory.
@@ -165,7 +172,7 @@ impl Engine {
         let runtime = Handle::current();
         let l1_ttl = l1.ttl;
         let l1 = Arc::new(L1::new(&l1));
-        let permits = ReadPermits::new(limits.redis_reads_max);
+        let permits = ReadPermits::new(limits.redis_reads_max, limits.redis_waiters_max);
         let heads = Arc::new(Heads::new(store.clone(), l1.clone(), permits.clone(), runtime.clone()));
         let chunks = Chunks::new(store.clone(), l1.clone(), permits.clone(), runtime.clone());
         let memory = Arc::new(SelectionMemory::new(l1_ttl));
@@ -188,7 +195,14 @@ impl Engine {
             &limits,
             runtime.clone(),
         ));
-        let fills = Fills::new(refresher.clone(), announcer.clone(), heads.clone(), runtime.clone());
+        let fills = Fills::new(
+            store.clone(),
+            permits.clone(),
+            refresher.clone(),
+            announcer.clone(),
+            heads.clone(),
+            runtime.clone(),
+        );
         let engine = Arc::new(Self {
             store,
             declaration,
@@ -201,6 +215,7 @@ impl Engine {
             announcer,
             refresher,
             fills,
+            direct: Direct::new(runtime.clone()),
             oldest_stale: OldestStale::default(),
             limits,
             metrics,
@@ -214,6 +229,7 @@ impl Engine {
         engine.start_counting();
         engine.start_watching_freezes();
         if refreshes_due {
+            engine.start_checking();
             engine.start_schedule();
             engine.start_keeping_warm();
             engine.start_hearing_origins();
@@ -224,6 +240,7 @@ impl Engine {
     fn start_hearing(self: &Arc<Self>) {
         let mut heard = self.store.announcements();
         let (announcer, stopping) = (self.announcer.clone(), self.stopping.clone());
+        let (store, metrics) = (self.store.clone(), self.metrics.clone());
         let forgotten = self.forgotten.clone();
         self.tasks.spawn_on(
             async move {
@@ -233,6 +250,9 @@ impl Engine {
                         message = heard.recv() => match message {
                             Some(message) => {
                                 announcer.hear(&message, first);
+                                if let Heard::Announcement(Announcement { written: Some(written), .. }) = &message {
+                                    metrics.announcement_seconds.observe(store.now().since(*written).as_secs_f64());
+                                }
                                 if message == Heard::NewEpoch && !first {
                                     forgotten.notify_one();
                                 }

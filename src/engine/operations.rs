@@ -89,8 +89,19 @@ pub struct Explanation {
     pub frozen_until: Option<Timestamp>,
     /// Why the last refresh failed, if it did.
     pub last_error: Option<String>,
-    /// The generation that this process knows, and how old that knowledge is.
-    pub l1: Option<(Option<Generation>, Duration)>,
+    /// What this process knows.
+    pub l1: Option<Known>,
+}
+
+/// A head in L1.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// Which generation; `None` where there is known to be none.
+    pub generation: Option<Generation>,
+    /// How old the knowledge is.
+    pub age: Duration,
+    /// Whether pages are served by it.
+    pub servable: bool,
 }
 
 impl Engine {
@@ -137,9 +148,11 @@ impl Engine {
         let failure = self.store.failure(&key.family).await?;
         let l1 = match self.l1.heads.peek(key) {
             (Lookup::Unknown, _) => None,
-            (Lookup::Usable(known) | Lookup::Recheck(known), age) => {
-                Some((known.live().map(|head| head.generation), age))
-            }
+            (lookup @ (Lookup::Usable(known) | Lookup::Recheck(known)), age) => Some(Known {
+                generation: known.live().map(|head| head.generation),
+                age,
+                servable: matches!(lookup, Lookup::Usable(_)),
+            }),
         };
         Ok(Explanation {
             head_key: self.store.head_key(key),
@@ -160,6 +173,15 @@ impl Engine {
             l1,
             listing: key.clone(),
         })
+    }
+
+    /// What is wrong with Redis, as far as it is known without asking: `down` or `full`.
+    pub fn redis_trouble(&self) -> Option<&'static str> {
+        if !self.store.is_up() {
+            Some("down")
+        } else {
+            self.store.is_full().then_some("full")
+        }
     }
 
     /// Listings whose last refresh here was not believed, at most so many.

@@ -50,6 +50,11 @@ impl PageMeta {
         self.total.saturating_sub(self.offset).min(self.limit.get().into())
     }
 
+    /// Whether it comes straight from the origin: it is of no generation then, and for nobody to keep.
+    pub fn is_direct(&self) -> bool {
+        self.freshness.state == PageState::Direct
+    }
+
     /// The shape of the page's generation.
     pub fn shape(&self) -> Shape {
         Shape {
@@ -78,8 +83,10 @@ pub enum PageState {
     Refreshing,
     /// Stale because the origin fails.
     OriginError,
-    /// Redis does not answer; this is what was known.
+    /// Redis does not answer, or has not yet; this is what was known.
     RedisDown,
+    /// Redis does not answer, and nothing was known: straight from the origin, of no generation and kept nowhere.
+    Direct,
 }
 
 /// Which layers were asked, for `Cache-Status` and metrics.

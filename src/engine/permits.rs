@@ -1,4 +1,5 @@
-//! A bound on what is read from Redis at once: beyond it a request is shed at once, rather than queued without end.
+//! Bounds on what is read from Redis at once, and on how many requests wait for it: beyond them a request is shed at once,
+//! rather than queued without end. What L1 can answer needs neither.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,20 +7,67 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::EngineError;
 
-/// Permits for reads; clones share them.
+/// Shed clients come back after 1 to so many seconds, not all at once.
+const RETRY_AFTER_MAX: u64 = 3;
+
+/// Permits for reads and for waits; clones share them.
 #[derive(Clone)]
-pub struct ReadPermits(Arc<Semaphore>);
+pub struct ReadPermits {
+    reads: Arc<Semaphore>,
+    waits: Arc<Semaphore>,
+}
 
 impl ReadPermits {
-    /// So many reads at once.
-    pub fn new(reads_max: usize) -> Self {
-        Self(Arc::new(Semaphore::new(reads_max)))
+    /// So many reads at once, and so many requests that wait for one, or for a fill.
+    pub fn new(reads_max: usize, waiters_max: usize) -> Self {
+        let semaphore = |max: usize| Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
+        Self {
+            reads: semaphore(reads_max),
+            waits: semaphore(waiters_max),
+        }
     }
 
-    /// A permit, or [`EngineError::Overloaded`] at once.
+    /// A permit to read, or [`EngineError::Overloaded`] at once.
     pub fn take(&self) -> Result<OwnedSemaphorePermit, EngineError> {
-        self.0.clone().try_acquire_owned().map_err(|_| EngineError::Overloaded {
-            retry_after: Duration::from_secs(1),
+        at_once(&self.reads)
+    }
+
+    /// A permit for a request to wait, or [`EngineError::Overloaded`] at once. A load that many wait for takes one to read;
+    /// each of them takes one to wait.
+    pub fn wait(&self) -> Result<OwnedSemaphorePermit, EngineError> {
+        at_once(&self.waits)
+    }
+}
+
+fn at_once(permits: &Arc<Semaphore>) -> Result<OwnedSemaphorePermit, EngineError> {
+    permits
+        .clone()
+        .try_acquire_owned()
+        .map_err(|_| EngineError::Overloaded {
+            retry_after: Duration::from_secs(fastrand::u64(1..=RETRY_AFTER_MAX)),
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_beyond_a_bound_is_told_when_to_come_back() {
+        let permits = ReadPermits::new(1, 2);
+        let (read, waits) = (permits.take(), [permits.wait(), permits.wait()]);
+        assert!(read.is_ok() && waits.iter().all(Result::is_ok));
+        let mut told = std::collections::BTreeSet::new();
+        for _ in 0..1000 {
+            for refused in [permits.take(), permits.wait()] {
+                let Err(EngineError::Overloaded { retry_after }) = refused else {
+                    panic!("not refused");
+                };
+                told.insert(retry_after.as_secs());
+            }
+        }
+        assert_eq!(told, [1, 2, 3].into());
+        drop((read, waits));
+        assert!(permits.take().is_ok() && permits.wait().is_ok());
     }
 }

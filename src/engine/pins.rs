@@ -11,6 +11,7 @@ use super::{
     chunks::PageChunks,
     error::EngineError,
     head_table::Lookup,
+    heads::OVERDUE,
     page::{Page, PageFreshness, PageMeta, PageState, Served},
     read::{SkipItems, millis, with_items, without_items},
     selection::Selection,
@@ -60,18 +61,24 @@ impl Engine {
         let Some(asked) = plan.as_ref().or(first.as_ref()) else {
             return self.pinned_empty(selection, meta).await;
         };
-        let (pinned, chunks) = match self.chunks.get_pinned(&selection.key, shape, asked).await {
-            // Its chunks may all be here.
-            Err(error @ EngineError::RedisDown { .. }) => {
-                meta.freshness.state = PageState::RedisDown;
-                meta.served.l1_hit = true;
-                return match self.cut_from_l1(selection, shape, meta, plan.as_ref()) {
-                    Some(page) => Ok(page),
-                    None => Err(error),
-                };
+        // Its chunks may all be here.
+        let at_hand = {
+            let mut meta = meta.clone();
+            meta.freshness.state = PageState::RedisDown;
+            meta.served.l1_hit = true;
+            self.cut_from_l1(selection, shape, meta, plan.as_ref())
+        };
+        if !self.store.admits_reads() {
+            return at_hand.ok_or_else(EngineError::redis_down);
+        }
+        let patience = at_hand.is_some().then_some(OVERDUE);
+        let asked = self.chunks.get_pinned(&selection.key, shape, asked, patience).await;
+        let (pinned, chunks) = match (asked, at_hand) {
+            (Ok(None) | Err(EngineError::RedisDown { .. } | EngineError::Overloaded { .. }), Some(page)) => {
+                return Ok(page);
             }
-            Err(EngineError::Corrupt) => return Err(EngineError::Gone),
-            answer => answer?,
+            (Err(EngineError::Corrupt), _) => return Err(EngineError::Gone),
+            (answer, _) => answer?.ok_or_else(EngineError::redis_down)?,
         };
         let (Some(left), false) = (pinned.left, shape.generation.id < pinned.head.pins_from()) else {
             return Err(EngineError::Gone);
@@ -172,7 +179,7 @@ impl Engine {
         }
     }
 
-    /// A pinned page from L1 alone, of a generation that this listing is known to have.
+    /// A pinned page from L1 alone, of a generation that this listing is known to have, and of no delete since.
     fn cut_from_l1(
         &self,
         selection: &Selection,
@@ -181,10 +188,13 @@ impl Engine {
         plan: Option<&WindowPlan>,
     ) -> Option<Page> {
         let (lookup, _) = self.l1.heads.peek(&selection.key);
-        let current = match &lookup {
-            Lookup::Usable(state) | Lookup::Recheck(state) => state.live().map(Shape::from),
-            Lookup::Unknown => None,
+        let (Lookup::Usable(state) | Lookup::Recheck(state)) = &lookup else {
+            return None;
         };
+        if shape.generation.id < state.pins_from() {
+            return None;
+        }
+        let current = state.live().map(Shape::from);
         let known = current == Some(shape) || self.l1.pins.contains_key(&(selection.key.clone(), shape));
         if !known {
             return None;

@@ -17,7 +17,7 @@ use super::{
     shape::Shape,
 };
 use crate::{
-    listing::{Chunk, Cursor, Freshness, Head, HeadState, Window, WindowPlan, definition::Defined},
+    listing::{Chunk, Cursor, Freshness, Head, HeadState, ListingKey, Window, WindowPlan, definition::Defined},
     telemetry::Layer,
 };
 
@@ -65,7 +65,14 @@ impl Engine {
                     }
                 }
             }
-        }?;
+        };
+        let page = match page {
+            Err(down @ EngineError::RedisDown { .. }) => match self.direct_page(selection, place).await {
+                Some(page) => page?,
+                None => return Err(down),
+            },
+            page => page?,
+        };
         self.count(&page);
         Ok(page)
     }
@@ -90,20 +97,18 @@ impl Engine {
         };
         let deadline = Instant::now() + self.fill_wait(&selection.policy).saturating_sub(selection.waited);
         for _ in 0..ATTEMPTS_MAX {
-            let (state, from) = match self.heads.get(&selection.key, window).await {
-                // A head that cannot be read is as good as none: the refill replaces it.
-                Err(EngineError::Corrupt) => (HeadState::Absent, HeadFrom::L1),
-                answer => answer?,
-            };
+            let (mut state, mut from) = readable(selection, self.heads.get(&selection.key, window).await)?;
+            let mut servable = self.servable(selection, &state, from);
+            if servable.is_none() && from == HeadFrom::Memory {
+                // Known but past its life: only Redis can tell, and a fill would wait for the same Redis.
+                (state, from) = readable(selection, self.heads.awaited(&selection.key).await)?;
+                servable = self.servable(selection, &state, from);
+            }
             if let HeadFrom::Redis { collapsed } = from {
                 served.l1_hit = false;
                 served.collapsed |= collapsed;
             }
-            let Some((head, freshness)) = self.servable(selection, &state, from) else {
-                if from == HeadFrom::Memory {
-                    // Known but past its life: a fill would only wait for the same Redis.
-                    return Err(EngineError::redis_down());
-                }
+            let Some((head, freshness)) = servable else {
                 served.filled = true;
                 served.l1_hit = false;
                 served.collapsed |= self.fill(selection, deadline).await?;
@@ -155,6 +160,8 @@ impl Engine {
             // A pushed listing is the truth until it is pushed again; max_age says how often to ask.
             let ttl_ms = millis(selection.policy.fresh_for);
             let state = if from == HeadFrom::Memory {
+                let (_, known_for) = self.l1.heads.peek(&selection.key);
+                (known_for <= selection.policy.stale_if_error).then_some(())?;
                 PageState::RedisDown
             } else {
                 PageState::Fresh
@@ -183,6 +190,7 @@ impl Engine {
             }
         };
         let state = if from == HeadFrom::Memory {
+            (stale_for <= selection.policy.stale_if_error).then_some(())?;
             PageState::RedisDown
         } else if frozen.is_some() || self.refresher.backing_off(&selection.key.family).is_some() {
             PageState::OriginError
@@ -258,11 +266,16 @@ impl Engine {
     /// Fills a listing anew whose stream was lost. Says whether somebody else had begun it.
     async fn refill(self: &Arc<Self>, selection: &Selection, deadline: Instant) -> Result<bool, EngineError> {
         let Some(defined) = &selection.defined else {
-            tracing::error!(listing = %selection.key, "a pushed listing was lost from redis, its only place");
-            self.metrics.lost_pushed.inc();
+            self.lost_pushed(&selection.key);
             return Err(EngineError::NotFound);
         };
         self.fills.wait_anew(defined, &selection.key, deadline).await
+    }
+
+    /// A pushed listing is gone: evicted, or nobody read it for `keep_for`.
+    pub(super) fn lost_pushed(&self, listing: &ListingKey) {
+        tracing::error!(%listing, "a pushed listing is gone from redis, its only place");
+        self.metrics.lost_pushed.inc();
     }
 
     /// Why a pushed listing is not there: no such name, or no such sort of it.
@@ -286,6 +299,17 @@ impl Engine {
             _ => Layer::Redis,
         };
         self.metrics.pages_from(layer).inc();
+    }
+}
+
+/// A head that cannot be read is as good as none, where a refill replaces it. What was pushed is not known not to exist.
+fn readable(
+    selection: &Selection,
+    read: Result<(HeadState, HeadFrom), EngineError>,
+) -> Result<(HeadState, HeadFrom), EngineError> {
+    match read {
+        Err(EngineError::Corrupt) if selection.defined.is_some() => Ok((HeadState::Absent, HeadFrom::L1)),
+        read => read,
     }
 }
 

@@ -1,7 +1,7 @@
 //! What is counted while pages are served, and told to Redis and the metrics every few seconds.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -16,6 +16,12 @@ use crate::listing::{Family, Generation, HeadState, ListingKey, Policy, definiti
 
 /// Between two flushes of the read counts.
 const FLUSH_PERIOD: Duration = Duration::from_secs(5);
+
+/// Every so many flushes what was read since gets a due time, where it has none: due times may be evicted. A listing that is
+/// read is so due again within a minute.
+const SCHEDULE_EVERY: u32 = 6;
+/// Within so long after that it is due.
+const SCHEDULE_WITHIN: Duration = Duration::from_secs(25);
 
 /// How many renewed generations are remembered; beyond them some are renewed more often.
 const RENEWED_MAX: u64 = 100_000;
@@ -51,10 +57,15 @@ impl Engine {
         let engine = self.clone();
         self.tasks.spawn_on(
             async move {
+                let (mut flushes, mut active) = (0, HashSet::new());
                 loop {
                     tokio::select! {
-                        () = tokio::time::sleep(FLUSH_PERIOD) => engine.flush_counts().await,
-                        () = engine.stopping.cancelled() => return engine.flush_counts().await,
+                        () = tokio::time::sleep(FLUSH_PERIOD) => engine.flush_counts(&mut active).await,
+                        () = engine.stopping.cancelled() => return engine.flush_counts(&mut active).await,
+                    }
+                    flushes += 1;
+                    if flushes % SCHEDULE_EVERY == 0 {
+                        engine.schedule_again(std::mem::take(&mut active)).await;
                     }
                 }
             },
@@ -87,13 +98,35 @@ impl Engine {
         }
     }
 
-    async fn flush_counts(&self) {
+    /// Gives a due time to families that are read and have none.
+    async fn schedule_again(&self, active: HashSet<Family>) {
+        let families: Vec<Family> = active.into_iter().collect();
+        if families.is_empty() || !self.store.is_up() {
+            return;
+        }
+        if let Err(error) = self.store.schedule_all(&families, SCHEDULE_WITHIN).await {
+            tracing::debug!(error = %Chain(&error), "what is read was not scheduled");
+        }
+    }
+
+    /// Whether a refresh of what was read is worth a due time: it is there, and something fills it.
+    fn is_filled(&self, key: &ListingKey) -> bool {
+        let (lookup, _) = self.l1.heads.peek(key);
+        matches!(
+            lookup,
+            Lookup::Usable(HeadState::Live(_)) | Lookup::Recheck(HeadState::Live(_))
+        ) && matches!(self.resolve(key.name()), Resolved::Defined(_))
+    }
+
+    async fn flush_counts(&self, active: &mut HashSet<Family>) {
         let mut reads: HashMap<Family, u64> = HashMap::new();
         let mut read: Vec<ListingKey> = Vec::new();
         self.l1.heads.take_reads(|key, count| {
             *reads.entry(key.family.clone()).or_default() += u64::from(count);
             read.push(key.clone());
         });
+        let filled = read.iter().filter(|key| self.is_filled(key));
+        active.extend(filled.map(|key| key.family.clone()));
         self.renew_pushed(read).await;
         if !reads.is_empty() && self.store.is_up() {
             let reads: Vec<_> = reads.into_iter().collect();

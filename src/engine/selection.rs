@@ -100,19 +100,18 @@ impl Selection {
 
 /// What was learnt lately of pushed sorts.
 pub struct SelectionMemory {
-    pushed_sorts: Cache<ListingName, Arc<[SortName]>>,
+    pushed_sorts: Cache<ListingName, (Instant, Arc<[SortName]>)>,
+    fresh_for: Duration,
 }
 
 const REMEMBERED_MAX: u64 = 10_000;
 
 impl SelectionMemory {
-    /// Nothing yet. What is remembered is as short-lived as L1 heads.
+    /// Nothing yet. What is remembered is as short-lived as L1 heads, while Redis answers.
     pub fn new(l1_ttl: Duration) -> Self {
         Self {
-            pushed_sorts: Cache::builder()
-                .max_capacity(REMEMBERED_MAX)
-                .time_to_live(l1_ttl)
-                .build(),
+            pushed_sorts: Cache::builder().max_capacity(REMEMBERED_MAX).build(),
+            fresh_for: l1_ttl,
         }
     }
 
@@ -279,14 +278,32 @@ impl Engine {
 
     /// The sorts that a pushed name has.
     pub(super) async fn pushed_sorts(&self, name: &ListingName) -> Result<Arc<[SortName]>, EngineError> {
-        if let Some(sorts) = self.memory.pushed_sorts.get(name) {
-            return Ok(sorts);
+        let known = self.memory.pushed_sorts.get(name);
+        if let Some((learnt, sorts)) = &known
+            && learnt.elapsed() < self.memory.fresh_for
+        {
+            return Ok(sorts.clone());
         }
-        let _permit = self.permits.take()?;
-        let listings = self.store.listings_of(name).await?;
+        let asked = Instant::now();
+        let listings = match self.read_listings_of(name).await {
+            // Which of them are there their heads tell.
+            Err(EngineError::RedisDown { .. } | EngineError::Overloaded { .. }) if known.is_some() => {
+                return Ok(known.map(|(_, sorts)| sorts).unwrap_or_default());
+            }
+            listings => listings?,
+        };
         let sorts: Arc<[SortName]> = listings.into_iter().map(|key| key.stored.sort).collect();
-        self.memory.pushed_sorts.insert(name.clone(), sorts.clone());
+        self.memory.pushed_sorts.insert(name.clone(), (asked, sorts.clone()));
         Ok(sorts)
+    }
+
+    async fn read_listings_of(&self, name: &ListingName) -> Result<Vec<ListingKey>, EngineError> {
+        let _permit = self.permits.take()?;
+        let (kept, lost) = self.store.listings_kept_and_lost(name).await?;
+        for listing in lost {
+            self.lost_pushed(&listing);
+        }
+        Ok(kept)
     }
 }
 

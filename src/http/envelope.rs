@@ -106,7 +106,9 @@ impl Envelopes {
             return envelope;
         }
         let envelope = Arc::new(Envelope::write(selection, meta, self.limit_default));
-        self.kept.insert(key, envelope.clone());
+        if !meta.is_direct() {
+            self.kept.insert(key, envelope.clone());
+        }
         envelope
     }
 }
@@ -158,10 +160,17 @@ fn prefix(key: &ListingKey, meta: &PageMeta, links: &PageLinks) -> Bytes {
     // Sorts, generations and encoded URLs hold no character that JSON escapes. Writing to a String does not fail.
     let _ = write!(
         text,
-        r#","sort":"{}","order":"{}","generation":"{}","total":{},"offset":{},"limit":{},"count":{}"#,
+        r#","sort":"{}","order":"{}","generation":"#,
         key.sort(),
         meta.order.as_str(),
-        meta.generation,
+    );
+    let _ = match meta.is_direct() {
+        true => write!(text, "null"),
+        false => write!(text, r#""{}""#, meta.generation),
+    };
+    let _ = write!(
+        text,
+        r#","total":{},"offset":{},"limit":{},"count":{}"#,
         meta.total,
         meta.offset,
         limit,

@@ -23,9 +23,12 @@ pub const NEGATIVE: &str = "listcache-redis; hit; detail=negative";
 
 /// Sets the headers of a page.
 pub fn set(response: &mut HttpResponseBuilder, policy: &Policy, meta: &PageMeta, envelope: &Envelope, now: SystemTime) {
-    response.insert_header((header::ETAG, envelope.etag.clone()));
-    if let Some((_, date)) = envelope.last_modified(now) {
-        response.insert_header((header::LAST_MODIFIED, date.clone()));
+    // Without a generation there is nothing that a later answer could be told to be the same as.
+    if !meta.is_direct() {
+        response.insert_header((header::ETAG, envelope.etag.clone()));
+        if let Some((_, date)) = envelope.last_modified(now) {
+            response.insert_header((header::LAST_MODIFIED, date.clone()));
+        }
     }
     let lifetime = envelope.lifetimes.of(Lifetime::of(policy, meta));
     response.insert_header((header::CACHE_CONTROL, lifetime.cache_control.clone()));

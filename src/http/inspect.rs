@@ -189,6 +189,10 @@ pub struct ExplainedL1 {
     pub generation: Option<String>,
     /// How old the knowledge is.
     pub age_ms: u64,
+    /// Whether pages are served by it now; else Redis is asked first.
+    pub servable: bool,
+    /// Whether Redis has the same, beside it in this answer. A difference that stays is a fault.
+    pub agrees: bool,
 }
 
 /// One listing explained.
@@ -244,9 +248,11 @@ impl Explained {
             next_refresh: explanation.next_refresh.map(rfc3339),
             last_error: explanation.last_error,
             frozen_until: explanation.frozen_until.map(rfc3339),
-            l1: explanation.l1.map(|(generation, age)| ExplainedL1 {
-                generation: generation.map(|generation| generation.to_string()),
-                age_ms: millis(age),
+            l1: explanation.l1.map(|known| ExplainedL1 {
+                agrees: known.generation == explanation.generation,
+                generation: known.generation.map(|generation| generation.to_string()),
+                age_ms: millis(known.age),
+                servable: known.servable,
             }),
         }
     }

@@ -110,6 +110,7 @@ impl Lifetime {
             PageState::Fresh => u64::try_from(ttl).unwrap_or(1),
             PageState::Refreshing => REFRESHING_MAX_AGE,
             PageState::OriginError | PageState::RedisDown => FAILING_MAX_AGE,
+            PageState::Direct => 0,
         };
         (max_age, ttl)
     }
@@ -121,6 +122,9 @@ fn value(text: String) -> HeaderValue {
 }
 
 fn cache_control(lifetime: &Lifetime) -> String {
+    if lifetime.state == PageState::Direct {
+        return "no-store".to_owned();
+    }
     let mut text = format!("max-age={}", lifetime.max_age);
     for (directive, seconds) in ["stale-while-revalidate", "stale-if-error"]
         .into_iter()
@@ -141,8 +145,14 @@ fn cache_status(lifetime: &Lifetime) -> String {
         PageState::Refreshing => "; detail=refreshing",
         PageState::OriginError => "; detail=origin-error",
         PageState::RedisDown => "; detail=redis-down",
+        PageState::Direct => {
+            return format!(
+                "listcache-redis; fwd=bypass; detail=redis-down{}, listcache-l1; fwd=uri-miss",
+                collapsed(served)
+            );
+        }
     };
-    let collapsed = if served.collapsed { "; collapsed" } else { "" };
+    let collapsed = collapsed(served);
     if served.l1_hit {
         format!("listcache-l1; hit; ttl={ttl}{detail}")
     } else if served.filled {
@@ -152,6 +162,10 @@ fn cache_status(lifetime: &Lifetime) -> String {
     } else {
         format!("listcache-redis; hit; ttl={ttl}{detail}, listcache-l1; fwd=uri-miss; stored{collapsed}")
     }
+}
+
+fn collapsed(served: &Served) -> &'static str {
+    if served.collapsed { "; collapsed" } else { "" }
 }
 
 #[cfg(test)]
@@ -226,6 +240,17 @@ mod tests {
             L1,
             &fresh(5),
             "listcache-l1; hit; ttl=-1; detail=redis-down",
+        );
+    }
+
+    #[test]
+    fn what_comes_straight_from_the_origin_is_kept_by_nobody() {
+        check(
+            0,
+            PageState::Direct,
+            ORIGIN,
+            "no-store",
+            "listcache-redis; fwd=bypass; detail=redis-down, listcache-l1; fwd=uri-miss",
         );
     }
 

@@ -44,6 +44,7 @@ impl PageLinks {
             url.text
         };
         let followed = |offset: u64| match selection.links {
+            _ if meta.is_direct() => plain(offset),
             Links::Plain => plain(offset),
             Links::Pinned => {
                 let cursor = Cursor {

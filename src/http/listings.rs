@@ -64,7 +64,7 @@ pub async fn page(
     let conditions = Conditions::of(request.headers());
     let now = SystemTime::now();
     let is_known = |meta: &PageMeta| {
-        conditions.are_given() && {
+        conditions.are_given() && !meta.is_direct() && {
             let envelope = shared.envelopes.of(&selection, meta);
             let last_modified = envelope.last_modified(now).map(|(second, _)| *second);
             conditions.not_modified(envelope.etag_text(), last_modified)

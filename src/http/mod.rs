@@ -28,6 +28,7 @@ mod readiness;
 mod routes;
 mod server;
 mod shared;
+mod slow_clients;
 mod storefront;
 mod unpack;
 

@@ -118,8 +118,8 @@ pub struct PageDocument {
     sort: String,
     /// `asc` or `desc`.
     order: String,
-    /// The snapshot that the page is from.
-    generation: String,
+    /// The snapshot that the page is from; null where it came straight from the origin, as Redis was away.
+    generation: Option<String>,
     /// Items in the listing.
     total: u64,
     /// Items before the page.

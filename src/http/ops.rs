@@ -29,6 +29,10 @@ pub struct Health {
     /// as they were before; `explain` says why.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
+    /// `down`, where Redis does not answer, or `full`, where it takes no more data: pages that are known are served on, and
+    /// refreshes wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<&'static str>,
     /// What became of the configuration that was read last, where it was read again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub configuration: Option<ConfigurationHealth>,
@@ -39,6 +43,7 @@ impl Health {
         Self {
             status,
             refused: Vec::new(),
+            redis: None,
             configuration: None,
         }
     }
@@ -73,6 +78,7 @@ pub async fn ready(engine: Data<Engine>, shared: Data<Shared>) -> Result<HttpRes
         Ok(()) => {
             let mut health = Health::of("ready");
             health.refused = engine.refused(REFUSED_MAX);
+            health.redis = engine.redis_trouble();
             health.configuration = shared.configuration.health();
             Ok(answer::private(StatusCode::OK, &health))
         }

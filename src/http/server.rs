@@ -6,14 +6,19 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use actix_http::{HttpService, Protocol, error::DispatchError};
+use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::{
-    App, HttpServer,
+    App, Error,
     dev::{self, ServerHandle},
     middleware::from_fn,
     web,
 };
 use futures_util::future::try_join_all;
-use tokio::time::{sleep, timeout};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::{sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -23,6 +28,7 @@ use super::{
     readiness::Readiness,
     routes::{self, Reach},
     shared::{Shared, sizes},
+    slow_clients::{SlowLimits, Watched},
     storefront::Storefront,
 };
 use crate::{
@@ -173,25 +179,57 @@ fn listen(
     limits: &HttpLimits,
     served: Served,
 ) -> io::Result<(Vec<SocketAddr>, dev::Server)> {
-    let server = HttpServer::new(move || {
+    let listener = bind(address)?;
+    let address = listener.local_addr()?;
+    let builder = dev::Server::build()
+        .workers(workers)
+        // The framework counts a worker's connections; beyond the bound it stops accepting, and the backlog fills.
+        .max_concurrent_connections(limits.connections_max.div_ceil(workers).max(1))
+        .shutdown_timeout(limits.drain_timeout.as_secs().max(1))
+        .disable_signals();
+    let drained = builder.graceful_shutdown_signal();
+    let (head_timeout, keep_alive) = (limits.head_timeout, limits.keep_alive);
+    let slow = SlowLimits {
+        head: head_timeout,
+        send: limits.send_timeout,
+    };
+    // As the framework's own HttpServer puts it together, but for the watch on each connection.
+    let server = builder.listen("http", listener, move || {
         let (engine, shared, reach) = served.clone();
-        App::new()
+        let drained = drained.clone();
+        let app = App::new()
             .app_data(engine)
             .app_data(shared)
             .wrap(from_fn(edge))
-            .configure(|service| routes::register(service, &reach))
-    })
-    .workers(workers)
-    .backlog(BACKLOG)
-    // The framework counts a worker's connections; beyond the bound it stops accepting, and the backlog fills.
-    .max_connections(limits.connections_max.div_ceil(workers).max(1))
-    .client_request_timeout(limits.head_timeout)
-    .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-    .keep_alive(limits.keep_alive)
-    .h1_write_buffer_size(WRITE_BUFFER_BYTES)
-    .tcp_nodelay(true)
-    .shutdown_timeout(limits.drain_timeout.as_secs().max(1))
-    .disable_signals()
-    .bind(address)?;
-    Ok((server.addrs(), server.run()))
+            .configure(|service| routes::register(service, &reach));
+        let app = app.into_factory().map_err(|error: Error| error.error_response());
+        let http = HttpService::build()
+            .graceful_shutdown_signal(move || {
+                let drained = drained.clone();
+                async move { drained.notified().await }
+            })
+            .client_request_timeout(head_timeout)
+            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+            .keep_alive(keep_alive)
+            .h1_write_buffer_size(WRITE_BUFFER_BYTES)
+            .local_addr(address)
+            .finish(map_config(app, |()| dev::AppConfig::default()));
+        fn_service(move |stream: TcpStream| async move {
+            let _ = stream.set_nodelay(true);
+            let peer = stream.peer_addr().ok();
+            Ok::<_, DispatchError>((Watched::new(stream, slow), Protocol::Http1, peer))
+        })
+        .and_then(http)
+    })?;
+    Ok((vec![address], server.run()))
+}
+
+fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)?.into_std()
 }

@@ -48,6 +48,8 @@ pub struct Policy {
     pub max_shrink: f64,
     /// A refresh that shrinks a listing below so many items is refused.
     pub min_items: u64,
+    /// Whether the first page comes straight from the origin where Redis does not answer and it is not at hand.
+    pub redis_down_direct: bool,
     /// What nobody has read for so long is not refreshed any more.
     pub idle_stop: Duration,
     /// Filled before it is asked for, and refreshed whether it is read or not.
@@ -80,6 +82,7 @@ impl Default for Policy {
             max_items: 1_000_000,
             max_shrink: 0.5,
             min_items: 0,
+            redis_down_direct: false,
             idle_stop: Duration::from_secs(24 * 3600),
             keep_warm: false,
             definition_version: 0,

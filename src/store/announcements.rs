@@ -26,6 +26,8 @@ pub struct Announcement {
     pub listing: ListingKey,
     /// The head as it is now; never [`HeadState::Absent`].
     pub head: HeadState,
+    /// When it was written to the log, by Redis's clock; `None` where that was not heard.
+    pub written: Option<Timestamp>,
 }
 
 /// What the subscriber hears.
@@ -105,6 +107,7 @@ pub(super) fn parse_body(text: &str) -> Option<Announcement> {
     Some(Announcement {
         listing: ListingKey::parse(&body.listing)?,
         head,
+        written: None,
     })
 }
 

@@ -1,11 +1,14 @@
-//! Chunks as stream entries: one entry a chunk, a field a product id, its value the item's JSON.
+//! Chunks as stream entries: one entry a chunk, a field a product id, its value the item's JSON; the last field has no name,
+//! and its value is a check sum.
 //!
 //! An entry's fields are a list of pairs, never a map: order is the origin's and an id may repeat. What this version did
-//! not write is refused, never guessed at.
+//! not write is refused, never guessed at: by the sum also what looks like ours, for items go out as they are, and nobody
+//! looks into them on the way. The sum is over the chunk's index too, so that entries do not change places.
 
 use std::ops::Range;
 
 use redis::{Cmd, Value};
+use xxhash_rust::xxh3::Xxh3;
 
 use super::{error::StoreError, reply};
 use crate::listing::{Chunk, ChunkIndex, Item};
@@ -21,7 +24,25 @@ pub(super) fn add_chunk(key: &str, index: ChunkIndex, items: &[Item], later: boo
     for item in items {
         command.arg(item.id.as_str()).arg(&*item.json);
     }
+    let parts = items.iter().flat_map(|item| [item.id.as_str().as_bytes(), &*item.json]);
+    command.arg(SUM_FIELD).arg(sum_of(index, parts));
     command
+}
+
+/// The field of the check sum: no item has an empty id.
+pub(super) const SUM_FIELD: &str = "";
+/// Bytes of a check sum.
+pub(super) const SUM_BYTES: u64 = 16;
+
+/// The check sum of a chunk: hexadecimal, over its index and over ids and JSON by turns, each with its length.
+fn sum_of<'a>(index: ChunkIndex, parts: impl Iterator<Item = &'a [u8]>) -> String {
+    let mut hasher = Xxh3::new();
+    hasher.update(&index.0.to_le_bytes());
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    format!("{:016x}", hasher.digest())
 }
 
 /// Reads a range of chunks, forward from its first one.
@@ -44,34 +65,35 @@ pub(super) fn decode_range(reply: Value, key: &str, chunks: &Range<u64>) -> Resu
     entries
         .into_iter()
         .zip(indices)
-        .map(|(entry, index)| {
-            let (found, fields) = entry_parts(entry).ok_or_else(|| StoreError::corrupt(key, "not a stream entry"))?;
-            if ChunkIndex::from_entry_id(&found) != Some(ChunkIndex(index)) {
-                return Err(StoreError::corrupt(key, "an entry id that is not the chunk's"));
-            }
-            decode_entry(fields).ok_or_else(|| StoreError::corrupt(key, "an entry that is no list of items"))
-        })
+        .map(|(entry, index)| decode_entry(entry, ChunkIndex(index)).map_err(|reason| StoreError::corrupt(key, reason)))
         .collect()
+}
+
+/// The chunk of an index; else what is wrong with its entry.
+pub(super) fn decode_entry(entry: Value, index: ChunkIndex) -> Result<Chunk, &'static str> {
+    let (found, fields) = entry_parts(entry).ok_or("not a stream entry")?;
+    if ChunkIndex::from_entry_id(&found) != Some(index) {
+        return Err("an entry id that is not the chunk's");
+    }
+    let fields: Option<Vec<Vec<u8>>> = fields.into_iter().map(reply::bytes).collect();
+    let mut fields = fields.ok_or("an entry that is no list of items")?;
+    let (sum, name) = (fields.pop(), fields.pop());
+    let is_ours = !fields.is_empty() && fields.len().is_multiple_of(2) && name.as_deref() == Some(SUM_FIELD.as_bytes());
+    if !is_ours {
+        return Err("an entry that is no list of items");
+    }
+    if sum != Some(sum_of(index, fields.iter().map(Vec::as_slice)).into_bytes()) {
+        return Err("an entry whose check sum is another");
+    }
+    // The ids are for people and other programs: a page is made of the values.
+    let items: Vec<Vec<u8>> = fields.into_iter().skip(1).step_by(2).collect();
+    Ok(Chunk::join(&items))
 }
 
 /// Id and fields of a stream entry.
 pub(super) fn entry_parts(entry: Value) -> Option<(Vec<u8>, Vec<Value>)> {
     let [id, fields] = <[Value; 2]>::try_from(reply::array(entry)?).ok()?;
     Some((reply::bytes(id)?, reply::array(fields)?))
-}
-
-/// How many items the fields of an entry are.
-pub(super) fn items_in(fields: &[Value]) -> Option<usize> {
-    (!fields.is_empty() && fields.len().is_multiple_of(2)).then_some(fields.len() / 2)
-}
-
-fn decode_entry(fields: Vec<Value>) -> Option<Chunk> {
-    let mut items = Vec::with_capacity(items_in(&fields)?);
-    // The ids are for people and other programs: a page is made of the values.
-    for json in fields.into_iter().skip(1).step_by(2) {
-        items.push(reply::bytes(json)?);
-    }
-    Some(Chunk::join(&items))
 }
 
 #[cfg(test)]
@@ -82,7 +104,15 @@ mod tests {
         Value::BulkString(text.as_bytes().to_vec())
     }
 
+    /// An entry as it would be written.
     fn entry(id: &str, fields: &[&str]) -> Value {
+        let index = ChunkIndex::from_entry_id(id.as_bytes()).unwrap_or(ChunkIndex(0));
+        let sum = sum_of(index, fields.iter().map(|field| field.as_bytes()));
+        foreign(id, &[fields, &[SUM_FIELD, &sum]].concat())
+    }
+
+    /// An entry with these fields and no others.
+    fn foreign(id: &str, fields: &[&str]) -> Value {
         let fields = fields.iter().copied().map(text).collect();
         Value::Array(vec![text(id), Value::Array(fields)])
     }
@@ -117,19 +147,29 @@ mod tests {
 
     #[test]
     fn what_we_did_not_write_is_refused() {
-        let foreign = "an entry id that is not the chunk's";
-        check(vec![entry("1795291200123-0", &["a", "1"])], 0..1, Err(foreign));
+        let misplaced = "an entry id that is not the chunk's";
+        check(vec![entry("1795291200123-0", &["a", "1"])], 0..1, Err(misplaced));
         check(
             vec![entry("0-1", &["a", "1"]), entry("0-3", &["a", "1"])],
             0..2,
-            Err(foreign),
+            Err(misplaced),
         );
-        check(
-            vec![entry("0-1", &["a"])],
-            0..1,
-            Err("an entry that is no list of items"),
-        );
-        check(vec![entry("0-1", &[])], 0..1, Err("an entry that is no list of items"));
+        for no_items in [&[][..], &["a"], &["a", "1"], &["a", "1", "b"]] {
+            let expect = Err("an entry that is no list of items");
+            check(vec![foreign("0-1", no_items)], 0..1, expect);
+        }
+        for no_items in [&[][..], &["a"]] {
+            let expect = Err("an entry that is no list of items");
+            check(vec![entry("0-1", no_items)], 0..1, expect);
+        }
+        let sum = sum_of(ChunkIndex(0), [&b"a"[..], b"1"].into_iter());
+        check(vec![foreign("0-1", &["a", "1", "", &sum])], 0..1, Ok(&["1"]));
+        for forged in [["a", "2", "", &sum], ["b", "1", "", &sum], ["a", "1", "", "0"]] {
+            let expect = Err("an entry whose check sum is another");
+            check(vec![foreign("0-1", &forged)], 0..1, expect);
+        }
+        let moved = Err("an entry whose check sum is another");
+        check(vec![foreign("0-2", &["a", "1", "", &sum])], 1..2, moved);
         check(vec![Value::Int(1)], 0..1, Err("not a stream entry"));
         let not_bytes = Value::Array(vec![text("0-1"), Value::Array(vec![text("a"), Value::Nil])]);
         check(vec![not_bytes], 0..1, Err("an entry that is no list of items"));

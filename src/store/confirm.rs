@@ -9,7 +9,7 @@ use super::{
     Store,
     draw::hex,
     error::StoreError,
-    heads::{FIELDS, decode_head},
+    heads::{FIELDS, decode_head, sum_of},
     keys::Partition,
     leases::Lease,
     publish::millis,
@@ -121,7 +121,11 @@ impl Store {
                 confirmation
                     .next_due
                     .map_or_else(String::new, |after| millis(after).to_string()),
-            );
+            )
+            .arg(sum_of(&Head {
+                as_of: confirmation.as_of,
+                ..**head
+            }));
         let reply = self
             .inner
             .connections
@@ -129,7 +133,10 @@ impl Store {
             .await?;
         let reply = reply::answered(reply, OPERATION, &key_names[0])?;
         match reply::text(reply).as_deref() {
-            Some("confirmed") => Ok(Confirmed::Yes),
+            Some("confirmed") => {
+                self.inner.liveness.tell_full(false);
+                Ok(Confirmed::Yes)
+            }
             Some("fenced") => Ok(Confirmed::Fenced),
             Some("gone") => Ok(Confirmed::Gone),
             _ => Err(StoreError::odd_reply(OPERATION)),
@@ -155,12 +162,14 @@ fn decode_kept(reply: Value, key: &str) -> Result<Kept, StoreError> {
 mod tests {
     use super::*;
 
+    const SUM: &str = "38c296a3e0d95bd4";
+
     #[test]
     fn what_is_not_recognised_is_nothing_and_no_error() {
         let text = |text: &str| Value::BulkString(text.into());
         let head = ["5", "000000ab", "1", "12", "7", "1", "0"].map(text);
         let reply = |content: Value, version: Value| {
-            let rest = [Value::Nil, text(""), Value::Nil, content, version];
+            let rest = [Value::Nil, text(""), Value::Nil, text(SUM), content, version];
             Value::Array(head.iter().cloned().chain(rest).collect())
         };
         let kept = decode_kept(reply(text("ff"), text("a")), "k").unwrap();

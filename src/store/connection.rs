@@ -41,6 +41,8 @@ struct Live {
 #[derive(Debug)]
 pub(super) struct Liveness {
     live: AtomicUsize,
+    /// Whether the last write that grows something was refused.
+    full: AtomicBool,
     pub metrics: Arc<Metrics>,
 }
 
@@ -48,8 +50,26 @@ impl Liveness {
     pub fn new(metrics: Arc<Metrics>) -> Arc<Self> {
         Arc::new(Self {
             live: AtomicUsize::new(0),
+            full: AtomicBool::new(false),
             metrics,
         })
+    }
+
+    /// Whether Redis takes no more data, as far as was heard.
+    pub fn is_full(&self) -> bool {
+        self.full.load(Ordering::Relaxed)
+    }
+
+    /// Something was refused because Redis is full, or something large was taken.
+    pub fn tell_full(&self, full: bool) {
+        if self.full.swap(full, Ordering::Relaxed) != full {
+            self.metrics.redis_full.set(i64::from(full));
+            if full {
+                tracing::error!("redis is full: what is kept stays, and nothing new is taken");
+            } else {
+                tracing::info!("redis takes data again");
+            }
+        }
     }
 
     fn count(&self, up: bool) {
@@ -104,6 +124,11 @@ impl Connection {
     /// Whether a call has a connection to go through.
     pub fn is_live(&self) -> bool {
         self.slot.live().is_some()
+    }
+
+    /// A call was not even sent.
+    pub fn count_refused(&self) {
+        self.slot.liveness.metrics.redis_errors.inc();
     }
 
     /// Sends commands in one turn and waits for all replies, errors of single commands among them.
@@ -253,8 +278,13 @@ impl Slot {
                     Value::ServerError(error) => Some(error),
                     _ => None,
                 });
-                if errors.into_iter().any(needs_new_connection) {
-                    self.give_up(&live);
+                for error in errors {
+                    if needs_new_connection(error) {
+                        self.give_up(&live);
+                    }
+                    if error.code() == "OOM" {
+                        self.liveness.tell_full(true);
+                    }
                 }
                 return Ok(replies);
             }

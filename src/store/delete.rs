@@ -87,6 +87,7 @@ impl Store {
             let announcement = Announcement {
                 listing: listing.clone(),
                 head: HeadState::Deleted(Generation { id, nonce }),
+                written: None,
             };
             return Ok((announcement, before.state.live().is_some()));
         }

@@ -5,7 +5,14 @@
 //! rounds. So a listing of three items takes what one of ten does, and a sum of the items' bytes says little. The measure is
 //! `MEMORY USAGE`, which reckons 240 bytes a node of the tree where a few dozen are used: it is what operators see.
 
-use super::{PARTITIONS, Store, announcements::LOG_ENTRIES_MAX, error::StoreError, keys::Partition, reply};
+use super::{
+    PARTITIONS, Store,
+    announcements::LOG_ENTRIES_MAX,
+    chunk_codec::{SUM_BYTES, SUM_FIELD},
+    error::StoreError,
+    keys::Partition,
+    reply,
+};
 use crate::listing::{ListingKey, ListingName};
 
 /// `stream-node-max-bytes`, as the documents recommend it.
@@ -18,8 +25,8 @@ const TREE_NODE_BYTES: u64 = 4 + 30 * 8;
 const STREAM_ID_BYTES: u64 = 16;
 /// Object, stream and dictionary entry.
 const STREAM_BYTES: u64 = 120;
-/// A head without its key: eleven short fields in a listpack, object and dictionary entry.
-const HEAD_BYTES: u64 = 264;
+/// A head without its key: twelve short fields in a listpack, object and dictionary entry.
+const HEAD_BYTES: u64 = 288;
 /// A member of a sorted set besides its text: 10 in a small set, some 90 in one of more than 128.
 const MEMBER_BYTES: u64 = 50;
 /// An announcement in the log besides the listing's key: fields and body.
@@ -52,7 +59,11 @@ impl StreamSize {
             ids += text_bytes(id);
             values += string_bytes(json);
         }
-        self.add_entry(raw, ids, values);
+        self.add_entry(
+            raw + SUM_BYTES,
+            ids + text_bytes(SUM_FIELD),
+            values + string_bytes(SUM_BYTES),
+        );
     }
 
     /// Adds an entry by its bytes as given, those of its fields' names, and those of its values, as encoded.

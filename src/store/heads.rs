@@ -3,12 +3,13 @@
 use std::num::NonZeroU32;
 
 use redis::{Cmd, Pipeline, Value};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{Store, error::StoreError, keys::Partition, reply};
 use crate::listing::{Generation, Head, HeadState, ListingKey, Timestamp};
 
 /// What is read of a head, in this order.
-pub(super) const FIELDS: [&str; 10] = [
+pub(super) const FIELDS: [&str; 11] = [
     "id",
     "nonce",
     "total",
@@ -19,6 +20,7 @@ pub(super) const FIELDS: [&str; 10] = [
     "deleted",
     "kept",
     "definition_version",
+    "sum",
 ];
 
 /// A head as it lies in Redis, with what scripts compare and what only writers need.
@@ -83,15 +85,21 @@ fn state_of(fields: &Fields) -> Option<HeadState> {
         deleted,
         _,
         definition_version,
+        sum,
     ] = fields;
     let Some(id) = id else {
-        return Some(HeadState::Absent);
+        let nothing = fields.iter().all(Option::is_none);
+        return nothing.then_some(HeadState::Absent);
     };
     let generation = format!("{id}-{}", nonce.as_deref()?).parse().ok()?;
     if deleted.is_some() {
-        return Some(HeadState::Deleted(generation));
+        // A tombstone holds nothing of a listing: what does is no tombstone of ours.
+        let bare = [total, chunk_len, as_of, definition, sum]
+            .iter()
+            .all(|field| field.is_none());
+        return bare.then_some(HeadState::Deleted(generation));
     }
-    Some(HeadState::Live(Head {
+    let head = Head {
         generation,
         total: total.as_deref()?.parse().ok()?,
         chunk_len: chunk_len.as_deref()?.parse::<NonZeroU32>().ok()?,
@@ -103,7 +111,27 @@ fn state_of(fields: &Fields) -> Option<HeadState> {
             Some(version) => version.parse().ok()?,
         },
         pins_from: pins_from.as_deref()?.parse().ok()?,
-    }))
+    };
+    // A number changed by somebody else may look as good as ours: a listing would end early, or have no items at all.
+    (sum.as_deref()? == sum_of(&head)).then_some(HeadState::Live(head))
+}
+
+/// The check sum of a head: hexadecimal, over all that readers go by.
+pub(super) fn sum_of(head: &Head) -> String {
+    let Head {
+        generation,
+        total,
+        chunk_len,
+        as_of,
+        definition,
+        definition_version,
+        pins_from,
+    } = head;
+    let text = format!(
+        "{generation} {total} {chunk_len} {} {definition:016x} {definition_version} {pins_from}",
+        as_of.0
+    );
+    format!("{:016x}", xxh3_64(text.as_bytes()))
 }
 
 impl Store {
@@ -178,12 +206,12 @@ impl Store {
 mod tests {
     use super::*;
 
-    fn reply(fields: [Option<&str>; 10]) -> Value {
+    fn reply(fields: [Option<&str>; 11]) -> Value {
         let value = |field: Option<&str>| field.map_or(Value::Nil, |text| Value::BulkString(text.into()));
         Value::Array(fields.map(value).into())
     }
 
-    const LIVE: [Option<&str>; 10] = [
+    const LIVE: [Option<&str>; 11] = [
         Some("1795291200123456"),
         Some("9f1c02ab"),
         Some("25"),
@@ -194,7 +222,9 @@ mod tests {
         None,
         Some("7-000000ab junk 6-000000cd"),
         Some("3"),
+        Some(SUM),
     ];
+    const SUM: &str = "dbe19edfd2592b60";
 
     #[test]
     fn a_head_is_read() {
@@ -214,7 +244,7 @@ mod tests {
 
     #[test]
     fn a_tombstone_and_nothing_are_told_apart() {
-        let mut tombstone = [None; 10];
+        let mut tombstone = [None; 11];
         tombstone[0] = Some("8");
         tombstone[1] = Some("000000ab");
         tombstone[7] = Some("1");
@@ -223,7 +253,16 @@ mod tests {
             decode_head(reply(tombstone), "k").unwrap(),
             HeadState::Deleted(generation)
         );
-        assert_eq!(decode_head(reply([None; 10]), "k").unwrap(), HeadState::Absent);
+        assert_eq!(decode_head(reply([None; 11]), "k").unwrap(), HeadState::Absent);
+        // One that lost its id, and one that somebody only called deleted, are neither.
+        let (mut lost, mut called) = (LIVE, LIVE);
+        (lost[0], called[7]) = (None, Some("1"));
+        for neither in [lost, called] {
+            assert!(matches!(
+                decode_head(reply(neither), "k"),
+                Err(StoreError::Corrupt { .. })
+            ));
+        }
     }
 
     #[test]
@@ -237,6 +276,17 @@ mod tests {
             (5, "g"),
             (6, "1.5"),
             (9, "x"),
+            (10, "0"),
+            // As good as ours, but for the sum.
+            (0, "1795291200123455"),
+            (1, "9f1c02ac"),
+            (2, "0"),
+            (2, "24"),
+            (3, "24"),
+            (4, "1795291200124"),
+            (5, "fedcba9876543211"),
+            (6, "1"),
+            (9, "4"),
         ] {
             let mut fields = LIVE;
             fields[at] = Some(bad);

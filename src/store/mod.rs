@@ -14,6 +14,7 @@ use crate::{listing::Timestamp, telemetry::Metrics};
 
 mod announcements;
 mod asked;
+mod breaker;
 mod chunk_codec;
 mod clock;
 mod confirm;
@@ -90,6 +91,7 @@ struct Inner {
     clock: Arc<clock::Clock>,
     seen: Arc<draw::Seen>,
     leases: Arc<leases::Keeper>,
+    liveness: Arc<connection::Liveness>,
     runtime: tokio::runtime::Handle,
 }
 
@@ -103,7 +105,8 @@ impl Store {
         let started = start::start(&server, &keys, connections, timeout, &liveness).await?;
         Ok(Self {
             inner: Arc::new(Inner {
-                leases: leases::Keeper::new(server.clone(), liveness),
+                leases: leases::Keeper::new(server.clone(), liveness.clone()),
+                liveness,
                 server,
                 keys,
                 connections: started.connections,
@@ -122,6 +125,21 @@ impl Store {
     /// Whether pages can be read from Redis at this moment.
     pub fn is_up(&self) -> bool {
         self.inner.connections.is_up()
+    }
+
+    /// Whether a page would be asked of Redis now: it is up, and its [circuit breaker](breaker) lets a call through.
+    pub fn admits_reads(&self) -> bool {
+        self.inner.connections.admits_reads()
+    }
+
+    /// Whether Redis refused the last write for being full.
+    pub fn is_full(&self) -> bool {
+        self.inner.liveness.is_full()
+    }
+
+    /// Returns once reads have failed so often that they fail at once.
+    pub async fn broken(&self) {
+        self.inner.connections.broken().await;
     }
 
     /// Runs work that belongs to nobody's request. Each ends by itself, with a time-out or with its receiver.

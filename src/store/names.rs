@@ -36,9 +36,18 @@ impl Bound<'_> {
 impl Store {
     /// Every listing kept under a name.
     pub async fn listings_of(&self, name: &ListingName) -> Result<Vec<ListingKey>, StoreError> {
+        Ok(self.listings_kept_and_lost(name).await?.0)
+    }
+
+    /// The same, with the listings that were among the names without a head: evicted, or expired. They are taken out of the
+    /// names, so each is told of once.
+    pub async fn listings_kept_and_lost(
+        &self,
+        name: &ListingName,
+    ) -> Result<(Vec<ListingKey>, Vec<ListingKey>), StoreError> {
         let names = self.names_of(name).await?;
-        let kept = self.with_heads(names).await?;
-        Ok(kept.into_iter().map(|(listing, _)| listing).collect())
+        let (kept, lost) = self.with_heads(names).await?;
+        Ok((kept.into_iter().map(|(listing, _)| listing).collect(), lost))
     }
 
     /// Every listing that was ever kept under a name and may still be, whatever lies in the place of its head.
@@ -96,7 +105,7 @@ impl Store {
             names.sort_unstable();
             for names in names.chunks(100) {
                 if found.len() < limit {
-                    found.extend(self.with_heads(names.to_vec()).await?);
+                    found.extend(self.with_heads(names.to_vec()).await?.0);
                 }
             }
             match until {
@@ -134,26 +143,32 @@ impl Store {
         pages.collect()
     }
 
-    /// Listings with their heads; those that are gone are removed from the names.
-    async fn with_heads(&self, names: Vec<String>) -> Result<Vec<(ListingKey, HeadState)>, StoreError> {
+    /// Listings with their heads; and those that are gone, which are removed from the names.
+    async fn with_heads(
+        &self,
+        names: Vec<String>,
+    ) -> Result<(Vec<(ListingKey, HeadState)>, Vec<ListingKey>), StoreError> {
         let listings: Vec<ListingKey> = names.iter().filter_map(|name| ListingKey::parse(name)).collect();
         let heads = self.read_heads(&listings).await?;
         let (gone, kept): (Vec<_>, Vec<_>) = listings
             .into_iter()
             .zip(heads)
             .partition(|(_, head)| *head == HeadState::Absent);
-        if !gone.is_empty() {
-            self.forget_names(gone.into_iter().map(|(listing, _)| listing)).await;
-        }
-        Ok(kept.into_iter().filter(|(_, head)| head.live().is_some()).collect())
+        let gone: Vec<ListingKey> = gone.into_iter().map(|(listing, _)| listing).collect();
+        let gone = match gone.is_empty() {
+            true => gone,
+            false => self.forget_names(gone).await,
+        };
+        let kept = kept.into_iter().filter(|(_, head)| head.live().is_some()).collect();
+        Ok((kept, gone))
     }
 
-    /// A failure is let be: whoever sees the entries next tries again.
-    async fn forget_names(&self, listings: impl Iterator<Item = ListingKey>) {
+    /// Returns which of them were there to be forgotten. A failure is let be: whoever sees the entries next tries again.
+    async fn forget_names(&self, listings: Vec<ListingKey>) -> Vec<ListingKey> {
         let mut calls = Pipeline::new();
-        for listing in listings {
+        for listing in &listings {
             let names = self.inner.keys.names(Partition::of(listing.name()));
-            let mut call = scripts::FORGET_NAME.call(&[names, self.head_key(&listing)]);
+            let mut call = scripts::FORGET_NAME.call(&[names, self.head_key(listing)]);
             call.arg(listing.to_string());
             calls.add_command(call);
         }
@@ -161,8 +176,16 @@ impl Store {
             .inner
             .connections
             .scripts("forget names", &scripts::FORGET_NAME, &calls);
-        if let Err(error) = forgotten.await {
-            tracing::debug!(%error, "names not forgotten");
+        match forgotten.await {
+            Ok(replies) => {
+                let forgotten = listings.into_iter().zip(replies);
+                let forgotten = forgotten.filter(|(_, reply)| reply::integer(reply) == Some(1));
+                forgotten.map(|(listing, _)| listing).collect()
+            }
+            Err(error) => {
+                tracing::debug!(%error, "names not forgotten");
+                Vec::new()
+            }
         }
     }
 }

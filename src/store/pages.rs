@@ -7,12 +7,13 @@ use redis::{Cmd, Pipeline, Value};
 
 use super::{
     Store,
-    chunk_codec::{decode_range, entry_parts, items_in, read_range},
+    chunk_codec::{decode_entry, decode_range, read_range},
+    connections::ReplySize,
     error::StoreError,
     heads::read_head,
     reply,
 };
-use crate::listing::{Chunk, Generation, Head, HeadState, ListingKey};
+use crate::listing::{Chunk, ChunkIndex, Generation, Head, HeadState, ListingKey};
 
 /// A pinned page's reading: one turn.
 #[derive(Debug)]
@@ -51,10 +52,11 @@ impl Store {
         if !chunks.is_empty() {
             turn.add_command(read_range(&stream_key, &chunks));
         }
+        let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start));
         let mut replies = self
             .inner
             .connections
-            .read("read head and chunks", &turn)
+            .read_sized(size, "read head and chunks", &turn)
             .await?
             .into_iter();
         let head = self.seen_head(key, &head_key, replies.next())?;
@@ -75,7 +77,8 @@ impl Store {
         let stream_key = self.stream_key(key, generation);
         let mut turn = Pipeline::new();
         turn.add_command(read_range(&stream_key, &chunks));
-        let replies = self.inner.connections.read("read chunks", &turn).await?;
+        let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start));
+        let replies = self.inner.connections.read_sized(size, "read chunks", &turn).await?;
         decode_range(replies.into_iter().next().unwrap_or_default(), &stream_key, &chunks)
     }
 
@@ -93,7 +96,9 @@ impl Store {
         if !chunks.is_empty() {
             turn.add_command(read_range(&stream_key, &chunks));
         }
-        let mut replies = self.inner.connections.read("read pinned", &turn).await?.into_iter();
+        let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start));
+        let replies = self.inner.connections.read_sized(size, "read pinned", &turn).await?;
+        let mut replies = replies.into_iter();
         let head = self.seen_head(key, &head_key, replies.next())?;
         let left = decode_left(replies.next(), &stream_key)?;
         let chunks = replies.next().map(|reply| decode_range(reply, &stream_key, &chunks));
@@ -181,12 +186,15 @@ fn decode_info(info: Value) -> Option<(u64, NonZeroU32)> {
     for (name, value) in reply::pairs(info)? {
         match reply::bytes(name)?.as_slice() {
             b"length" => length = u64::try_from(reply::integer(&value)?).ok(),
-            b"first-entry" => first = items_in(&entry_parts(value)?.1),
-            b"last-entry" => last = items_in(&entry_parts(value)?.1),
+            b"first-entry" => first = Some(value),
+            b"last-entry" => last = Some(value),
             _ => {}
         }
     }
-    let chunk_len = NonZeroU32::new(u32::try_from(first?).ok()?)?;
-    let whole = length?.checked_sub(1)?.checked_mul(chunk_len.get().into())?;
-    Some((whole.checked_add(u64::try_from(last?).ok()?)?, chunk_len))
+    let before_last = length?.checked_sub(1)?;
+    let first = decode_entry(first?, ChunkIndex(0)).ok()?;
+    let last = decode_entry(last?, ChunkIndex(before_last)).ok()?;
+    let chunk_len = NonZeroU32::new(u32::try_from(first.len()).ok()?)?;
+    let whole = before_last.checked_mul(chunk_len.get().into())?;
+    Some((whole.checked_add(last.len() as u64)?, chunk_len))
 }

@@ -10,7 +10,7 @@ use super::{
     draw::hex,
     error::StoreError,
     generations::FinishedGeneration,
-    heads::StoredHead,
+    heads::{StoredHead, sum_of},
     keys::Partition,
     leases::Lease,
     reply, scripts,
@@ -92,11 +92,13 @@ impl Store {
                 }
                 Err(error) => return Err(error),
                 Ok(Answer::Moved) => {
+                    self.inner.liveness.tell_full(false);
                     let head = HeadState::Live(head);
                     self.inner.seen.raise_to(partition, &head);
                     let announcement = Announcement {
                         listing: finished.key().clone(),
                         head,
+                        written: None,
                     };
                     return Ok(Published::Moved {
                         announcement,
@@ -168,7 +170,8 @@ impl Store {
             .arg(live_body(listing, head))
             .arg(head.definition_version)
             .arg(format!("{:032x}", finished.content()))
-            .arg(finished.draft.version.as_ref().map_or("", DataVersion::as_str));
+            .arg(finished.draft.version.as_ref().map_or("", DataVersion::as_str))
+            .arg(sum_of(head));
         for generation in &retired {
             call.arg(generation.to_string());
         }

@@ -31,11 +31,12 @@ use super::{
     error::Cause,
     keys::{Keys, Partition},
     log::{ENTRIES_A_READING, Reading, decode_newest, decode_reading, read_log, read_newest},
-    log_position::{Entry, Linked, LogPosition, Step},
+    log_position::{Entry, EntryId, Linked, LogPosition, Step},
     reply,
     server::{BackOff, Server},
     start::{info_field, info_text},
 };
+use crate::listing::Timestamp;
 
 /// How often the connection is tried; every other time by comparing the logs.
 const PING_EVERY: Duration = Duration::from_millis(500);
@@ -247,7 +248,8 @@ impl Subscriber {
                 more.push(partition);
             }
             for entry in entries.into_iter().take(new.end).skip(new.start) {
-                self.apply_body(partition, entry.version, &entry.body).await?;
+                let written = entry.linked.entry.id;
+                self.apply_body(partition, written, entry.version, &entry.body).await?;
             }
         }
         Ok(Some(more))
@@ -269,16 +271,27 @@ impl Subscriber {
             after: envelope.after,
         };
         match self.positions[partition.index()].hear(linked) {
-            Step::Apply => self.apply_body(partition, envelope.v, envelope.body.get()).await,
+            Step::Apply => {
+                let body = envelope.body.get();
+                self.apply_body(partition, envelope.entry, envelope.v, body).await
+            }
             Step::Duplicate => Ok(()),
             Step::Gap => self.read_missed(connection, std::iter::once(partition)).await,
         }
     }
 
-    async fn apply_body(&mut self, partition: Partition, version: u32, body: &str) -> Result<(), Failed> {
+    async fn apply_body(
+        &mut self,
+        partition: Partition,
+        entry: EntryId,
+        version: u32,
+        body: &str,
+    ) -> Result<(), Failed> {
         let announcement = (version == VERSION).then(|| parse_body(body)).flatten();
         match announcement {
-            Some(announcement) => {
+            Some(mut announcement) => {
+                // An entry's id begins with the time of its writing.
+                announcement.written = Some(Timestamp(entry.ms));
                 self.seen.raise_to(partition, &announcement.head);
                 self.tell(Heard::Announcement(announcement)).await
             }

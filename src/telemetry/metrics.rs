@@ -124,6 +124,8 @@ pub struct Metrics {
     pub redis_errors: Counter,
     /// 1 while Redis answers.
     pub redis_up: Gauge,
+    /// 1 while Redis refuses writes for being full.
+    pub redis_full: Gauge,
     /// Bytes of chunks in L1.
     pub l1_chunk_bytes: Gauge,
     /// Heads in L1, absent ones among them.
@@ -134,6 +136,12 @@ pub struct Metrics {
     pub epochs: Counter,
     /// Pushed listings found lost from Redis, their only place.
     pub lost_pushed: Counter,
+    /// Pages straight from the origin, as Redis did not answer.
+    pub direct_pages: Counter,
+    /// Heads that L1 would have served though Redis had a later one for longer than an announcement takes.
+    pub l1_inconsistent: Counter,
+    /// From the writing of an announcement, by Redis's clock, until it was applied here.
+    pub announcement_seconds: Histogram,
     /// Requests answered 503 because of a limit.
     pub shed: Counter,
     /// Clients with a live subscription.
@@ -170,11 +178,15 @@ impl Metrics {
             redis_seconds: seconds(),
             redis_errors: Counter::default(),
             redis_up: Gauge::default(),
+            redis_full: Gauge::default(),
             l1_chunk_bytes: Gauge::default(),
             l1_heads: Gauge::default(),
             announcements: Counter::default(),
             epochs: Counter::default(),
             lost_pushed: Counter::default(),
+            direct_pages: Counter::default(),
+            l1_inconsistent: Counter::default(),
+            announcement_seconds: seconds(),
             shed: Counter::default(),
             followers: Gauge::default(),
             config_last_reload_successful: Gauge::default(),
@@ -219,6 +231,11 @@ impl Metrics {
         );
         registry.register("redis_up", "1 while Redis answers", metrics.redis_up.clone());
         registry.register(
+            "redis_full",
+            "1 while Redis refuses writes for being full",
+            metrics.redis_full.clone(),
+        );
+        registry.register(
             "l1_chunk_bytes",
             "Bytes of chunks in L1",
             metrics.l1_chunk_bytes.clone(),
@@ -238,6 +255,22 @@ impl Metrics {
             "lost_pushed",
             "Pushed listings lost from Redis, their only place",
             metrics.lost_pushed.clone(),
+        );
+        registry.register(
+            "direct_pages",
+            "Pages straight from the origin, as Redis did not answer",
+            metrics.direct_pages.clone(),
+        );
+        registry.register(
+            "l1_inconsistent",
+            "Sampled heads that L1 would have served though Redis had had a later one for a while",
+            metrics.l1_inconsistent.clone(),
+        );
+        registry.register_with_unit(
+            "announcement",
+            "From the writing of an announcement until it was applied here",
+            Unit::Seconds,
+            metrics.announcement_seconds.clone(),
         );
         registry.register("shed", "Requests answered 503 because of a limit", metrics.shed.clone());
         registry.register(
@@ -280,7 +313,7 @@ mod tests {
     use super::*;
 
     /// Every metric's name, as it is encoded without its suffix.
-    const NAMES: [(&str, &str); 18] = [
+    const NAMES: [(&str, &str); 22] = [
         ("listcache_pages", "counter"),
         ("listcache_pages_stale", "counter"),
         ("listcache_refreshes", "counter"),
@@ -290,11 +323,15 @@ mod tests {
         ("listcache_redis_seconds", "histogram"),
         ("listcache_redis_errors", "counter"),
         ("listcache_redis_up", "gauge"),
+        ("listcache_redis_full", "gauge"),
         ("listcache_l1_chunk_bytes", "gauge"),
         ("listcache_l1_heads", "gauge"),
         ("listcache_announcements", "counter"),
         ("listcache_epochs", "counter"),
         ("listcache_lost_pushed", "counter"),
+        ("listcache_direct_pages", "counter"),
+        ("listcache_l1_inconsistent", "counter"),
+        ("listcache_announcement_seconds", "histogram"),
         ("listcache_shed", "counter"),
         ("listcache_followers", "gauge"),
         ("listcache_config_last_reload_successful", "gauge"),

@@ -1,11 +1,18 @@
 //! What goes wrong around a running service, and what its clients see of it: never a 500, never a short page, never a wait.
 
+mod announcements_cut;
 mod clients;
+mod direct;
 mod drain;
 mod foreign_values;
+mod histories;
+mod known_failures;
 mod origin_away;
 mod origin_outage;
+mod overload;
 mod redis_away;
+mod redis_full;
+mod redis_slow;
 
 use std::time::{Duration, Instant};
 

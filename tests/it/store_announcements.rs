@@ -50,7 +50,13 @@ async fn every_node_hears_the_new_head_itself() {
     );
 
     let deleted = store.delete(std::slice::from_ref(&shoes), &policy()).await.unwrap();
-    assert_eq!(next(&mut heard).await, Heard::Announcement(deleted[0].0.clone()));
+    let Heard::Announcement(heard) = next(&mut heard).await else {
+        panic!("no announcement");
+    };
+    assert_eq!((&heard.listing, heard.head), (&shoes, deleted[0].0.head));
+    // Its age is told by Redis's clock.
+    let written = heard.written.unwrap();
+    assert!(store.now().since(written) < Duration::from_secs(20), "{written:?}");
 }
 
 #[tokio::test]

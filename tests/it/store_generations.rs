@@ -35,8 +35,16 @@ async fn order_and_repeated_ids_are_kept_as_any_client_sees() {
     let expect: Vec<&str> = written.iter().map(|(_, json)| *json).collect();
     assert_eq!(items(&store, &shoes, grant.generations[0]).await, expect);
     let key = store.stream_key(&shoes, grant.generations[0]);
+    let lines = redis.cli_lines(&["XRANGE", &key, "0-1", "+", "COUNT", "2"]);
+    let is_sum = |line: &&String| line.len() == 16 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
     assert_eq!(
-        redis.cli_lines(&["XRANGE", &key, "0-1", "+", "COUNT", "2"]),
+        lines.iter().filter(is_sum).count(),
+        2,
+        "each entry ends in its check sum: {lines:?}"
+    );
+    let items: Vec<&String> = lines.iter().filter(|line| !line.is_empty() && !is_sum(line)).collect();
+    assert_eq!(
+        items,
         [
             "0-1",
             "b",

@@ -25,6 +25,7 @@ pub(super) fn check(mut section: Section<'_>) -> HttpConfig {
     let limits = HttpLimits {
         connections_max: as_usize(section.integer("connections_max", 1..=1_000_000, 10_000)),
         head_timeout: section.duration("head_timeout", Duration::from_millis(100)..=seconds(300), seconds(5)),
+        send_timeout: section.duration("send_timeout", Duration::from_millis(100)..=seconds(300), seconds(30)),
         keep_alive: section.duration("keep_alive", seconds(1)..=seconds(3600), seconds(75)),
         drain_timeout: section.duration("drain_timeout", Duration::ZERO..=seconds(600), seconds(10)),
         body_bytes_max: section.size("body_max", 1024..=16 << 30, 256 << 20),

@@ -58,6 +58,7 @@ pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
         max_items: section.integer("max_items", 1..=100_000_000, base.max_items),
         max_shrink: section.number("max_shrink", 0.0..=1.0, base.max_shrink),
         min_items: section.integer("min_items", 0..=100_000_000, base.min_items),
+        redis_down_direct: redis_down(section, base),
         idle_stop: section.duration("idle_stop", SECOND..=LIFE_MAX, base.idle_stop),
         keep_warm: section.boolean("keep_warm", base.keep_warm),
         definition_version: u32::try_from(section.integer(
@@ -93,6 +94,15 @@ pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
         }
     }
     policy
+}
+
+/// `redis_down`: what is done without Redis.
+fn redis_down(section: &mut Section<'_>, base: &Policy) -> bool {
+    let path = section.path_of("redis_down");
+    let mut table = Section::new(section.report, path, section.take("redis_down"));
+    let direct = table.boolean("direct", base.redis_down_direct);
+    table.finish();
+    direct
 }
 
 /// A listing that is fresh must be kept.

@@ -33,6 +33,8 @@ pub(super) fn check(mut section: Section<'_>) -> RedisConfig {
             Duration::from_millis(100),
         ),
         read_connections: as_usize(section.integer("read_connections", 1..=64, default_read_connections())),
+        reads_max: as_usize(section.integer("reads_max", 1..=100_000, 1024)),
+        waiters_max: as_usize(section.integer("waiters_max", 1..=1_000_000, 4096)),
     };
     section.finish();
     config

@@ -71,8 +71,11 @@ impl Engine {
     async fn count_listing(&self, listing: &ListingKey) -> Result<(Option<Head>, Option<u64>), EngineError> {
         let mut counted = (None, None);
         for _ in 0..ATTEMPTS {
-            let HeadState::Live(head) = self.store.read_head(listing).await? else {
-                return Ok((None, Some(0)));
+            let head = match self.store.read_head(listing).await {
+                Ok(HeadState::Live(head)) => head,
+                Ok(_) => return Ok((None, Some(0))),
+                Err(StoreError::Corrupt { .. }) => return Ok((None, None)),
+                Err(error) => return Err(error.into()),
             };
             counted = (Some(head), self.count_stream(listing, head.generation).await?);
             // Published anew meanwhile, it may have been retired under our eyes.

@@ -30,6 +30,7 @@ fn shared() -> Data<Shared> {
         sizes: sizes(24, 250),
         envelopes: Envelopes::new(sizes(24, 250).default),
         limits: HttpLimits {
+            send_timeout: std::time::Duration::from_secs(30),
             connections_max: 10,
             head_timeout: Duration::from_secs(1),
             keep_alive: Duration::from_secs(1),

@@ -3,6 +3,7 @@
 --   ARGV[1] id and ARGV[2] nonce of the generation  ARGV[3] entries that its stream must have  ARGV[4] as_of, ms
 --   ARGV[5] version of the origin's data, '' where unknown  ARGV[6] the lease's value
 --   ARGV[7] life of the head, ms  ARGV[8] life of the stream, ms  ARGV[9] family  ARGV[10] ms until it is due, '' for no change
+--   ARGV[11] check sum of the head with that as_of
 -- Returns 'confirmed'; 'fenced' (the lease is not the caller's); 'gone' (the head names another generation, or its stream
 --   is not whole).
 if redis.call('GET', KEYS[5]) ~= ARGV[6] then
@@ -18,7 +19,7 @@ if entries ~= tonumber(ARGV[3]) then
 end
 -- A lease is drawn before the origin is asked, so a later one's as_of is greater; a failover may have undone that.
 if (tonumber(head[4] or '') or 0) <= tonumber(ARGV[4]) then
-    redis.call('HSET', KEYS[1], 'as_of', ARGV[4], 'version', ARGV[5])
+    redis.call('HSET', KEYS[1], 'as_of', ARGV[4], 'version', ARGV[5], 'sum', ARGV[11])
 end
 -- GT: a life is never shortened here.
 redis.call('PEXPIRE', KEYS[1], ARGV[7], 'GT')

@@ -35,7 +35,7 @@ local drawn_text = string.format('%.0f', drawn)
 redis.call('SET', KEYS[2], drawn_text)
 
 redis.call('HSET', KEYS[1], 'id', drawn_text, 'nonce', ARGV[2], 'deleted', '1', 'pins_from', drawn_text, 'kept', '')
-redis.call('HDEL', KEYS[1], 'total', 'chunk_len', 'as_of', 'definition')
+redis.call('HDEL', KEYS[1], 'total', 'chunk_len', 'as_of', 'definition', 'sum')
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
 for at = 7, #KEYS do
     redis.call('UNLINK', KEYS[at])

@@ -9,7 +9,7 @@
 --   ARGV[17] listing  ARGV[18] family  ARGV[19] ms until the family is due, '' where that stays as it is
 --   ARGV[20] length of the log  ARGV[21] channel  ARGV[22] partition  ARGV[23] version and  ARGV[24] body of the announcement
 --   ARGV[25] edition of the definition  ARGV[26] content of the generation  ARGV[27] version of the origin's data, '' where unknown
---   ARGV[28…] the generations whose streams KEYS[8…] are
+--   ARGV[28] check sum of the head  ARGV[29…] the generations whose streams KEYS[8…] are
 -- Returns {'moved'}; {'same'} (this very publish was done before); {'older', id, nonce} (a later generation is current);
 --   {'fenced'} (the lease is not the caller's); {'incomplete'} (the stream does not hold what was written);
 --   {'retry'} (the head is not what the caller has read).
@@ -49,7 +49,8 @@ local pin_for, kept_max = tonumber(ARGV[15]), tonumber(ARGV[16])
 
 -- The head is written first: where the server is full this is what it refuses, with nothing done yet.
 redis.call('HSET', KEYS[1], 'id', ARGV[1], 'nonce', ARGV[2], 'total', ARGV[3], 'chunk_len', ARGV[5], 'as_of', ARGV[6],
-    'definition', ARGV[7], 'pins_from', ARGV[8], 'definition_version', ARGV[25], 'content', ARGV[26], 'version', ARGV[27])
+    'definition', ARGV[7], 'pins_from', ARGV[8], 'definition_version', ARGV[25], 'content', ARGV[26], 'version', ARGV[27],
+    'sum', ARGV[28])
 redis.call('HDEL', KEYS[1], 'deleted')
 redis.call('PEXPIRE', KEYS[1], ARGV[13])
 redis.call('PEXPIRE', KEYS[2], ARGV[14])
@@ -63,7 +64,7 @@ for at = 8, #KEYS do
             if left == -1 or left > pin_for then
                 redis.call('PEXPIRE', KEYS[at], pin_for)
             end
-            keeping[#keeping + 1] = ARGV[at + 20]
+            keeping[#keeping + 1] = ARGV[at + 21]
         else
             redis.call('UNLINK', KEYS[at])
         end

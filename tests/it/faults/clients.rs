@@ -31,13 +31,71 @@ async fn is_well(service: &Service) {
 async fn a_head_that_comes_byte_by_byte_is_cut() {
     let redis = RedisServer::start();
     let service = service(&redis, "[http]\nhead_timeout = \"1s\"\n");
-    let mut slow = service.connect();
+    check_slow_head(service.connect(), &long_request());
+    is_well(&service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_head_that_comes_byte_by_byte_is_cut_too() {
+    let redis = RedisServer::start();
+    let service = service(&redis, "[http]\nhead_timeout = \"1s\"\n");
+    // One request is answered; of the next the first half comes with it.
+    let request = format!("GET {PROMO} HTTP/1.1\r\nHost: x\r\n\r\n");
+    for (beginning, rest) in [("", long_request()), ("GET /", "x".repeat(1000))] {
+        let mut kept = service.connect();
+        kept.write_all(format!("{request}{beginning}").as_bytes()).unwrap();
+        let mut answer = [0; 4096];
+        let read = kept.read(&mut answer).unwrap();
+        let answer = String::from_utf8_lossy(&answer[..read]);
+        assert!(answer.starts_with("HTTP/1.1 404 "), "{answer}");
+        check_slow_head(kept, &rest);
+    }
+    // Between two requests a connection may be idle for longer than a head may take.
+    let mut kept = service.connect();
+    kept.write_all(request.as_bytes()).unwrap();
+    let mut answer = [0; 4096];
+    assert!(kept.read(&mut answer).unwrap() > 0);
+    kept.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
+    let silence = kept.read(&mut answer).unwrap_err();
+    assert_eq!(silence.kind(), std::io::ErrorKind::WouldBlock, "{silence}");
+    kept.write_all(request.as_bytes()).unwrap();
+    assert!(kept.read(&mut answer).unwrap() > 0, "it still serves");
+    is_well(&service).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_takes_no_answer_is_cut() {
+    let redis = RedisServer::start();
+    let service = service(&redis, "[http]\nsend_timeout = \"1s\"\n");
+    let items: Vec<_> = (0..250)
+        .map(|id| serde_json::json!({"id": id, "pad": "x".repeat(60_000)}))
+        .collect();
+    let put = service.admin(Method::PUT, PROMO).json(&items).send().await.unwrap();
+    assert_eq!(put.status(), 201);
+    let mut deaf = service.connect();
+    let begun = Instant::now();
+    // 15 MB an answer, and none is read: what is asked for fills every buffer on the way.
+    let request = format!("GET {PROMO}?size=250 HTTP/1.1\r\nHost: x\r\n\r\n");
+    while deaf.write_all(request.as_bytes()).is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(15), "still open");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert!(begun.elapsed() >= Duration::from_millis(900), "{:?}", begun.elapsed());
+    assert_eq!(get(&service, PROMO).await.status, 200);
+}
+
+/// A request of a thousand bytes.
+fn long_request() -> String {
+    format!("GET {PROMO} HTTP/1.1\r\nHost: {}\r\n\r\n", "x".repeat(1000))
+}
+
+/// Sends the rest of a head byte by byte until the connection is cut.
+fn check_slow_head(mut slow: std::net::TcpStream, rest: &str) {
     slow.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     let begun = Instant::now();
     let mut answer = Vec::new();
     // A byte every tenth of a second: each alone would be soon enough.
-    let request = format!("GET {PROMO} HTTP/1.1\r\nHost: {}\r\n\r\n", "x".repeat(1000));
-    for byte in request.bytes() {
+    for byte in rest.bytes() {
         let sent = slow.write_all(&[byte]);
         let mut buffer = [0; 1024];
         match slow.read(&mut buffer) {
@@ -50,7 +108,6 @@ async fn a_head_that_comes_byte_by_byte_is_cut() {
     }
     assert!(begun.elapsed() >= Duration::from_millis(900), "{:?}", begun.elapsed());
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408 "), "{answer:?}");
-    is_well(&service).await;
 }
 
 /// Sends all of it and reads what comes, whichever ends first.

@@ -6,6 +6,7 @@
 pub mod api;
 pub mod churn;
 pub mod eventually;
+pub mod load;
 pub mod mariadb;
 pub mod nginx;
 pub mod pipe;

@@ -40,11 +40,15 @@ struct State {
     lose_reply_of: Option<String>,
     /// Connections up to this one pass nothing on.
     silenced: usize,
+    /// Where new connections lead to.
+    upstream: Option<Upstream>,
 }
 
 struct Shared {
     state: Mutex<State>,
     held: watch::Sender<bool>,
+    /// Whether replies are held.
+    muted: watch::Sender<bool>,
     /// Counted up to cut every connection there is.
     cuts: watch::Sender<u64>,
     stopped: watch::Sender<bool>,
@@ -78,15 +82,15 @@ impl Proxy {
     }
 
     fn launch(upstream: &str, tcp: bool) -> Self {
-        let upstream = match (upstream.strip_prefix("unix://"), upstream.strip_prefix("redis://")) {
-            (Some(path), _) => Upstream::Unix(path.into()),
-            (_, Some(address)) => Upstream::Tcp(address.to_owned()),
-            _ => panic!("no such upstream: {upstream}"),
-        };
+        let upstream = Upstream::parse(upstream);
         let directory = tempfile::Builder::new().prefix("proxy-").tempdir().unwrap();
         let shared = Arc::new(Shared {
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                upstream: Some(upstream),
+                ..State::default()
+            }),
             held: watch::Sender::new(false),
+            muted: watch::Sender::new(false),
             cuts: watch::Sender::new(0),
             stopped: watch::Sender::new(false),
         });
@@ -103,7 +107,7 @@ impl Proxy {
                 let mut stopped = serving.stopped.subscribe();
                 tokio::select! {
                     _ = stopped.wait_for(|stopped| *stopped) => {}
-                    () = serve(serving, listener, upstream) => {}
+                    () = serve(serving, listener) => {}
                 }
             });
         });
@@ -124,6 +128,12 @@ impl Proxy {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
     }
 
+    /// From here on connections lead to another server; those that are open are closed.
+    pub fn redirect(&self, upstream: &str) {
+        self.shared.state.lock().unwrap().upstream = Some(Upstream::parse(upstream));
+        self.cut();
+    }
+
     /// Whether new connections are closed at once.
     pub fn refuse(&self, refusing: bool) {
         self.shared.state.lock().unwrap().refusing = refusing;
@@ -136,6 +146,11 @@ impl Proxy {
 
     pub fn release(&self) {
         self.shared.held.send_replace(false);
+    }
+
+    /// Holds what the server sends, and passes on what the clients send.
+    pub fn mute(&self, muted: bool) {
+        self.shared.muted.send_replace(muted);
     }
 
     /// The connections open now pass nothing on any more, as behind a firewall that forgot them; new ones do.
@@ -231,6 +246,14 @@ impl Listener {
 }
 
 impl Upstream {
+    fn parse(url: &str) -> Self {
+        match (url.strip_prefix("unix://"), url.strip_prefix("redis://")) {
+            (Some(path), _) => Self::Unix(path.into()),
+            (_, Some(address)) => Self::Tcp(address.to_owned()),
+            _ => panic!("no such upstream: {url}"),
+        }
+    }
+
     async fn connect(&self) -> io::Result<BoxedWire> {
         Ok(match self {
             Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
@@ -243,17 +266,18 @@ impl Upstream {
     }
 }
 
-async fn serve(shared: Arc<Shared>, listener: Listener, upstream: Upstream) {
+async fn serve(shared: Arc<Shared>, listener: Listener) {
     while let Ok(client) = listener.accept().await {
-        let connection = {
+        let (connection, upstream) = {
             let mut state = shared.state.lock().unwrap();
             if state.refusing {
                 continue;
             }
             state.connections += 1;
-            state.connections
+            (state.connections, state.upstream.clone())
         };
-        let (shared, upstream) = (shared.clone(), upstream.clone());
+        let Some(upstream) = upstream else { continue };
+        let shared = shared.clone();
         tokio::spawn(async move {
             let Ok(server) = upstream.connect().await else {
                 return;
@@ -303,6 +327,7 @@ async fn replies(
         if read == 0 || shared.state.lock().unwrap().reply(connection) {
             return Ok(());
         }
+        let _ = shared.muted.subscribe().wait_for(|muted| !muted).await;
         shared.pass(connection).await;
         to.write_all(&buffer[..read]).await?;
     }

@@ -125,6 +125,7 @@ pub async fn next_moved(heard: &mut mpsc::Receiver<Heard>) -> (ListingKey, Gener
         Some(Heard::Announcement(Announcement {
             listing,
             head: HeadState::Live(head),
+            ..
         })) => (listing, head.generation),
         other => panic!("{other:?}"),
     }

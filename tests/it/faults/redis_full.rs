@@ -1,0 +1,153 @@
+//! Redis full, and Redis evicting: what is kept is served, what is lost is filled again or told of.
+
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::get;
+use crate::support::{
+    RedisServer, eventually,
+    service::{Service, Shop},
+};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_redis_keeps_what_it_has_and_health_says_so() {
+    const SHORT: &str = "/v1/listings/short:BREAD?size=30";
+    let redis = RedisServer::start();
+    let shop = Shop::new().await;
+    let service = Service::start(&shop.config(&redis.url(), ""));
+    let before = get(&service, SHORT).await;
+    assert_eq!(before.status, 200);
+    redis.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
+    redis.cli(&["CONFIG", "SET", "maxmemory", "100kb"]);
+    eventually(async || {
+        let page = get(&service, SHORT).await;
+        assert_eq!((page.status, page.ids()), (200, before.ids()), "{page:?}");
+        let health = get(&service, "/health/ready").await;
+        assert_eq!(health.status, 200);
+        if page.cache_status.contains("detail=origin-error") && health.body["redis"] == "full" {
+            Ok(())
+        } else {
+            Err((page, health))
+        }
+    })
+    .await;
+    assert_eq!(service.metric("listcache_redis_full ").await, 1.0);
+    // It is tried again less and less, not by each request.
+    let refreshes = service.metric("listcache_refreshes_total{outcome=\"failed\"}").await;
+    for _ in 0..50 {
+        assert_eq!(get(&service, SHORT).await.status, 200);
+    }
+    let again = service.metric("listcache_refreshes_total{outcome=\"failed\"}").await;
+    assert!(again - refreshes <= 1.0, "{refreshes} {again}");
+    let put = service
+        .admin(Method::PUT, "/v1/listings/promo:a")
+        .json(&[json!({"id": 1})]);
+    assert_eq!(put.send().await.unwrap().status(), 503);
+
+    redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+    eventually(async || {
+        let page = get(&service, SHORT).await;
+        assert_eq!((page.status, page.ids()), (200, before.ids()), "{page:?}");
+        let health = get(&service, "/health/ready").await;
+        match health.body.get("redis") {
+            None => Ok(()),
+            Some(_) => Err((page, health)),
+        }
+    })
+    .await;
+}
+
+/// Pushed listings of some 50 KB each.
+const PUSHED: usize = 60;
+const SHELVES: &str = "
+    with recursive shelves(shelf) as (select 0 union all select shelf + 1 from shelves where shelf < 39),
+    numbers(n) as (select 1 union all select n + 1 from numbers where n < 30)
+    insert into products select 1000 + shelf * 100 + n, 'shelf' || shelf, 'EUR', '', 1000 - n * 10, 0 from shelves, numbers;";
+
+fn shelf(number: usize) -> String {
+    format!("/v1/listings/plain:shelf{number}?size=30")
+}
+
+fn used_memory(redis: &RedisServer) -> u64 {
+    let info = redis.cli(&["INFO", "memory"]);
+    let line = info.lines().find_map(|line| line.trim().strip_prefix("used_memory:"));
+    line.unwrap().parse().unwrap()
+}
+
+/// Families that have a due time.
+fn due(redis: &RedisServer) -> Vec<String> {
+    let keys = redis.cli_lines(&["--scan", "--pattern", "*:due"]);
+    keys.iter()
+        .flat_map(|key| redis.cli_lines(&["ZRANGE", key, "0", "-1"]))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "takes two minutes"]
+async fn under_eviction_no_page_is_short_and_what_is_read_is_due_again() {
+    for policy in ["allkeys-random", "volatile-ttl", "volatile-lfu"] {
+        let redis = RedisServer::start();
+        let shop = Shop::new().await;
+        shop.sql(SHELVES).await;
+        let service = Service::start(&shop.config(&redis.url(), "[l1]\nttl = \"50ms\"\n"));
+        let base = used_memory(&redis);
+        let items: Vec<_> = (0..100).map(|id| json!({"id": id, "pad": "x".repeat(500)})).collect();
+        for number in 0..PUSHED {
+            let put = service.admin(Method::PUT, &format!("/v1/listings/promo:{number}"));
+            assert_eq!(put.json(&items).send().await.unwrap().status(), 201);
+        }
+        for number in 0..40 {
+            assert_eq!(get(&service, &shelf(number)).await.ids().len(), 30);
+        }
+        // What there is is half as much again as there is room for.
+        let limit = base + (used_memory(&redis) - base) * 2 / 3;
+        redis.cli(&["CONFIG", "SET", "maxmemory-policy", policy]);
+        redis.cli(&["CONFIG", "SET", "maxmemory", &limit.to_string()]);
+        let begun = Instant::now();
+        let mut refused = 0;
+        while begun.elapsed() < Duration::from_secs(10) {
+            for number in 0..40 {
+                let page = get(&service, &shelf(number)).await;
+                match page.status {
+                    200 => assert_eq!(page.ids().len(), 30, "{policy}: {page:?}"),
+                    _ => {
+                        page.is_a_clean_503();
+                        refused += 1;
+                    }
+                }
+                let pushed = get(&service, &format!("/v1/listings/promo:{number}?size=100")).await;
+                match pushed.status {
+                    200 => assert_eq!(pushed.ids().len(), 100, "{policy}"),
+                    404 => {}
+                    _ => pushed.is_a_clean_503(),
+                }
+            }
+        }
+        redis.cli(&["CONFIG", "SET", "maxmemory", "0"]);
+        let mut lost = 0;
+        for number in 0..PUSHED {
+            let pushed = get(&service, &format!("/v1/listings/promo:{number}?size=100")).await;
+            lost += usize::from(pushed.status == 404);
+        }
+        // Each that is read is scheduled, whatever became of its due time.
+        let due_after = loop {
+            for number in 0..40 {
+                assert_eq!(get(&service, &shelf(number)).await.ids().len(), 30, "{policy}");
+            }
+            let due = due(&redis);
+            if (0..40).all(|number| due.contains(&format!("plain:shelf{number}"))) {
+                break begun.elapsed();
+            }
+            assert!(begun.elapsed() < Duration::from_secs(75), "{policy}: {due:?}");
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        };
+        let told = service.metric("listcache_lost_pushed_total").await;
+        eprintln!(
+            "{policy}: {lost} of {PUSHED} pushed listings lost, {told} told of; {refused} pages refused; all due after {due_after:?}"
+        );
+        assert!(told >= lost as f64 * 0.9, "{policy}: {lost} lost, {told} told of");
+        assert!(lost == 0 || service.log().contains("its only place"), "{policy}");
+    }
+}
