@@ -11,8 +11,8 @@ use super::{
     chunks::PageChunks,
     error::EngineError,
     head_table::Lookup,
-    page::{Page, PageFreshness, PageMeta, PageState, Served},
-    read::{SkipItems, millis, with_items, without_items},
+    page::{Form, Page, PageFreshness, PageMeta, PageState, Served},
+    read::{Wants, millis, with_items, with_packed, without_items},
     selection::Selection,
     shape::Shape,
 };
@@ -24,7 +24,7 @@ impl Engine {
         selection: &Selection,
         shape: Shape,
         window: Window,
-        skip_items: SkipItems<'_>,
+        wants: Wants<'_>,
     ) -> Result<Page, EngineError> {
         let mut meta = PageMeta {
             generation: shape.generation,
@@ -48,9 +48,13 @@ impl Engine {
             meta.freshness.ttl_ms = kept_ms;
             let here = match &plan {
                 None => true,
-                Some(plan) => skip_items(&meta) || self.l1.chunks.find(shape, plan).missing.is_none(),
+                Some(plan) => {
+                    wants.no_items(&meta)
+                        || self.packed_here(shape, plan, wants.form).is_some()
+                        || self.l1.chunks.find(shape, plan).missing.is_none()
+                }
             };
-            if here && let Some(page) = self.cut(selection, meta.clone(), window, skip_items).await? {
+            if here && let Some(page) = self.cut(selection, meta.clone(), window, wants).await? {
                 return Ok(page);
             }
         }
@@ -65,7 +69,7 @@ impl Engine {
             Err(error @ EngineError::RedisDown { .. }) => {
                 meta.freshness.state = PageState::RedisDown;
                 meta.served.l1_hit = true;
-                return match self.cut_from_l1(selection, shape, meta, plan.as_ref()) {
+                return match self.cut_from_l1(selection, shape, meta, plan.as_ref(), wants.form) {
                     Some(page) => Ok(page),
                     None => Err(error),
                 };
@@ -84,7 +88,7 @@ impl Engine {
         }
         let left = self.remember_pin(selection, shape, left);
         meta.freshness.ttl_ms = millis(left);
-        if skip_items(&meta) {
+        if wants.no_items(&meta) {
             return Ok(without_items(meta));
         }
         match (plan, chunks) {
@@ -179,6 +183,7 @@ impl Engine {
         shape: Shape,
         meta: PageMeta,
         plan: Option<&WindowPlan>,
+        form: Form,
     ) -> Option<Page> {
         let (lookup, _) = self.l1.heads.peek(&selection.key);
         let current = match &lookup {
@@ -192,6 +197,9 @@ impl Engine {
         let Some(plan) = plan else {
             return Some(with_items(meta, None, Vec::new()));
         };
+        if let Some(packed) = self.packed_here(shape, plan, form) {
+            return Some(with_packed(meta, packed));
+        }
         let found = self.l1.chunks.find(shape, plan);
         let chunks: Option<Vec<_>> = found.chunks.into_iter().collect();
         Some(with_items(meta, Some(plan), chunks?))

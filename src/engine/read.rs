@@ -12,7 +12,7 @@ use super::{
     error::EngineError,
     heads::HeadFrom,
     names::Existence,
-    page::{Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served},
+    page::{Form, PackedItems, Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served},
     selection::{Selection, invalid},
     shape::Shape,
 };
@@ -27,6 +27,20 @@ const ATTEMPTS_MAX: u32 = 4;
 /// Says whether the caller needs the items of a page: not for a 304.
 pub type SkipItems<'a> = &'a (dyn Fn(&PageMeta) -> bool + Sync);
 
+/// What the caller needs of a page.
+#[derive(Clone, Copy)]
+pub(super) struct Wants<'a> {
+    pub form: Form,
+    pub skip_items: SkipItems<'a>,
+}
+
+impl Wants<'_> {
+    /// Whether the caller needs no items.
+    pub fn no_items(&self, meta: &PageMeta) -> bool {
+        (self.skip_items)(meta)
+    }
+}
+
 impl Engine {
     /// One page. `skip_items` is asked once the meta is known: where it says true no chunk is read.
     ///
@@ -39,6 +53,21 @@ impl Engine {
         place: &Place,
         skip_items: SkipItems<'_>,
     ) -> Result<Page, EngineError> {
+        self.page_as(selection, place, Form::Plain, skip_items).await
+    }
+
+    /// One page, its items packed if that is wanted: then as fragments, and as chunks only where a fragment is missing.
+    ///
+    /// # Errors
+    /// Those of [`Engine::page`].
+    pub async fn page_as(
+        self: &Arc<Self>,
+        selection: &Selection,
+        place: &Place,
+        form: Form,
+        skip_items: SkipItems<'_>,
+    ) -> Result<Page, EngineError> {
+        let wants = Wants { form, skip_items };
         let page = match place {
             Place::Cursor(text) => {
                 let cursor = Cursor::decode(text, &selection.key)
@@ -52,22 +81,24 @@ impl Engine {
                     return Err(EngineError::Invalid(vec![invalid("cursor", why)]));
                 };
                 let window = self.window(selection, cursor.offset, cursor.limit);
-                self.pinned_page(selection, Shape::from(&cursor), window, skip_items)
-                    .await
+                self.pinned_page(selection, Shape::from(&cursor), window, wants).await
             }
             Place::Offset { offset, limit, pinned } => {
                 let window = self.window(selection, *offset, *limit);
                 match pinned {
-                    None => self.current_page(selection, window, skip_items).await,
+                    None => self.current_page(selection, window, wants).await,
                     Some(generation) => {
                         let shape = self.shape_of(selection, *generation, window).await?;
-                        self.pinned_page(selection, shape, window, skip_items).await
+                        self.pinned_page(selection, shape, window, wants).await
                     }
                 }
             }
         }?;
         self.count(&page);
-        Ok(page)
+        Ok(match form {
+            Form::Packed if page.packed.is_none() => self.fragments.pack(page),
+            _ => page,
+        })
     }
 
     fn window(&self, selection: &Selection, offset: u64, limit: std::num::NonZeroU32) -> Window {
@@ -82,7 +113,7 @@ impl Engine {
         self: &Arc<Self>,
         selection: &Selection,
         window: Window,
-        skip_items: SkipItems<'_>,
+        wants: Wants<'_>,
     ) -> Result<Page, EngineError> {
         let mut served = Served {
             l1_hit: true,
@@ -123,7 +154,7 @@ impl Engine {
                 freshness,
                 served,
             };
-            match self.cut(selection, meta, window, skip_items).await? {
+            match self.cut(selection, meta, window, wants).await? {
                 Some(page) => return Ok(page),
                 None => {
                     // Redis does not hold what the head promises. If it still names that generation, the stream is lost.
@@ -217,16 +248,19 @@ impl Engine {
         selection: &Selection,
         mut meta: PageMeta,
         window: Window,
-        skip_items: SkipItems<'_>,
+        wants: Wants<'_>,
     ) -> Result<Option<Page>, EngineError> {
         let shape = meta.shape();
         let plan = shape.plan(window);
-        if skip_items(&meta) {
+        if wants.no_items(&meta) {
             return Ok(Some(without_items(meta)));
         }
         let Some(plan) = plan else {
             return Ok(Some(with_items(meta, None, Vec::new())));
         };
+        if let Some(packed) = self.packed_here(shape, &plan, wants.form) {
+            return Ok(Some(with_packed(meta, packed)));
+        }
         match self.chunks.get(&selection.key, shape, &plan).await {
             Ok(PageChunks::Whole { chunks, read }) => {
                 if let Some(collapsed) = read {
@@ -303,7 +337,15 @@ pub(super) fn with_items(meta: PageMeta, plan: Option<&WindowPlan>, chunks: Vec<
     Page {
         count: meta.count(),
         items: Some(PageItems { direction, pieces }),
+        packed: None,
         meta,
+    }
+}
+
+pub(super) fn with_packed(meta: PageMeta, packed: PackedItems) -> Page {
+    Page {
+        packed: Some(packed),
+        ..without_items(meta)
     }
 }
 
@@ -311,6 +353,7 @@ pub(super) fn without_items(meta: PageMeta) -> Page {
     Page {
         count: meta.count(),
         items: None,
+        packed: None,
         meta,
     }
 }

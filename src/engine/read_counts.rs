@@ -107,5 +107,8 @@ impl Engine {
             .set(self.oldest_stale.take().as_secs_f64());
         self.metrics.l1_heads.set(self.l1.heads.len() as i64);
         self.metrics.l1_chunk_bytes.set(self.l1.chunks.bytes() as i64);
+        self.metrics
+            .l1_fragment_bytes
+            .set(self.l1.chunks.fragment_bytes() as i64);
     }
 }

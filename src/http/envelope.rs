@@ -19,6 +19,7 @@ use moka::sync::Cache;
 use super::{
     lifetime::Lifetimes,
     links::{self, PageLinks},
+    packed::PackedEnvelope,
 };
 use crate::{
     engine::{PageMeta, Selection, Shape},
@@ -70,6 +71,8 @@ pub struct Envelope {
     pub total_count: HeaderValue,
     /// What the clock changes, good for a second.
     pub lifetimes: Lifetimes,
+    /// What the page has as a gzip member, besides its items.
+    pub packed: PackedEnvelope,
     /// The generation's second.
     second: (SystemTime, HeaderValue),
 }
@@ -122,6 +125,7 @@ impl Envelope {
             content_location: value(links::canonical(selection, meta, limit_default)),
             total_count: value(meta.total.to_string()),
             lifetimes: Lifetimes::default(),
+            packed: PackedEnvelope::default(),
             second: (second, value(httpdate::fmt_http_date(second))),
         }
     }
@@ -140,7 +144,8 @@ impl Envelope {
 
     fn text_bytes(&self) -> usize {
         let link = self.link.as_ref().map_or(0, HeaderValue::len);
-        self.prefix.len() + self.etag.len() + link + self.content_location.len()
+        // The prefix may be kept deflated too.
+        2 * self.prefix.len() + self.etag.len() + link + self.content_location.len()
     }
 }
 

@@ -60,6 +60,7 @@ impl Kind {
     pub const UNKNOWN_LISTING: Self = kind("unknown-listing", 404, "There is no such listing", A_MOMENT);
     pub const UNKNOWN_PRODUCT: Self = kind("unknown-product", 404, "There is no such product", NO_STORE);
     pub const METHOD_NOT_ALLOWED: Self = kind("method-not-allowed", 405, "This path does not take that method", NO_STORE);
+    pub const NOT_ACCEPTABLE: Self = kind("not-acceptable", 406, "A page goes out as it is or as gzip, and neither is taken", NO_STORE);
     pub const SLOW_BODY: Self = kind("slow-body", 408, "The body stopped coming", NO_STORE);
     pub const HAS_ORIGIN: Self = kind("has-origin", 409, "A definition fills this listing", NO_STORE);
     pub const NO_ORIGIN: Self = kind("no-origin", 409, "This listing is pushed and has no origin", NO_STORE);
