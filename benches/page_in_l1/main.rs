@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! make bench                      cargo bench --bench page_in_l1 -- --rounds 5 --seconds 4
-//!                                 cargo bench --bench page_in_l1 -- --gzip
+//! make bench BENCH=--gzip         cargo bench --bench page_in_l1 -- --gzip
 //! ```
 //! With `--gzip` pages of many kinds are compared with themselves: packed with plain.
 //! Each server is a process of its own with one worker, pinned to one core; `wrk` loads them in turn from another core.

@@ -112,6 +112,11 @@ impl ChunkCache {
         }
     }
 
+    /// Whether all fragments of a plan are here. Asking counts for none of them.
+    pub fn has_fragments(&self, shape: Shape, plan: &WindowPlan) -> bool {
+        RunPlace::all(plan).all(|place| self.kept.contains_key(&Key::Fragment(shape, place)))
+    }
+
     /// Keeps a fragment, which was cut out of chunks that fit the shape.
     pub fn insert_fragment(&self, shape: Shape, place: RunPlace, fragment: Arc<Fragment>) {
         let value = Value::Fragment(fragment);
@@ -119,8 +124,9 @@ impl ChunkCache {
         self.kept.insert(Key::Fragment(shape, place), value);
     }
 
-    /// What the chunks take in memory, in bytes; lags a little behind.
+    /// What the chunks take in memory, in bytes. Does what the cache has put off; not for every request.
     pub fn bytes(&self) -> u64 {
+        self.kept.run_pending_tasks();
         self.kept.weighted_size().saturating_sub(self.fragment_bytes())
     }
 

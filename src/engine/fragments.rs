@@ -89,14 +89,14 @@ impl Fragments {
     /// A page of fragments alone, where all of them are here. The chunks are not needed for it.
     pub fn find(&self, shape: Shape, plan: &WindowPlan) -> Option<PackedItems> {
         let mut before = None;
-        let pieces = RunPlace::all(plan).map(|place| {
+        let mut pieces = Vec::with_capacity(plan.chunk_count());
+        for place in RunPlace::all(plan) {
             let fragment = self.l1.chunks.fragment(shape, place)?;
             // Always so, unless somebody wrote into a generation and a chunk was read again since.
             fragment.fits_after(before).then_some(())?;
             before = Some(fragment.sum.items);
-            Some(PackedPiece::Fragment(fragment))
-        });
-        let pieces = pieces.collect::<Option<Vec<_>>>()?;
+            pieces.push(PackedPiece::Fragment(fragment));
+        }
         self.metrics.fragments_found.inc_by(pieces.len() as u64);
         Some(PackedItems {
             pieces,
@@ -186,8 +186,11 @@ impl Fragments {
             return false;
         }
         making.waiting.push_back(job);
-        if making.threads < self.threads_max {
-            making.threads += 1;
+        let needs_thread = making.threads < self.threads_max;
+        making.threads += usize::from(needs_thread);
+        // A runtime that has ended drops the thread at once, which takes the lock.
+        drop(making);
+        if needs_thread {
             let thread = Thread {
                 making: self.making.clone(),
                 is_counted: true,

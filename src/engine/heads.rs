@@ -2,7 +2,9 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{coalesce::Coalescer, error::EngineError, head_table::Lookup, l1::L1, permits::ReadPermits, shape::Shape};
+use super::{
+    coalesce::Coalescer, error::EngineError, head_table::Lookup, l1::L1, page::Form, permits::ReadPermits, shape::Shape,
+};
 use crate::{
     listing::{HeadState, ListingKey, Window},
     store::Store,
@@ -43,11 +45,16 @@ impl Heads {
 
     /// The head of a listing. Where Redis must be asked, the chunks that `window` would need of the last known generation
     /// are asked for in the same turn.
-    pub async fn get(&self, key: &ListingKey, window: Window) -> Result<(HeadState, HeadFrom), EngineError> {
+    pub async fn get(
+        &self,
+        key: &ListingKey,
+        window: Window,
+        form: Form,
+    ) -> Result<(HeadState, HeadFrom), EngineError> {
         match self.l1.heads.lookup(key) {
             Lookup::Usable(state) => Ok((state, HeadFrom::L1)),
             Lookup::Unknown => self.load(key, None).await,
-            Lookup::Recheck(known) => match self.load(key, self.speculation(&known, window)).await {
+            Lookup::Recheck(known) => match self.load(key, self.speculation(&known, window, form)).await {
                 Err(EngineError::RedisDown { .. }) if known.live().is_some() => Ok((known, HeadFrom::Memory)),
                 answer => answer,
             },
@@ -80,11 +87,14 @@ impl Heads {
         self.l1.heads.begin_epoch();
     }
 
-    /// What to ask for besides the head: chunks of the last known generation that are not here.
-    fn speculation(&self, known: &HeadState, window: Window) -> Option<(Shape, Range<u64>)> {
+    /// What to ask for besides the head: chunks of the last known generation that are not here and will be needed.
+    fn speculation(&self, known: &HeadState, window: Window, form: Form) -> Option<(Shape, Range<u64>)> {
         let shape = Shape::from(known.live()?);
         let plan = shape.plan(window)?;
         let missing = self.l1.chunks.find(shape, &plan).missing?;
+        if form == Form::Packed && self.l1.chunks.has_fragments(shape, &plan) {
+            return None;
+        }
         Some((shape, missing))
     }
 

@@ -66,7 +66,9 @@ use self::{
 pub use self::{
     error::{Chain, EngineError, ParameterError},
     operations::{Explanation, ListingEntry, ListingState},
-    page::{Form, PackedItems, PackedPiece, Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served},
+    page::{
+        Form, PackedItems, PackedPiece, Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served, Waited,
+    },
     read::SkipItems,
     rollback::RolledBack,
     runs::{RefreshFailure, Refreshed, Shrink},

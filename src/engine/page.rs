@@ -1,6 +1,6 @@
 //! What a page is, once the engine has found it.
 
-use std::{num::NonZeroU32, ops::Range, sync::Arc};
+use std::{num::NonZeroU32, ops::Range, sync::Arc, time::Duration};
 
 use super::{fragments::Unmade, shape::Shape};
 use crate::listing::{Checksum, Chunk, Direction, Fragment, Generation, Order, Run};
@@ -93,6 +93,15 @@ pub struct Served {
     pub collapsed: bool,
 }
 
+/// How long a page waited for others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waited {
+    /// For Redis; zero where it was not asked.
+    pub redis: Duration,
+    /// For a read of the origin; zero where it was not.
+    pub origin: Duration,
+}
+
 /// The items of a page: runs of chunks in the order they go out.
 #[derive(Clone, Debug)]
 pub struct PageItems {
@@ -150,4 +159,6 @@ pub struct Page {
     pub packed: Option<PackedItems>,
     /// How many items the page has.
     pub count: u64,
+    /// What it waited for.
+    pub waited: Waited,
 }

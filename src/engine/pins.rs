@@ -169,7 +169,7 @@ impl Engine {
                 Ok(shape)
             }
             // No stream: gone, or the current generation is empty.
-            None => match self.heads.get(&selection.key, window).await?.0.live() {
+            None => match self.heads.get(&selection.key, window, Form::Plain).await?.0.live() {
                 Some(head) if head.generation == generation => Ok(Shape::from(head)),
                 _ => Err(EngineError::Gone),
             },

@@ -12,7 +12,7 @@ use super::{
     error::EngineError,
     heads::HeadFrom,
     names::Existence,
-    page::{Form, PackedItems, Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served},
+    page::{Form, PackedItems, Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served, Waited},
     selection::{Selection, invalid},
     shape::Shape,
 };
@@ -68,7 +68,8 @@ impl Engine {
         skip_items: SkipItems<'_>,
     ) -> Result<Page, EngineError> {
         let wants = Wants { form, skip_items };
-        let page = match place {
+        let began = Instant::now();
+        let mut page = match place {
             Place::Cursor(text) => {
                 let cursor = Cursor::decode(text, &selection.key)
                     .ok()
@@ -94,6 +95,10 @@ impl Engine {
                 }
             }
         }?;
+        if !page.meta.served.l1_hit {
+            // Whatever else the engine does takes microseconds.
+            page.waited.redis = began.elapsed().saturating_sub(page.waited.origin);
+        }
         self.count(&page);
         Ok(match form {
             Form::Packed if page.packed.is_none() => self.fragments.pack(page),
@@ -119,9 +124,10 @@ impl Engine {
             l1_hit: true,
             ..Served::default()
         };
+        let mut filling = Duration::ZERO;
         let deadline = Instant::now() + self.fill_wait(&selection.policy).saturating_sub(selection.waited);
         for _ in 0..ATTEMPTS_MAX {
-            let (state, from) = match self.heads.get(&selection.key, window).await {
+            let (state, from) = match self.heads.get(&selection.key, window, wants.form).await {
                 // A head that cannot be read is as good as none: the refill replaces it.
                 Err(EngineError::Corrupt) => (HeadState::Absent, HeadFrom::L1),
                 answer => answer?,
@@ -137,7 +143,9 @@ impl Engine {
                 }
                 served.filled = true;
                 served.l1_hit = false;
+                let began = Instant::now();
                 served.collapsed |= self.fill(selection, deadline).await?;
+                filling += began.elapsed();
                 continue;
             };
             if head.total == 0 && selection.existence == Existence::ByItems {
@@ -155,13 +163,18 @@ impl Engine {
                 served,
             };
             match self.cut(selection, meta, window, wants).await? {
-                Some(page) => return Ok(page),
+                Some(mut page) => {
+                    page.waited.origin = filling;
+                    return Ok(page);
+                }
                 None => {
                     // Redis does not hold what the head promises. If it still names that generation, the stream is lost.
                     let again = self.heads.reread(&selection.key).await?;
                     if again.live().is_some_and(|again| again.generation == head.generation) {
                         tracing::warn!(listing = %selection.key, generation = %head.generation, "chunks lost from redis");
+                        let began = Instant::now();
                         served.collapsed |= self.refill(selection, deadline).await?;
+                        filling += began.elapsed();
                         served.filled = true;
                     }
                     served.l1_hit = false;
@@ -324,20 +337,23 @@ impl Engine {
 }
 
 pub(super) fn with_items(meta: PageMeta, plan: Option<&WindowPlan>, chunks: Vec<Arc<Chunk>>) -> Page {
-    let pieces = plan.map_or_else(Vec::new, |plan| {
+    // As many pieces as chunks: a page costs as many allocations however many it has.
+    let mut pieces = Vec::with_capacity(chunks.len());
+    if let Some(plan) = plan {
         let first = plan.chunks().start;
         let piece = |piece: crate::listing::window::Piece| {
             // The chunks are those of the plan, in the order of their indexes.
             let chunk = chunks.get((piece.chunk.0 - first) as usize)?;
             Some((chunk.clone(), piece.items))
         };
-        plan.pieces().filter_map(piece).collect()
-    });
+        pieces.extend(plan.pieces().filter_map(piece));
+    }
     let direction = plan.map_or(crate::listing::Direction::Forward, WindowPlan::direction);
     Page {
         count: meta.count(),
         items: Some(PageItems { direction, pieces }),
         packed: None,
+        waited: Waited::default(),
         meta,
     }
 }
@@ -354,6 +370,7 @@ pub(super) fn without_items(meta: PageMeta) -> Page {
         count: meta.count(),
         items: None,
         packed: None,
+        waited: Waited::default(),
         meta,
     }
 }

@@ -1,6 +1,9 @@
 //! Pages of listings.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -20,6 +23,7 @@ use super::{
     problem::{Kind, Problem, ProblemDocument},
     query::PageQuery,
     shared::Shared,
+    timing::server_timing,
 };
 use crate::{
     engine::{DeclaredParameters, Engine, EngineError, Form, PackedItems, PageItems, PageMeta, Place, Selection},
@@ -49,12 +53,17 @@ const PACKED_BYTES_LEAST: u64 = 600;
             ("Link" = String, description = "RFC 8288: first, prev, next, last; next alone where the name is very long"),
             ("X-Total-Count" = u64, description = "Items in the listing"),
             ("Cache-Status" = String, description = "RFC 9211: which layer served it"),
+            ("CDN-Cache-Control" = String, description = "RFC 9213, where `cdn_max_age` is configured: for a CDN that is purged"),
+            ("Surrogate-Key" = String, description = "Tags for purging: the listing's, then those configured"),
+            ("Server-Timing" = String, description = "Where the time went, in milliseconds"),
+            ("X-Request-Id" = String, description = "The request's own, if it brought one; or one that the access log has"),
         )),
         (status = 304, description = "The client has this page"),
         (status = 400, description = "A bad name, or bad parameters, all of them at once", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such listing", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 406, description = "`Accept-Encoding` takes neither gzip nor identity", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 410, description = "The pinned generation is no longer kept", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "`If-Match` names a tag (ours are weak, so none matches), or the page is newer than `If-Unmodified-Since`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 414, description = "The URL is too long", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "Nothing to serve yet, or overloaded; `Retry-After` says when to come back", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -65,6 +74,7 @@ pub async fn page(
     engine: Data<Engine>,
     shared: Data<Shared>,
 ) -> Result<HttpResponse, Problem> {
+    let began = Instant::now();
     let resolved = engine.resolve(&name);
     let declared = DeclaredParameters::of(&resolved);
     let query = PageQuery::read(request.query_string(), &declared.names, shared.sizes);
@@ -72,21 +82,24 @@ pub async fn page(
     let coding = Coding::of(request.headers()).map_err(|NoCoding| Problem::new(Kind::NOT_ACCEPTABLE))?;
     let conditions = Conditions::of(request.headers());
     let now = SystemTime::now();
-    let is_known = |meta: &PageMeta| {
+    let needs_no_items = |meta: &PageMeta| {
         conditions.are_given() && {
             let envelope = shared.envelopes.of(&selection, meta);
             let last_modified = envelope.last_modified(now).map(|(second, _)| *second);
-            conditions.not_modified(envelope.etag_text(), last_modified)
+            conditions.have_failed(last_modified) || conditions.not_modified(envelope.etag_text(), last_modified)
         }
     };
     let page = engine
-        .page_as(&selection, query.place(), form(coding), &is_known)
+        .page_as(&selection, query.place(), form(coding), &needs_no_items)
         .await
         .map_err(|error| unserved(error, &selection, query.place()))?;
 
     let envelope = shared.envelopes.of(&selection, &page.meta);
+    if conditions.may_fail() && conditions.have_failed(envelope.last_modified(now).map(|(second, _)| *second)) {
+        return Err(Problem::new(Kind::PRECONDITION_FAILED));
+    }
     // The engine may bring items that nobody asked for, where they cost nothing.
-    let body = if is_known(&page.meta) {
+    let body = if needs_no_items(&page.meta) {
         None
     } else {
         body(&engine, &envelope, coding, page.items.as_ref(), page.packed)
@@ -96,6 +109,8 @@ pub async fn page(
         None => StatusCode::NOT_MODIFIED,
     });
     headers::set(&mut response, &selection.policy, &page.meta, &envelope, now);
+    let timing = server_timing(page.meta.served, page.waited, began.elapsed());
+    response.insert_header((headers::SERVER_TIMING, timing));
     let Some((coding, body)) = body else {
         return Ok(response.finish());
     };

@@ -27,10 +27,12 @@ mod packed;
 mod problem;
 mod query;
 mod readiness;
+mod request_id;
 mod routes;
 mod server;
 mod shared;
 mod storefront;
+mod timing;
 mod unpack;
 
 pub use configuration::ConfigurationState;

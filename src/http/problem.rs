@@ -66,6 +66,7 @@ impl Kind {
     pub const NO_ORIGIN: Self = kind("no-origin", 409, "This listing is pushed and has no origin", NO_STORE);
     pub const SUPERSEDED: Self = kind("superseded", 409, "A later write was published first", NO_STORE);
     pub const GENERATION_GONE: Self = kind("generation-gone", 410, "The generation asked for is no longer kept", A_MINUTE);
+    pub const PRECONDITION_FAILED: Self = kind("precondition-failed", 412, "The page is not the one asked for", NO_STORE);
     pub const BODY_TOO_LARGE: Self = kind("body-too-large", 413, "The body is too large", NO_STORE);
     pub const ITEM_TOO_LARGE: Self = kind("item-too-large", 413, "An item is too large", NO_STORE);
     pub const TOO_MANY_ITEMS: Self = kind("too-many-items", 413, "The listing has too many items", NO_STORE);
