@@ -27,9 +27,9 @@ lint: ## Format, clippy with warnings as errors, licences and sources of the dep
 audit: ## Known vulnerabilities among the dependencies (cargo-deny; asks the network)
 	$(CARGO) deny --locked check
 
-bench: ## A page in L1 beside a fixed body from the same framework, under load (installs wrk if missing)
+bench: ## A page in L1 beside a fixed body from the same framework, under load (installs wrk if missing; BENCH=--gzip)
 	@.ci/install bench
-	$(CARGO) bench --locked --bench page_in_l1
+	$(CARGO) bench --locked --bench page_in_l1 -- $(BENCH)
 
 schedule: ## 10,000 listings with lives of a minute, refreshed by two nodes, one of which is killed (takes some 8 min)
 	@.ci/install test

@@ -58,14 +58,24 @@ async fn push(app: &App) -> Outcome<()> {
     Ok(())
 }
 
-/// A product with a description that fills it up.
+const WORDS: [&str; 24] = [
+    "brown", "bread", "of", "rye", "and", "wheat", "baked", "slowly", "in", "a", "stone", "oven", "with", "sea",
+    "salt", "crisp", "crust", "soft", "inside", "keeps", "for", "days", "organic", "seeds",
+];
+
+/// A product with a description that fills it up, unlike the others'.
 fn item(number: i64) -> Item {
     let mut json = format!(
         r#"{{"id":{number},"name":"Loaf {number}","price":{},"description":""#,
         100 + number % 700
     );
+    let mut chance = number.unsigned_abs();
     while json.len() < ITEM_BYTES - 2 {
-        json.push_str("brown bread ");
+        chance = chance
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        json.push_str(WORDS[(chance >> 33) as usize % WORDS.len()]);
+        json.push(' ');
     }
     json.truncate(ITEM_BYTES - 2);
     json.push_str("\"}");

@@ -92,7 +92,7 @@ impl fmt::Display for Rows<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "| {:<16} | requests/s | of fixed | worker busy | CPU µs/request | of fixed |",
+            "| {:<16} | requests/s | ratio    | worker busy | CPU µs/request | ratio    |",
             ""
         )?;
         writeln!(

@@ -104,6 +104,7 @@ fn the_environment_sets_every_type() {
             ("LISTCACHE_L1__CHUNKS_MAX", "64MiB"),
             ("LISTCACHE_DEFAULTS__KEEP_FOR", "2h"),
             ("LISTCACHE_DEFAULTS__MAX_SHRINK", "0.25"),
+            ("LISTCACHE_DEFAULTS__SURROGATE_KEYS", "shop:fi, bread"),
             ("LISTCACHE_DEFAULTS__MAX_ITEMS", "2_000"),
             ("LISTCACHE_ORIGINS__SHOP__URL", "sqlite:other.db"),
             ("LISTCACHE_PUSHED__NAMES", "promo:*, sale:*"),
@@ -114,6 +115,7 @@ fn the_environment_sets_every_type() {
     assert_eq!(config.http.size_default, 12);
     assert!(config.http.access_log);
     assert_eq!(config.l1.chunks_bytes_max, 64 << 20);
+    assert_eq!(&*config.defaults.surrogate_keys, "shop:fi bread");
     assert_eq!(config.defaults.max_shrink, 0.25);
     assert_eq!(config.defaults.max_items, 2000);
     assert_eq!(config.definitions.defined[0].policy.keep_for, Duration::from_secs(7200));

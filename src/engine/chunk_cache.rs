@@ -1,21 +1,46 @@
-//! L1 chunks: by generation and index, bounded in bytes. They need no invalidation, for a generation never changes.
+//! L1 chunks: by generation and index, and the fragments that they were deflated into. They need no invalidation, for a
+//! generation never changes.
+//!
+//! Both are bounded in bytes together: whichever form of a page is asked for is the one that stays. Where nearly all
+//! clients take gzip, L1 holds some five times as many pages as it would hold chunks.
 
-use std::{ops::Range, sync::Arc};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
 use super::shape::Shape;
-use crate::listing::{Chunk, Generation, WindowPlan};
+use crate::listing::{Chunk, Fragment, Generation, RunPlace, WindowPlan};
 
-/// Chunks of any listing, ready for the wire. A generation's nonce makes it unique among all listings.
+/// Chunks and fragments of any listing, ready for the wire. A generation's nonce makes it unique among all listings.
 #[derive(Clone)]
 pub struct ChunkCache {
-    chunks: Cache<(Generation, u64), Arc<Chunk>, RandomState>,
+    kept: Cache<Key, Value, RandomState>,
+    /// What of all bytes are fragments'.
+    fragment_bytes: Arc<AtomicU64>,
 }
 
-/// What the bookkeeping of one entry costs besides the chunk itself, roughly.
-const ENTRY_BYTES: usize = 160;
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Key {
+    Chunk(Generation, u64),
+    /// By shape and not by generation alone: what was cut under the shape of a made-up cursor is good for that cursor only.
+    Fragment(Shape, RunPlace),
+}
+
+#[derive(Clone)]
+enum Value {
+    Chunk(Arc<Chunk>),
+    Fragment(Arc<Fragment>),
+}
+
+/// What the bookkeeping of one entry costs besides the value itself, roughly.
+const ENTRY_BYTES: usize = 208;
 
 /// A page's chunks as far as they are here, in the order of their indexes.
 pub struct Found {
@@ -25,17 +50,32 @@ pub struct Found {
     pub missing: Option<Range<u64>>,
 }
 
+impl Value {
+    fn weight(&self) -> u32 {
+        let bytes = match self {
+            Self::Chunk(chunk) => chunk.size_bytes(),
+            Self::Fragment(fragment) => fragment.size_bytes(),
+        };
+        u32::try_from(bytes + ENTRY_BYTES).unwrap_or(u32::MAX)
+    }
+}
+
 impl ChunkCache {
     /// An empty cache of at most so many bytes.
     pub fn new(bytes_max: u64) -> Self {
-        let weigh = |_: &(Generation, u64), chunk: &Arc<Chunk>| {
-            u32::try_from(chunk.size_bytes() + ENTRY_BYTES).unwrap_or(u32::MAX)
-        };
+        let fragment_bytes = Arc::new(AtomicU64::new(0));
+        let left = fragment_bytes.clone();
         Self {
-            chunks: Cache::builder()
+            kept: Cache::builder()
                 .max_capacity(bytes_max)
-                .weigher(weigh)
+                .weigher(|_, value: &Value| value.weight())
+                .eviction_listener(move |_, value: Value, _| {
+                    if let Value::Fragment(_) = value {
+                        left.fetch_sub(value.weight().into(), Ordering::Relaxed);
+                    }
+                })
                 .build_with_hasher(RandomState::default()),
+            fragment_bytes,
         }
     }
 
@@ -43,9 +83,9 @@ impl ChunkCache {
     /// cursor gives it, are not what this one promises: they count as missing.
     pub fn find(&self, shape: Shape, plan: &WindowPlan) -> Found {
         let range = plan.chunks();
-        let chunk = |at| {
-            let chunk = self.chunks.get(&(shape.generation, at))?;
-            shape.fits(at, &chunk).then_some(chunk)
+        let chunk = |at| match self.kept.get(&Key::Chunk(shape.generation, at))? {
+            Value::Chunk(chunk) => shape.fits(at, &chunk).then_some(chunk),
+            Value::Fragment(_) => None,
         };
         let chunks: Vec<_> = range.clone().map(chunk).collect();
         let first = chunks.iter().position(Option::is_none);
@@ -59,12 +99,91 @@ impl ChunkCache {
     /// Keeps a run of chunks.
     pub fn insert(&self, generation: Generation, first: u64, chunks: &[Arc<Chunk>]) {
         for (at, chunk) in (first..).zip(chunks) {
-            self.chunks.insert((generation, at), chunk.clone());
+            self.kept
+                .insert(Key::Chunk(generation, at), Value::Chunk(chunk.clone()));
         }
     }
 
-    /// What the chunks take in memory, in bytes; lags a little behind.
+    /// A fragment, if it is here.
+    pub fn fragment(&self, shape: Shape, place: RunPlace) -> Option<Arc<Fragment>> {
+        match self.kept.get(&Key::Fragment(shape, place))? {
+            Value::Fragment(fragment) => Some(fragment),
+            Value::Chunk(_) => None,
+        }
+    }
+
+    /// Whether all fragments of a plan are here. Asking counts for none of them.
+    pub fn has_fragments(&self, shape: Shape, plan: &WindowPlan) -> bool {
+        RunPlace::all(plan).all(|place| self.kept.contains_key(&Key::Fragment(shape, place)))
+    }
+
+    /// Keeps a fragment, which was cut out of chunks that fit the shape.
+    pub fn insert_fragment(&self, shape: Shape, place: RunPlace, fragment: Arc<Fragment>) {
+        let value = Value::Fragment(fragment);
+        self.fragment_bytes.fetch_add(value.weight().into(), Ordering::Relaxed);
+        self.kept.insert(Key::Fragment(shape, place), value);
+    }
+
+    /// What the chunks take in memory, in bytes. Does what the cache has put off; not for every request.
     pub fn bytes(&self) -> u64 {
-        self.chunks.weighted_size()
+        self.kept.run_pending_tasks();
+        self.kept.weighted_size().saturating_sub(self.fragment_bytes())
+    }
+
+    /// What the fragments take in memory, in bytes.
+    pub fn fragment_bytes(&self) -> u64 {
+        self.fragment_bytes.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+    use crate::listing::{ChunkIndex, Deflater, Direction, Run};
+
+    fn shape(nonce: u32) -> Shape {
+        Shape {
+            generation: Generation { id: 7, nonce },
+            total: 12,
+            chunk_len: NonZeroU32::new(12).unwrap(),
+        }
+    }
+
+    #[test]
+    fn chunks_and_fragments_share_one_bound() {
+        let cache = ChunkCache::new(64 << 10);
+        let chunk = Arc::new(Chunk::join(&[vec![b'1'; 3000]]));
+        let run = Run {
+            chunk: chunk.clone(),
+            items: 0..1,
+            direction: Direction::Forward,
+        };
+        let place = RunPlace {
+            chunk: ChunkIndex(0),
+            first: 0,
+            end: 1,
+            direction: Direction::Forward,
+            before: 0,
+        };
+        let mut deflater = Deflater::new();
+        for nonce in 0..400 {
+            let fragment = Fragment::make(&mut deflater, None, &run).unwrap();
+            cache.insert(shape(nonce).generation, 0, std::slice::from_ref(&chunk));
+            cache.insert_fragment(shape(nonce), place, Arc::new(fragment));
+        }
+        cache.kept.run_pending_tasks();
+        let kept = |value: &Value| matches!(value, Value::Fragment(_));
+        let left: u64 = cache
+            .kept
+            .iter()
+            .filter(|(_, value)| kept(value))
+            .map(|(_, value)| u64::from(value.weight()))
+            .sum();
+        assert!(left > 0, "no fragment is left");
+        assert_eq!(cache.fragment_bytes(), left);
+        assert!(cache.bytes() + cache.fragment_bytes() <= 64 << 10);
+        assert!(cache.bytes() >= 3000, "no chunk is left");
     }
 }

@@ -59,7 +59,8 @@ impl Chunks {
     pub async fn get(&self, key: &ListingKey, shape: Shape, plan: &WindowPlan) -> Result<PageChunks, EngineError> {
         let found = self.l1.chunks.find(shape, plan);
         let Some(missing) = found.missing else {
-            let chunks = found.chunks.into_iter().flatten().collect();
+            let mut chunks = Vec::with_capacity(found.chunks.len());
+            chunks.extend(found.chunks.into_iter().flatten());
             return Ok(PageChunks::Whole { chunks, read: None });
         };
         let _permit = self.permits.wait()?;

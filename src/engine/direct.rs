@@ -9,14 +9,18 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::StreamExt;
-use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
+use tokio::{
+    runtime::Handle,
+    sync::Semaphore,
+    time::{Instant, timeout},
+};
 
 use super::{
     Engine,
     coalesce::Coalescer,
     error::{Chain, EngineError},
     names::Existence,
-    page::{Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served},
+    page::{Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served, Waited},
     selection::Selection,
 };
 use crate::{
@@ -100,6 +104,7 @@ impl Engine {
             return None;
         }
         let _permit = self.permits.wait().ok()?;
+        let began = Instant::now();
         let read = || self.read_ends(selection.key.clone(), defined.clone());
         let joined = self.direct.reads.join(&selection.key, read).await;
         let ends = joined.value??;
@@ -132,6 +137,11 @@ impl Engine {
         Some(Ok(Page {
             count: meta.count(),
             items: Some(ends.items(selection.direction, limit.get() as usize)),
+            packed: None,
+            waited: Waited {
+                origin: began.elapsed(),
+                ..Waited::default()
+            },
             meta,
         }))
     }

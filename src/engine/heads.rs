@@ -7,6 +7,7 @@ use super::{
     error::EngineError,
     head_table::Lookup,
     l1::L1,
+    page::Form,
     permits::ReadPermits,
     shape::Shape,
 };
@@ -53,12 +54,17 @@ impl Heads {
 
     /// The head of a listing. Where Redis must be asked, the chunks that `window` would need of the last known generation
     /// are asked for in the same turn.
-    pub async fn get(&self, key: &ListingKey, window: Window) -> Result<(HeadState, HeadFrom), EngineError> {
+    pub async fn get(
+        &self,
+        key: &ListingKey,
+        window: Window,
+        form: Form,
+    ) -> Result<(HeadState, HeadFrom), EngineError> {
         match self.l1.heads.lookup(key) {
             Lookup::Usable(state) => Ok((state, HeadFrom::L1)),
             Lookup::Unknown => self.load(key, None).await,
             Lookup::Recheck(known) if known.live().is_some() => {
-                let speculation = self.speculation(&known, window);
+                let speculation = self.speculation(&known, window, form);
                 let known = Ok((known, HeadFrom::Memory));
                 // Behind an open breaker nobody is even sent to wait.
                 if !self.store.admits_reads() {
@@ -104,11 +110,14 @@ impl Heads {
         self.l1.heads.begin_epoch();
     }
 
-    /// What to ask for besides the head: chunks of the last known generation that are not here.
-    fn speculation(&self, known: &HeadState, window: Window) -> Option<(Shape, Range<u64>)> {
+    /// What to ask for besides the head: chunks of the last known generation that are not here and will be needed.
+    fn speculation(&self, known: &HeadState, window: Window, form: Form) -> Option<(Shape, Range<u64>)> {
         let shape = Shape::from(known.live()?);
         let plan = shape.plan(window)?;
         let missing = self.l1.chunks.find(shape, &plan).missing?;
+        if form == Form::Packed && self.l1.chunks.has_fragments(shape, &plan) {
+            return None;
+        }
         Some((shape, missing))
     }
 

@@ -1,6 +1,6 @@
 //! Decides what is served: pages from L1, Redis or the origin; refreshes; writes; subscriptions.
 //!
-//! A page: [`selection`] chooses the listing, [`read`] finds head ([`heads`]) and chunks ([`chunks`]), [`fills`] waits for what
+//! A page: [`selection`] chooses the listing, [`read`] finds head ([`heads`]) and chunks ([`chunks`]) or [`fragments`], [`fills`] waits for what
 //! is not there. All go by what is [`declared`]. A refresh: [`runs`] joins those who want it, [`asked`] spreads out what is asked for again and again, a [`budget`] bounds them, [`refresh`] draws, [`attempt`] publishes what [`build`] reads and writes, [`unchanged`] recognises what may stay, [`announcer`] tells everybody here.
 
 mod announcer;
@@ -18,6 +18,7 @@ mod error;
 mod failures;
 mod fills;
 mod filters;
+mod fragments;
 mod freezing;
 mod head_cache;
 pub mod head_table;
@@ -55,6 +56,7 @@ use self::{
     declared::{Declaration, Declared},
     direct::Direct,
     fills::Fills,
+    fragments::Fragments,
     freezing::Frozen,
     heads::Heads,
     l1::L1,
@@ -67,7 +69,9 @@ use self::{
 pub use self::{
     error::{Chain, EngineError, ParameterError},
     operations::{Explanation, ListingEntry, ListingState},
-    page::{Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served},
+    page::{
+        Form, PackedItems, PackedPiece, Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served, Waited,
+    },
     read::SkipItems,
     rollback::RolledBack,
     runs::{RefreshFailure, Refreshed, Shrink},
@@ -140,6 +144,7 @@ pub struct Engine {
     permits: ReadPermits,
     heads: Arc<Heads>,
     chunks: Chunks,
+    fragments: Fragments,
     memory: Arc<SelectionMemory>,
     subscriptions: Arc<Subscriptions>,
     announcer: Arc<Announcer>,
@@ -175,6 +180,7 @@ impl Engine {
         let permits = ReadPermits::new(limits.redis_reads_max, limits.redis_waiters_max);
         let heads = Arc::new(Heads::new(store.clone(), l1.clone(), permits.clone(), runtime.clone()));
         let chunks = Chunks::new(store.clone(), l1.clone(), permits.clone(), runtime.clone());
+        let fragments = Fragments::new(l1.clone(), metrics.clone(), runtime.clone());
         let memory = Arc::new(SelectionMemory::new(l1_ttl));
         let declared = Declared::new(definitions, origins, &limits, runtime.clone(), None);
         let declaration = Arc::new(Declaration::new(declared));
@@ -210,6 +216,7 @@ impl Engine {
             permits,
             heads,
             chunks,
+            fragments,
             memory,
             subscriptions,
             announcer,

@@ -1,9 +1,9 @@
 //! What a page is, once the engine has found it.
 
-use std::{num::NonZeroU32, ops::Range, sync::Arc};
+use std::{num::NonZeroU32, ops::Range, sync::Arc, time::Duration};
 
-use super::shape::Shape;
-use crate::listing::{Chunk, Direction, Generation, Order};
+use super::{fragments::Unmade, shape::Shape};
+use crate::listing::{Checksum, Chunk, Direction, Fragment, Generation, Order, Run};
 
 /// A place in a listing, as asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -100,6 +100,15 @@ pub struct Served {
     pub collapsed: bool,
 }
 
+/// How long a page waited for others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waited {
+    /// For Redis; zero where it was not asked.
+    pub redis: Duration,
+    /// For a read of the origin; zero where it was not.
+    pub origin: Duration,
+}
+
 /// The items of a page: runs of chunks in the order they go out.
 #[derive(Clone, Debug)]
 pub struct PageItems {
@@ -109,13 +118,54 @@ pub struct PageItems {
     pub pieces: Vec<(Arc<Chunk>, Range<usize>)>,
 }
 
+/// In which form the items of a page are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As they are.
+    Plain,
+    /// Deflated, as far as they are already.
+    Packed,
+}
+
+/// The items of a page as parts of a gzip member.
+#[derive(Clone, Debug, Default)]
+pub struct PackedItems {
+    /// In the order they go out.
+    pub pieces: Vec<PackedPiece>,
+    /// What had to stay plain, for [`Engine::make_fragments`](super::Engine::make_fragments).
+    pub unmade: Vec<Unmade>,
+}
+
+/// A run of items with the comma before it, where another goes before it.
+#[derive(Clone, Debug)]
+pub enum PackedPiece {
+    /// Deflated.
+    Fragment(Arc<Fragment>),
+    /// Not yet, with its check sum.
+    Plain(Run, Checksum),
+}
+
+impl PackedPiece {
+    /// The check sum of what it is when inflated.
+    pub fn sum(&self) -> Checksum {
+        match self {
+            Self::Fragment(fragment) => fragment.sum.text,
+            Self::Plain(_, sum) => *sum,
+        }
+    }
+}
+
 /// A page, or only its meta where the caller needs no items.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// All but the items.
     pub meta: PageMeta,
-    /// `None` where the caller said that it needs none.
+    /// `None` where the caller said that it needs none, or they were found packed.
     pub items: Option<PageItems>,
+    /// The items packed, where they are wanted so.
+    pub packed: Option<PackedItems>,
     /// How many items the page has.
     pub count: u64,
+    /// What it waited for.
+    pub waited: Waited,
 }

@@ -12,8 +12,8 @@ use super::{
     error::EngineError,
     head_table::Lookup,
     heads::OVERDUE,
-    page::{Page, PageFreshness, PageMeta, PageState, Served},
-    read::{SkipItems, millis, with_items, without_items},
+    page::{Form, Page, PageFreshness, PageMeta, PageState, Served},
+    read::{Wants, millis, with_items, with_packed, without_items},
     selection::Selection,
     shape::Shape,
 };
@@ -25,7 +25,7 @@ impl Engine {
         selection: &Selection,
         shape: Shape,
         window: Window,
-        skip_items: SkipItems<'_>,
+        wants: Wants<'_>,
     ) -> Result<Page, EngineError> {
         let mut meta = PageMeta {
             generation: shape.generation,
@@ -49,9 +49,13 @@ impl Engine {
             meta.freshness.ttl_ms = kept_ms;
             let here = match &plan {
                 None => true,
-                Some(plan) => skip_items(&meta) || self.l1.chunks.find(shape, plan).missing.is_none(),
+                Some(plan) => {
+                    wants.no_items(&meta)
+                        || self.packed_here(shape, plan, wants.form).is_some()
+                        || self.l1.chunks.find(shape, plan).missing.is_none()
+                }
             };
-            if here && let Some(page) = self.cut(selection, meta.clone(), window, skip_items).await? {
+            if here && let Some(page) = self.cut(selection, meta.clone(), window, wants).await? {
                 return Ok(page);
             }
         }
@@ -66,7 +70,7 @@ impl Engine {
             let mut meta = meta.clone();
             meta.freshness.state = PageState::RedisDown;
             meta.served.l1_hit = true;
-            self.cut_from_l1(selection, shape, meta, plan.as_ref())
+            self.cut_from_l1(selection, shape, meta, plan.as_ref(), wants.form)
         };
         if !self.store.admits_reads() {
             return at_hand.ok_or_else(EngineError::redis_down);
@@ -91,7 +95,7 @@ impl Engine {
         }
         let left = self.remember_pin(selection, shape, left);
         meta.freshness.ttl_ms = millis(left);
-        if skip_items(&meta) {
+        if wants.no_items(&meta) {
             return Ok(without_items(meta));
         }
         match (plan, chunks) {
@@ -172,7 +176,7 @@ impl Engine {
                 Ok(shape)
             }
             // No stream: gone, or the current generation is empty.
-            None => match self.heads.get(&selection.key, window).await?.0.live() {
+            None => match self.heads.get(&selection.key, window, Form::Plain).await?.0.live() {
                 Some(head) if head.generation == generation => Ok(Shape::from(head)),
                 _ => Err(EngineError::Gone),
             },
@@ -186,6 +190,7 @@ impl Engine {
         shape: Shape,
         meta: PageMeta,
         plan: Option<&WindowPlan>,
+        form: Form,
     ) -> Option<Page> {
         let (lookup, _) = self.l1.heads.peek(&selection.key);
         let (Lookup::Usable(state) | Lookup::Recheck(state)) = &lookup else {
@@ -202,6 +207,9 @@ impl Engine {
         let Some(plan) = plan else {
             return Some(with_items(meta, None, Vec::new()));
         };
+        if let Some(packed) = self.packed_here(shape, plan, form) {
+            return Some(with_packed(meta, packed));
+        }
         let found = self.l1.chunks.find(shape, plan);
         let chunks: Option<Vec<_>> = found.chunks.into_iter().collect();
         Some(with_items(meta, Some(plan), chunks?))

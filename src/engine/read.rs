@@ -12,7 +12,7 @@ use super::{
     error::EngineError,
     heads::HeadFrom,
     names::Existence,
-    page::{Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served},
+    page::{Form, PackedItems, Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served, Waited},
     selection::{Selection, invalid},
     shape::Shape,
 };
@@ -27,6 +27,20 @@ const ATTEMPTS_MAX: u32 = 4;
 /// Says whether the caller needs the items of a page: not for a 304.
 pub type SkipItems<'a> = &'a (dyn Fn(&PageMeta) -> bool + Sync);
 
+/// What the caller needs of a page.
+#[derive(Clone, Copy)]
+pub(super) struct Wants<'a> {
+    pub form: Form,
+    pub skip_items: SkipItems<'a>,
+}
+
+impl Wants<'_> {
+    /// Whether the caller needs no items.
+    pub fn no_items(&self, meta: &PageMeta) -> bool {
+        (self.skip_items)(meta)
+    }
+}
+
 impl Engine {
     /// One page. `skip_items` is asked once the meta is known: where it says true no chunk is read.
     ///
@@ -39,6 +53,22 @@ impl Engine {
         place: &Place,
         skip_items: SkipItems<'_>,
     ) -> Result<Page, EngineError> {
+        self.page_as(selection, place, Form::Plain, skip_items).await
+    }
+
+    /// One page, its items packed if that is wanted: then as fragments, and as chunks only where a fragment is missing.
+    ///
+    /// # Errors
+    /// Those of [`Engine::page`].
+    pub async fn page_as(
+        self: &Arc<Self>,
+        selection: &Selection,
+        place: &Place,
+        form: Form,
+        skip_items: SkipItems<'_>,
+    ) -> Result<Page, EngineError> {
+        let wants = Wants { form, skip_items };
+        let began = Instant::now();
         let page = match place {
             Place::Cursor(text) => {
                 let cursor = Cursor::decode(text, &selection.key)
@@ -52,29 +82,35 @@ impl Engine {
                     return Err(EngineError::Invalid(vec![invalid("cursor", why)]));
                 };
                 let window = self.window(selection, cursor.offset, cursor.limit);
-                self.pinned_page(selection, Shape::from(&cursor), window, skip_items)
-                    .await
+                self.pinned_page(selection, Shape::from(&cursor), window, wants).await
             }
             Place::Offset { offset, limit, pinned } => {
                 let window = self.window(selection, *offset, *limit);
                 match pinned {
-                    None => self.current_page(selection, window, skip_items).await,
+                    None => self.current_page(selection, window, wants).await,
                     Some(generation) => {
                         let shape = self.shape_of(selection, *generation, window).await?;
-                        self.pinned_page(selection, shape, window, skip_items).await
+                        self.pinned_page(selection, shape, window, wants).await
                     }
                 }
             }
         };
-        let page = match page {
+        let mut page = match page {
             Err(down @ EngineError::RedisDown { .. }) => match self.direct_page(selection, place).await {
                 Some(page) => page?,
                 None => return Err(down),
             },
             page => page?,
         };
+        if !page.meta.served.l1_hit {
+            // Whatever else the engine does takes microseconds.
+            page.waited.redis = began.elapsed().saturating_sub(page.waited.origin);
+        }
         self.count(&page);
-        Ok(page)
+        Ok(match form {
+            Form::Packed if page.packed.is_none() && !page.meta.is_direct() => self.fragments.pack(page),
+            _ => page,
+        })
     }
 
     fn window(&self, selection: &Selection, offset: u64, limit: std::num::NonZeroU32) -> Window {
@@ -89,15 +125,16 @@ impl Engine {
         self: &Arc<Self>,
         selection: &Selection,
         window: Window,
-        skip_items: SkipItems<'_>,
+        wants: Wants<'_>,
     ) -> Result<Page, EngineError> {
         let mut served = Served {
             l1_hit: true,
             ..Served::default()
         };
+        let mut filling = Duration::ZERO;
         let deadline = Instant::now() + self.fill_wait(&selection.policy).saturating_sub(selection.waited);
         for _ in 0..ATTEMPTS_MAX {
-            let (mut state, mut from) = readable(selection, self.heads.get(&selection.key, window).await)?;
+            let (mut state, mut from) = readable(selection, self.heads.get(&selection.key, window, wants.form).await)?;
             let mut servable = self.servable(selection, &state, from);
             if servable.is_none() && from == HeadFrom::Memory {
                 // Known but past its life: only Redis can tell, and a fill would wait for the same Redis.
@@ -111,7 +148,9 @@ impl Engine {
             let Some((head, freshness)) = servable else {
                 served.filled = true;
                 served.l1_hit = false;
+                let began = Instant::now();
                 served.collapsed |= self.fill(selection, deadline).await?;
+                filling += began.elapsed();
                 continue;
             };
             if head.total == 0 && selection.existence == Existence::ByItems {
@@ -128,14 +167,19 @@ impl Engine {
                 freshness,
                 served,
             };
-            match self.cut(selection, meta, window, skip_items).await? {
-                Some(page) => return Ok(page),
+            match self.cut(selection, meta, window, wants).await? {
+                Some(mut page) => {
+                    page.waited.origin = filling;
+                    return Ok(page);
+                }
                 None => {
                     // Redis does not hold what the head promises. If it still names that generation, the stream is lost.
                     let again = self.heads.reread(&selection.key).await?;
                     if again.live().is_some_and(|again| again.generation == head.generation) {
                         tracing::warn!(listing = %selection.key, generation = %head.generation, "chunks lost from redis");
+                        let began = Instant::now();
                         served.collapsed |= self.refill(selection, deadline).await?;
+                        filling += began.elapsed();
                         served.filled = true;
                     }
                     served.l1_hit = false;
@@ -225,16 +269,19 @@ impl Engine {
         selection: &Selection,
         mut meta: PageMeta,
         window: Window,
-        skip_items: SkipItems<'_>,
+        wants: Wants<'_>,
     ) -> Result<Option<Page>, EngineError> {
         let shape = meta.shape();
         let plan = shape.plan(window);
-        if skip_items(&meta) {
+        if wants.no_items(&meta) {
             return Ok(Some(without_items(meta)));
         }
         let Some(plan) = plan else {
             return Ok(Some(with_items(meta, None, Vec::new())));
         };
+        if let Some(packed) = self.packed_here(shape, &plan, wants.form) {
+            return Ok(Some(with_packed(meta, packed)));
+        }
         match self.chunks.get(&selection.key, shape, &plan).await {
             Ok(PageChunks::Whole { chunks, read }) => {
                 if let Some(collapsed) = read {
@@ -314,20 +361,31 @@ fn readable(
 }
 
 pub(super) fn with_items(meta: PageMeta, plan: Option<&WindowPlan>, chunks: Vec<Arc<Chunk>>) -> Page {
-    let pieces = plan.map_or_else(Vec::new, |plan| {
+    // As many pieces as chunks: a page costs as many allocations however many it has.
+    let mut pieces = Vec::with_capacity(chunks.len());
+    if let Some(plan) = plan {
         let first = plan.chunks().start;
         let piece = |piece: crate::listing::window::Piece| {
             // The chunks are those of the plan, in the order of their indexes.
             let chunk = chunks.get((piece.chunk.0 - first) as usize)?;
             Some((chunk.clone(), piece.items))
         };
-        plan.pieces().filter_map(piece).collect()
-    });
+        pieces.extend(plan.pieces().filter_map(piece));
+    }
     let direction = plan.map_or(crate::listing::Direction::Forward, WindowPlan::direction);
     Page {
         count: meta.count(),
         items: Some(PageItems { direction, pieces }),
+        packed: None,
+        waited: Waited::default(),
         meta,
+    }
+}
+
+pub(super) fn with_packed(meta: PageMeta, packed: PackedItems) -> Page {
+    Page {
+        packed: Some(packed),
+        ..without_items(meta)
     }
 }
 
@@ -335,6 +393,8 @@ pub(super) fn without_items(meta: PageMeta) -> Page {
     Page {
         count: meta.count(),
         items: None,
+        packed: None,
+        waited: Waited::default(),
         meta,
     }
 }

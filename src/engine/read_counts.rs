@@ -138,7 +138,10 @@ impl Engine {
         self.metrics
             .oldest_stale_seconds
             .set(self.oldest_stale.take().as_secs_f64());
-        self.metrics.l1_heads.set(self.l1.heads.len() as i64);
         self.metrics.l1_chunk_bytes.set(self.l1.chunks.bytes() as i64);
+        self.metrics
+            .l1_fragment_bytes
+            .set(self.l1.chunks.fragment_bytes() as i64);
+        self.metrics.l1_heads.set(self.l1.heads.len() as i64);
     }
 }

@@ -1,4 +1,4 @@
-//! The body of a page: a prefix, slices of chunks, a suffix.
+//! The body of a page: a prefix, slices of chunks, a suffix; or the slices of a gzip [member](super::packed).
 //!
 //! No item is parsed or joined here: chunks hold their items ready for the wire, and the body hands out slices of them.
 //! Its length is known before the first byte, so the answer has a `Content-Length`.
@@ -35,6 +35,12 @@ impl PageBody {
         slices.push(prefix);
         push_items(&mut slices, items);
         slices.push(SUFFIX);
+        Self::from(slices)
+    }
+}
+
+impl From<Vec<Bytes>> for PageBody {
+    fn from(slices: Vec<Bytes>) -> Self {
         let size_bytes = slices.iter().map(|slice| slice.len() as u64).sum();
         Self {
             slices: slices.into_iter(),

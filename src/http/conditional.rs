@@ -1,16 +1,26 @@
 //! Conditional requests (RFC 9110, 13): whether the client's copy is still the page.
 //!
-//! Both answers come from the page's metadata: a 304 reads no chunk.
+//! All answers come from the page's metadata: a 304 reads no chunk. In order of precedence (13.2.2): `If-Match`, else
+//! `If-Unmodified-Since`, may fail the request; then `If-None-Match`, else `If-Modified-Since`, may answer it with 304.
 
 use std::time::SystemTime;
 
-use actix_web::http::header::{self, HeaderMap};
+use actix_web::http::header::{self, HeaderMap, HeaderName};
 
 /// What a request says of the copy it has.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Conditions {
+    matching: Option<Matching>,
+    unmodified_since: Option<SystemTime>,
     none_match: Option<NoneMatch>,
     modified_since: Option<SystemTime>,
+}
+
+/// `If-Match` compares strongly, and a page's tag is weak: no tag matches it, only `*` does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Matching {
+    Any,
+    Never,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,10 +35,18 @@ impl Conditions {
     /// Reads the request's headers.
     pub fn of(headers: &HeaderMap) -> Self {
         Self {
+            matching: matching(headers),
+            unmodified_since: date(headers, &header::IF_UNMODIFIED_SINCE),
             none_match: none_match(headers),
-            modified_since: headers
-                .get(header::IF_MODIFIED_SINCE)
-                .and_then(|value| httpdate::parse_http_date(value.to_str().ok()?).ok()),
+            modified_since: date(headers, &header::IF_MODIFIED_SINCE),
+        }
+    }
+
+    /// Whether the client wants the page only if it is one that it is not: 412.
+    pub fn have_failed(&self, last_modified: Option<SystemTime>) -> bool {
+        match &self.matching {
+            Some(matching) => *matching == Matching::Never,
+            None => matches!((last_modified, self.unmodified_since), (Some(last), Some(since)) if last > since),
         }
     }
 
@@ -44,12 +62,34 @@ impl Conditions {
 
     /// Whether the request is conditional at all.
     pub fn are_given(&self) -> bool {
-        self.none_match.is_some() || self.modified_since.is_some()
+        self.none_match.is_some() || self.modified_since.is_some() || self.may_fail()
+    }
+
+    /// Whether there is a condition that may fail the request.
+    pub fn may_fail(&self) -> bool {
+        self.matching.is_some() || self.unmodified_since.is_some()
     }
 }
 
 fn opaque(etag: &str) -> &str {
     etag.strip_prefix("W/").unwrap_or(etag)
+}
+
+/// A date in any of HTTP's three forms; one that is given twice says nothing.
+fn date(headers: &HeaderMap, name: &HeaderName) -> Option<SystemTime> {
+    let mut values = headers.get_all(name);
+    let value = values.next()?.to_str().ok()?;
+    if values.next().is_some() {
+        return None;
+    }
+    httpdate::parse_http_date(value).ok()
+}
+
+fn matching(headers: &HeaderMap) -> Option<Matching> {
+    let mut values = headers.get_all(header::IF_MATCH);
+    let first = values.next()?;
+    let is_any = first.to_str().is_ok_and(|value| value.trim() == "*") && values.next().is_none();
+    Some(if is_any { Matching::Any } else { Matching::Never })
 }
 
 fn none_match(headers: &HeaderMap) -> Option<NoneMatch> {
@@ -86,7 +126,7 @@ fn push_tags(mut rest: &str, tags: &mut Vec<String>) {
 mod tests {
     use std::time::Duration;
 
-    use actix_web::http::header::{HeaderName, HeaderValue};
+    use actix_web::http::header::HeaderValue;
 
     use super::*;
 
@@ -127,6 +167,38 @@ mod tests {
         check(&[none_match(" * ")], None, true);
     }
 
+    #[track_caller]
+    fn check_failed(headers: &[(HeaderName, &str)], last_modified: Option<SystemTime>, expect: bool) {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(name.clone(), HeaderValue::from_str(value).unwrap());
+        }
+        let conditions = Conditions::of(&map);
+        assert_eq!(conditions.have_failed(last_modified), expect, "{headers:?}");
+        assert!(!expect || conditions.may_fail() && conditions.are_given());
+    }
+
+    #[test]
+    fn a_page_matches_any_but_no_tag() {
+        let matching = |value| (header::IF_MATCH, value);
+        check_failed(&[matching("*")], None, false);
+        check_failed(&[matching(ETAG)], None, true);
+        check_failed(&[matching(r#""1.5-00000001.price.asc.0.24""#)], None, true);
+        check_failed(&[matching("")], None, true);
+        let unmodified = |value| (header::IF_UNMODIFIED_SINCE, value);
+        check_failed(&[unmodified("Thu, 01 Jan 1970 00:01:40 GMT")], Some(second(100)), false);
+        check_failed(&[unmodified("Thu, 01 Jan 1970 00:01:40 GMT")], Some(second(101)), true);
+        check_failed(&[unmodified("Thu, 01 Jan 1970 00:01:40 GMT")], None, false);
+        check_failed(&[unmodified("soon")], Some(second(101)), false);
+        // The former wins.
+        check_failed(
+            &[matching("*"), unmodified("Thu, 01 Jan 1970 00:01:40 GMT")],
+            Some(second(101)),
+            false,
+        );
+        check_failed(&[], Some(second(101)), false);
+    }
+
     #[test]
     fn other_tags_do_not_match() {
         for other in [
@@ -150,6 +222,10 @@ mod tests {
         check(&[since()], None, false);
         check(&[since(), none_match("\"x\"")], Some(second(100)), false);
         check(&[(header::IF_MODIFIED_SINCE, "yesterday")], Some(second(100)), false);
+        check(&[since(), since()], Some(second(100)), false);
+        for form in ["Thursday, 01-Jan-70 00:01:40 GMT", "Thu Jan  1 00:01:40 1970"] {
+            check(&[(header::IF_MODIFIED_SINCE, form)], Some(second(100)), true);
+        }
         check(&[], Some(second(100)), false);
     }
 }

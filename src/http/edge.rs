@@ -1,4 +1,5 @@
-//! What every request passes first and last: the bound on URLs, the headers that every answer has, counting, the access log.
+//! What every request passes first and last: the bound on URLs, the headers that every answer has, its id, counting, the
+//! access log.
 
 use std::time::Instant;
 
@@ -16,6 +17,7 @@ use actix_web::{
 
 use super::{
     problem::{Kind, Problem, Shed},
+    request_id::{self, X_REQUEST_ID},
     shared::Shared,
 };
 
@@ -38,6 +40,7 @@ pub async fn edge<B: MessageBody + 'static>(
         .as_ref()
         .is_some_and(|shared| shared.access_log)
         .then(Instant::now);
+    let request_id = request_id::given(request.headers()).or_else(|| began.map(|_| request_id::made()));
     // Listings are public; what else is served is nobody else's page's business.
     let is_shared_across_origins = request.path().starts_with("/v1/");
     let mut response = if is_too_long(&request) {
@@ -47,6 +50,9 @@ pub async fn edge<B: MessageBody + 'static>(
         next.call(request).await?.map_into_left_body()
     };
     set_headers(response.headers_mut(), is_shared_across_origins);
+    if let Some(request_id) = request_id {
+        response.headers_mut().insert(X_REQUEST_ID, request_id);
+    }
     if let Some(shared) = shared {
         count(&shared, &response);
     }
@@ -99,6 +105,7 @@ fn log<B: MessageBody>(response: &ServiceResponse<B>, began: Instant) {
         body_bytes,
         // Until the answer's head: a body that is read slowly, or an event stream, is not in it.
         duration_ms = began.elapsed().as_secs_f64() * 1e3,
+        request_id = header(response.headers(), X_REQUEST_ID),
         cache_status = header(response.headers(), super::headers::CACHE_STATUS),
         user_agent = header(request.headers(), header::USER_AGENT),
         peer = request.peer_addr().map(tracing::field::display),

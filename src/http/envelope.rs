@@ -19,6 +19,7 @@ use moka::sync::Cache;
 use super::{
     lifetime::Lifetimes,
     links::{self, PageLinks},
+    packed::PackedEnvelope,
 };
 use crate::{
     engine::{PageMeta, Selection, Shape},
@@ -52,6 +53,7 @@ struct EnvelopeKey {
     links: Links,
     sort_is_default: bool,
     canonical_choices: Vec<(Arc<str>, Arc<str>)>,
+    surrogate_keys: Arc<str>,
 }
 
 /// The parts of an answer that every request for the page shares.
@@ -66,10 +68,14 @@ pub struct Envelope {
     pub link: Option<HeaderValue>,
     /// The page's canonical URL.
     pub content_location: HeaderValue,
+    /// Tags for purging: the listing's own, then those configured.
+    pub surrogate_key: HeaderValue,
     /// Number of items in the listing.
     pub total_count: HeaderValue,
     /// What the clock changes, good for a second.
     pub lifetimes: Lifetimes,
+    /// What the page has as a gzip member, besides its items.
+    pub packed: PackedEnvelope,
     /// The generation's second.
     second: (SystemTime, HeaderValue),
 }
@@ -101,6 +107,7 @@ impl Envelopes {
             links: selection.links,
             sort_is_default: selection.sort_is_default,
             canonical_choices: selection.canonical_choices.clone(),
+            surrogate_keys: selection.policy.surrogate_keys.clone(),
         };
         if let Some(envelope) = self.kept.get(&key) {
             return envelope;
@@ -120,10 +127,16 @@ impl Envelope {
         Self {
             prefix: prefix(&selection.key, meta, &links),
             etag: value(etag(selection, meta)),
-            link: link(&links).map(value),
+            link: link(
+                &links,
+                LINK_BYTES_MAX - selection.policy.surrogate_keys.len().min(LINK_BYTES_MAX),
+            )
+            .map(value),
             content_location: value(links::canonical(selection, meta, limit_default)),
+            surrogate_key: value(surrogate_key(selection)),
             total_count: value(meta.total.to_string()),
             lifetimes: Lifetimes::default(),
+            packed: PackedEnvelope::default(),
             second: (second, value(httpdate::fmt_http_date(second))),
         }
     }
@@ -142,7 +155,8 @@ impl Envelope {
 
     fn text_bytes(&self) -> usize {
         let link = self.link.as_ref().map_or(0, HeaderValue::len);
-        self.prefix.len() + self.etag.len() + link + self.content_location.len()
+        // The prefix may be kept deflated too.
+        2 * self.prefix.len() + self.etag.len() + link + self.content_location.len() + self.surrogate_key.len()
     }
 }
 
@@ -209,8 +223,17 @@ fn etag(selection: &Selection, meta: &PageMeta) -> String {
     )
 }
 
+/// By listing and never by product: a tag for each of 300 products breaks proxies.
+fn surrogate_key(selection: &Selection) -> String {
+    let tag = selection.key.name().tag();
+    match &*selection.policy.surrogate_keys {
+        "" => tag.into_owned(),
+        configured => format!("{tag} {configured}"),
+    }
+}
+
 /// Where the name is so long that all would be too much it is `next` alone, which is what clients follow.
-fn link(links: &PageLinks) -> Option<String> {
+fn link(links: &PageLinks, bytes_max: usize) -> Option<String> {
     let next = links.next.as_ref().map(|next| format!("<{next}>; rel=\"next\""));
     let mut text = format!("<{}>; rel=\"first\"", links.first);
     if let Some(prev) = &links.prev {
@@ -222,13 +245,16 @@ fn link(links: &PageLinks) -> Option<String> {
     if let Some(last) = &links.last {
         let _ = write!(text, ", <{last}>; rel=\"last\"");
     }
-    if text.len() <= LINK_BYTES_MAX { Some(text) } else { next }
+    if text.len() <= bytes_max { Some(text) } else { next }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::answer::sample::{meta, selection};
+    use crate::{
+        http::answer::sample::{meta, selection},
+        listing::Policy,
+    };
 
     const LIMIT: NonZeroU32 = NonZeroU32::new(24).unwrap();
 
@@ -312,6 +338,20 @@ mod tests {
     }
 
     #[test]
+    fn a_page_is_tagged_by_its_listing_and_as_configured() {
+        let mut selection = selection("a%20b%2Cc/price?currency=EUR");
+        assert_eq!(envelope(&selection, &meta(30, 0, 24)).surrogate_key, "a%20b%2Cc");
+        selection.policy = Arc::new(Policy {
+            surrogate_keys: "shop bread".into(),
+            ..Policy::default()
+        });
+        assert_eq!(
+            envelope(&selection, &meta(30, 0, 24)).surrogate_key,
+            "a%20b%2Cc shop bread"
+        );
+    }
+
+    #[test]
     fn links_stand_in_the_header_too() {
         let mut selection = selection("a/price");
         selection.links = Links::Plain;
@@ -342,7 +382,13 @@ mod tests {
         let first = envelopes.of(&selection, &meta);
         assert!(Arc::ptr_eq(&first, &envelopes.of(&selection.clone(), &meta.clone())));
 
-        let choices: [fn(&mut Selection); 4] = [
+        let choices: [fn(&mut Selection); 5] = [
+            |selection| {
+                selection.policy = Arc::new(Policy {
+                    surrogate_keys: "shop".into(),
+                    ..Policy::default()
+                })
+            },
             |selection| selection.canonical_choices = vec![("currency".into(), "EUR".into())],
             |selection| selection.sort_is_default = false,
             |selection| selection.links = Links::Plain,

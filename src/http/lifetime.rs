@@ -1,7 +1,8 @@
-//! How long a page may be used, and which layer it came from: `Cache-Control` and `Cache-Status`.
+//! How long a page may be used, and which layer it came from: `Cache-Control`, `CDN-Cache-Control` and `Cache-Status`.
 //!
 //! `max-age` is the lifetime that is left, without `Age`: nginx ignores `Age`, so a constant lifetime would add up from
-//! cache to cache. `s-maxage` is never sent: beside `stale-while-revalidate` it forbids stale answers (RFC 9111, 5.2.2.10).
+//! cache to cache. A CDN that is purged when a listing changes needs no such care: where configured, `CDN-Cache-Control`
+//! (RFC 9213) allows it more, but never of a stale page, which is about to change. `s-maxage` is never sent: beside `stale-while-revalidate` it forbids stale answers (RFC 9111, 5.2.2.10).
 
 use std::{fmt::Write, sync::Arc};
 
@@ -17,11 +18,14 @@ use crate::{
 const REFRESHING_MAX_AGE: u64 = 2;
 /// Stale because the origin or Redis fails: nothing better comes in the next seconds.
 const FAILING_MAX_AGE: u64 = 5;
-/// All that both headers say.
+
+/// All that these headers say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lifetime {
     /// Seconds that a cache may use the answer.
     max_age: u64,
+    /// The same for a cache that is purged; `None` where nothing is said to it.
+    cdn_max_age: Option<u64>,
     /// Seconds of freshness left, as `Cache-Status` tells them.
     ttl: i64,
     /// Seconds of `stale-while-revalidate` and `stale-if-error`; 0 where there is none.
@@ -30,12 +34,14 @@ pub struct Lifetime {
     served: Served,
 }
 
-/// Both headers, written.
+/// These headers, written.
 #[derive(Debug)]
 pub struct LifetimeHeaders {
     lifetime: Lifetime,
     /// `Cache-Control`.
     pub cache_control: HeaderValue,
+    /// `CDN-Cache-Control`, if there is to be one.
+    pub cdn_cache_control: Option<HeaderValue>,
     /// RFC 9211.
     pub cache_status: HeaderValue,
 }
@@ -56,7 +62,10 @@ impl Lifetimes {
         }
         let written = Arc::new(LifetimeHeaders {
             lifetime,
-            cache_control: value(cache_control(&lifetime)),
+            cache_control: value(cache_control(lifetime.max_age, &lifetime)),
+            cdn_cache_control: lifetime
+                .cdn_max_age
+                .map(|max_age| value(cache_control(max_age, &lifetime))),
             cache_status: value(cache_status(&lifetime)),
         });
         self.last.store(Some(written.clone()));
@@ -78,8 +87,16 @@ impl Lifetime {
             true => [0; 2],
             false => [policy.stale_while_revalidate, policy.stale_if_error].map(|duration| duration.as_secs()),
         };
+        let cdn = policy.cdn_max_age.as_secs();
+        let cdn_max_age = (cdn > 0).then_some(match state {
+            // A pin lasts only as long as its generation, and a delete is told to nobody's cache but by purging.
+            PageState::Fresh if meta.pinned => cdn.min(kept_secs(meta)),
+            PageState::Fresh => cdn,
+            _ => max_age,
+        });
         Self {
             max_age,
+            cdn_max_age,
             ttl,
             stale,
             state,
@@ -91,7 +108,7 @@ impl Lifetime {
         let kept = match meta.freshness.state {
             // How long it is still kept only Redis knows.
             PageState::RedisDown => FAILING_MAX_AGE,
-            _ => u64::try_from(meta.freshness.ttl_ms).unwrap_or(0) / 1000,
+            _ => kept_secs(meta),
         };
         let max_age = kept.min(policy.pinned_max_age.as_secs());
         (max_age, i64::try_from(max_age).unwrap_or(i64::MAX))
@@ -116,16 +133,21 @@ impl Lifetime {
     }
 }
 
+/// How long a pinned page's generation is kept, at least.
+fn kept_secs(meta: &PageMeta) -> u64 {
+    u64::try_from(meta.freshness.ttl_ms).unwrap_or(0) / 1000
+}
+
 fn value(text: String) -> HeaderValue {
     // Visible ASCII always is a value.
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 
-fn cache_control(lifetime: &Lifetime) -> String {
+fn cache_control(max_age: u64, lifetime: &Lifetime) -> String {
     if lifetime.state == PageState::Direct {
         return "no-store".to_owned();
     }
-    let mut text = format!("max-age={}", lifetime.max_age);
+    let mut text = format!("max-age={max_age}");
     for (directive, seconds) in ["stale-while-revalidate", "stale-if-error"]
         .into_iter()
         .zip(lifetime.stale)
@@ -179,8 +201,13 @@ mod tests {
         meta.freshness = PageFreshness { ttl_ms, state };
         meta.served = served;
         let policy = Policy::default();
-        assert_eq!(cache_control(&Lifetime::of(&policy, &meta)), control);
+        assert_eq!(control_of(&policy, &meta), control);
         assert_eq!(cache_status(&Lifetime::of(&policy, &meta)), status);
+    }
+
+    fn control_of(policy: &Policy, meta: &PageMeta) -> String {
+        let lifetime = Lifetime::of(policy, meta);
+        cache_control(lifetime.max_age, &lifetime)
     }
 
     const L1: Served = Served {
@@ -279,13 +306,39 @@ mod tests {
             let mut meta = meta(1434, 24, 24);
             meta.pinned = true;
             meta.freshness.ttl_ms = kept_ms;
-            assert_eq!(cache_control(&Lifetime::of(&policy, &meta)), expect);
+            assert_eq!(control_of(&policy, &meta), expect);
         }
         let mut meta = meta(1434, 24, 24);
         (meta.pinned, meta.freshness.state, meta.served) = (true, PageState::RedisDown, L1);
-        assert_eq!(cache_control(&Lifetime::of(&policy, &meta)), "max-age=5");
+        assert_eq!(control_of(&policy, &meta), "max-age=5");
         let status = "listcache-l1; hit; ttl=5; detail=redis-down";
         assert_eq!(cache_status(&Lifetime::of(&policy, &meta)), status);
+    }
+
+    #[test]
+    fn a_cdn_that_is_purged_may_keep_fresh_pages_longer() {
+        let mut policy = Policy::default();
+        let said = |policy: &Policy, change: fn(&mut PageMeta)| {
+            let mut meta = meta(1434, 24, 24);
+            change(&mut meta);
+            let headers = Lifetimes::default().of(Lifetime::of(policy, &meta));
+            let said = headers.cdn_cache_control.as_ref();
+            said.map(|value| value.to_str().unwrap().to_owned())
+        };
+        assert_eq!(said(&policy, |_| ()), None, "off unless configured");
+        policy.cdn_max_age = std::time::Duration::from_secs(600);
+        let with_tail = |max_age: u64| Some(format!("max-age={max_age}{TAIL}"));
+        assert_eq!(said(&policy, |_| ()), with_tail(600));
+        assert_eq!(
+            said(&policy, |meta| meta.freshness.state = PageState::Refreshing),
+            with_tail(2)
+        );
+        assert_eq!(
+            said(&policy, |meta| meta.freshness.state = PageState::OriginError),
+            with_tail(5)
+        );
+        let pinned = said(&policy, |meta| (meta.pinned, meta.freshness.ttl_ms) = (true, 90_000));
+        assert_eq!(pinned.as_deref(), Some("max-age=90"));
     }
 
     #[test]

@@ -1,6 +1,9 @@
 //! Pages of listings.
 
-use std::time::SystemTime;
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -11,18 +14,24 @@ use actix_web::{
 
 use super::{
     body::PageBody,
+    coding::{Coding, NoCoding},
     conditional::Conditions,
+    envelope::Envelope,
     headers, links,
     name::Name,
-    openapi,
-    problem::{Problem, ProblemDocument},
+    openapi, packed,
+    problem::{Kind, Problem, ProblemDocument},
     query::PageQuery,
     shared::Shared,
+    timing::server_timing,
 };
 use crate::{
-    engine::{DeclaredParameters, Engine, EngineError, PageMeta, Place, Selection},
+    engine::{DeclaredParameters, Engine, EngineError, Form, PackedItems, PageItems, PageMeta, Place, Selection},
     listing::{ListingName, definition::Resolved},
 };
+
+/// Smaller pages go out as they are: they fit into a packet or two anyway.
+const PACKED_BYTES_LEAST: u64 = 600;
 
 /// One page of a listing.
 ///
@@ -35,18 +44,26 @@ use crate::{
     params(openapi::NameParameter, openapi::PageParameters),
     responses(
         (status = 200, description = "The page; past the end without items", body = openapi::PageDocument, headers(
-            ("ETag" = String, description = "Weak, from generation and window"),
+            ("ETag" = String, description = "Weak, from generation and window; the same for both codings"),
+            ("Content-Encoding" = String, description = "`gzip` where `Accept-Encoding` takes it and the page is not tiny"),
+            ("Vary" = String, description = "`Accept-Encoding`"),
             ("Last-Modified" = String, description = "The generation's second, once it is over"),
             ("Cache-Control" = String, description = "The lifetime that is left"),
             ("Content-Location" = String, description = "The page's canonical URL"),
             ("Link" = String, description = "RFC 8288: first, prev, next, last; next alone where the name is very long"),
             ("X-Total-Count" = u64, description = "Items in the listing"),
             ("Cache-Status" = String, description = "RFC 9211: which layer served it"),
+            ("CDN-Cache-Control" = String, description = "RFC 9213, where `cdn_max_age` is configured: for a CDN that is purged"),
+            ("Surrogate-Key" = String, description = "Tags for purging: the listing's, then those configured"),
+            ("Server-Timing" = String, description = "Where the time went, in milliseconds"),
+            ("X-Request-Id" = String, description = "The request's own, if it brought one; or one that the access log has"),
         )),
         (status = 304, description = "The client has this page"),
         (status = 400, description = "A bad name, or bad parameters, all of them at once", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such listing", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 406, description = "`Accept-Encoding` takes neither gzip nor identity", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 410, description = "The pinned generation is no longer kept", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 412, description = "`If-Match` names a tag (ours are weak, so none matches), or the page is newer than `If-Unmodified-Since`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 414, description = "The URL is too long", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "Nothing to serve yet, or overloaded; `Retry-After` says when to come back", body = ProblemDocument, content_type = "application/problem+json"),
     )
@@ -57,37 +74,92 @@ pub async fn page(
     engine: Data<Engine>,
     shared: Data<Shared>,
 ) -> Result<HttpResponse, Problem> {
+    let began = Instant::now();
     let resolved = engine.resolve(&name);
     let declared = DeclaredParameters::of(&resolved);
     let query = PageQuery::read(request.query_string(), &declared.names, shared.sizes);
     let selection = select(&engine, resolved, &name, &query).await?;
+    let coding = Coding::of(request.headers()).map_err(|NoCoding| Problem::new(Kind::NOT_ACCEPTABLE))?;
     let conditions = Conditions::of(request.headers());
     let now = SystemTime::now();
-    let is_known = |meta: &PageMeta| {
+    let needs_no_items = |meta: &PageMeta| {
         conditions.are_given() && !meta.is_direct() && {
             let envelope = shared.envelopes.of(&selection, meta);
             let last_modified = envelope.last_modified(now).map(|(second, _)| *second);
-            conditions.not_modified(envelope.etag_text(), last_modified)
+            conditions.have_failed(last_modified) || conditions.not_modified(envelope.etag_text(), last_modified)
         }
     };
     let page = engine
-        .page(&selection, query.place(), &is_known)
+        .page_as(&selection, query.place(), form(coding), &needs_no_items)
         .await
         .map_err(|error| unserved(error, &selection, query.place()))?;
 
     let envelope = shared.envelopes.of(&selection, &page.meta);
+    let is_direct = page.meta.is_direct();
+    if conditions.may_fail()
+        && !is_direct
+        && conditions.have_failed(envelope.last_modified(now).map(|(second, _)| *second))
+    {
+        return Err(Problem::new(Kind::PRECONDITION_FAILED));
+    }
     // The engine may bring items that nobody asked for, where they cost nothing.
-    let items = page.items.as_ref().filter(|_| !is_known(&page.meta));
-    let mut response = HttpResponse::build(match items {
+    let body = if needs_no_items(&page.meta) {
+        None
+    } else {
+        body(&engine, &envelope, coding, page.items.as_ref(), page.packed)
+    };
+    let mut response = HttpResponse::build(match body {
         Some(_) => StatusCode::OK,
         None => StatusCode::NOT_MODIFIED,
     });
     headers::set(&mut response, &selection.policy, &page.meta, &envelope, now);
-    let Some(items) = items else {
+    let timing = server_timing(page.meta.served, page.waited, began.elapsed());
+    response.insert_header((headers::SERVER_TIMING, timing));
+    let Some((coding, body)) = body else {
         return Ok(response.finish());
     };
     response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
-    Ok(response.body(PageBody::of(envelope.prefix.clone(), items)))
+    if coding != Coding::Identity {
+        response.insert_header((header::CONTENT_ENCODING, HeaderValue::from_static("gzip")));
+    }
+    Ok(response.body(body))
+}
+
+fn form(coding: Coding) -> Form {
+    match coding {
+        Coding::Identity => Form::Plain,
+        Coding::Gzip { .. } => Form::Packed,
+    }
+}
+
+/// The body, and the coding that it is in; `None` where the engine brought no items, for nobody needs them.
+fn body(
+    engine: &Engine,
+    envelope: &Arc<Envelope>,
+    coding: Coding,
+    plain: Option<&PageItems>,
+    packed: Option<PackedItems>,
+) -> Option<(Coding, PageBody)> {
+    let prefix = &envelope.prefix;
+    let Some(packed) = packed else {
+        return plain.map(|items| (Coding::Identity, PageBody::of(prefix.clone(), items)));
+    };
+    if let Some(items) = plain
+        && coding == (Coding::Gzip { only: false })
+        && packed::plain_bytes(prefix, &packed) < PACKED_BYTES_LEAST
+    {
+        return Some((Coding::Identity, PageBody::of(prefix.clone(), items)));
+    }
+    let body = PageBody::from(packed::slices(&envelope.packed, prefix, &packed));
+    // What was missing now is made for those who come next.
+    if !packed.unmade.is_empty() {
+        engine.make_fragments(packed.unmade);
+    }
+    envelope.packed.ask_for_opening(|| {
+        let envelope = envelope.clone();
+        engine.deflate_later(move |deflater| envelope.packed.make_opening(deflater, &envelope.prefix))
+    });
+    Some((coding, body))
 }
 
 /// Selects what a query asks for. What is wrong with the query itself and what the listing does not have come together.

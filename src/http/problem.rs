@@ -60,11 +60,13 @@ impl Kind {
     pub const UNKNOWN_LISTING: Self = kind("unknown-listing", 404, "There is no such listing", A_MOMENT);
     pub const UNKNOWN_PRODUCT: Self = kind("unknown-product", 404, "There is no such product", NO_STORE);
     pub const METHOD_NOT_ALLOWED: Self = kind("method-not-allowed", 405, "This path does not take that method", NO_STORE);
+    pub const NOT_ACCEPTABLE: Self = kind("not-acceptable", 406, "A page goes out as it is or as gzip, and neither is taken", NO_STORE);
     pub const SLOW_BODY: Self = kind("slow-body", 408, "The body stopped coming", NO_STORE);
     pub const HAS_ORIGIN: Self = kind("has-origin", 409, "A definition fills this listing", NO_STORE);
     pub const NO_ORIGIN: Self = kind("no-origin", 409, "This listing is pushed and has no origin", NO_STORE);
     pub const SUPERSEDED: Self = kind("superseded", 409, "A later write was published first", NO_STORE);
     pub const GENERATION_GONE: Self = kind("generation-gone", 410, "The generation asked for is no longer kept", A_MINUTE);
+    pub const PRECONDITION_FAILED: Self = kind("precondition-failed", 412, "The page is not the one asked for", NO_STORE);
     pub const BODY_TOO_LARGE: Self = kind("body-too-large", 413, "The body is too large", NO_STORE);
     pub const ITEM_TOO_LARGE: Self = kind("item-too-large", 413, "An item is too large", NO_STORE);
     pub const TOO_MANY_ITEMS: Self = kind("too-many-items", 413, "The listing has too many items", NO_STORE);

@@ -76,7 +76,7 @@ async fn unknown_route() -> HttpResponse {
 
 /// What browsers of other origins may do: read. A write carries the token, which no page of a shop should hold.
 const CROSS_ORIGIN_METHODS: &str = "GET, HEAD, OPTIONS";
-const CROSS_ORIGIN_HEADERS: &str = "Cache-Control, Content-Type, If-Modified-Since, If-None-Match, Last-Event-ID";
+const CROSS_ORIGIN_HEADERS: &str = "Cache-Control, Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Unmodified-Since, Last-Event-ID, X-Request-Id";
 const PREFLIGHT_MAX_AGE: &str = "86400";
 
 /// A path with its methods.

@@ -3,12 +3,15 @@
 //! Names are parsed once, at the edge of the program; from here on the type is the proof. What needs the time
 //! takes it as an argument.
 
+pub mod checksum;
 pub mod chunk;
 pub mod content;
 pub mod cursor;
 pub mod data_version;
 pub mod definition;
+pub mod deflate;
 pub mod document;
+pub mod fragment;
 pub mod generation;
 pub mod head;
 pub mod item;
@@ -21,11 +24,14 @@ pub mod policy;
 pub mod scope;
 pub mod window;
 
+pub use checksum::Checksum;
 pub use chunk::{Chunk, ChunkIndex};
 pub use content::ContentHasher;
 pub use cursor::Cursor;
 pub use data_version::DataVersion;
 pub use definition::{Definition, Definitions};
+pub use deflate::Deflater;
+pub use fragment::{Fragment, Run, RunPlace, RunSum};
 pub use generation::Generation;
 pub use head::{Head, HeadState};
 pub use item::{Item, ItemId};

@@ -24,6 +24,15 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b':')
     .remove(b'@');
 
+/// What stands unencoded in a tag for purging. Spaces and commas separate tags.
+const TAG: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':')
+    .remove(b'@');
+
 /// What stands unencoded in a query value: unreserved only, so `&`, `=`, `+` and `?` never need a second look.
 const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
@@ -85,6 +94,11 @@ impl ListingName {
     /// The name as given.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// The name as a tag for purging: letters, digits and `-._~:@`, all else encoded. It holds no space and no comma.
+    pub fn tag(&self) -> Cow<'_, str> {
+        utf8_percent_encode(&self.0, TAG).into()
     }
 
     /// The name as a path segment: upper-case hex, every character encoded that a segment need not hold.
@@ -152,6 +166,17 @@ mod tests {
         check("{x}", "%7Bx%7D");
         check("a+b&c", "a+b&c");
         check("🍞", "%F0%9F%8D%9E");
+    }
+
+    #[test]
+    fn a_tag_holds_nothing_that_separates_tags() {
+        for (name, tag) in [
+            ("category:BREAD", "category:BREAD"),
+            ("a b,c;d", "a%20b%2Cc%3Bd"),
+            ("a/b+c", "a%2Fb%2Bc"),
+        ] {
+            assert_eq!(ListingName::parse(name).unwrap().tag(), tag);
+        }
     }
 
     #[track_caller]

@@ -1,6 +1,6 @@
 //! How long things live: the durations and limits a definition sets, and what follows from them at a given time.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 /// Milliseconds since the Unix epoch by Redis's clock: no node's own clock matters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,6 +38,11 @@ pub struct Policy {
     pub pinned_generations_max: u32,
     /// The most that `max-age` says of a pinned page.
     pub pinned_max_age: Duration,
+    /// The most that a shared cache which is purged may use a page, as `CDN-Cache-Control` (RFC 9213) says it; zero: nothing is
+    /// said to it, and it goes by `Cache-Control`.
+    pub cdn_max_age: Duration,
+    /// Tags that pages carry in `Surrogate-Key` besides their listing's own, with spaces between them.
+    pub surrogate_keys: Arc<str>,
     /// RFC 5861, section 3.
     pub stale_while_revalidate: Duration,
     /// RFC 5861, section 4.
@@ -77,6 +82,8 @@ impl Default for Policy {
             pin_for: Duration::from_secs(600),
             pinned_generations_max: 16,
             pinned_max_age: Duration::from_secs(60),
+            cdn_max_age: Duration::ZERO,
+            surrogate_keys: Arc::from(""),
             stale_while_revalidate: Duration::from_secs(30),
             stale_if_error: Duration::from_secs(3600),
             max_items: 1_000_000,

@@ -78,6 +78,13 @@ impl WindowPlan {
         self.positions.start / self.chunk_len..self.positions.end.div_ceil(self.chunk_len)
     }
 
+    /// How many chunks that are: a piece each.
+    pub fn chunk_count(&self) -> usize {
+        let chunks = self.chunks();
+        // Never more than there are items on a page.
+        usize::try_from(chunks.end - chunks.start).unwrap_or(0)
+    }
+
     /// How many items a chunk must have, in a listing of `total` items.
     pub fn items_in(&self, chunk: ChunkIndex, total: u64) -> u64 {
         (total - (chunk.0 * self.chunk_len).min(total)).min(self.chunk_len)

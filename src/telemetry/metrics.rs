@@ -128,6 +128,14 @@ pub struct Metrics {
     pub redis_full: Gauge,
     /// Bytes of chunks in L1.
     pub l1_chunk_bytes: Gauge,
+    /// Bytes of fragments in L1: runs of chunks, deflated.
+    pub l1_fragment_bytes: Gauge,
+    /// Fragments that gzip pages found in L1.
+    pub fragments_found: Counter,
+    /// Fragments that gzip pages had to do without.
+    pub fragments_missed: Counter,
+    /// Fragments made.
+    pub fragments_made: Counter,
     /// Heads in L1, absent ones among them.
     pub l1_heads: Gauge,
     /// Announcements applied.
@@ -180,6 +188,10 @@ impl Metrics {
             redis_up: Gauge::default(),
             redis_full: Gauge::default(),
             l1_chunk_bytes: Gauge::default(),
+            l1_fragment_bytes: Gauge::default(),
+            fragments_found: Counter::default(),
+            fragments_missed: Counter::default(),
+            fragments_made: Counter::default(),
             l1_heads: Gauge::default(),
             announcements: Counter::default(),
             epochs: Counter::default(),
@@ -240,6 +252,22 @@ impl Metrics {
             "Bytes of chunks in L1",
             metrics.l1_chunk_bytes.clone(),
         );
+        registry.register(
+            "l1_fragment_bytes",
+            "Bytes of fragments in L1: runs of chunks, deflated",
+            metrics.l1_fragment_bytes.clone(),
+        );
+        registry.register(
+            "fragments_found",
+            "Fragments that gzip pages found in L1",
+            metrics.fragments_found.clone(),
+        );
+        registry.register(
+            "fragments_missed",
+            "Fragments that gzip pages had to do without, once",
+            metrics.fragments_missed.clone(),
+        );
+        registry.register("fragments_made", "Fragments made", metrics.fragments_made.clone());
         registry.register(
             "l1_heads",
             "Heads in L1, absent ones among them",
@@ -313,7 +341,7 @@ mod tests {
     use super::*;
 
     /// Every metric's name, as it is encoded without its suffix.
-    const NAMES: [(&str, &str); 22] = [
+    const NAMES: [(&str, &str); 26] = [
         ("listcache_pages", "counter"),
         ("listcache_pages_stale", "counter"),
         ("listcache_refreshes", "counter"),
@@ -325,6 +353,10 @@ mod tests {
         ("listcache_redis_up", "gauge"),
         ("listcache_redis_full", "gauge"),
         ("listcache_l1_chunk_bytes", "gauge"),
+        ("listcache_l1_fragment_bytes", "gauge"),
+        ("listcache_fragments_found", "counter"),
+        ("listcache_fragments_missed", "counter"),
+        ("listcache_fragments_made", "counter"),
         ("listcache_l1_heads", "gauge"),
         ("listcache_announcements", "counter"),
         ("listcache_epochs", "counter"),

@@ -257,8 +257,15 @@ async fn a_page_carries_what_caches_need() {
     assert!(header(&response, "cache-status").starts_with("listcache-redis; fwd=uri-miss; stored"));
     assert!(header(&response, "link").contains("rel=\"next\""));
     assert_eq!(header(&response, "age"), "");
+    assert_eq!(header(&response, "surrogate-key"), "category:BREAD");
+    assert_eq!(header(&response, "cdn-cache-control"), "");
+    let timing = header(&response, "server-timing");
+    for part in ["l1;desc=\"miss\", redis;dur=", ", origin;dur=", ", total;dur="] {
+        assert!(timing.contains(part), "{timing}");
+    }
     let response = world.get(&format!("{BREAD}?page=2&size=7")).await;
     assert!(header(&response, "cache-status").starts_with("listcache-l1; hit; ttl="));
+    assert!(header(&response, "server-timing").starts_with("l1;desc=\"hit\", total;dur="));
     // Another client's default is the same page under its one URL.
     let response = world
         .get(&format!("{BREAD}?page=1&size=24&sort=price&currency=EUR&order=asc"))

@@ -15,6 +15,8 @@ mod faults;
 mod fills;
 mod http_cursors;
 mod http_events;
+mod http_gzip;
+mod http_headers;
 mod http_names;
 mod http_operations;
 mod http_origin;

@@ -74,6 +74,16 @@ async fn answer_behind(browser: &Browser) -> Value {
     reqwest::get(url.as_str().unwrap()).await.unwrap().json().await.unwrap()
 }
 
+/// The coding in which the browser gets what the page shows.
+async fn coding_of_the_page(browser: &Browser) -> Value {
+    browser
+        .script(
+            "return fetch(document.getElementById('served-url').href, { cache: 'reload' })
+                .then(async (answer) => { await answer.json(); return answer.headers.get('content-encoding') })",
+        )
+        .await
+}
+
 /// The cards are the items of the answer, in its order.
 #[track_caller]
 fn assert_shows(cards: &[(String, i64)], answer: &Value) {
@@ -110,6 +120,10 @@ async fn a_shopper_sorts_turns_pages_and_changes_their_size() {
     );
     assert_eq!(cards(&browser).await.len(), 24);
     assert_shows(&cards(&browser).await, &answer_behind(&browser).await);
+    // What it shows came packed, and still does when all parts are deflated; the answer just compared did not.
+    for _ in 0..3 {
+        assert_eq!(coding_of_the_page(&browser).await, "gzip");
+    }
 
     // Size.
     browser.click("#sizes a[data-size='12']").await;

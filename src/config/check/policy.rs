@@ -1,6 +1,6 @@
 //! `[defaults]`, and the same keys in a listing: lives and limits.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use crate::{
     config::{section::Section, values::write_duration},
@@ -14,6 +14,10 @@ const LIFE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 /// The longest that a refresh which was asked for is put off.
 const COALESCE_FOR_MAX: Duration = Duration::from_secs(3600);
 const SECOND: Duration = Duration::from_secs(1);
+/// Tags of one listing, and their bytes: proxies take 4 KB of headers, and a long name needs most of them.
+const SURROGATE_KEYS_MAX: usize = 16;
+const SURROGATE_KEY_BYTES_MAX: usize = 64;
+const SURROGATE_KEYS_BYTES_MAX: usize = 512;
 
 /// The defaults, and whether nothing is wrong with them.
 pub(super) fn check_defaults(mut section: Section<'_>) -> (Policy, bool) {
@@ -29,7 +33,7 @@ pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
     let says = |keys: &[&str]| keys.iter().any(|key| section.holds(key));
     let says_keep = says(&["fresh_for", "keep_for"]);
     let says_coalesce = says(&["fresh_for", "coalesce_for"]);
-    let says_pin = says(&["fresh_for", "stale_while_revalidate", "pin_for"]);
+    let says_pin = says(&["fresh_for", "stale_while_revalidate", "pin_for", "cdn_max_age"]);
 
     let chunk_len = section.integer("chunk_len", 1..=1000, u64::from(base.chunk_len.get()));
     let policy = Policy {
@@ -49,6 +53,8 @@ pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
         ))
         .unwrap_or(base.pinned_generations_max),
         pinned_max_age: section.duration("pinned_max_age", Duration::ZERO..=LIFE_MAX, base.pinned_max_age),
+        cdn_max_age: section.duration("cdn_max_age", Duration::ZERO..=LIFE_MAX, base.cdn_max_age),
+        surrogate_keys: surrogate_keys(section, base),
         stale_while_revalidate: section.duration(
             "stale_while_revalidate",
             Duration::ZERO..=LIFE_MAX,
@@ -105,6 +111,35 @@ fn redis_down(section: &mut Section<'_>, base: &Policy) -> bool {
     direct
 }
 
+/// Tags for purging, joined as the header has them.
+fn surrogate_keys(section: &mut Section<'_>, base: &Policy) -> Arc<str> {
+    let Some(keys) = section.texts("surrogate_keys") else {
+        return base.surrogate_keys.clone();
+    };
+    if keys.len() > SURROGATE_KEYS_MAX {
+        section.error("surrogate_keys", format!("at most {SURROGATE_KEYS_MAX} tags"));
+    }
+    let is_tag = |key: &str| {
+        (1..=SURROGATE_KEY_BYTES_MAX).contains(&key.len())
+            && key
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-._~:@/".contains(&byte))
+    };
+    for (path, key) in keys.iter().filter(|(_, key)| !is_tag(key)) {
+        let rule = format!("a tag is 1 to {SURROGATE_KEY_BYTES_MAX} of A-Z a-z 0-9 - . _ ~ : @ /, found `{key}`");
+        section.report.error(path, rule);
+    }
+    let keys: Vec<String> = keys.into_iter().map(|(_, key)| key).collect();
+    let joined = keys.join(" ");
+    if joined.len() > SURROGATE_KEYS_BYTES_MAX {
+        section.error(
+            "surrogate_keys",
+            format!("at most {SURROGATE_KEYS_BYTES_MAX} bytes in all"),
+        );
+    }
+    joined.into()
+}
+
 /// A listing that is fresh must be kept.
 pub(super) fn check_keep(section: &Section<'_>, key: &str, fresh: &str, policy: &Policy) {
     if policy.keep_for < policy.fresh_for {
@@ -121,14 +156,19 @@ pub(super) fn check_keep(section: &Section<'_>, key: &str, fresh: &str, policy: 
 
 /// Caches may use a page, and its pinned links, so long after the generation was replaced; then a shopper follows them.
 pub(super) fn check_pin(section: &Section<'_>, key: &str, fresh: &str, policy: &Policy) {
-    let least = policy.fresh_for + policy.stale_while_revalidate + PIN_MARGIN;
+    let (fresh, fresh_for) = if policy.cdn_max_age > policy.fresh_for {
+        ("cdn_max_age", policy.cdn_max_age)
+    } else {
+        (fresh, policy.fresh_for)
+    };
+    let least = fresh_for + policy.stale_while_revalidate + PIN_MARGIN;
     if policy.pin_for < least {
         section.error(
             key,
             format!(
                 "pin_for is {}, but must be at least {fresh} ({}) + stale_while_revalidate ({}) + 60s = {}: so long may caches hold links to a replaced generation",
                 write_duration(policy.pin_for),
-                write_duration(policy.fresh_for),
+                write_duration(fresh_for),
                 write_duration(policy.stale_while_revalidate),
                 write_duration(least)
             ),
