@@ -123,8 +123,13 @@ async fn what_is_beyond_the_bound_is_shed_and_pages_of_l1_are_not() {
         proxy.release();
     });
     let shed: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
-    // Who came first decides who is among the five.
-    assert!((45..50).contains(&shed.len()), "{} {answers:?}", shed.len());
+    // Who came first decides who is among the five; the checker may have taken the one place, and then nobody is.
+    assert!(shed.len() >= 45, "{} {answers:?}", shed.len());
+    let served = answers.iter().filter(|answer| answer.status != 503);
+    assert!(
+        served.into_iter().all(|answer| [200, 404].contains(&answer.status)),
+        "{answers:?}"
+    );
     for answer in shed {
         answer.is_a_clean_503();
         assert_eq!(answer.body["code"], "overloaded", "{answer:?}");
