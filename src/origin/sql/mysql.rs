@@ -40,6 +40,7 @@ const DIALECT: Dialect = Dialect {
     placeholder: |_| "?".to_owned(),
     as_text: |expression| format!("cast(convert({expression} using utf8mb4) as binary)"),
     sorted: |expression| format!("cast(convert({expression} using utf8mb4) as binary)"),
+    knows_nulls_last: false,
 };
 
 type Described = super::server::Described<Kind>;

@@ -1,7 +1,7 @@
 //! PostgreSQL: what is its own in a read.
 //!
 //! Rows come of one statement that is run to its end, so the server may use several of its processes; of a cursor it never
-//! does. What is not a text to begin with is converted to one by the server, which keeps every digit of a number.
+//! does. Integers and floats come as the server holds them; the rest it converts to texts, which keeps every digit of a decimal.
 //!
 //! A value of the configuration's query has no type of its own. What the server would take it for is asked first
 //! ([`describe`]); then it is bound as a text, and the server converts it: so `category = :category` is right for columns
@@ -37,6 +37,7 @@ const DIALECT: Dialect = Dialect {
     placeholder: |number| format!("${number}"),
     as_text: |expression| format!("cast({expression} as text) collate \"C\""),
     sorted: |expression| format!("cast({expression} as text) collate \"C\""),
+    knows_nulls_last: true,
 };
 
 /// Versions, as `server_version_num` has them, from which the server can be told to end a connection whose peer takes nothing

@@ -39,6 +39,7 @@ pub(super) const DIALECT: Dialect = Dialect {
     placeholder: |number| format!("?{number}"),
     as_text: |expression| format!("cast({expression} as text) collate binary"),
     sorted: |expression| format!("{expression} collate binary"),
+    knows_nulls_last: true,
 };
 
 /// Connections at once; a read beyond them waits.

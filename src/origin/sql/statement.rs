@@ -4,7 +4,7 @@
 //! select * from (
 //! QUERY
 //! ) as items where cast(items."brand" as text) = ?2
-//! order by items."price_cents" is null, items."price_cents" collate binary desc, items."id" collate binary
+//! order by items."price_cents" collate binary desc nulls last, items."id" collate binary
 //! ```
 //! Nobody parses the query. Columns are named through `items`, or SQLite would take the name of a missing column for a string.
 
@@ -33,6 +33,8 @@ pub(super) struct Dialect {
     /// An expression sorted as [`ordering`](crate::origin::ordering) sorts: numbers before texts, texts by their bytes.
     /// Where columns have types, only those that do not sort so by themselves are written thus.
     pub sorted: fn(&str) -> String,
+    /// Whether it knows `nulls last`. An index serves such an order; what is written for the others it does not.
+    pub knows_nulls_last: bool,
 }
 
 /// How every statement begins.
@@ -101,7 +103,10 @@ impl Statement {
             let column = column_of(dialect, &sort.column);
             let descending = if sort.descending { " desc" } else { "" };
             let sorted = sorted(&sort.column)?;
-            self.sql.push_str(&format!("{column} is null, {sorted}{descending}, "));
+            self.sql.push_str(&match dialect.knows_nulls_last {
+                true => format!("{sorted}{descending} nulls last, "),
+                false => format!("{column} is null, {sorted}{descending}, "),
+            });
         }
         self.sql.push_str(&sorted(&read.defined.definition.id)?);
         Ok(())

@@ -45,10 +45,11 @@ impl Kind {
     fn of(type_info: &PgTypeInfo) -> Self {
         match type_info.oid().map(|oid| oid.0) {
             Some(16) => Self::Bool,
-            Some(20 | 21 | 23 | 26) => Self::Integer,
+            Some(20 | 21 | 23) => Self::Integer,
             Some(700) => Self::Single,
             Some(701) => Self::Real,
-            Some(1700) => Self::Numeric,
+            // An `oid` has no sign, so it is no `integer`.
+            Some(26 | 1700) => Self::Numeric,
             Some(18 | 19 | 25 | 1043) => Self::Text,
             Some(1042) => Self::Padded,
             Some(2950) => Self::Uuid,
@@ -63,6 +64,13 @@ impl Kind {
                 _ => Self::Other,
             },
         }
+    }
+}
+
+impl Kind {
+    /// Whether a value comes as the server holds it: so it costs least, and loses nothing.
+    pub fn is_binary(self) -> bool {
+        matches!(self, Self::Bool | Self::Integer | Self::Single | Self::Real)
     }
 }
 
@@ -145,13 +153,14 @@ async fn name_of(session: &mut Session<sqlx::Postgres>, type_info: &PgTypeInfo) 
 }
 
 impl Described {
-    /// A statement whose rows are items. Every value is a text, as the server writes it; arrays and composite values are
-    /// JSON.
+    /// A statement whose rows are items. What is no number is a text, as the server writes it; arrays and composite values
+    /// are JSON.
     pub fn select_items(&self, statement: &Statement) -> String {
         let columns = self.columns.iter().map(|column| {
             let (of, name) = (column_of(&DIALECT, &column.name), column.name.replace('"', "\"\""));
             let text = match column.kind {
                 Kind::Text => of,
+                kind if kind.is_binary() => of,
                 Kind::Structured => format!("cast(to_json({of}) as text)"),
                 // Some types have a form of their own when they are cast: an address gets the length of its network.
                 Kind::Other => format!("case when {of} is not null then format('%s', {of}) end"),

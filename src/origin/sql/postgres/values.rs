@@ -1,4 +1,4 @@
-//! The server's texts as values.
+//! The server's values: numbers as it holds them, all others as it writes them in text.
 
 use std::borrow::Cow;
 
@@ -13,25 +13,31 @@ pub(super) fn value(row: &PgRow, at: usize, kind: Kind) -> Result<Value<'_>, Str
     if value.is_null() {
         return Ok(Value::Null);
     }
-    parse(value.as_str().map_err(|error| error.to_string())?, kind)
+    let bytes = value.as_bytes().map_err(|error| error.to_string())?;
+    if let Some(value) = binary(bytes, kind)? {
+        return Ok(value);
+    }
+    parse(std::str::from_utf8(bytes).map_err(|error| error.to_string())?, kind)
+}
+
+/// A value of a kind that is [not converted to a text](Kind::is_binary).
+fn binary(bytes: &[u8], kind: Kind) -> Result<Option<Value<'static>>, String> {
+    let value = match (kind, bytes) {
+        (Kind::Bool, [value]) => Value::Bool(*value != 0),
+        (Kind::Integer, &[a, b]) => Value::Integer(i16::from_be_bytes([a, b]).into()),
+        (Kind::Integer, &[a, b, c, d]) => Value::Integer(i32::from_be_bytes([a, b, c, d]).into()),
+        (Kind::Integer, &[a, b, c, d, e, f, g, h]) => Value::Integer(i64::from_be_bytes([a, b, c, d, e, f, g, h])),
+        (Kind::Single, &[a, b, c, d]) => Value::Single(f32::from_be_bytes([a, b, c, d])),
+        (Kind::Real, &[a, b, c, d, e, f, g, h]) => Value::Real(f64::from_be_bytes([a, b, c, d, e, f, g, h])),
+        _ if kind.is_binary() => return Err(format!("a number of {} bytes", bytes.len())),
+        _ => return Ok(None),
+    };
+    Ok(Some(value))
 }
 
 fn parse(text: &str, kind: Kind) -> Result<Value<'_>, String> {
-    let number = |error| format!("{text}: {error}");
     Ok(match kind {
-        Kind::Bool => Value::Bool(text == "true"),
-        Kind::Integer => Value::Integer(
-            text.parse()
-                .map_err(|error: std::num::ParseIntError| number(error.to_string()))?,
-        ),
-        Kind::Single => Value::Single(
-            text.parse()
-                .map_err(|error: std::num::ParseFloatError| number(error.to_string()))?,
-        ),
-        Kind::Real => Value::Real(
-            text.parse()
-                .map_err(|error: std::num::ParseFloatError| number(error.to_string()))?,
-        ),
+        Kind::Bool | Kind::Integer | Kind::Single | Kind::Real => return Err("a number is no text".to_owned()),
         Kind::Numeric => Value::Decimal(text),
         Kind::Text | Kind::Padded | Kind::Uuid | Kind::Other => Value::Text(Cow::Borrowed(text)),
         Kind::Json | Kind::Structured => Value::Json(text),
