@@ -319,8 +319,11 @@ impl Engine {
         self.fills.wait_anew(defined, &selection.key, deadline).await
     }
 
-    /// A pushed listing is gone: evicted, or nobody read it for `keep_for`.
+    /// A pushed listing is gone: evicted, or nobody read it for `keep_for`. Told once, however many ask for it.
     pub(super) fn lost_pushed(&self, listing: &ListingKey) {
+        if !self.memory.is_newly_lost(listing) {
+            return;
+        }
         tracing::error!(%listing, "a pushed listing is gone from redis, its only place");
         self.metrics.lost_pushed.inc();
     }

@@ -155,3 +155,24 @@ async fn under_eviction_no_page_is_short_and_what_is_read_is_due_again() {
         assert!(lost == 0 || service.log().contains("its only place"), "{policy}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_pushed_listing_is_told_of_once_however_many_ask() {
+    let redis = RedisServer::start();
+    let service = Service::start(&Shop::new().await.config(&redis.url(), ""));
+    let push = async || {
+        let put = service.admin(Method::PUT, "/v1/listings/promo:a");
+        put.json(&json!([{"id": 1}])).send().await.unwrap().status()
+    };
+    let told = async || service.metric("listcache_lost_pushed_total").await;
+    for (times, pushed) in [(1.0, 201), (2.0, 200)] {
+        assert_eq!(push().await, pushed);
+        for stream in redis.cli_lines(&["--scan", "--pattern", "*:gen:*"]) {
+            redis.cli(&["unlink", &stream]);
+        }
+        for _ in 0..3 {
+            assert_eq!(get(&service, "/v1/listings/promo:a").await.status, 404);
+        }
+        assert_eq!(told().await, times);
+    }
+}

@@ -119,7 +119,7 @@ async fn a_read_sees_one_state_of_the_database() {
 /// A service that is asked for the one listing of a database, and reads it from there.
 async fn reading(redis: &RedisServer, database: &mut PostgresDatabase, query: &str, longest: &str) -> Service {
     const READING: &str = "select count(*) from pg_stat_activity
-        where datname = current_database() and application_name = 'listcache' and query like 'select cast%' and state = 'active'";
+        where datname = current_database() and application_name = 'listcache' and query like '%as items%order by%' and state = 'active'";
     let service = Service::start(&format!(
         r#"
 [redis]
