@@ -151,7 +151,9 @@ async fn under_eviction_no_page_is_short_and_what_is_read_is_due_again() {
         eprintln!(
             "{policy}: {lost} of {PUSHED} pushed listings lost, {told} told of; {refused} pages refused; all due after {due_after:?}"
         );
-        assert!(told >= lost as f64 * 0.9, "{policy}: {lost} lost, {told} told of");
+        // Where everything may be evicted, so may the index of names: what stood only there is lost without a trace.
+        let least = if policy.starts_with("allkeys") { 1 } else { lost };
+        assert!(told >= least.min(lost) as f64, "{policy}: {lost} lost, {told} told of");
         assert!(lost == 0 || service.log().contains("its only place"), "{policy}");
     }
 }
