@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint audit bench bench-churn bulk schedule
+.PHONY: help demo test lint audit bench bench-churn bulk overload schedule
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ test: ## All checks and tests (installs what they need if missing)
 	@.ci/install test
 	$(MAKE) lint
 	$(CARGO) test --locked
-	$(CARGO) test --locked --test it -- --ignored --test-threads=1
+	$(CARGO) test --locked --test it -- --ignored --test-threads=1 --skip five_times_what_redis_can_give
 
 lint: ## Format, clippy with warnings as errors, licences and sources of the dependencies
 	$(CARGO) fmt --check
@@ -30,6 +30,10 @@ audit: ## Known vulnerabilities among the dependencies (cargo-deny; asks the net
 bench: ## A page in L1 beside a fixed body from the same framework, under load (installs wrk if missing; BENCH=--gzip)
 	@.ci/install bench
 	$(CARGO) bench --locked --bench page_in_l1 -- $(BENCH)
+
+overload: ## Five times as many reads as Redis can give, for 30 s, beside pages of L1 (optimised build)
+	@.ci/install test
+	OVERLOAD_SECONDS=30 $(CARGO) test --release --locked --test it -- --ignored --nocapture five_times_what_redis_can_give
 
 schedule: ## 10,000 listings with lives of a minute, refreshed by two nodes, one of which is killed (takes some 8 min)
 	@.ci/install test

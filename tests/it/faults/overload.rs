@@ -19,7 +19,7 @@ fn during() -> Duration {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-#[ignore = "measures times; OVERLOAD_SECONDS says for how long"]
+#[ignore = "measures times of an optimised build: `make overload` runs it"]
 async fn five_times_what_redis_can_give() {
     let redis = RedisServer::start();
     let proxy = Proxy::start(&redis.url());
