@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint audit bench bench-churn bulk overload schedule
+.PHONY: help demo test lint audit bench bench-churn bulk mutants overload schedule
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,6 +30,10 @@ audit: ## Known vulnerabilities among the dependencies (cargo-deny; asks the net
 bench: ## A page in L1 beside a fixed body from the same framework, under load (installs wrk if missing; BENCH=--gzip)
 	@.ci/install bench
 	$(CARGO) bench --locked --bench page_in_l1 -- $(BENCH)
+
+mutants: ## Breaks the code in a copy, one mutation of tests/mutations at a time: a test must fail for each (15 minutes)
+	@.ci/install test
+	tests/mutations/run
 
 overload: ## Five times as many reads as Redis can give, for 30 s, beside pages of L1 (optimised build)
 	@.ci/install test

@@ -7,5 +7,7 @@ pub mod engine;
 pub mod http;
 pub mod listing;
 pub mod origin;
+#[cfg(test)]
+mod simulation;
 pub mod store;
 pub mod telemetry;

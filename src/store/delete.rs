@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use redis::Value;
+use redis::{Cmd, Value};
 
 use super::{
     Store,
     announcements::{Announcement, LOG_ENTRIES_MAX, VERSION, deleted_body},
     draw::{hex, nonce},
     error::StoreError,
-    keys::Partition,
+    heads::StoredHead,
+    keys::{Keys, Partition},
     publish::{ATTEMPTS_MAX, generations_of, millis},
     reply, scripts,
 };
@@ -37,52 +38,26 @@ impl Store {
 
     async fn delete_one(&self, listing: &ListingKey, policy: &Policy) -> Result<(Announcement, bool), StoreError> {
         const OPERATION: &str = "delete";
-        let (keys, partition) = (&self.inner.keys, Partition::of(listing.name()));
-        let (family, nonce) = (&listing.family, nonce());
-        let (body_before, body_after) = deleted_body(listing);
+        let (partition, nonce) = (Partition::of(listing.name()), nonce());
         for _ in 0..ATTEMPTS_MAX {
             let before = self.read_head_for_writing(listing).await?;
-            let mut key_names = vec![
-                keys.head(listing),
-                keys.last(partition),
-                keys.log(partition),
-                keys.names(partition),
-                keys.due(partition),
-                keys.failure(family),
-            ];
-            let generations = generations_of(&before);
-            key_names.extend(
-                generations
-                    .into_iter()
-                    .map(|generation| keys.stream(listing, generation)),
-            );
-            let mut call = scripts::DELETE.call(&key_names);
-            call.arg(self.inner.seen.greatest(partition))
-                .arg(hex(nonce))
-                .arg(&before.as_read)
-                .arg(millis(policy.pin_for.max(TOMBSTONE_LIFE_LEAST)))
-                .arg(listing.to_string())
-                .arg(family.to_string())
-                .arg(LOG_ENTRIES_MAX)
-                .arg(keys.channel())
-                .arg(partition.0)
-                .arg(VERSION)
-                .arg(&body_before)
-                .arg(body_after);
+            let deleting = Deleting {
+                listing,
+                seen: self.inner.seen.greatest(partition),
+                nonce,
+                before: &before,
+                policy,
+            };
+            let call = deleting.call(&self.inner.keys);
             let reply = self
                 .inner
                 .connections
                 .script(OPERATION, &scripts::DELETE, &call)
                 .await?;
-            let reply = reply::answered(reply, OPERATION, &key_names[0])?;
-            let parts = reply::array(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))?;
-            let mut parts = parts.into_iter();
-            match parts.next().and_then(reply::text).as_deref() {
-                Some("retry") => continue,
-                Some("deleted") => {}
-                _ => return Err(StoreError::odd_reply(OPERATION)),
-            }
-            let id = drawn_id(parts.next()).ok_or_else(|| StoreError::odd_reply(OPERATION))?;
+            let reply = reply::answered(reply, OPERATION, listing.name().as_str())?;
+            let Some(id) = decode(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))? else {
+                continue;
+            };
             self.inner.seen.raise(partition, id);
             let announcement = Announcement {
                 listing: listing.clone(),
@@ -95,6 +70,58 @@ impl Store {
     }
 }
 
-fn drawn_id(reply: Option<Value>) -> Option<u64> {
-    u64::try_from(reply::integer(&reply?)?).ok()
+/// One call of the script.
+pub(super) struct Deleting<'a> {
+    pub listing: &'a ListingKey,
+    /// The greatest id seen in the partition.
+    pub seen: u64,
+    pub nonce: u32,
+    /// The head when it was read.
+    pub before: &'a StoredHead,
+    pub policy: &'a Policy,
+}
+
+impl Deleting<'_> {
+    pub fn call(&self, keys: &Keys) -> Cmd {
+        let (listing, family, partition) = (self.listing, &self.listing.family, Partition::of(self.listing.name()));
+        let (body_before, body_after) = deleted_body(listing);
+        let mut key_names = vec![
+            keys.head(listing),
+            keys.last(partition),
+            keys.log(partition),
+            keys.names(partition),
+            keys.due(partition),
+            keys.failure(family),
+        ];
+        let generations = generations_of(self.before);
+        key_names.extend(
+            generations
+                .into_iter()
+                .map(|generation| keys.stream(listing, generation)),
+        );
+        let mut call = scripts::DELETE.call(&key_names);
+        call.arg(self.seen)
+            .arg(hex(self.nonce))
+            .arg(&self.before.as_read)
+            .arg(millis(self.policy.pin_for.max(TOMBSTONE_LIFE_LEAST)))
+            .arg(listing.to_string())
+            .arg(family.to_string())
+            .arg(LOG_ENTRIES_MAX)
+            .arg(keys.channel())
+            .arg(partition.0)
+            .arg(VERSION)
+            .arg(body_before)
+            .arg(body_after);
+        call
+    }
+}
+
+/// The id that was drawn; `Some(None)` where the head is not what was read.
+pub(super) fn decode(reply: Value) -> Option<Option<u64>> {
+    let mut parts = reply::array(reply)?.into_iter();
+    match parts.next().and_then(reply::text)?.as_str() {
+        "retry" => Some(None),
+        "deleted" => Some(Some(u64::try_from(reply::integer(&parts.next()?)?).ok()?)),
+        _ => None,
+    }
 }

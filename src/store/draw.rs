@@ -10,7 +10,7 @@ use redis::{Cmd, Value};
 use super::{
     PARTITIONS, Store,
     error::StoreError,
-    keys::Partition,
+    keys::{Keys, Partition},
     leases::{LEASE, Lease, owner_token},
     publish::millis,
     reply, scripts,
@@ -134,24 +134,16 @@ impl Store {
         let partition = Partition::of(&family.name);
         let nonces = nonces(count);
         let owner = owner_token();
-        let keys = &self.inner.keys;
-        let lease_key = keys.lease(family);
-        let mut key_names = vec![keys.last(partition), lease_key.clone(), keys.failure(family)];
-        if coalescing.is_some() {
-            key_names.extend([keys.asked(family), keys.due(partition)]);
-        }
-        let mut call = scripts::DRAW.call(&key_names);
-        call.arg(nonces.len())
-            .arg(self.inner.seen.greatest(partition))
-            .arg(&owner)
-            .arg(hex(nonces[0]))
-            .arg(LEASE.as_millis() as u64)
-            .arg(u8::from(insist));
-        if let Some((drawn_for, coalesce_for)) = coalescing {
-            call.arg(family.to_string())
-                .arg(millis(coalesce_for))
-                .arg(u8::from(drawn_for == DrawnFor::Asked));
-        }
+        let lease_key = self.inner.keys.lease(family);
+        let drawing = Drawing {
+            family,
+            seen: self.inner.seen.greatest(partition),
+            owner: &owner,
+            nonces: &nonces,
+            insist,
+            coalescing,
+        };
+        let call = drawing.call(&self.inner.keys);
         // The lease counts from before the call: here it must never seem to last longer than there.
         let asked = Instant::now();
         let mut drawn = self.run_draw(partition, &call, &nonces).await?;
@@ -178,7 +170,43 @@ impl Store {
     }
 }
 
-fn decode(reply: Value, nonces: &[u32]) -> Option<Drawn> {
+/// One call of the script, for a refresh.
+pub(super) struct Drawing<'a> {
+    pub family: &'a Family,
+    /// The greatest id seen in the partition.
+    pub seen: u64,
+    pub owner: &'a str,
+    /// One a generation.
+    pub nonces: &'a [u32],
+    pub insist: bool,
+    pub coalescing: Option<(DrawnFor, Duration)>,
+}
+
+impl Drawing<'_> {
+    pub fn call(&self, keys: &Keys) -> Cmd {
+        let (family, partition) = (self.family, Partition::of(&self.family.name));
+        let mut key_names = vec![keys.last(partition), keys.lease(family), keys.failure(family)];
+        if self.coalescing.is_some() {
+            key_names.extend([keys.asked(family), keys.due(partition)]);
+        }
+        let mut call = scripts::DRAW.call(&key_names);
+        call.arg(self.nonces.len())
+            .arg(self.seen)
+            .arg(self.owner)
+            .arg(hex(self.nonces[0]))
+            .arg(LEASE.as_millis() as u64)
+            .arg(u8::from(self.insist));
+        if let Some((drawn_for, coalesce_for)) = self.coalescing {
+            call.arg(family.to_string())
+                .arg(millis(coalesce_for))
+                .arg(u8::from(drawn_for == DrawnFor::Asked));
+        }
+        call
+    }
+}
+
+/// Takes the script's reply apart; `nonces` as they were sent.
+pub(super) fn decode(reply: Value, nonces: &[u32]) -> Option<Drawn> {
     let mut parts = reply::array(reply)?.into_iter();
     let outcome = reply::text(parts.next()?)?;
     let [second, third, fourth] = std::array::from_fn(|_| parts.next().unwrap_or(Value::Nil));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use redis::{Pipeline, Value};
+use redis::{Cmd, Pipeline, Value};
 
 use super::{Store, error::StoreError, keys::Partition, publish::millis, reply, scripts};
 use crate::listing::{Family, Timestamp};
@@ -26,9 +26,7 @@ impl Store {
         const OPERATION: &str = "claim due";
         let mut calls = Pipeline::new();
         for partition in Partition::all() {
-            let mut call = scripts::CLAIM_DUE.call(&[self.inner.keys.due(partition)]);
-            call.arg(per_partition).arg(millis(claim_for));
-            calls.add_command(call);
+            calls.add_command(claiming(&self.inner.keys.due(partition), per_partition, claim_for));
         }
         let replies = self
             .inner
@@ -39,12 +37,8 @@ impl Store {
         for (partition, reply) in Partition::all().zip(replies) {
             let key = self.inner.keys.due(partition);
             let reply = reply::answered(reply, OPERATION, &key)?;
-            let odd = || StoreError::odd_reply(OPERATION);
-            let [due_again, members] =
-                <[Value; 2]>::try_from(reply::array(reply).ok_or_else(odd)?).map_err(|_| odd())?;
-            let due_again = reply::integer(&due_again).and_then(|at| u64::try_from(at).ok());
-            let due_again = Timestamp(due_again.ok_or_else(odd)?);
-            for member in reply::array(members).ok_or_else(odd)? {
+            let (due_again, members) = claimed(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))?;
+            for member in members {
                 match parse_family(&member) {
                     Some(family) => claims.push(Claim { family, due_again }),
                     None => self.remove_from_due(&key, member).await?,
@@ -142,6 +136,20 @@ impl Store {
         let replies = self.inner.connections.write("unschedule", &turn).await?;
         reply::done(replies, "unschedule", key)
     }
+}
+
+/// One call of the script.
+pub(super) fn claiming(due_key: &String, at_most: usize, claim_for: Duration) -> Cmd {
+    let mut call = scripts::CLAIM_DUE.call(std::slice::from_ref(due_key));
+    call.arg(at_most).arg(millis(claim_for));
+    call
+}
+
+/// When what was claimed is due again, and what was.
+pub(super) fn claimed(reply: Value) -> Option<(Timestamp, Vec<Value>)> {
+    let [due_again, members] = <[Value; 2]>::try_from(reply::array(reply)?).ok()?;
+    let due_again = u64::try_from(reply::integer(&due_again)?).ok()?;
+    Some((Timestamp(due_again), reply::array(members)?))
 }
 
 /// The family that a member of a sorted set is.

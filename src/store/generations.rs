@@ -41,6 +41,15 @@ pub(super) struct Draft {
     pub stream_key: String,
 }
 
+/// All of a generation that was written aside.
+#[derive(Clone, Debug)]
+pub(super) struct Written {
+    pub draft: Draft,
+    pub total: u64,
+    pub content: u128,
+    pub entries: u64,
+}
+
 /// Unlinks a stream that was not published, unless told that it may have been.
 struct Unpublished {
     store: Store,
@@ -131,11 +140,13 @@ impl GenerationWriter {
         }
         self.arrived().await?;
         Ok(FinishedGeneration {
-            draft: self.draft,
+            written: Written {
+                draft: self.draft,
+                total: self.items,
+                content: self.content.finish(),
+                entries: self.next.0,
+            },
             unpublished: self.unpublished,
-            total: self.items,
-            content: self.content.finish(),
-            entries: self.next.0,
         })
     }
 
@@ -202,18 +213,23 @@ impl GenerationWriter {
 }
 
 async fn deliver(store: Store, stream_key: String, batch: Pipeline) -> Result<(), StoreError> {
-    for reply in store.inner.connections.write(OPERATION, &batch).await? {
-        let reply = reply::answered(reply, OPERATION, &stream_key)?;
+    check_written(store.inner.connections.write(OPERATION, &batch).await?, &stream_key)
+}
+
+/// Fails where the stream was gone.
+pub(super) fn check_written(replies: Vec<Value>, stream_key: &str) -> Result<(), StoreError> {
+    for reply in replies {
+        let reply = reply::answered(reply, OPERATION, stream_key)?;
         let replies = match reply {
             Value::Array(in_transaction) => in_transaction,
             reply => vec![reply],
         };
         for reply in replies {
-            match reply::answered(reply, OPERATION, &stream_key)? {
+            match reply::answered(reply, OPERATION, stream_key)? {
                 // XADD found no stream, or PEXPIRE did not.
                 Value::Nil | Value::Int(0) => {
                     return Err(StoreError::corrupt(
-                        &stream_key,
+                        stream_key,
                         "the stream is gone while it is being written",
                     ));
                 }
@@ -227,32 +243,29 @@ async fn deliver(store: Store, stream_key: String, batch: Pipeline) -> Result<()
 /// A generation all of whose chunks are written. Dropped without being published, it is unlinked.
 #[must_use]
 pub struct FinishedGeneration {
-    pub(super) draft: Draft,
+    pub(super) written: Written,
     unpublished: Unpublished,
-    total: u64,
-    content: u128,
-    pub(super) entries: u64,
 }
 
 impl FinishedGeneration {
     /// The listing it is of.
     pub fn key(&self) -> &ListingKey {
-        &self.draft.key
+        &self.written.draft.key
     }
 
     /// Which generation it is.
     pub fn generation(&self) -> Generation {
-        self.draft.generation
+        self.written.draft.generation
     }
 
     /// How many items it has.
     pub fn total(&self) -> u64 {
-        self.total
+        self.written.total
     }
 
     /// What it holds, see [`ContentHasher`].
     pub fn content(&self) -> u128 {
-        self.content
+        self.written.content
     }
 
     /// From here on it may have been published, whatever becomes of the reply: it is left to its expiry.
@@ -262,14 +275,17 @@ impl FinishedGeneration {
 
     /// A definite refusal: it is of no use any more.
     pub(super) async fn unlink(self) {
-        self.unpublished.store.unlink(self.draft.stream_key.clone()).await;
+        self.unpublished
+            .store
+            .unlink(self.written.draft.stream_key.clone())
+            .await;
     }
 }
 
 impl fmt::Debug for FinishedGeneration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (key, generation) = (self.key(), self.generation());
-        write!(f, "FinishedGeneration({key} {generation}, {} items)", self.total)
+        write!(f, "FinishedGeneration({key} {generation}, {} items)", self.total())
     }
 }
 
@@ -343,15 +359,17 @@ impl Store {
         }
         let chunk_len = described.chunk_len;
         Ok(Some(FinishedGeneration {
-            draft: Draft {
-                chunk_len,
-                ..writer.draft
+            written: Written {
+                draft: Draft {
+                    chunk_len,
+                    ..writer.draft
+                },
+                total: described.total,
+                // Not known without reading it: the next refresh that finds the same publishes it anew.
+                content: 0,
+                entries: described.total.div_ceil(chunk_len.get().into()),
             },
             unpublished: writer.unpublished,
-            total: described.total,
-            // Not known without reading it: the next refresh that finds the same publishes it anew.
-            content: 0,
-            entries: described.total.div_ceil(chunk_len.get().into()),
         }))
     }
 

@@ -16,7 +16,7 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use redis::{Pipeline, Value};
+use redis::{Cmd, Pipeline, Value};
 use tokio::{
     sync::{Notify, oneshot},
     time::{MissedTickBehavior, interval, sleep, timeout},
@@ -36,7 +36,7 @@ use crate::listing::{Family, Generation};
 /// How long a lease lasts without a heartbeat: with one drawn on demand after it, a dead holder is replaced within 2 s.
 pub(super) const LEASE: Duration = Duration::from_millis(1200);
 /// Three heartbeats a lease: two may be lost.
-const HEARTBEAT: Duration = Duration::from_millis(400);
+pub(super) const HEARTBEAT: Duration = Duration::from_millis(400);
 /// Between attempts to give leases back.
 const RELEASE_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// How long giving a lease back may take; it lapses anyway.
@@ -205,9 +205,7 @@ async fn extend(shared: &Shared, connection: &Connection) {
     }
     let mut calls = Pipeline::new();
     for lease in &held {
-        let mut call = scripts::EXTEND_LEASE.call(std::slice::from_ref(&lease.key));
-        call.arg(&lease.value).arg(LEASE.as_millis() as u64);
-        calls.add_command(call);
+        calls.add_command(extending(&lease.key, &lease.value));
     }
     let asked = Instant::now();
     let extended = connection.scripts("extend leases", &scripts::EXTEND_LEASE, &calls, HEARTBEAT);
@@ -237,9 +235,7 @@ async fn release(shared: &Shared, connection: &Connection) -> bool {
     }
     let mut calls = Pipeline::new();
     for (lease, _) in &returned {
-        let mut call = scripts::RELEASE_LEASE.call(std::slice::from_ref(&lease.key));
-        call.arg(&lease.value);
-        calls.add_command(call);
+        calls.add_command(releasing(&lease.key, &lease.value));
     }
     let released = connection.scripts("release leases", &scripts::RELEASE_LEASE, &calls, HEARTBEAT);
     if let Err(error) = released.await {
@@ -253,6 +249,20 @@ async fn release(shared: &Shared, connection: &Connection) -> bool {
         let _ = done.send(());
     }
     true
+}
+
+/// A heartbeat for one lease.
+pub(super) fn extending(key: &String, value: &str) -> Cmd {
+    let mut call = scripts::EXTEND_LEASE.call(std::slice::from_ref(key));
+    call.arg(value).arg(LEASE.as_millis() as u64);
+    call
+}
+
+/// Gives one lease back.
+pub(super) fn releasing(key: &String, value: &str) -> Cmd {
+    let mut call = scripts::RELEASE_LEASE.call(std::slice::from_ref(key));
+    call.arg(value);
+    call
 }
 
 /// Names one holding of one lease, in this process or another.

@@ -4,7 +4,7 @@
 //! a page:     pages ─► connection            HMGET and XRANGE in one turn, no script
 //! a refresh:  draw ─► generations ─► publish the right to write, the stream written aside, the head moved;
 //!                              or ─► confirm what is kept is what the origin still has
-//! a change:   announcements ─► subscriber    heard on every node; log_position decides what was missed
+//! a change:   announcements ─► subscriber    heard on every node; followed_logs decides what was missed
 //! ```
 //! Every key is named in `keys`, every script is a file under `scripts/`; `docs/redis-layout.md` tells what lies where.
 
@@ -25,6 +25,7 @@ mod draw;
 mod due;
 mod error;
 mod failures;
+mod followed_logs;
 mod footprint;
 mod freezes;
 mod generations;
@@ -42,6 +43,8 @@ mod renew;
 mod reply;
 mod scripts;
 mod server;
+#[cfg(test)]
+pub(crate) mod simulated;
 mod start;
 mod subscriber;
 mod warm_ups;

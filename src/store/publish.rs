@@ -9,9 +9,9 @@ use super::{
     announcements::{Announcement, LOG_ENTRIES_MAX, VERSION, live_body},
     draw::hex,
     error::StoreError,
-    generations::FinishedGeneration,
+    generations::{FinishedGeneration, Written},
     heads::{StoredHead, sum_of},
-    keys::Partition,
+    keys::{Keys, Partition},
     leases::Lease,
     reply, scripts,
 };
@@ -46,7 +46,9 @@ pub enum Published {
     Incomplete,
 }
 
-enum Answer {
+/// What the script says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
     Moved,
     Older(Generation),
     Fenced,
@@ -73,8 +75,16 @@ impl Store {
         let mut replaced = None;
         for _ in 0..ATTEMPTS_MAX {
             let before = self.read_head_for_writing(finished.key()).await?;
-            let head = head_of(&finished, &before.state);
-            let call = self.publish_call(&finished, &head, &before, policy, lease, next_due);
+            let head = head_of(&finished.written, &before.state);
+            let publishing = Publishing {
+                written: &finished.written,
+                head: &head,
+                before: &before,
+                policy,
+                lease: lease.map(|lease| (lease.key(), lease.value())),
+                next_due,
+            };
+            let call = publishing.call(&self.inner.keys);
             let was = *replaced.get_or_insert(before.state);
             let answer = match self.inner.connections.script("publish", &scripts::PUBLISH, &call).await {
                 Ok(reply) => decode(reply, finished.key()),
@@ -121,27 +131,41 @@ impl Store {
         }
         Err(StoreError::unavailable("publish", "others kept moving the head"))
     }
+}
 
-    fn publish_call(
-        &self,
-        finished: &FinishedGeneration,
-        head: &Head,
-        before: &StoredHead,
-        policy: &Policy,
-        lease: Option<&Lease>,
-        next_due: Option<Duration>,
-    ) -> Cmd {
-        let (listing, family) = (finished.key(), &finished.key().family);
-        let (keys, partition) = (&self.inner.keys, Partition::of(listing.name()));
+/// One call of the script.
+pub(super) struct Publishing<'a> {
+    pub written: &'a Written,
+    /// What the head is to be.
+    pub head: &'a Head,
+    /// What it was when it was read.
+    pub before: &'a StoredHead,
+    pub policy: &'a Policy,
+    /// Key and value.
+    pub lease: Option<(&'a str, &'a str)>,
+    pub next_due: Option<Duration>,
+}
+
+impl Publishing<'_> {
+    pub fn call(&self, keys: &Keys) -> Cmd {
+        let Self {
+            written: Written { draft, .. },
+            head,
+            before,
+            policy,
+            lease,
+            next_due,
+        } = self;
+        let (listing, family, partition) = (&draft.key, &draft.key.family, Partition::of(draft.key.name()));
         let retired = generations_of(before);
         let mut key_names = vec![
             keys.head(listing),
-            finished.draft.stream_key.clone(),
+            draft.stream_key.clone(),
             keys.log(partition),
             keys.names(partition),
             keys.due(partition),
             keys.failure(family),
-            lease.map_or_else(|| keys.lease(family), |lease| lease.key().to_owned()),
+            lease.map_or_else(|| keys.lease(family), |(key, _)| key.to_owned()),
         ];
         key_names.extend(retired.iter().map(|generation| keys.stream(listing, *generation)));
 
@@ -149,13 +173,13 @@ impl Store {
         call.arg(head.generation.id)
             .arg(hex(head.generation.nonce))
             .arg(head.total)
-            .arg(finished.entries)
+            .arg(self.written.entries)
             .arg(head.chunk_len.get())
             .arg(head.as_of.0)
             .arg(format!("{:016x}", head.definition))
             .arg(head.pins_from)
             .arg(&before.as_read)
-            .arg(lease.map_or("", Lease::value))
+            .arg(lease.map_or("", |(_, value)| value))
             .arg(millis(policy.keep_for))
             .arg(millis(policy.keep_for.saturating_add(policy.pin_for)))
             .arg(millis(policy.pin_for))
@@ -169,8 +193,8 @@ impl Store {
             .arg(VERSION)
             .arg(live_body(listing, head))
             .arg(head.definition_version)
-            .arg(format!("{:032x}", finished.content()))
-            .arg(finished.draft.version.as_ref().map_or("", DataVersion::as_str))
+            .arg(format!("{:032x}", self.written.content))
+            .arg(draft.version.as_ref().map_or("", DataVersion::as_str))
             .arg(sum_of(head));
         for generation in &retired {
             call.arg(generation.to_string());
@@ -179,14 +203,15 @@ impl Store {
     }
 }
 
-fn head_of(finished: &FinishedGeneration, before: &HeadState) -> Head {
+/// The head that what was written would be, after the one before it.
+pub(super) fn head_of(Written { draft, total, .. }: &Written, before: &HeadState) -> Head {
     Head {
-        generation: finished.generation(),
-        total: finished.total(),
-        chunk_len: finished.draft.chunk_len,
-        as_of: finished.draft.as_of,
-        definition: finished.draft.definition,
-        definition_version: finished.draft.definition_version,
+        generation: draft.generation,
+        total: *total,
+        chunk_len: draft.chunk_len,
+        as_of: draft.as_of,
+        definition: draft.definition,
+        definition_version: draft.definition_version,
         pins_from: before.pins_from(),
     }
 }
@@ -197,7 +222,7 @@ pub(super) fn generations_of(head: &StoredHead) -> Vec<Generation> {
     current.into_iter().chain(head.kept.iter().copied()).collect()
 }
 
-fn decode(reply: Value, key: &ListingKey) -> Result<Answer, StoreError> {
+pub(super) fn decode(reply: Value, key: &ListingKey) -> Result<Answer, StoreError> {
     let reply = reply::answered(reply, "publish", &key.to_string())?;
     let parts: Option<Vec<String>> = reply::array(reply).and_then(|parts| parts.into_iter().map(reply::text).collect());
     let parts: Vec<&str> = parts.iter().flatten().map(String::as_str).collect();

@@ -40,6 +40,12 @@ macro_rules! scripts {
     ($($(#[$doc:meta])* $name:ident = $file:literal;)*) => {
         $($(#[$doc])* pub(super) static $name: LazyLock<Script> =
             LazyLock::new(|| Script::new(include_str!(concat!("scripts/", $file, ".lua"))));)*
+
+        /// Hash and code of each.
+        #[cfg(test)]
+        pub(super) fn all() -> impl Iterator<Item = (String, &'static str)> {
+            [$(&*$name),*].into_iter().map(|script| (script.hash.clone(), script.code))
+        }
     };
 }
 

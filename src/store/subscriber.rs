@@ -26,17 +26,16 @@ use tokio::{
 
 use super::{
     Store,
-    announcements::{Envelope, Heard, VERSION, mark_of, parse_body},
-    draw::Seen,
+    announcements::Heard,
     error::Cause,
+    followed_logs::{Followed, FollowedLogs, Next},
     keys::{Keys, Partition},
-    log::{ENTRIES_A_READING, Reading, decode_newest, decode_reading, read_log, read_newest},
-    log_position::{Entry, EntryId, Linked, LogPosition, Step},
+    log::{Reading, decode_newest, decode_reading, read_log, read_newest},
+    log_position::LogPosition,
     reply,
     server::{BackOff, Server},
     start::{info_field, info_text},
 };
-use crate::listing::Timestamp;
 
 /// How often the connection is tried; every other time by comparing the logs.
 const PING_EVERY: Duration = Duration::from_millis(500);
@@ -63,20 +62,10 @@ type Check = Pin<Box<dyn Future<Output = Result<Option<Reading>, Failed>> + Send
 struct Subscriber {
     server: Server,
     keys: Keys,
-    seen: Arc<Seen>,
     heard: mpsc::Sender<Heard>,
-    /// One a partition.
-    positions: Vec<LogPosition>,
-    /// Whose logs the positions are of; `None` until an epoch has begun.
-    followed: Option<Followed>,
+    logs: FollowedLogs,
     /// Whether the loss of this subscription has not been logged yet.
     following: bool,
-}
-
-/// Which server, as far as it says so.
-#[derive(PartialEq)]
-struct Followed {
-    run_id: Option<String>,
 }
 
 impl Store {
@@ -88,10 +77,8 @@ impl Store {
         let subscriber = Subscriber {
             server: self.inner.server.clone(),
             keys: self.inner.keys.clone(),
-            seen: self.inner.seen.clone(),
             heard,
-            positions: Partition::all().map(|_| LogPosition::default()).collect(),
-            followed: None,
+            logs: FollowedLogs::new(self.inner.seen.clone()),
             following: false,
         };
         self.spawn(subscriber.run());
@@ -179,142 +166,72 @@ impl Subscriber {
     async fn resume(&mut self, connection: &mut MultiplexedConnection) -> Result<(), Failed> {
         let info = ask(connection, Pipeline::new().cmd("INFO").arg("server")).await?;
         let info = info.into_iter().next().and_then(info_text).unwrap_or_default();
-        let now = Followed {
+        let next = self.logs.resume(Followed {
             run_id: info_field(&info, "run_id").map(str::to_owned),
-        };
-        let same = self.followed.as_ref() == Some(&now);
-        self.followed = Some(now);
-        if same {
-            self.read_missed(connection, Partition::all()).await
-        } else {
-            self.begin_epoch(connection).await
-        }
+        });
+        self.go_on(connection, next).await
     }
 
-    /// Goes to the end of every log, then says so: what is published after that is heard as a message.
-    async fn begin_epoch(&mut self, connection: &mut MultiplexedConnection) -> Result<(), Failed> {
-        // Should this fail half-way, the next subscription begins an epoch too.
-        let followed = self.followed.take();
-        let mut newest = Pipeline::new();
-        for partition in Partition::all() {
-            newest.add_command(read_newest(&self.keys.log(partition)));
-        }
-        let replies = ask(connection, &newest).await?;
-        for (position, reply) in self.positions.iter_mut().zip(replies) {
-            *position = decode_newest(reply)?;
-        }
-        tracing::info!("new epoch: announcements may have been missed");
-        self.tell(Heard::NewEpoch).await?;
-        self.followed = followed;
-        Ok(())
-    }
-
-    /// Reads logs from and including the last entry applied, until their ends.
-    async fn read_missed(
-        &mut self,
-        connection: &mut MultiplexedConnection,
-        partitions: impl Iterator<Item = Partition>,
-    ) -> Result<(), Failed> {
-        let mut partitions: Vec<Partition> = partitions.collect();
-        while !partitions.is_empty() {
-            let (positions, commands) = self.reading_of(&partitions);
-            let reading = decode_reading(&positions, ask(connection, &commands).await?)?;
-            match self.apply(reading).await? {
-                Some(more) => partitions = more,
-                None => return self.begin_epoch(connection).await,
-            }
-        }
-        Ok(())
+    async fn hear(&mut self, connection: &mut MultiplexedConnection, message: &[u8]) -> Result<(), Failed> {
+        let mut heard = Vec::new();
+        let next = self.logs.hear(message, &mut heard);
+        self.tell(heard).await?;
+        self.go_on(connection, next).await
     }
 
     /// Takes a comparison: usually nothing was missed.
     async fn take(&mut self, connection: &mut MultiplexedConnection, reading: Reading) -> Result<(), Failed> {
-        match self.apply(reading).await? {
-            Some(more) => Box::pin(self.read_missed(connection, more.into_iter())).await,
-            None => self.begin_epoch(connection).await,
-        }
+        let mut heard = Vec::new();
+        let next = self.logs.take(reading, &mut heard);
+        self.tell(heard).await?;
+        self.go_on(connection, next).await
     }
 
-    /// Applies what is new in a reading. Returns the partitions with more to read, or `None` where a log is not the one that
-    /// was followed.
-    async fn apply(&mut self, reading: Reading) -> Result<Option<Vec<Partition>>, Failed> {
-        let mut more = Vec::new();
-        for (partition, from, entries) in reading {
-            let links: Vec<Linked> = entries.iter().map(|entry| entry.linked).collect();
-            let Some(new) = self.positions[partition.index()].catch_up(from, &links) else {
-                return Ok(None);
+    /// Does what is next, until there is nothing but to listen.
+    async fn go_on(&mut self, connection: &mut MultiplexedConnection, mut next: Next) -> Result<(), Failed> {
+        loop {
+            let mut heard = Vec::new();
+            next = match next {
+                Next::Listen => return Ok(()),
+                Next::Read(partitions) => {
+                    let (positions, commands) = self.reading_of(&partitions);
+                    let reading = decode_reading(&positions, ask(connection, &commands).await?)?;
+                    self.logs.take(reading, &mut heard)
+                }
+                Next::BeginEpoch => {
+                    let newest = ask(connection, &self.newest()).await?;
+                    let newest = newest.into_iter().map(decode_newest).collect::<Result<_, _>>()?;
+                    tracing::info!("new epoch: announcements may have been missed");
+                    heard.push(self.logs.begin_epoch(newest));
+                    Next::Listen
+                }
             };
-            if entries.len() >= ENTRIES_A_READING {
-                more.push(partition);
-            }
-            for entry in entries.into_iter().take(new.end).skip(new.start) {
-                let written = entry.linked.entry.id;
-                self.apply_body(partition, written, entry.version, &entry.body).await?;
-            }
-        }
-        Ok(Some(more))
-    }
-
-    async fn hear(&mut self, connection: &mut MultiplexedConnection, message: &[u8]) -> Result<(), Failed> {
-        let envelope: Option<Envelope<'_>> = serde_json::from_slice(message).ok();
-        let known = envelope.filter(|envelope| usize::from(envelope.partition) < self.positions.len());
-        let Some(envelope) = known else {
-            // Another release's: where it wrote the log too the next comparison moves the position on.
-            return self.tell(Heard::NewEpoch).await;
-        };
-        let partition = Partition(envelope.partition);
-        let linked = Linked {
-            entry: Entry {
-                id: envelope.entry,
-                mark: mark_of(envelope.body.get()),
-            },
-            after: envelope.after,
-        };
-        match self.positions[partition.index()].hear(linked) {
-            Step::Apply => {
-                let body = envelope.body.get();
-                self.apply_body(partition, envelope.entry, envelope.v, body).await
-            }
-            Step::Duplicate => Ok(()),
-            Step::Gap => self.read_missed(connection, std::iter::once(partition)).await,
+            self.tell(heard).await?;
         }
     }
 
-    async fn apply_body(
-        &mut self,
-        partition: Partition,
-        entry: EntryId,
-        version: u32,
-        body: &str,
-    ) -> Result<(), Failed> {
-        let announcement = (version == VERSION).then(|| parse_body(body)).flatten();
-        match announcement {
-            Some(mut announcement) => {
-                // An entry's id begins with the time of its writing.
-                announcement.written = Some(Timestamp(entry.ms));
-                self.seen.raise_to(partition, &announcement.head);
-                self.tell(Heard::Announcement(announcement)).await
-            }
-            // Some head moved, and we do not understand which.
-            None => self.tell(Heard::NewEpoch).await,
+    async fn tell(&self, heard: Vec<Heard>) -> Result<(), Failed> {
+        for heard in heard {
+            self.heard.send(heard).await.map_err(|_| "nobody listens")?;
         }
+        Ok(())
     }
 
-    async fn tell(&self, heard: Heard) -> Result<(), Failed> {
-        self.heard.send(heard).await.map_err(|_| "nobody listens".into())
+    fn newest(&self) -> Pipeline {
+        let mut newest = Pipeline::new();
+        for partition in Partition::all() {
+            newest.add_command(read_newest(&self.keys.log(partition)));
+        }
+        newest
     }
 
     /// One XREAD a log, for in a cluster a command may touch one only.
     fn reading_of(&self, partitions: &[Partition]) -> (Vec<(Partition, LogPosition)>, Pipeline) {
+        let positions = self.logs.positions_of(partitions);
         let mut commands = Pipeline::new();
-        let positions = partitions
-            .iter()
-            .map(|partition| {
-                let position = self.positions[partition.index()];
-                commands.add_command(read_log(&self.keys.log(*partition), position));
-                (*partition, position)
-            })
-            .collect();
+        for (partition, position) in &positions {
+            commands.add_command(read_log(&self.keys.log(*partition), *position));
+        }
         (positions, commands)
     }
 

@@ -1,0 +1,262 @@
+//! What really happened, kept apart from what any node believes, and the invariants held against it.
+
+use std::collections::BTreeMap;
+
+use crate::listing::{Generation, HeadState};
+
+/// Which listing of the simulation.
+pub type Place = usize;
+
+/// Why a step is wrong.
+pub type Violation = String;
+
+/// What happened so far, in numbers.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    pub pages_of_l1: u64,
+    pub pages_of_redis: u64,
+    pub pages_of_memory: u64,
+    pub walks_ended: u64,
+    pub walks_gone: u64,
+    pub published: u64,
+    pub pushed: u64,
+    pub deleted: u64,
+    pub fenced: u64,
+    pub older: u64,
+    pub lapsed: u64,
+    pub announcements: u64,
+    pub epochs: u64,
+    pub lost_messages: u64,
+    pub cuts: u64,
+    pub pauses: u64,
+    pub kills: u64,
+    pub histories: u64,
+    pub clock_jumps: u64,
+    pub evictions: u64,
+}
+
+impl Tally {
+    pub fn add(&mut self, other: &Self) {
+        let pairs = self
+            .fields()
+            .into_iter()
+            .zip(other.clone().fields().map(|field| *field));
+        for (field, more) in pairs {
+            *field += more;
+        }
+    }
+
+    pub fn check_that_much_happened(&mut self) {
+        let seldom: Vec<usize> = self
+            .fields()
+            .iter()
+            .enumerate()
+            .filter(|(_, field)| ***field < 10)
+            .map(|(at, _)| at)
+            .collect();
+        assert!(
+            seldom.is_empty(),
+            "these happened less than 10 times: {seldom:?} of {self:?}"
+        );
+    }
+
+    fn fields(&mut self) -> [&mut u64; 20] {
+        let Self {
+            pages_of_l1,
+            pages_of_redis,
+            pages_of_memory,
+            walks_ended,
+            walks_gone,
+            published,
+            pushed,
+            deleted,
+            fenced,
+            older,
+            lapsed,
+            announcements,
+            epochs,
+            lost_messages,
+            cuts,
+            pauses,
+            kills,
+            histories,
+            clock_jumps,
+            evictions,
+        } = self;
+        [
+            pages_of_l1,
+            pages_of_redis,
+            pages_of_memory,
+            walks_ended,
+            walks_gone,
+            published,
+            pushed,
+            deleted,
+            fenced,
+            older,
+            lapsed,
+            announcements,
+            epochs,
+            lost_messages,
+            cuts,
+            pauses,
+            kills,
+            histories,
+            clock_jumps,
+            evictions,
+        ]
+    }
+}
+
+/// What a generation was written from.
+#[derive(Clone, Copy, Debug)]
+pub struct Written {
+    pub place: Place,
+    /// How often the origin had changed when it was read.
+    pub version: u64,
+    pub total: u64,
+}
+
+/// One listing's heads in this history of Redis, the newest last, each with the time since which it was the head.
+#[derive(Clone, Debug, Default)]
+struct Heads(Vec<(u64, HeadState)>);
+
+/// The record.
+#[derive(Default)]
+pub struct Truth {
+    written: BTreeMap<Generation, Written>,
+    heads: Vec<Heads>,
+    /// Redis's memory went back: what was before does not count any more.
+    pub history_began: u64,
+}
+
+impl Truth {
+    pub fn new(listings: usize) -> Self {
+        Self {
+            heads: vec![Heads::default(); listings],
+            ..Self::default()
+        }
+    }
+
+    pub fn begin_generation(&mut self, generation: Generation, written: Written) -> Result<(), Violation> {
+        match self.written.insert(generation, written) {
+            None => Ok(()),
+            Some(before) => Err(format!("{generation} was drawn twice: {before:?} and {written:?}")),
+        }
+    }
+
+    pub fn written(&self, generation: Generation) -> Result<Written, Violation> {
+        let written = self.written.get(&generation).copied();
+        written.ok_or_else(|| format!("nobody wrote {generation}"))
+    }
+
+    /// Redis has this head now. Invariant 3: it never moves to an older generation, nor to an older reading of the origin.
+    /// Returns whether it is another than before.
+    pub fn head_is(&mut self, place: Place, head: HeadState, now: u64) -> Result<bool, Violation> {
+        let before = self.heads[place].0.last().map(|(_, head)| *head);
+        if before == Some(head) {
+            return Ok(false);
+        }
+        if let Some(before) = before
+            && head != HeadState::Absent
+        {
+            let newest = self.heads[place].0.iter().map(|(_, head)| head.id()).max().unwrap_or(0);
+            // What expired or was evicted in between is forgotten, as is what it was.
+            if head.id() < newest && before != HeadState::Absent {
+                return Err(format!("the head of {place} went from {before:?} back to {head:?}"));
+            }
+            if let (Some(old), Some(new)) = (before.live(), head.live()) {
+                let (old, new) = (self.written(old.generation)?, self.written(new.generation)?);
+                if new.version < old.version {
+                    return Err(format!("the head of {place} went back from {old:?} to {new:?}"));
+                }
+            }
+        }
+        self.heads[place].0.push((now, head));
+        Ok(true)
+    }
+
+    /// Redis was restarted, flushed or rewound, and has these heads.
+    pub fn begin_history(&mut self, heads: Vec<HeadState>, now: u64) {
+        self.history_began = now;
+        self.heads = heads.into_iter().map(|head| Heads(vec![(now, head)])).collect();
+    }
+
+    /// Invariant 1: these are the items of one whole generation, at their positions.
+    pub fn check_items(
+        &self,
+        place: Place,
+        generation: Generation,
+        total: u64,
+        from: u64,
+        items: &[u8],
+    ) -> Result<u64, Violation> {
+        let written = self.written(generation)?;
+        if (written.place, written.total) != (place, total) {
+            return Err(format!(
+                "{generation} of {place} with {total} items, but it is {written:?}"
+            ));
+        }
+        let mut count = 0;
+        if !items.is_empty() {
+            for item in items.split(|byte| *byte == b',') {
+                if item != item_text(written, from + count).as_bytes() {
+                    let item = String::from_utf8_lossy(item);
+                    return Err(format!("{item} at {} of {generation}, {written:?}", from + count));
+                }
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    /// A head that a node served as known, at `now`, where nothing was amiss since `undisturbed` and messages take `delay`:
+    /// it belongs to this history, and nothing newer was announced longer than `delay` ago. That a head is gone is told by
+    /// nobody: it may be served for `ttl` more.
+    pub fn check_served(
+        &self,
+        place: Place,
+        served: HeadState,
+        now: u64,
+        delay: u64,
+        ttl: u64,
+    ) -> Result<(), Violation> {
+        let heads = &self.heads[place].0;
+        let announced = heads
+            .iter()
+            .rev()
+            .find(|(since, head)| since + delay <= now && *head != HeadState::Absent);
+        let gone = heads.iter().enumerate().any(|(at, (_, head))| {
+            *head == HeadState::Absent && heads.get(at + 1).is_none_or(|(until, _)| until + ttl + delay > now)
+        });
+        if served == HeadState::Absent {
+            return match announced {
+                Some((since, head)) if !gone => Err(format!(
+                    "{place} is said not to be there, but since {since} it is {head:?}"
+                )),
+                _ => Ok(()),
+            };
+        }
+        let known = heads.iter().any(|(_, head)| head.id() == served.id());
+        match announced {
+            _ if !known => Err(format!(
+                "{served:?} of {place} is not of this history, which began at {}",
+                self.history_began
+            )),
+            Some((since, head)) if head.id() > served.id() => Err(format!(
+                "{served:?} of {place} is served at {now}, but since {since} it is {head:?}"
+            )),
+            _ => match heads.last() {
+                Some((since, HeadState::Absent)) if since + ttl + delay <= now => Err(format!(
+                    "{served:?} of {place} is served at {now}, but it is gone since {since}"
+                )),
+                _ => Ok(()),
+            },
+        }
+    }
+}
+
+/// An item's JSON: what it was written from, and its position.
+pub fn item_text(written: Written, position: u64) -> String {
+    format!("\"{}.{}.{position}\"", written.place, written.version)
+}

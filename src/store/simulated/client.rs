@@ -1,0 +1,370 @@
+//! What a node says to Redis, as turns: built and taken apart by the store's own code.
+
+use std::{num::NonZeroU32, ops::Range, sync::Arc, time::Duration};
+
+use redis::Cmd;
+
+use super::{
+    super::{
+        announcements::Heard,
+        chunk_codec::{add_chunk, decode_range, read_range},
+        delete::{self, Deleting},
+        draw::{self, Drawing, Drawn, Seen},
+        due::{claimed, claiming, parse_family},
+        error::StoreError,
+        followed_logs::{Followed, FollowedLogs, Next},
+        generations::{BUILDING_LIFE, Draft, Written, check_written},
+        heads::{StoredHead, decode_for_writing, read_head},
+        keys::{Keys, Partition},
+        leases::{extending, releasing},
+        log::{decode_newest, decode_reading, read_log, read_newest},
+        log_position::LogPosition,
+        pages::PinnedRead,
+        publish::{self, Answer, Publishing, head_of},
+        reply, scripts,
+    },
+    server::{Replies, Turn},
+};
+use crate::listing::{Chunk, ChunkIndex, Family, Generation, Head, HeadState, Item, ListingKey, Policy, Timestamp};
+
+/// A lease that was granted.
+#[derive(Clone, Debug)]
+pub(crate) struct SimulatedLease {
+    key: String,
+    /// What the key holds while the lease is its holder's.
+    pub value: String,
+}
+
+/// A head as a writer has read it.
+pub(crate) struct Before(StoredHead);
+
+/// Where logs are read from.
+pub(crate) struct From(Vec<(Partition, LogPosition)>);
+
+/// What the node does next about the logs.
+pub(crate) enum Step {
+    Listen,
+    Read(From, Turn),
+    BeginEpoch(Turn),
+}
+
+/// One node's side.
+pub(crate) struct Client {
+    keys: Keys,
+    seen: Arc<Seen>,
+    logs: FollowedLogs,
+}
+
+fn turn(commands: impl IntoIterator<Item = Cmd>) -> Turn {
+    Turn(commands.into_iter().collect())
+}
+
+impl Client {
+    pub fn new() -> Self {
+        let seen = Arc::new(Seen::new());
+        Self {
+            keys: Keys::new("simulated"),
+            logs: FollowedLogs::new(seen.clone()),
+            seen,
+        }
+    }
+
+    fn seen_head(&self, key: &ListingKey, reply: redis::Value) -> Result<HeadState, StoreError> {
+        let head = super::super::heads::decode_head(reply, "head")?;
+        self.seen.raise_to(Partition::of(key.name()), &head);
+        Ok(head)
+    }
+
+    pub fn read_head(&self, key: &ListingKey) -> Turn {
+        turn([read_head(&self.keys.head(key))])
+    }
+
+    pub fn take_head(&self, key: &ListingKey, replies: Replies) -> Result<HeadState, StoreError> {
+        self.seen_head(key, replies.0.into_iter().next().unwrap_or_default())
+    }
+
+    pub fn read_chunks(&self, key: &ListingKey, generation: Generation, chunks: &Range<u64>) -> Turn {
+        turn([read_range(&self.keys.stream(key, generation), chunks)])
+    }
+
+    pub fn take_chunks(&self, chunks: &Range<u64>, replies: Replies) -> Result<Vec<Chunk>, StoreError> {
+        decode_range(replies.0.into_iter().next().unwrap_or_default(), "stream", chunks)
+    }
+
+    pub fn read_pinned(&self, key: &ListingKey, generation: Generation, chunks: &Range<u64>) -> Turn {
+        let stream = self.keys.stream(key, generation);
+        let mut left = redis::cmd("PTTL");
+        left.arg(&stream);
+        turn([read_head(&self.keys.head(key)), left, read_range(&stream, chunks)])
+    }
+
+    pub fn take_pinned(
+        &self,
+        key: &ListingKey,
+        chunks: &Range<u64>,
+        replies: Replies,
+    ) -> Result<PinnedRead, StoreError> {
+        let mut replies = replies.0.into_iter();
+        let head = self.seen_head(key, replies.next().unwrap_or_default())?;
+        let left = super::super::pages::decode_left(replies.next(), "stream")?;
+        let chunks = decode_range(replies.next().unwrap_or_default(), "stream", chunks)?;
+        Ok(PinnedRead { head, chunks, left })
+    }
+
+    /// For a refresh, with its lease.
+    pub fn draw(&self, family: &Family, owner: &str, nonce: u32) -> Turn {
+        let drawing = Drawing {
+            family,
+            seen: self.seen.greatest(Partition::of(&family.name)),
+            owner,
+            nonces: &[nonce],
+            insist: false,
+            coalescing: None,
+        };
+        turn([drawing.call(&self.keys)])
+    }
+
+    /// For a push.
+    pub fn draw_without_lease(&self, family: &Family) -> Turn {
+        let partition = Partition::of(&family.name);
+        let mut call = scripts::DRAW.call(&[self.keys.last(partition)]);
+        call.arg(1).arg(self.seen.greatest(partition));
+        turn([call])
+    }
+
+    pub fn take_draw(&self, family: &Family, nonce: u32, replies: Replies) -> Option<Drawn> {
+        let drawn = draw::decode(replies.0.into_iter().next()?, &[nonce])?;
+        if let Drawn::Granted(grant) = &drawn {
+            self.seen.raise(Partition::of(&family.name), grant.generations[0].id);
+        }
+        Some(drawn)
+    }
+
+    /// The lease that was granted with a generation.
+    pub fn lease_of(&self, family: &Family, owner: &str, generation: Generation) -> SimulatedLease {
+        SimulatedLease {
+            key: self.keys.lease(family),
+            value: format!("{owner} {generation}"),
+        }
+    }
+
+    /// A sign of life.
+    pub fn ping() -> Turn {
+        turn([redis::cmd("PING")])
+    }
+
+    /// Who holds the lease, as Redis has it.
+    pub fn read_lease(&self, family: &Family) -> Turn {
+        let mut get = redis::cmd("GET");
+        get.arg(self.keys.lease(family));
+        turn([get])
+    }
+
+    pub fn extend(&self, lease: &SimulatedLease) -> Turn {
+        turn([extending(&lease.key, &lease.value)])
+    }
+
+    pub fn release(&self, lease: &SimulatedLease) -> Turn {
+        turn([releasing(&lease.key, &lease.value)])
+    }
+
+    /// The first reply as a number.
+    pub fn number(replies: &Replies) -> Option<i64> {
+        reply::integer(replies.0.first()?)
+    }
+
+    /// The first reply as text.
+    pub fn text(replies: Replies) -> Option<String> {
+        reply::text(replies.0.into_iter().next()?)
+    }
+
+    pub fn write_chunk(&self, key: &ListingKey, generation: Generation, index: u64, items: &[Item]) -> Turn {
+        let stream = self.keys.stream(key, generation);
+        let mut life = redis::cmd("PEXPIRE");
+        life.arg(&stream).arg(BUILDING_LIFE.as_millis() as u64);
+        turn([add_chunk(&stream, ChunkIndex(index), items, index > 0), life])
+    }
+
+    pub fn is_written(replies: Replies) -> bool {
+        check_written(replies.0, "stream").is_ok()
+    }
+
+    pub fn unlink(&self, key: &ListingKey, generation: Generation) -> Turn {
+        let mut unlink = redis::cmd("UNLINK");
+        unlink.arg(self.keys.stream(key, generation));
+        turn([unlink])
+    }
+
+    /// What an eviction takes.
+    pub fn unlink_head(&self, key: &ListingKey) -> Turn {
+        let mut unlink = redis::cmd("UNLINK");
+        unlink.arg(self.keys.head(key));
+        turn([unlink])
+    }
+
+    pub fn take_before(&self, key: &ListingKey, replies: Replies) -> Result<Before, StoreError> {
+        let stored = decode_for_writing(replies.0.into_iter().next().unwrap_or_default(), "head")?;
+        self.seen.raise(Partition::of(key.name()), stored.state.id());
+        Ok(Before(stored))
+    }
+
+    /// The head that a publish sets, and the call.
+    pub fn publish(
+        &self,
+        written: &SimulatedGeneration,
+        before: &Before,
+        policy: &Policy,
+        lease: Option<&SimulatedLease>,
+        next_due: Option<Duration>,
+    ) -> (Head, Turn) {
+        let SimulatedGeneration {
+            key,
+            generation,
+            as_of,
+            total,
+        } = written;
+        let written = Written {
+            draft: Draft {
+                key: key.clone(),
+                generation: *generation,
+                as_of: *as_of,
+                definition: u64::from(lease.is_some()),
+                definition_version: 0,
+                version: None,
+                chunk_len: policy.chunk_len,
+                stream_key: self.keys.stream(key, *generation),
+            },
+            total: *total,
+            content: 0,
+            entries: total.div_ceil(NonZeroU32::get(policy.chunk_len).into()),
+        };
+        let head = head_of(&written, &before.0.state);
+        let publishing = Publishing {
+            written: &written,
+            head: &head,
+            before: &before.0,
+            policy,
+            lease: lease.map(|lease| (lease.key.as_str(), lease.value.as_str())),
+            next_due,
+        };
+        (head, turn([publishing.call(&self.keys)]))
+    }
+
+    pub fn take_published(&self, key: &ListingKey, replies: Replies) -> Option<Answer> {
+        publish::decode(replies.0.into_iter().next()?, key).ok()
+    }
+
+    pub fn delete(&self, key: &ListingKey, nonce: u32, before: &Before, policy: &Policy) -> Turn {
+        let deleting = Deleting {
+            listing: key,
+            seen: self.seen.greatest(Partition::of(key.name())),
+            nonce,
+            before: &before.0,
+            policy,
+        };
+        turn([deleting.call(&self.keys)])
+    }
+
+    /// The tombstone's generation; `None` where another was quicker, or nobody knows.
+    pub fn take_deleted(&self, key: &ListingKey, nonce: u32, replies: Replies) -> Option<Generation> {
+        let id = delete::decode(replies.0.into_iter().next()?)??;
+        self.seen.raise(Partition::of(key.name()), id);
+        Some(Generation { id, nonce })
+    }
+
+    pub fn claim(&self, families: &[Family], claim_for: Duration) -> Turn {
+        let mut partitions: Vec<Partition> = families.iter().map(|family| Partition::of(&family.name)).collect();
+        partitions.sort_unstable();
+        partitions.dedup();
+        turn(
+            partitions
+                .into_iter()
+                .map(|partition| claiming(&self.keys.due(partition), 2, claim_for)),
+        )
+    }
+
+    pub fn take_claims(replies: Replies) -> Vec<Family> {
+        let claims = replies.0.into_iter().filter_map(claimed);
+        let members = claims.flat_map(|(_, members)| members);
+        members.filter_map(|member| parse_family(&member)).collect()
+    }
+
+    pub fn record_failure(&self, family: &Family, back_off: Duration) -> Turn {
+        let keys = [self.keys.failure(family), self.keys.due(Partition::of(&family.name))];
+        let mut call = scripts::RECORD_FAILURE.call(&keys);
+        call.arg("the origin failed")
+            .arg(back_off.as_millis() as u64)
+            .arg(60_000);
+        call.arg(family.to_string());
+        turn([call])
+    }
+
+    pub fn due(&self, family: &Family) -> Turn {
+        let mut score = redis::cmd("ZSCORE");
+        score
+            .arg(self.keys.due(Partition::of(&family.name)))
+            .arg(family.to_string());
+        turn([score])
+    }
+
+    pub fn score(replies: &Replies) -> Option<u64> {
+        reply::score(replies.0.first()?)
+    }
+
+    /// A subscription stands.
+    pub fn resume(&mut self, run_id: &str) -> Step {
+        let next = self.logs.resume(Followed {
+            run_id: Some(run_id.to_owned()),
+        });
+        self.step(next)
+    }
+
+    pub fn hear(&mut self, message: &[u8], heard: &mut Vec<Heard>) -> Step {
+        let next = self.logs.hear(message, heard);
+        self.step(next)
+    }
+
+    pub fn compare(&self) -> (From, Turn) {
+        self.reading(&Partition::all().collect::<Vec<_>>())
+    }
+
+    pub fn take_reading(&mut self, from: &From, replies: Replies, heard: &mut Vec<Heard>) -> Step {
+        let reading = decode_reading(&from.0, replies.0).ok().unwrap();
+        let next = self.logs.take(reading, heard);
+        self.step(next)
+    }
+
+    pub fn take_newest(&mut self, replies: Replies) -> Heard {
+        let newest = replies.0.into_iter().map(|reply| decode_newest(reply).ok().unwrap());
+        self.logs.begin_epoch(newest.collect())
+    }
+
+    fn step(&self, next: Next) -> Step {
+        match next {
+            Next::Listen => Step::Listen,
+            Next::Read(partitions) => {
+                let (from, turn) = self.reading(&partitions);
+                Step::Read(from, turn)
+            }
+            Next::BeginEpoch => Step::BeginEpoch(turn(
+                Partition::all().map(|partition| read_newest(&self.keys.log(partition))),
+            )),
+        }
+    }
+
+    fn reading(&self, partitions: &[Partition]) -> (From, Turn) {
+        let positions = self.logs.positions_of(partitions);
+        let read = |(partition, position): &(Partition, LogPosition)| read_log(&self.keys.log(*partition), *position);
+        let commands = turn(positions.iter().map(read));
+        (From(positions), commands)
+    }
+}
+
+/// A generation that was written.
+#[derive(Clone, Debug)]
+pub(crate) struct SimulatedGeneration {
+    pub key: ListingKey,
+    pub generation: Generation,
+    pub as_of: Timestamp,
+    pub total: u64,
+}

@@ -1,0 +1,379 @@
+//! What a Redis holds, and the commands that the store's scripts and turns use. Time is an argument.
+//!
+//! [`agreement`](super::agreement) gives the same commands to a real server.
+
+use std::collections::{BTreeMap, HashMap};
+
+use redis::Value;
+
+type Bytes = Vec<u8>;
+type Id = (u64, u64);
+
+/// All keys.
+#[derive(Clone, Default)]
+pub(super) struct Data {
+    keys: HashMap<Bytes, Stored>,
+}
+
+#[derive(Clone)]
+struct Stored {
+    kept: Kept,
+    expires_at: Option<u64>,
+}
+
+#[derive(Clone)]
+enum Kept {
+    Text(Bytes),
+    Hash(BTreeMap<Bytes, Bytes>),
+    Stream(Stream),
+    Sorted(BTreeMap<Bytes, f64>),
+}
+
+#[derive(Clone, Default)]
+struct Stream {
+    entries: BTreeMap<Id, Vec<Bytes>>,
+    last: Id,
+}
+
+/// A message of a channel.
+#[derive(Clone, Debug)]
+pub(super) struct Published {
+    pub payload: Bytes,
+}
+
+fn error(text: &str) -> Value {
+    // Made by the crate's parser, for it gives no other way to make a server's error.
+    redis::parse_redis_value(format!("-{text}\r\n").as_bytes()).unwrap()
+}
+
+fn wrong_type() -> Value {
+    error("WRONGTYPE Operation against a key holding the wrong kind of value")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).unwrap()
+}
+
+fn number<T: std::str::FromStr>(bytes: &[u8]) -> T {
+    let number = text(bytes).parse();
+    number.unwrap_or_else(|_| panic!("{:?} is no number", text(bytes)))
+}
+
+fn bulk(text: impl Into<Bytes>) -> Value {
+    Value::BulkString(text.into())
+}
+
+fn count(number: usize) -> Value {
+    Value::Int(i64::try_from(number).unwrap())
+}
+
+/// Finds a key's value of one kind, or answers that it is of another.
+macro_rules! kept {
+    ($self:ident, $key:expr, $kind:ident) => {
+        match $self.find($key) {
+            None => None,
+            Some(Stored {
+                kept: Kept::$kind(kept),
+                ..
+            }) => Some(kept),
+            Some(_) => return wrong_type(),
+        }
+    };
+}
+
+/// The same, made where it is not there.
+macro_rules! made {
+    ($self:ident, $key:expr, $kind:ident) => {{
+        let empty = || Stored {
+            kept: Kept::$kind(Default::default()),
+            expires_at: None,
+        };
+        match &mut $self.keys.entry($key.to_vec()).or_insert_with(empty).kept {
+            Kept::$kind(kept) => kept,
+            _ => return wrong_type(),
+        }
+    }};
+}
+
+impl Data {
+    fn find(&mut self, key: &[u8]) -> Option<&mut Stored> {
+        self.keys.get_mut(key)
+    }
+
+    /// Every key that has no expiry, of those that begin with one of these.
+    pub fn without_expiry(&self, contains: &str) -> Option<String> {
+        let found = self.keys.iter().find(|(key, stored)| {
+            stored.expires_at.is_none() && text(key).contains(contains) && matches!(stored.kept, Kept::Stream(_))
+        });
+        found.map(|(key, _)| text(key).to_owned())
+    }
+
+    /// Does one command at `now`, in microseconds of the server's clock.
+    pub fn run(&mut self, now: u64, command: &[Bytes], published: &mut Vec<Published>) -> Value {
+        let now_ms = now / 1000;
+        let (name, args) = command.split_first().unwrap();
+        for key in args.iter().take(if name == b"XREAD" { 0 } else { 1 }) {
+            self.expire(key, now_ms);
+        }
+        match text(name) {
+            "TIME" => Value::Array(vec![
+                bulk((now / 1_000_000).to_string()),
+                bulk((now % 1_000_000).to_string()),
+            ]),
+            "PING" => Value::SimpleString("PONG".into()),
+            "PUBLISH" => {
+                published.push(Published {
+                    payload: args[1].clone(),
+                });
+                Value::Int(0)
+            }
+            "EXISTS" => count(usize::from(self.keys.contains_key(&args[0]))),
+            "TYPE" => Value::SimpleString(
+                match self.find(&args[0]).map(|stored| &stored.kept) {
+                    None => "none",
+                    Some(Kept::Text(_)) => "string",
+                    Some(Kept::Hash(_)) => "hash",
+                    Some(Kept::Stream(_)) => "stream",
+                    Some(Kept::Sorted(_)) => "zset",
+                }
+                .into(),
+            ),
+            "DEL" | "UNLINK" => count(usize::from(self.keys.remove(&args[0]).is_some())),
+            "PTTL" => Value::Int(match self.find(&args[0]) {
+                None => -2,
+                Some(Stored { expires_at: None, .. }) => -1,
+                Some(Stored {
+                    expires_at: Some(at), ..
+                }) => i64::try_from(*at - now_ms).unwrap(),
+            }),
+            "PEXPIRE" => {
+                let at = now_ms + number::<u64>(&args[1]);
+                let greater = args.get(2).is_some_and(|flag| flag == b"GT");
+                match self.find(&args[0]) {
+                    // Without expiry is for ever, which nothing is greater than.
+                    Some(stored) if greater && stored.expires_at.is_none_or(|before| before >= at) => Value::Int(0),
+                    Some(stored) => {
+                        stored.expires_at = Some(at);
+                        Value::Int(1)
+                    }
+                    None => Value::Int(0),
+                }
+            }
+            "GET" => kept!(self, &args[0], Text).map_or(Value::Nil, |text| bulk(text.clone())),
+            "SET" => {
+                let expires_at = match args.get(2).map(|flag| text(flag)) {
+                    None => None,
+                    Some("PX") => Some(now_ms + number::<u64>(&args[3])),
+                    Some(other) => panic!("SET {other}"),
+                };
+                let kept = Kept::Text(args[1].clone());
+                self.keys.insert(args[0].clone(), Stored { kept, expires_at });
+                Value::Okay
+            }
+            "HGET" => {
+                let hash = kept!(self, &args[0], Hash);
+                hash.and_then(|hash| hash.get(&args[1]).cloned())
+                    .map_or(Value::Nil, bulk)
+            }
+            "HMGET" => {
+                let hash = kept!(self, &args[0], Hash);
+                let field = |field| hash.as_ref().and_then(|hash| hash.get(field).cloned());
+                Value::Array(
+                    args[1..]
+                        .iter()
+                        .map(|name| field(name).map_or(Value::Nil, bulk))
+                        .collect(),
+                )
+            }
+            "HSET" => {
+                let hash = made!(self, &args[0], Hash);
+                let pairs = args[1..].chunks(2);
+                count(
+                    pairs
+                        .filter(|pair| hash.insert(pair[0].clone(), pair[1].clone()).is_none())
+                        .count(),
+                )
+            }
+            "HDEL" => {
+                let Some(hash) = kept!(self, &args[0], Hash) else {
+                    return Value::Int(0);
+                };
+                let removed = args[1..].iter().filter(|field| hash.remove(*field).is_some()).count();
+                let empty = hash.is_empty();
+                self.drop_if(&args[0], empty);
+                count(removed)
+            }
+            "HINCRBY" => {
+                let value = made!(self, &args[0], Hash).entry(args[1].clone()).or_default();
+                let before: i64 = if value.is_empty() { 0 } else { number(value) };
+                let after = before + number::<i64>(&args[2]);
+                *value = after.to_string().into_bytes();
+                Value::Int(after)
+            }
+            "ZADD" => self.zadd(args),
+            "ZREM" => {
+                let Some(set) = kept!(self, &args[0], Sorted) else {
+                    return Value::Int(0);
+                };
+                let removed = args[1..].iter().filter(|member| set.remove(*member).is_some()).count();
+                let empty = set.is_empty();
+                self.drop_if(&args[0], empty);
+                count(removed)
+            }
+            "ZSCORE" => {
+                let set = kept!(self, &args[0], Sorted);
+                set.and_then(|set| set.get(&args[1]).copied())
+                    .map_or(Value::Nil, |score| bulk(score.to_string()))
+            }
+            "ZRANGE" => {
+                assert_eq!(
+                    args[3..6],
+                    [b"BYSCORE".to_vec(), b"LIMIT".to_vec(), b"0".to_vec()],
+                    "ZRANGE"
+                );
+                assert_eq!(args[1], b"-inf", "ZRANGE");
+                let (most, limit) = (number::<f64>(&args[2]), number::<usize>(&args[6]));
+                let Some(set) = kept!(self, &args[0], Sorted) else {
+                    return Value::Array(Vec::new());
+                };
+                let mut members: Vec<(f64, &Bytes)> = set.iter().map(|(member, score)| (*score, member)).collect();
+                members.retain(|(score, _)| *score <= most);
+                members.sort_by(|one, other| one.0.total_cmp(&other.0).then_with(|| one.1.cmp(other.1)));
+                let members = members.into_iter().take(limit);
+                Value::Array(members.map(|(_, member)| bulk(member.clone())).collect())
+            }
+            "XLEN" => kept!(self, &args[0], Stream).map_or(Value::Int(0), |stream| count(stream.entries.len())),
+            "XADD" => self.xadd(now_ms, args),
+            "XRANGE" | "XREVRANGE" => {
+                let Some(stream) = kept!(self, &args[0], Stream) else {
+                    return Value::Array(Vec::new());
+                };
+                let backwards = name == b"XREVRANGE";
+                let (from, to) = if backwards {
+                    (&args[2], &args[1])
+                } else {
+                    (&args[1], &args[2])
+                };
+                let range = stream.entries.range(parse_id(from)..=parse_id(to));
+                let limit = args.get(4).map_or(usize::MAX, |limit| number(limit));
+                Value::Array(if backwards {
+                    range.rev().take(limit).map(entry).collect()
+                } else {
+                    range.take(limit).map(entry).collect()
+                })
+            }
+            "XREAD" => {
+                let limit: usize = number(&args[1]);
+                self.expire(&args[3], now_ms);
+                let Some(stream) = kept!(self, &args[3], Stream) else {
+                    return Value::Nil;
+                };
+                let after = (
+                    std::ops::Bound::Excluded(parse_id(&args[4])),
+                    std::ops::Bound::Unbounded,
+                );
+                let entries: Vec<Value> = stream.entries.range(after).take(limit).map(entry).collect();
+                match entries.is_empty() {
+                    true => Value::Nil,
+                    false => Value::Map(vec![(bulk(args[3].clone()), Value::Array(entries))]),
+                }
+            }
+            other => panic!("the model does not know {other}"),
+        }
+    }
+
+    fn expire(&mut self, key: &[u8], now_ms: u64) {
+        let lapsed = |stored: &Stored| stored.expires_at.is_some_and(|at| at <= now_ms);
+        if self.keys.get(key).is_some_and(lapsed) {
+            self.keys.remove(key);
+        }
+    }
+
+    fn drop_if(&mut self, key: &[u8], empty: bool) {
+        if empty {
+            self.keys.remove(key);
+        }
+    }
+
+    fn zadd(&mut self, args: &[Bytes]) -> Value {
+        let (flag, rest) = match text(&args[1]) {
+            flag @ ("NX" | "XX" | "LT" | "GT") => (flag, &args[2..]),
+            _ => ("", &args[1..]),
+        };
+        if flag == "XX" && !self.keys.contains_key(&args[0]) {
+            return Value::Int(0);
+        }
+        let set = made!(self, &args[0], Sorted);
+        let mut added = 0;
+        for pair in rest.chunks(2) {
+            let score: f64 = number(&pair[0]);
+            match (set.get_mut(&pair[1]), flag) {
+                (Some(_), "NX") => {}
+                (Some(before), "LT") => *before = before.min(score),
+                (Some(before), "GT") => *before = before.max(score),
+                (Some(before), _) => *before = score,
+                (None, "XX") => {}
+                (None, _) => {
+                    set.insert(pair[1].clone(), score);
+                    added += 1;
+                }
+            }
+        }
+        Value::Int(added)
+    }
+
+    fn xadd(&mut self, now_ms: u64, args: &[Bytes]) -> Value {
+        let mut at = 1;
+        let mut keep = usize::MAX;
+        loop {
+            match text(&args[at]) {
+                "NOMKSTREAM" => {
+                    if !self.keys.contains_key(&args[0]) {
+                        return Value::Nil;
+                    }
+                    at += 1;
+                }
+                "MAXLEN" => {
+                    keep = number(&args[at + 2]);
+                    at += 3;
+                }
+                _ => break,
+            }
+        }
+        let stream = made!(self, &args[0], Stream);
+        let id = match text(&args[at]) {
+            "*" if now_ms > stream.last.0 => (now_ms, 0),
+            "*" => (stream.last.0, stream.last.1 + 1),
+            _ => parse_id(&args[at]),
+        };
+        if id <= stream.last {
+            return error("ERR The ID specified in XADD is equal or smaller than the target stream top item");
+        }
+        stream.entries.insert(id, args[at + 1..].to_vec());
+        stream.last = id;
+        while stream.entries.len() > keep {
+            stream.entries.pop_first();
+        }
+        bulk(written_id(id))
+    }
+}
+
+fn written_id((ms, seq): Id) -> String {
+    format!("{ms}-{seq}")
+}
+
+fn parse_id(given: &[u8]) -> Id {
+    match text(given) {
+        "-" => (0, 0),
+        "+" => (u64::MAX, u64::MAX),
+        id => {
+            let (ms, seq) = id.split_once('-').unwrap();
+            (number(ms.as_bytes()), number(seq.as_bytes()))
+        }
+    }
+}
+
+fn entry((id, fields): (&Id, &Vec<Bytes>)) -> Value {
+    let fields = fields.iter().cloned().map(bulk).collect();
+    Value::Array(vec![bulk(written_id(*id)), Value::Array(fields)])
+}

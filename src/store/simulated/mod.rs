@@ -1,0 +1,11 @@
+//! The store without a network, for the simulation: a Redis that is a value, running the scripts themselves, and the turns
+//! of a node as values, built and taken apart by the code that the store uses.
+
+mod agreement;
+mod client;
+mod data;
+mod server;
+
+pub(crate) use super::publish::Answer;
+pub(crate) use client::{Before, Client, From, SimulatedGeneration, SimulatedLease, Step};
+pub(crate) use server::{Replies, Server, Snapshot, Turn};
