@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint audit bench bench-churn bulk mutants overload schedule
+.PHONY: help demo test lint audit bench bench-churn bulk mutants overload schedule soak
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -16,7 +16,7 @@ test: ## All checks and tests (installs what they need if missing)
 	@.ci/install test
 	$(MAKE) lint
 	$(CARGO) test --locked
-	$(CARGO) test --locked --test it -- --ignored --test-threads=1 --skip five_times_what_redis_can_give
+	$(CARGO) test --locked --test it -- --ignored --test-threads=1 --skip five_times_what_redis_can_give --skip soak
 
 lint: ## Format, clippy with warnings as errors, licences and sources of the dependencies
 	$(CARGO) fmt --check
@@ -50,3 +50,7 @@ bench-churn: ## A year of price changes, 30,000 times faster: refreshes coalesce
 bulk: ## A million items from PostgreSQL into one listing: speed and memory (needs some 3 GB; installs what the tests need)
 	@.ci/install test
 	$(CARGO) bench --locked --bench bulk
+
+soak: ## An hour of faults round three nodes and a Redis, with walkers who check every item (SOAK_SECONDS=600 for less)
+	@.ci/install test
+	$(CARGO) test --locked --test it -- --ignored --nocapture soak

@@ -25,7 +25,7 @@ mod openapi;
 mod ops;
 mod packed;
 mod problem;
-mod query;
+pub(crate) mod query;
 mod readiness;
 mod request_id;
 mod routes;

@@ -20,6 +20,8 @@ mod clock;
 mod confirm;
 mod connection;
 mod connections;
+#[cfg(any(test, fuzzing))]
+mod decode_anything;
 mod delete;
 mod draw;
 mod due;
@@ -48,6 +50,9 @@ pub(crate) mod simulated;
 mod start;
 mod subscriber;
 mod warm_ups;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use decode_anything::decode_anything;
 
 pub use announcements::{Announcement, Heard};
 pub use asked::ReadEnd;

@@ -13,6 +13,8 @@ mod overload;
 mod redis_away;
 mod redis_full;
 mod redis_slow;
+mod scanner;
+mod soak;
 
 use std::time::{Duration, Instant};
 

@@ -165,7 +165,7 @@ async fn a_restart_without_data_is_noticed() {
 }
 
 /// A second server, which has followed the first one until now, and does no more.
-async fn lagging_replica(master: &RedisServer) -> RedisServer {
+pub(super) async fn lagging_replica(master: &RedisServer) -> RedisServer {
     let replica = RedisServer::start_tcp();
     let address = master.tcp_url();
     let port = address.rsplit(':').next().unwrap();

@@ -127,6 +127,11 @@ impl Service {
         self.child.wait().unwrap();
     }
 
+    /// The same, while others use it.
+    pub fn kill_under_load(&self) {
+        self.signal("KILL");
+    }
+
     /// Writes another configuration and says so by SIGHUP.
     pub fn reconfigure(&self, config: &str) {
         fs::write(self.directory.path().join("listcache.toml"), config).unwrap();

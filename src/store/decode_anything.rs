@@ -1,0 +1,32 @@
+//! Gives bytes to everything that takes a reply apart: for fuzzing.
+
+use super::{announcements::Envelope, chunk_codec, draw, heads, log, pages, publish};
+use crate::listing::ListingKey;
+
+/// None of them may panic, and none may make more of a reply than was asked for.
+pub(crate) fn decode_anything(data: &[u8]) {
+    let _ = serde_json::from_slice::<Envelope<'_>>(data);
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Some(announcement) = super::announcements::parse_body(text)
+    {
+        assert!(announcement.written.is_none());
+    }
+    let Ok(value) = redis::parse_redis_value(data) else {
+        return;
+    };
+    if let Ok(chunks) = chunk_codec::decode_range(value.clone(), "key", &(0..4)) {
+        assert!(chunks.len() <= 4);
+        assert!(chunks.iter().all(|chunk| !chunk.is_empty()));
+    }
+    // What a reader understands a writer understands too, and the other way round but for what is damaged.
+    let read = heads::decode_head(value.clone(), "key");
+    if let (Ok(read), Ok(stored)) = (&read, heads::decode_for_writing(value.clone(), "key")) {
+        assert_eq!(stored.state, *read);
+    }
+    let _ = log::decode_newest(value.clone());
+    let _ = pages::decode_left(Some(value.clone()), "key");
+    let _ = draw::decode(value.clone(), &[1]);
+    if let Some(key) = ListingKey::parse("a/b") {
+        let _ = publish::decode(value, &key);
+    }
+}
