@@ -8,7 +8,7 @@ use std::{fmt, sync::atomic::AtomicU64};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::{Registry, Unit},
+    registry::{Metric, Registry, Unit},
 };
 
 /// Which layer served a page.
@@ -167,157 +167,106 @@ impl Default for Metrics {
     }
 }
 
+/// A metric at zero, known to the registry.
+fn new<M: Metric + Clone + Default>(registry: &mut Registry, name: &'static str, help: &'static str) -> M {
+    let metric = M::default();
+    registry.register(name, help, metric.clone());
+    metric
+}
+
+/// The same for one that counts seconds.
+fn seconds<M: Metric + Clone>(registry: &mut Registry, name: &'static str, help: &'static str, metric: M) -> M {
+    registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
+    metric
+}
+
 impl Metrics {
     /// All metrics at zero.
     pub fn new() -> Self {
-        let seconds = || {
-            Histogram::new([
-                0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0,
-            ])
-        };
+        const ROUND_TRIPS: [f64; 11] = [
+            0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0,
+        ];
+        let mut made = Registry::with_prefix("listcache");
+        let registry = &mut made;
         let mut metrics = Self {
-            pages: Family::default(),
+            pages: new(registry, "pages", "Pages served, by the farthest layer asked"),
+            pages_stale: new(registry, "pages_stale", "Pages served stale"),
+            refreshes: new(registry, "refreshes", "Refreshes ended, by outcome"),
+            origin_reads: new(registry, "origin_reads", "Reads of an origin begun"),
+            refresh_seconds: seconds(
+                registry,
+                "refresh",
+                "Refresh from draw to publish",
+                Histogram::new([0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0]),
+            ),
+            oldest_stale_seconds: seconds(
+                registry,
+                "oldest_stale",
+                "Age past fresh_for of the oldest listing served stale in the last five seconds",
+                Gauge::default(),
+            ),
+            redis_seconds: seconds(registry, "redis", "Round trips to Redis", Histogram::new(ROUND_TRIPS)),
+            redis_errors: new(registry, "redis_errors", "Calls to Redis that failed or timed out"),
+            redis_up: new(registry, "redis_up", "1 while Redis answers"),
+            redis_full: new(registry, "redis_full", "1 while Redis refuses writes for being full"),
+            l1_chunk_bytes: new(registry, "l1_chunk_bytes", "Bytes of chunks in L1"),
+            l1_fragment_bytes: new(
+                registry,
+                "l1_fragment_bytes",
+                "Bytes of fragments in L1: runs of chunks, deflated",
+            ),
+            fragments_found: new(registry, "fragments_found", "Fragments that gzip pages found in L1"),
+            fragments_missed: new(
+                registry,
+                "fragments_missed",
+                "Fragments that gzip pages had to do without, once",
+            ),
+            fragments_made: new(registry, "fragments_made", "Fragments made"),
+            l1_heads: new(registry, "l1_heads", "Heads in L1, absent ones among them"),
+            announcements: new(registry, "announcements", "Announcements applied"),
+            epochs: new(
+                registry,
+                "epochs",
+                "Epochs begun after a restart, flush or rewind of Redis",
+            ),
+            lost_pushed: new(
+                registry,
+                "lost_pushed",
+                "Pushed listings lost from Redis, their only place",
+            ),
+            direct_pages: new(
+                registry,
+                "direct_pages",
+                "Pages straight from the origin, as Redis did not answer",
+            ),
+            l1_inconsistent: new(
+                registry,
+                "l1_inconsistent",
+                "Sampled heads that L1 would have served though Redis had had a later one for a while",
+            ),
+            announcement_seconds: seconds(
+                registry,
+                "announcement",
+                "From the writing of an announcement until it was applied here",
+                Histogram::new(ROUND_TRIPS),
+            ),
+            shed: new(registry, "shed", "Requests answered 503 because of a limit"),
+            followers: new(registry, "followers", "Clients with a live subscription"),
+            config_last_reload_successful: new(
+                registry,
+                "config_last_reload_successful",
+                "1 unless the configuration was read again and was bad",
+            ),
+            server_errors: new(registry, "server_errors", "Answers with a 5xx status"),
             pages_by_layer: Default::default(),
-            pages_stale: Counter::default(),
-            refreshes: Family::default(),
-            origin_reads: Counter::default(),
-            refresh_seconds: Histogram::new([0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0]),
-            oldest_stale_seconds: Gauge::default(),
-            redis_seconds: seconds(),
-            redis_errors: Counter::default(),
-            redis_up: Gauge::default(),
-            redis_full: Gauge::default(),
-            l1_chunk_bytes: Gauge::default(),
-            l1_fragment_bytes: Gauge::default(),
-            fragments_found: Counter::default(),
-            fragments_missed: Counter::default(),
-            fragments_made: Counter::default(),
-            l1_heads: Gauge::default(),
-            announcements: Counter::default(),
-            epochs: Counter::default(),
-            lost_pushed: Counter::default(),
-            direct_pages: Counter::default(),
-            l1_inconsistent: Counter::default(),
-            announcement_seconds: seconds(),
-            shed: Counter::default(),
-            followers: Gauge::default(),
-            config_last_reload_successful: Gauge::default(),
-            server_errors: Counter::default(),
-            registry: Registry::with_prefix("listcache"),
+            registry: Registry::default(),
         };
         metrics.pages_by_layer = Layer::ALL.map(|layer| metrics.pages.get_or_create(&ByLayer { layer }).clone());
         for outcome in RefreshOutcome::ALL {
             drop(metrics.refreshes.get_or_create(&ByOutcome { outcome }));
         }
-        let mut registry = Registry::with_prefix("listcache");
-        registry.register(
-            "pages",
-            "Pages served, by the farthest layer asked",
-            metrics.pages.clone(),
-        );
-        registry.register("pages_stale", "Pages served stale", metrics.pages_stale.clone());
-        registry.register("refreshes", "Refreshes ended, by outcome", metrics.refreshes.clone());
-        registry.register("origin_reads", "Reads of an origin begun", metrics.origin_reads.clone());
-        registry.register_with_unit(
-            "refresh",
-            "Refresh from draw to publish",
-            Unit::Seconds,
-            metrics.refresh_seconds.clone(),
-        );
-        registry.register_with_unit(
-            "oldest_stale",
-            "Age past fresh_for of the oldest listing served stale in the last five seconds",
-            Unit::Seconds,
-            metrics.oldest_stale_seconds.clone(),
-        );
-        registry.register_with_unit(
-            "redis",
-            "Round trips to Redis",
-            Unit::Seconds,
-            metrics.redis_seconds.clone(),
-        );
-        registry.register(
-            "redis_errors",
-            "Calls to Redis that failed or timed out",
-            metrics.redis_errors.clone(),
-        );
-        registry.register("redis_up", "1 while Redis answers", metrics.redis_up.clone());
-        registry.register(
-            "redis_full",
-            "1 while Redis refuses writes for being full",
-            metrics.redis_full.clone(),
-        );
-        registry.register(
-            "l1_chunk_bytes",
-            "Bytes of chunks in L1",
-            metrics.l1_chunk_bytes.clone(),
-        );
-        registry.register(
-            "l1_fragment_bytes",
-            "Bytes of fragments in L1: runs of chunks, deflated",
-            metrics.l1_fragment_bytes.clone(),
-        );
-        registry.register(
-            "fragments_found",
-            "Fragments that gzip pages found in L1",
-            metrics.fragments_found.clone(),
-        );
-        registry.register(
-            "fragments_missed",
-            "Fragments that gzip pages had to do without, once",
-            metrics.fragments_missed.clone(),
-        );
-        registry.register("fragments_made", "Fragments made", metrics.fragments_made.clone());
-        registry.register(
-            "l1_heads",
-            "Heads in L1, absent ones among them",
-            metrics.l1_heads.clone(),
-        );
-        registry.register("announcements", "Announcements applied", metrics.announcements.clone());
-        registry.register(
-            "epochs",
-            "Epochs begun after a restart, flush or rewind of Redis",
-            metrics.epochs.clone(),
-        );
-        registry.register(
-            "lost_pushed",
-            "Pushed listings lost from Redis, their only place",
-            metrics.lost_pushed.clone(),
-        );
-        registry.register(
-            "direct_pages",
-            "Pages straight from the origin, as Redis did not answer",
-            metrics.direct_pages.clone(),
-        );
-        registry.register(
-            "l1_inconsistent",
-            "Sampled heads that L1 would have served though Redis had had a later one for a while",
-            metrics.l1_inconsistent.clone(),
-        );
-        registry.register_with_unit(
-            "announcement",
-            "From the writing of an announcement until it was applied here",
-            Unit::Seconds,
-            metrics.announcement_seconds.clone(),
-        );
-        registry.register("shed", "Requests answered 503 because of a limit", metrics.shed.clone());
-        registry.register(
-            "followers",
-            "Clients with a live subscription",
-            metrics.followers.clone(),
-        );
         metrics.config_last_reload_successful.set(1);
-        registry.register(
-            "config_last_reload_successful",
-            "1 unless the configuration was read again and was bad",
-            metrics.config_last_reload_successful.clone(),
-        );
-        registry.register(
-            "server_errors",
-            "Answers with a 5xx status",
-            metrics.server_errors.clone(),
-        );
-        metrics.registry = registry;
+        metrics.registry = made;
         metrics
     }
 
