@@ -1,14 +1,18 @@
 //! What one connection of HTTP/2 may cost.
 
-use std::time::{Duration, Instant};
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
 
 use super::{PROMO, is_well, push, service};
 use crate::support::{
-    RedisServer,
+    RedisServer, eventually,
     frames::{
-        CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PREFACE, REFUSED_STREAM,
+        CONTINUATION, DATA, END_HEADERS, END_STREAM, ENHANCE_YOUR_CALM, GOAWAY, HEADERS, PING, PREFACE, REFUSED_STREAM,
         RST_STREAM, Raw, SETTINGS, frame, get, get_head,
     },
+    service::Service,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -28,7 +32,11 @@ async fn more_streams_than_there_may_be_are_refused() {
         let reset = raw.until(|frame| frame.kind == RST_STREAM).unwrap();
         assert_eq!((reset.stream, reset.reason()), (refused, REFUSED_STREAM));
     }
-    assert_eq!(service.metric("listcache_followers").await, 5.0);
+    eventually(async || match service.metric("listcache_followers").await {
+        5.0 => Ok(()),
+        other => Err(other),
+    })
+    .await;
     is_well(&service).await;
 }
 
@@ -72,7 +80,6 @@ async fn a_large_head_is_431_and_an_endless_one_ends_its_connection() {
     let mut raw = Raw::connect(&service, &[]);
     raw.send(&frame(HEADERS, END_STREAM, 1, &get_head(PROMO)));
     let more = frame(CONTINUATION, 0, 1, &long(15_000));
-    use std::io::Write;
     // 150 MB, if it were taken.
     let refused = (0..10_000).find(|_| raw.0.write_all(&more).is_err());
     assert!(refused.is_some(), "all of it was taken");
@@ -83,8 +90,7 @@ async fn a_large_head_is_431_and_an_endless_one_ends_its_connection() {
 
 /// Sends so many requests, each reset at once, on one connection after another; says how many connections that took and what ended
 /// them.
-fn flood(service: &crate::support::service::Service, requests: u32, path: &str) -> (u32, Vec<u32>) {
-    use std::io::Write;
+fn flood(service: &Service, requests: u32, path: &str) -> (u32, Vec<u32>) {
     let (mut connections, mut reasons, mut sent) = (0, Vec::new(), 0);
     while sent < requests {
         connections += 1;
@@ -148,7 +154,7 @@ async fn a_flood_of_resets_costs_no_memory() {
     );
     assert!(most - before < 24 << 20, "{} bytes", most - before);
     assert!(reasons.is_subset(&[0, ENHANCE_YOUR_CALM].into()), "{reasons:?}");
-    crate::support::eventually(async || match service.metric("listcache_followers").await {
+    eventually(async || match service.metric("listcache_followers").await {
         0.0 => Ok(()),
         other => Err(other),
     })
@@ -193,6 +199,37 @@ async fn what_is_no_http_2_is_cut() {
         let frames = raw.rest();
         assert!(frames.iter().all(|frame| frame.stream == 0), "{frames:?}");
     }
+    // Frames of all kinds, with whatever is in them.
+    let mut random = fastrand::Rng::with_seed(5);
+    for _ in 0..500 {
+        let mut raw = Raw::connect(&service, &[]);
+        let frames = (0..20).flat_map(|_| {
+            let payload: Vec<u8> = (0..random.usize(..40)).map(|_| random.u8(..)).collect();
+            frame(random.u8(..11), random.u8(..), random.u32(..9), &payload)
+        });
+        let frames: Vec<u8> = frames.collect();
+        let _ = raw.0.write_all(&frames);
+        let _ = raw.0.shutdown(std::net::Shutdown::Write);
+        raw.rest();
+    }
     assert!(!service.log().contains("panicked"), "{}", service.log());
+    is_well(&service).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_must_be_acknowledged_waits_for_those_who_read() {
+    let redis = RedisServer::start();
+    let service = service(&redis, "");
+    let before = service.resident_bytes();
+    for piece in [frame(PING, 0, 0, &[0; 8]), frame(SETTINGS, 0, 0, &[])] {
+        let mut deaf = Raw::connect(&service, &[]);
+        deaf.0.set_write_timeout(Some(Duration::from_millis(500))).unwrap();
+        let pieces = piece.repeat(10_000);
+        // Until nothing is taken any more: every buffer on the way is full, and none of them ours.
+        let stopped = (0..1000).find(|_| deaf.0.write_all(&pieces).is_err());
+        assert!(stopped.is_some(), "all of it was taken");
+    }
+    let grown = service.resident_bytes().saturating_sub(before);
+    assert!(grown < 8 << 20, "{grown} bytes");
     is_well(&service).await;
 }

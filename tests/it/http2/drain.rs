@@ -161,7 +161,7 @@ async fn streams_under_way_end_and_idle_connections_hold_up_nothing() {
     let mut room = frames.iter().filter(|frame| frame.kind == DATA).map(of_the_first).sum();
     loop {
         if room > 0 {
-            std::thread::sleep(Duration::from_millis(10));
+            std::thread::sleep(Duration::from_millis(20));
             let _ = busy.0.write_all(&window(1, room));
         }
         let Some(frame) = busy.next(true) else { break };
@@ -169,7 +169,7 @@ async fn streams_under_way_end_and_idle_connections_hold_up_nothing() {
         frames.push(frame);
     }
     eprintln!("the slow answer ended {:?} after GOAWAY", told.elapsed());
-    assert!(told.elapsed() > Duration::from_millis(1500), "{:?}", told.elapsed());
+    assert!(told.elapsed() > Duration::from_secs(1), "{:?}", told.elapsed());
     let of = |wanted: &[u8], flag: u8| {
         let found = frames
             .iter()
