@@ -1,6 +1,9 @@
 //! Many requests on one connection, bodies in both directions, and clients that change their mind.
 
-use std::io::Write;
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
 
 use flate2::{Compression, write::GzEncoder};
 use futures_util::{StreamExt, future::join_all, stream};
@@ -108,11 +111,14 @@ async fn events_follow_and_a_follower_who_leaves_makes_room() {
     assert_eq!(client.get(&events).send().await.unwrap().status(), 503);
     // Its stream is reset; the connection, on which others ask, stays.
     drop(first);
+    let left = Instant::now();
     eventually(async || match client.get(&events).send().await.unwrap().status() {
         StatusCode::OK => Ok(()),
         other => Err(other),
     })
     .await;
+    // Seen at once, and not when there is next something to send.
+    assert!(left.elapsed() < Duration::from_secs(5), "{:?}", left.elapsed());
 }
 
 #[tokio::test(flavor = "multi_thread")]
