@@ -43,6 +43,8 @@ use crate::{
 const NOTICE: Duration = Duration::from_millis(500);
 /// How long a closed connection may take to be gone, and what a forced end takes beyond the drain time.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How far the framework's clock may be behind: what it times may end so much too early.
+const FRAMEWORK_TICK: Duration = Duration::from_millis(500);
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: u32 = 1024;
 /// A page of 24 items goes out in one write.
@@ -265,7 +267,8 @@ fn listen(
                         let drained = drained.clone();
                         async move { drained.notified().await }
                     })
-                    .client_request_timeout(head_timeout)
+                    // Heads are timed from their first byte on, exactly, by the watch; this is for who says nothing.
+                    .client_request_timeout(head_timeout + FRAMEWORK_TICK)
                     .client_disconnect_timeout(DISCONNECT_TIMEOUT)
                     .keep_alive(keep_alive)
                     .h1_write_buffer_size(WRITE_BUFFER_BYTES)

@@ -16,7 +16,8 @@ const PROMO: &str = "/v1/listings/promo:a";
 /// Where only pushes are served. `http` goes first: the rest of `[http]`.
 fn config(redis: &RedisServer, http: &str) -> String {
     let url = redis.url();
-    format!("{http}\n[redis]\nurl = \"{url}\"\n[pushed]\nnames = [\"promo:*\"]\n")
+    // A loaded machine pauses longer than a production one.
+    format!("{http}\n[redis]\nurl = \"{url}\"\nread_timeout = \"5s\"\n[pushed]\nnames = [\"promo:*\"]\n")
 }
 
 fn service(redis: &RedisServer, http: &str) -> Service {
