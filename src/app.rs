@@ -144,6 +144,7 @@ impl App {
         let server = Server::bind(HttpParts {
             engine: self.engine.clone(),
             config: config.http.clone(),
+            tls: config.tls.clone(),
             admin_listen: config.admin_listen,
             token: config.admin_token.clone(),
             storefront,
@@ -180,7 +181,11 @@ impl Bound {
     pub fn announce(&self) {
         let addresses = self.addresses();
         if let Some(address) = addresses.first() {
-            say(&format!("listening on http://{address}"));
+            let scheme = match self.server.certificate() {
+                None => "http",
+                Some(_) => "https",
+            };
+            say(&format!("listening on {scheme}://{address}"));
         }
         for address in addresses.get(1..).unwrap_or_default() {
             tracing::info!(%address, "admin routes listening");
@@ -216,8 +221,15 @@ async fn serve_until(
     shutdown: CancellationToken,
 ) -> Result<(), AppError> {
     let bound = app.bind(None)?;
-    let (config, engine, state) = (app.config.clone(), app.engine.clone(), bound.server.configuration());
-    let reloading = Reloading::new(hangups, sources, config, engine, state).run(shutdown.clone());
+    let reloading = Reloading {
+        signal: hangups,
+        sources,
+        started_from: app.config.clone(),
+        engine: app.engine.clone(),
+        state: bound.server.configuration(),
+        certificate: bound.server.certificate(),
+    };
+    let reloading = reloading.run(shutdown.clone());
     let warming = app.config.warm.on_start.then(|| {
         let (engine, warm) = (app.engine.clone(), app.config.warm.clone());
         warm_on_start::begin(engine, warm, bound.server.readiness(), shutdown.clone())

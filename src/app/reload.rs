@@ -1,7 +1,7 @@
 //! Reading the configuration again: on SIGHUP it is checked as a whole and then swapped as a whole. A bad one changes
 //! nothing, and is told in the log, in health and in a metric.
 //!
-//! Listings, pushed names and origins are swapped. What sockets, pools and tables were made from (`[http]`, `[admin]`,
+//! Listings, pushed names, origins and the certificate are swapped. What sockets, pools and tables were made from (`[http]`, `[admin]`,
 //! `[redis]`, `[l1]`, `[warm]`, the token) stays until the next start: that is said when it differs.
 
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::AppError;
 use crate::{
     config::{Config, Sources},
     engine::{Chain, Engine},
-    http::ConfigurationState,
+    http::{Certificate, ConfigurationState},
 };
 
 /// SIGHUP, from here on: it does not end the process, and one that comes before the service is up is not lost.
@@ -23,32 +23,18 @@ pub(super) fn hangups() -> Result<Signal, AppError> {
 
 /// Waits for SIGHUP.
 pub(super) struct Reloading {
-    signal: Signal,
-    sources: Sources,
+    pub signal: Signal,
+    /// Read whenever the signal comes.
+    pub sources: Sources,
     /// What the process was started from.
-    started_from: Config,
-    engine: Arc<Engine>,
-    state: Arc<ConfigurationState>,
+    pub started_from: Config,
+    pub engine: Arc<Engine>,
+    pub state: Arc<ConfigurationState>,
+    /// What handshakes show, where there are any.
+    pub certificate: Option<Arc<Certificate>>,
 }
 
 impl Reloading {
-    /// Reads from these sources whenever the signal comes.
-    pub fn new(
-        signal: Signal,
-        sources: Sources,
-        started_from: Config,
-        engine: Arc<Engine>,
-        state: Arc<ConfigurationState>,
-    ) -> Self {
-        Self {
-            signal,
-            sources,
-            started_from,
-            engine,
-            state,
-        }
-    }
-
     /// Reads the configuration again at each signal, one after another, until the service stops.
     pub async fn run(mut self, stopping: CancellationToken) {
         loop {
@@ -92,6 +78,9 @@ impl Reloading {
                 "changed, but only good from the next start on"
             );
         }
+        if let (Some(certificate), Some(identity)) = (&self.certificate, &config.tls) {
+            certificate.replace(identity);
+        }
         self.engine.declare(config.definitions, origins);
         self.engine.metrics().config_last_reload_successful.set(1);
         self.state.accepted(waiting);
@@ -107,7 +96,10 @@ impl Reloading {
 /// The sections that differ and are not swapped.
 fn needs_restart(running: &Config, read: &Config) -> Vec<&'static str> {
     let sections = [
-        ("http", running.http != read.http),
+        (
+            "http",
+            (&running.http, running.tls.is_some()) != (&read.http, read.tls.is_some()),
+        ),
         (
             "admin",
             (running.admin_listen, &running.admin_token) != (read.admin_listen, &read.admin_token),

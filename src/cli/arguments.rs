@@ -30,7 +30,7 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Serve listings over HTTP until SIGTERM or SIGINT
     #[command(after_help = "\
-The first line on stdout is `listening on http://ADDRESS`, with the real port where the configured one is 0.
+The first line on stdout is `listening on http://ADDRESS` (`https://` with TLS), with the real port where the configured one is 0.
 Logs go to stderr: text on a terminal, JSON lines elsewhere; RUST_LOG filters them (RUST_LOG=listcache=debug,warn).
 On SIGTERM or SIGINT /health/ready answers 503, running requests and refreshes end, then the program does, with 0. A \
 second signal ends it at once. SIGHUP reads the configuration again: a bad one changes nothing.

@@ -10,6 +10,7 @@ mod pushed;
 mod redis_section;
 mod requests;
 mod sorts;
+mod tls;
 mod warm;
 
 use toml::Value;
@@ -42,7 +43,7 @@ pub(super) fn check(raw: Raw) -> Result<Config, ConfigErrors> {
 fn config(report: &Report, table: toml::Table) -> Config {
     let mut root = Section::new(report, "", Some(Value::Table(table)));
 
-    let http = http::check(Section::new(report, "http", root.take("http")));
+    let (http, tls) = http::check(Section::new(report, "http", root.take("http")));
     let (admin_listen, admin_token) = admin(Section::new(report, "admin", root.take("admin")));
     if admin_listen.is_some_and(|admin| admin == http.listen && admin.port() != 0) {
         report.error(
@@ -67,6 +68,7 @@ fn config(report: &Report, table: toml::Table) -> Config {
 
     Config {
         http,
+        tls,
         admin_listen,
         admin_token,
         redis,

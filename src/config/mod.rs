@@ -13,6 +13,7 @@ mod nearest;
 mod raw;
 mod request;
 mod section;
+mod tls;
 mod values;
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
@@ -24,6 +25,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use http_origin::{HttpOriginConfig, Paging, SessionConfig, Total};
 pub use json_pointer::{InvalidPointer, JsonPointer};
 pub use request::{InvalidRequest, RequestMethod, RequestTemplate, TargetPiece, value_name};
+pub use tls::TlsIdentity;
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "listcache.toml";
@@ -98,6 +100,8 @@ impl ConfigFile {
 pub struct Config {
     /// The service's own side.
     pub http: HttpConfig,
+    /// By what clients know the service, where it speaks TLS.
+    pub tls: Option<TlsIdentity>,
     /// Where metrics and token routes listen, if not with the rest.
     pub admin_listen: Option<SocketAddr>,
     /// What token routes ask for; without one they are closed.
@@ -162,6 +166,8 @@ pub struct HttpConfig {
 pub struct HttpLimits {
     /// Open connections, of all workers together.
     pub connections_max: usize,
+    /// Requests under way at once on one connection of HTTP/2.
+    pub streams_max: u32,
     /// Until a request's head is in.
     pub head_timeout: Duration,
     /// How long a client may take no more of an answer.

@@ -1,13 +1,13 @@
 //! The sockets: bound, served, drained.
 //!
 //! The end of the service has an order. First readiness says 503, while everything is still served: a load balancer has a
-//! moment to look elsewhere. Then event streams end, nothing is accepted any more, idle connections are closed, and
-//! requests under way have the drain time to finish. The framework's own signal handling is off: the program decides.
+//! moment to look elsewhere. Then event streams end, nothing is accepted any more, idle connections are closed, those of
+//! HTTP/2 are asked to open no more streams, and requests under way have the drain time to finish. The framework's own signal handling is off: the program decides.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::ready, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
-use actix_http::{HttpService, Protocol, error::DispatchError};
-use actix_service::{IntoServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_http::HttpService;
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_factory, fn_service, map_config};
 use actix_web::{
     App, Error,
     dev::{self, ServerHandle},
@@ -23,16 +23,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     configuration::ConfigurationState,
+    connection::Connections,
     edge::edge,
     envelope::Envelopes,
+    http2::Http2Limits,
     readiness::Readiness,
     routes::{self, Reach},
     shared::{Shared, sizes},
-    slow_clients::{SlowLimits, Watched},
+    slow_clients::SlowLimits,
     storefront::Storefront,
+    tls::{Certificate, Tls},
 };
 use crate::{
-    config::{HttpConfig, HttpLimits, Secret},
+    config::{HttpConfig, HttpLimits, Secret, TlsIdentity},
     engine::Engine,
 };
 
@@ -40,6 +43,8 @@ use crate::{
 const NOTICE: Duration = Duration::from_millis(500);
 /// How long a closed connection may take to be gone, and what a forced end takes beyond the drain time.
 const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// How far the framework's clock may be behind: what it times may end so much too early.
+const FRAMEWORK_TICK: Duration = Duration::from_millis(500);
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: u32 = 1024;
 /// A page of 24 items goes out in one write.
@@ -53,6 +58,8 @@ pub struct HttpParts {
     pub engine: Arc<Engine>,
     /// Sockets and limits.
     pub config: HttpConfig,
+    /// By what clients know the public socket; without it that is plain, as the other always is.
+    pub tls: Option<TlsIdentity>,
     /// Where metrics and token routes are, and there only; without it they are with the rest.
     pub admin_listen: Option<SocketAddr>,
     /// What writes need; without one there are none.
@@ -68,6 +75,7 @@ pub struct Server {
     servers: Vec<dev::Server>,
     readiness: Arc<Readiness>,
     configuration: Arc<ConfigurationState>,
+    certificate: Option<Arc<Certificate>>,
     closing: CancellationToken,
     drain_timeout: Duration,
 }
@@ -78,10 +86,17 @@ impl Server {
         let HttpParts {
             engine,
             config,
+            tls,
             admin_listen,
             token,
             storefront,
         } = parts;
+        let certificate = tls.map(|identity| Arc::new(Certificate::new(&identity)));
+        let tls = certificate
+            .clone()
+            .map(Tls::new)
+            .transpose()
+            .map_err(io::Error::other)?;
         let readiness = Arc::new(Readiness::default());
         let configuration = Arc::new(ConfigurationState::default());
         let closing = CancellationToken::new();
@@ -103,11 +118,17 @@ impl Server {
             admin: admin_listen.is_none(),
             storefront: storefront.map(web::Data::new),
         };
+        let served = Served {
+            engine,
+            shared,
+            reach: public,
+            connections: connections(tls, &config.limits, closing.clone()),
+        };
         let mut bound = vec![listen(
             config.listen,
             config.workers.max(1),
             &config.limits,
-            (engine.clone(), shared.clone(), public),
+            served.clone(),
         )?];
         if let Some(address) = admin_listen {
             let admin = Reach {
@@ -115,7 +136,13 @@ impl Server {
                 admin: true,
                 storefront: None,
             };
-            bound.push(listen(address, ADMIN_WORKERS, &config.limits, (engine, shared, admin))?);
+            let served = Served {
+                reach: admin,
+                // Probes and scrapes come from nearby.
+                connections: connections(None, &config.limits, closing.clone()),
+                ..served
+            };
+            bound.push(listen(address, ADMIN_WORKERS, &config.limits, served)?);
         }
         let (addresses, servers): (Vec<_>, Vec<_>) = bound.into_iter().unzip();
         Ok(Self {
@@ -123,6 +150,7 @@ impl Server {
             servers,
             readiness,
             configuration,
+            certificate,
             closing,
             drain_timeout: config.limits.drain_timeout,
         })
@@ -141,6 +169,11 @@ impl Server {
     /// What probes hear of the configuration; for whoever reads it again.
     pub fn configuration(&self) -> Arc<ConfigurationState> {
         self.configuration.clone()
+    }
+
+    /// What handshakes show, where the public socket speaks TLS; for whoever reads the configuration again.
+    pub fn certificate(&self) -> Option<Arc<Certificate>> {
+        self.certificate.clone()
     }
 
     /// Serves until `shutdown`, then drains. An error where a socket or a worker fails meanwhile.
@@ -171,7 +204,31 @@ impl Server {
     }
 }
 
-type Served = (web::Data<Engine>, web::Data<Shared>, Reach);
+fn connections(tls: Option<Tls>, limits: &HttpLimits, closing: CancellationToken) -> Connections {
+    Connections {
+        tls,
+        slow: SlowLimits {
+            head: limits.head_timeout,
+            send: limits.send_timeout,
+        },
+        http2: Http2Limits {
+            streams_max: limits.streams_max,
+            head: limits.head_timeout,
+            send: limits.send_timeout,
+            keep_alive: limits.keep_alive,
+        },
+        closing,
+    }
+}
+
+/// What is served on a socket, and how.
+#[derive(Clone)]
+struct Served {
+    engine: web::Data<Engine>,
+    shared: web::Data<Shared>,
+    reach: Reach,
+    connections: Connections,
+}
 
 fn listen(
     address: SocketAddr,
@@ -189,37 +246,46 @@ fn listen(
         .disable_signals();
     let drained = builder.graceful_shutdown_signal();
     let (head_timeout, keep_alive) = (limits.head_timeout, limits.keep_alive);
-    let slow = SlowLimits {
-        head: head_timeout,
-        send: limits.send_timeout,
-    };
-    // As the framework's own HttpServer puts it together, but for the watch on each connection.
+    // As the framework's own HttpServer puts it together, but for what connections pass before, and for HTTP/2.
     let server = builder.listen("http", listener, move || {
-        let (engine, shared, reach) = served.clone();
-        let drained = drained.clone();
-        let app = App::new()
-            .app_data(engine)
-            .app_data(shared)
-            .wrap(from_fn(edge))
-            .configure(|service| routes::register(service, &reach));
-        let app = app.into_factory().map_err(|error: Error| error.error_response());
-        let http = HttpService::build()
-            .graceful_shutdown_signal(move || {
-                let drained = drained.clone();
-                async move { drained.notified().await }
-            })
-            .client_request_timeout(head_timeout)
-            .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-            .keep_alive(keep_alive)
-            .h1_write_buffer_size(WRITE_BUFFER_BYTES)
-            .local_addr(address)
-            .finish(map_config(app, |()| dev::AppConfig::default()));
-        fn_service(move |stream: TcpStream| async move {
-            let _ = stream.set_nodelay(true);
-            let peer = stream.peer_addr().ok();
-            Ok::<_, DispatchError>((Watched::new(stream, slow), Protocol::Http1, peer))
+        let (served, drained) = (served.clone(), drained.clone());
+        fn_factory(move || {
+            let (served, drained) = (served.clone(), drained.clone());
+            async move {
+                let app = App::new()
+                    .app_data(served.engine)
+                    .app_data(served.shared)
+                    .wrap(from_fn(edge))
+                    .configure(|service| routes::register(service, &served.reach));
+                let app = app.into_factory().map_err(|error: Error| error.error_response());
+                let app = map_config(app, |()| dev::AppConfig::default());
+                // One for both protocols.
+                let app = Rc::new(app.new_service(()).await?);
+                let for_http1 = app.clone();
+                let http1 = HttpService::build()
+                    .graceful_shutdown_signal(move || {
+                        let drained = drained.clone();
+                        async move { drained.notified().await }
+                    })
+                    // Heads are timed from their first byte on, exactly, by the watch; this is for who says nothing.
+                    .client_request_timeout(head_timeout + FRAMEWORK_TICK)
+                    .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+                    .keep_alive(keep_alive)
+                    .h1_write_buffer_size(WRITE_BUFFER_BYTES)
+                    .local_addr(address)
+                    .finish(fn_factory(move || ready(Ok::<_, ()>(for_http1.clone()))))
+                    .new_service(())
+                    .await?;
+                let http1 = Rc::new(http1);
+                Ok::<_, ()>(fn_service(move |stream: TcpStream| {
+                    let (connections, http1, app) = (served.connections.clone(), http1.clone(), app.clone());
+                    async move {
+                        connections.serve(stream, http1, app).await;
+                        Ok::<_, ()>(())
+                    }
+                }))
+            }
         })
-        .and_then(http)
     })?;
     Ok((vec![address], server.run()))
 }

@@ -2,20 +2,34 @@
 //!
 //! The framework times the first head of a connection only, and the writing of answers not at all: whoever sends a second
 //! head byte by byte, or reads nothing, would hold a connection for as long as he likes. So each connection is looked at
-//! from outside, by the bytes that pass. [`HeadWatch`], which is pure, tells when a head is coming in: from the first byte
-//! after an answer on, until the empty line.
+//! from outside, by the bytes that pass: [`Taken`] next to the socket, [`Watched`] above TLS, where requests can be read.
+//! What tells when a head is coming in is pure: [`HeadWatch`] for HTTP/1.1, [`FrameWatch`] for HTTP/2.
+
+mod frames;
+mod heads;
+mod taken;
 
 use std::{
-    io,
+    cell::Cell,
+    io::{self, IoSlice},
     pin::Pin,
+    rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
 
+use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep, sleep_until},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    time::{Instant, Sleep, sleep_until},
 };
+
+use self::{frames::FrameWatch, heads::HeadWatch};
+use super::preface::{self, HttpVersion};
+pub use taken::Taken;
+
+/// What is read at first, to tell the protocol: most heads are shorter, and then nothing is read twice.
+const FIRST_READ_BYTES: usize = 1024;
 
 /// The bounds on a connection's slowness.
 #[derive(Clone, Copy, Debug)]
@@ -26,24 +40,98 @@ pub struct SlowLimits {
     pub send: Duration,
 }
 
-/// A connection that cuts itself.
+/// A connection that cuts itself when a head comes too slowly.
 pub struct Watched<T> {
     io: T,
-    limits: SlowLimits,
-    head: HeadWatch,
+    /// Read to tell the protocol, and not yet read by who speaks it.
+    read_ahead: Bytes,
+    watch: Watch,
     head_ends: Option<Pin<Box<Sleep>>>,
-    send_ends: Option<Pin<Box<Sleep>>>,
+    backlog: Backlog,
+}
+
+/// Whether something waits until a client takes it. Who writes to a connection cannot see that by himself.
+#[derive(Clone, Debug, Default)]
+pub struct Backlog(Rc<Cell<bool>>);
+
+impl Backlog {
+    /// Whether it does now.
+    pub fn is_there(&self) -> bool {
+        self.0.get()
+    }
+
+    fn after<R>(&self, written: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+        self.0.set(written.is_pending());
+        written
+    }
+}
+
+enum Watch {
+    Heads(HeadWatch),
+    Frames(FrameWatch),
 }
 
 impl<T> Watched<T> {
-    /// A connection just accepted.
-    pub fn new(io: T, limits: SlowLimits) -> Self {
+    /// A connection whose protocol is known.
+    pub fn new(io: T, version: HttpVersion, head_limit: Duration) -> Self {
         Self {
             io,
-            limits,
-            head: HeadWatch::new(limits.head),
+            read_ahead: Bytes::new(),
+            watch: match version {
+                HttpVersion::Http1 => Watch::Heads(HeadWatch::new(head_limit)),
+                HttpVersion::Http2 => Watch::Frames(FrameWatch::new(head_limit)),
+            },
             head_ends: None,
-            send_ends: None,
+            backlog: Backlog::default(),
+        }
+    }
+
+    /// What is known of its writes, also while somebody else has it.
+    pub fn backlog(&self) -> Backlog {
+        self.backlog.clone()
+    }
+}
+
+impl<T: AsyncRead + Unpin> Watched<T> {
+    /// A connection whose first bytes tell its protocol. Waits for them for as long as the client likes.
+    pub async fn told(mut io: T, head_limit: Duration) -> io::Result<(Self, HttpVersion)> {
+        let mut first = BytesMut::with_capacity(FIRST_READ_BYTES);
+        let version = loop {
+            let read = io.read_buf(&mut first).await?;
+            match preface::version(&first) {
+                Some(version) => break version,
+                // Who speaks it finds the end by himself.
+                None if read == 0 => break HttpVersion::Http1,
+                None => {}
+            }
+        };
+        let mut watched = Self::new(io, version, head_limit);
+        watched.read_ahead = first.freeze();
+        if !watched.read_ahead.is_empty() {
+            watched.watch.read(&watched.read_ahead);
+        }
+        Ok((watched, version))
+    }
+}
+
+impl Watch {
+    fn read(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Heads(heads) => heads.read(bytes, Instant::now),
+            Self::Frames(frames) => frames.read(bytes, Instant::now),
+        }
+    }
+
+    fn wrote(&mut self, bytes: &[u8]) {
+        if let Self::Heads(heads) = self {
+            heads.wrote(bytes, Instant::now);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self {
+            Self::Heads(heads) => heads.deadline(),
+            Self::Frames(frames) => frames.deadline(),
         }
     }
 }
@@ -56,15 +144,24 @@ fn cut(why: &'static str) -> io::Error {
 impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        if !this.read_ahead.is_empty() {
+            let count = this.read_ahead.len().min(buffer.remaining());
+            buffer.put_slice(this.read_ahead.get(..count).unwrap_or_default());
+            this.read_ahead.advance(count);
+            if this.read_ahead.is_empty() {
+                this.read_ahead = Bytes::new();
+            }
+            return Poll::Ready(Ok(()));
+        }
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buffer);
         if let Poll::Ready(Ok(())) = &read
             && let Some(bytes) = buffer.filled().get(before..)
             && !bytes.is_empty()
         {
-            this.head.read(bytes, Instant::now);
+            this.watch.read(bytes);
         }
-        let Some(deadline) = this.head.deadline() else {
+        let Some(deadline) = this.watch.deadline() else {
             this.head_ends = None;
             return read;
         };
@@ -88,229 +185,41 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
-        match Pin::new(&mut this.io).poll_write(cx, bytes) {
-            Poll::Ready(written) => {
-                this.send_ends = None;
-                if let Ok(count) = &written
-                    && let Some(written) = bytes.get(..*count)
-                {
-                    this.head.wrote(written, Instant::now);
-                }
-                Poll::Ready(written)
-            }
-            Poll::Pending => {
-                let limit = this.limits.send;
-                let ends = this.send_ends.get_or_insert_with(|| Box::pin(sleep(limit)));
-                match ends.as_mut().poll(cx) {
-                    Poll::Ready(()) => Poll::Ready(Err(cut("its answer was not taken"))),
-                    Poll::Pending => Poll::Pending,
-                }
-            }
+        let written = Pin::new(&mut this.io).poll_write(cx, bytes);
+        if let Poll::Ready(Ok(count)) = &written
+            && let Some(written) = bytes.get(..*count)
+        {
+            this.watch.wrote(written);
         }
+        this.backlog.after(written)
+    }
+
+    /// For frames, which are many slices. A head of HTTP/1.1 goes out in one.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let written = Pin::new(&mut this.io).poll_write_vectored(cx, slices);
+        if let Poll::Ready(Ok(count)) = &written
+            && let Some(first) = slices.iter().find(|slice| !slice.is_empty())
+        {
+            this.watch.wrote(first.get(..*count).unwrap_or(first));
+        }
+        this.backlog.after(written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        let flushed = Pin::new(&mut self.io).poll_flush(cx);
+        self.backlog.after(flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
-
-/// Tells from the bytes of a connection whether a head is coming in. Pure: time is an argument.
-#[derive(Debug)]
-struct HeadWatch {
-    limit: Duration,
-    state: State,
-}
-
-#[derive(Debug)]
-enum State {
-    /// Nothing of the next request has come.
-    Idle,
-    /// Some of it has.
-    Head { until: Instant, scan: Scan },
-    /// A head is in, and its answer is not begun. What comes meanwhile is a body; or, where the request has none, the
-    /// beginning of the request after it.
-    Request { bodyless: bool, followed: bool },
-}
-
-/// How far a head has come.
-#[derive(Debug, Default)]
-struct Scan {
-    /// The first byte that is no line end, of the method's name.
-    first: Option<u8>,
-    /// Whether the last byte, carriage returns aside, ended a line.
-    line_ended: bool,
-}
-
-impl HeadWatch {
-    fn new(limit: Duration) -> Self {
-        Self {
-            limit,
-            state: State::Idle,
-        }
-    }
-
-    /// Until when the head that is coming in must be there.
-    fn deadline(&self) -> Option<Instant> {
-        match self.state {
-            State::Head { until, .. } => Some(until),
-            State::Idle | State::Request { .. } => None,
-        }
-    }
-
-    /// Bytes of the client; not none. Most requests come in one piece, and then nobody need look at the clock.
-    fn read(&mut self, bytes: &[u8], now: impl FnOnce() -> Instant) {
-        if let (State::Idle, Some(first @ b'A'..=b'Z')) = (&self.state, bytes.first())
-            && bytes.ends_with(b"\r\n\r\n")
-        {
-            self.state = State::Request {
-                bodyless: is_bodyless(*first),
-                followed: false,
-            };
-            return;
-        }
-        if let State::Idle = self.state {
-            self.begin_head(now());
-        }
-        match &mut self.state {
-            State::Head { scan, .. } => {
-                if let Some(length) = scan.end_in(bytes) {
-                    self.state = State::Request {
-                        bodyless: scan.first.is_some_and(is_bodyless),
-                        followed: length < bytes.len(),
-                    };
-                }
-            }
-            State::Request { followed, .. } => *followed = true,
-            State::Idle => {}
-        }
-    }
-
-    /// Bytes of an answer.
-    fn wrote(&mut self, bytes: &[u8], now: impl FnOnce() -> Instant) {
-        match &self.state {
-            // "Go on", before a body: no answer yet.
-            State::Request { .. } if bytes.starts_with(b"HTTP/1.1 100") => {}
-            // The next head is coming already, or all of it is here and nobody has looked at it yet.
-            State::Request {
-                bodyless: true,
-                followed: true,
-            }
-            | State::Head { .. } => self.begin_head(now()),
-            State::Request { .. } => self.state = State::Idle,
-            State::Idle => {}
-        }
-    }
-
-    fn begin_head(&mut self, now: Instant) {
-        self.state = State::Head {
-            until: now + self.limit,
-            scan: Scan::default(),
-        };
-    }
-}
-
-/// By the first letter of its method, whether a request has no body: one follows where something is changed.
-fn is_bodyless(first: u8) -> bool {
-    matches!(first, b'G' | b'H' | b'O' | b'D')
-}
-
-impl Scan {
-    /// How many of these bytes belong to the head, where it ends among them: with the first empty line after a line that is
-    /// none. Empty lines before a request are no part of it.
-    fn end_in(&mut self, bytes: &[u8]) -> Option<usize> {
-        for (at, byte) in bytes.iter().enumerate() {
-            match byte {
-                b'\r' => {}
-                b'\n' if self.line_ended => return Some(at + 1),
-                b'\n' => self.line_ended = self.first.is_some(),
-                other => {
-                    self.first.get_or_insert(*other);
-                    self.line_ended = false;
-                }
-            }
-        }
-        None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const LIMIT: Duration = Duration::from_secs(5);
-
-    /// What happens on a connection, a second apart.
-    enum Step {
-        Read(&'static str),
-        Wrote(&'static str),
-    }
-    use Step::{Read, Wrote};
-
-    /// Whether a head is waited for after these steps, and since which step.
-    #[track_caller]
-    fn check(steps: &[Step], expect: Option<u32>) {
-        let begun = Instant::now();
-        let at = |step: u32| begun + Duration::from_secs(1) * step;
-        let mut watch = HeadWatch::new(LIMIT);
-        for (number, step) in (0..).zip(steps) {
-            match step {
-                Read(bytes) => watch.read(bytes.as_bytes(), || at(number)),
-                Wrote(bytes) => watch.wrote(bytes.as_bytes(), || at(number)),
-            }
-        }
-        assert_eq!(watch.deadline(), expect.map(|step| at(step) + LIMIT));
-    }
-
-    const GET: &str = "GET / HTTP/1.1\r\nHost: x\r\n\r\n";
-    const PUT: &str = "PUT / HTTP/1.1\r\nContent-Length: 2\r\n\r\n";
-    const OK: &str = "HTTP/1.1 200 OK\r\n\r\n";
-
-    #[test]
-    fn a_head_is_waited_for_from_its_first_byte_to_its_empty_line() {
-        check(&[], None);
-        check(&[Read("G"), Read("ET / HTTP/1.1\r\n")], Some(0));
-        check(&[Read(GET)], None);
-        check(&[Read("GET / HTTP/1.1\r\nHost: x\r\n\r"), Read("\n")], None);
-        check(&[Read("GET / HTTP/1.1\nHost: x\n\n")], None);
-        check(&[Read("GET / HTTP/1.1\r\n\rHost: x\r\n")], Some(0));
-    }
-
-    #[test]
-    fn the_second_head_is_waited_for_like_the_first() {
-        check(&[Read(GET), Wrote(OK)], None);
-        check(&[Read(GET), Wrote(OK), Read("GET / HT"), Read("TP/1.1\r\n")], Some(2));
-        check(&[Read(GET), Wrote(OK), Read("GET / HT"), Read("TP/1.1\r\n\r\n")], None);
-    }
-
-    #[test]
-    fn empty_lines_before_a_request_are_no_head() {
-        check(&[Read("\r\n\r\n")], Some(0));
-        check(&[Read("\r\n\r\n"), Read(GET)], None);
-    }
-
-    #[test]
-    fn a_request_that_came_with_the_one_before_is_waited_for_from_the_answer_on() {
-        check(&[Read("GET / HTTP/1.1\r\n\r\nGET /"), Wrote(OK)], Some(1));
-        check(&[Read(GET), Read("GET /"), Wrote(OK)], Some(2));
-        check(
-            &[
-                Read("GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n\r\n"),
-                Wrote(OK),
-                Wrote(OK),
-            ],
-            None,
-        );
-    }
-
-    #[test]
-    fn a_body_takes_its_time() {
-        check(&[Read(PUT), Read("a"), Read("b")], None);
-        check(&[Read(PUT), Read("ab"), Wrote(OK)], None);
-        check(&[Read(PUT), Wrote("HTTP/1.1 100 Continue\r\n\r\n"), Read("a")], None);
-        check(&[Read(GET), Wrote(OK), Wrote("more"), Wrote("and more")], None);
     }
 }

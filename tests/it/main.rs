@@ -13,6 +13,7 @@ mod definitions;
 mod documents;
 mod faults;
 mod fills;
+mod http2;
 mod http_cursors;
 mod http_events;
 mod http_gzip;

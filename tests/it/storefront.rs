@@ -294,3 +294,21 @@ fn query(pairs: &[(&str, &str)]) -> String {
         .extend_pairs(pairs)
         .finish()
 }
+
+/// A request of HTTP/2 names its host in another way, and what asks for it must find it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn by_http_2_too_only_the_shops_own_page_changes_prices() {
+    let demo = Demo::start();
+    let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
+    for (origin, code) in [
+        (demo.url.as_str(), "unknown-product"),
+        ("http://elsewhere.example", "cross-origin"),
+    ] {
+        let change = client
+            .post(format!("{}/demo/price", demo.url))
+            .header("origin", origin)
+            .json(&json!({"id": 0, "price_cents": 100}));
+        let answer: Value = change.send().await.unwrap().json().await.unwrap();
+        assert_eq!(answer["code"], code);
+    }
+}

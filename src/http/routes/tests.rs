@@ -32,6 +32,7 @@ fn shared() -> Data<Shared> {
         limits: HttpLimits {
             send_timeout: std::time::Duration::from_secs(30),
             connections_max: 10,
+            streams_max: 10,
             head_timeout: Duration::from_secs(1),
             keep_alive: Duration::from_secs(1),
             drain_timeout: Duration::from_secs(1),

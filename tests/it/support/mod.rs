@@ -4,8 +4,10 @@
 #![allow(dead_code)]
 
 pub mod api;
+pub mod certificate;
 pub mod churn;
 pub mod eventually;
+pub mod frames;
 pub mod load;
 pub mod mariadb;
 pub mod nginx;
@@ -18,6 +20,7 @@ pub mod shop;
 pub mod store;
 pub mod watched;
 
+pub use certificate::Certificate;
 pub use eventually::eventually;
 pub use mariadb::MariadbDatabase;
 pub use nginx::Nginx;

@@ -19,6 +19,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A running `listcache serve`. Killed when dropped; says what it logged where a test fails.
 pub struct Service {
     child: Child,
+    /// `http` or `https`.
+    pub scheme: String,
     /// `127.0.0.1:<port>`.
     pub address: String,
     directory: TempDir,
@@ -50,17 +52,25 @@ impl Service {
         BufReader::new(child.stdout.take().unwrap())
             .read_line(&mut line)
             .unwrap();
-        let Some(address) = line.trim().strip_prefix("listening on http://") else {
+        let url = line.trim().strip_prefix("listening on ");
+        let Some((scheme, address)) = url.and_then(|url| url.split_once("://")) else {
             let log = fs::read_to_string(directory.path().join("log")).unwrap_or_default();
             let _ = child.kill();
             panic!("the service did not start; it said {line:?} and logged\n{log}");
         };
         Self {
+            scheme: scheme.to_owned(),
             address: address.to_owned(),
             child,
             client: Client::builder().timeout(PATIENCE).build().unwrap(),
             directory,
         }
+    }
+
+    /// The same, asked by another client: one that trusts its certificate.
+    pub fn asked_by(mut self, client: reqwest::ClientBuilder) -> Self {
+        self.client = client.timeout(PATIENCE).build().unwrap();
+        self
     }
 
     /// The sum of a metric's series whose lines begin so; 0 while there are none.
@@ -75,7 +85,7 @@ impl Service {
 
     /// The URL of a path.
     pub fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 
     /// A request without a token.
