@@ -25,6 +25,7 @@ use super::{
     configuration::ConfigurationState,
     edge::edge,
     envelope::Envelopes,
+    openapi,
     readiness::Readiness,
     routes::{self, Reach},
     shared::{Shared, sizes},
@@ -88,6 +89,7 @@ impl Server {
         let sizes = sizes(config.size_default, config.size_max);
         let shared = web::Data::new(Shared {
             sizes,
+            description: openapi::text(sizes).into(),
             envelopes: Envelopes::new(sizes.default),
             limits: config.limits.clone(),
             token,
