@@ -16,6 +16,7 @@ pub mod redis_server;
 pub mod service;
 pub mod shop;
 pub mod store;
+pub mod varnish;
 pub mod watched;
 
 pub use eventually::eventually;
@@ -24,3 +25,4 @@ pub use nginx::Nginx;
 pub use postgres::PostgresDatabase;
 pub use proxy::Proxy;
 pub use redis_server::RedisServer;
+pub use varnish::Varnish;
