@@ -12,9 +12,12 @@ use futures_util::StreamExt;
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
 
-use crate::support::{
-    Nginx, RedisServer, Varnish, eventually,
-    service::{Service, Shop, TOKEN},
+use crate::{
+    judges::patient,
+    support::{
+        Nginx, RedisServer, Varnish, eventually,
+        service::{Service, Shop, TOKEN},
+    },
 };
 
 const BREAD: &str = "/v1/listings/category:BREAD";
@@ -80,7 +83,7 @@ fn nginx(service: &str) -> Edge {
 async fn world(edge: fn(&str) -> Edge) -> World {
     let redis = RedisServer::start();
     let shop = Shop::new().await;
-    let service = Service::start(&shop.config(&redis.url(), "[http]\naccess_log = true"));
+    let service = Service::start(&patient(shop.config(&redis.url(), "[http]\naccess_log = true")));
     let edge = edge(&service.address);
     let client = Client::builder().timeout(Duration::from_secs(20));
     let client = match &edge {

@@ -11,6 +11,7 @@ use reqwest::{
     header::{HeaderMap, HeaderName, HeaderValue},
 };
 
+use super::patient;
 use crate::support::{
     RedisServer, eventually,
     service::{Service, Shop},
@@ -69,7 +70,7 @@ impl Answer {
 async fn world() -> World {
     let redis = RedisServer::start();
     let shop = Shop::new().await;
-    let service = Service::start(&shop.config(&redis.url(), ""));
+    let service = Service::start(&patient(shop.config(&redis.url(), "")));
     World {
         _redis: redis,
         shop,

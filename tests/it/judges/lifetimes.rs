@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::SystemTime};
 use reqwest::{Method, Response};
 use serde_json::{Map, Value, json};
 
-use super::{ask, node};
+use super::{ask, node, patient};
 use crate::support::{
     RedisServer, eventually,
     service::{Service, Shop, TOKEN},
@@ -70,7 +70,7 @@ fn agrees(what: &str, exchange: &Value, verdict: &Value, ours: f64, swr: f64) {
 async fn lifetimes_are_what_we_say() {
     let redis = RedisServer::start();
     let shop = Shop::new().await;
-    let service = Service::start(&shop.config(&redis.url(), ""));
+    let service = Service::start(&patient(shop.config(&redis.url(), "")));
     let page: Value = service
         .request(Method::GET, BREAD)
         .send()
@@ -155,7 +155,7 @@ async fn nodes_whose_clocks_are_60_s_apart_say_the_same() {
     let redis = RedisServer::start();
     let shop = Shop::new().await;
     let library = faketime();
-    let config = shop.config(&redis.url(), "");
+    let config = patient(shop.config(&redis.url(), ""));
     let node = |ahead: &str| {
         // Sleeps and time-outs stay as they are: only the time of day is another.
         let environment = [

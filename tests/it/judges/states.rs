@@ -14,6 +14,7 @@ use linter::{Exchange, judge};
 use reqwest::Method;
 use serde_json::{Value, json};
 
+use super::patient;
 use crate::support::{
     RedisServer,
     api::{Api, ApiAnswer},

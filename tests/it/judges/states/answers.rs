@@ -6,7 +6,7 @@ use super::*;
 async fn refusals() {
     let redis = RedisServer::start();
     let shop = Shop::new().await;
-    let service = Service::start(&shop.config(&redis.url(), "[http]\nfollowers_max = 1\n"));
+    let service = Service::start(&patient(shop.config(&redis.url(), "[http]\nfollowers_max = 1\n")));
     page(&service, BREAD).await;
     let follower = service
         .request(Method::GET, &format!("{BREAD}/events"))
@@ -92,7 +92,7 @@ async fn refusals() {
 async fn everything_else() {
     let redis = RedisServer::start();
     let shop = Shop::new().await;
-    let service = Service::start(&shop.config(&redis.url(), ""));
+    let service = Service::start(&patient(shop.config(&redis.url(), "")));
     let of = |state, method, path: &str, status| Exchange::of(state, &service, method, path).answers(status);
     let items = "{\"id\":1,\"name\":\"Tent\"}\n{\"id\":2,\"name\":\"Lamp\"}\n";
     let push = |state, status| {

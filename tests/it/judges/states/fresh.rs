@@ -8,7 +8,7 @@ async fn pages_that_are_fresh() {
     let shop = Shop::new().await;
     // A CDN hears of a lifetime of its own, and requests have ids.
     let extra = "[http]\naccess_log = true\n[defaults]\ncdn_max_age = \"5m\"\nsurrogate_keys = [\"shop:fi\"]";
-    let service = Service::start(&shop.config(&redis.url(), extra));
+    let service = Service::start(&patient(shop.config(&redis.url(), extra)));
     let get = |state, path: &str| Exchange::of(state, &service, Method::GET, path).answers(200);
     judge(vec![
         get("filled from the origin", BREAD)
@@ -87,7 +87,7 @@ async fn pages_that_are_fresh() {
             .with(("If-None-Match", &etag))
             .answers(304),
     ]);
-    let other = Service::start(&shop.config(&redis.url(), ""));
+    let other = Service::start(&patient(shop.config(&redis.url(), "")));
     let in_redis = "listcache-redis; hit; ttl=";
     judge(vec![
         Exchange::of("fresh, in Redis", &other, Method::GET, BREAD)
