@@ -3,7 +3,7 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint audit bench bench-churn bulk mutants overload schedule soak
+.PHONY: help demo test judges lint audit bench bench-churn bulk mutants overload schedule soak
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,6 +17,10 @@ test: ## All checks and tests (installs what they need if missing)
 	$(MAKE) lint
 	$(CARGO) test --locked
 	$(CARGO) test --locked --test it -- --ignored --test-threads=1 --skip five_times_what_redis_can_give --skip soak
+
+judges: ## What others wrote judges our HTTP: redbot, schemathesis, spectral, cache tests, Varnish, nginx (docs/judges.md)
+	@.ci/install judges
+	SCHEMATHESIS_EXAMPLES=1000 $(CARGO) test --locked --test it -- --nocapture judges:: edge::
 
 lint: ## Format, clippy with warnings as errors, licences and sources of the dependencies
 	$(CARGO) fmt --check

@@ -83,6 +83,8 @@ pub struct RefreshedOrder {
 }
 
 /// Refreshes a listing from its origin: all sorts of it, unless one is named.
+///
+/// One that arrives while another runs causes exactly one more, however many arrive.
 #[utoipa::path(
     post,
     path = "/v1/listings/{name}/refresh",
@@ -97,6 +99,7 @@ pub struct RefreshedOrder {
         (status = 403, description = "No token is configured", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such listing", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 409, description = "`no-origin`: the listing is pushed", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 413, description = "The origin has more items than `max_items`; the old generation stays", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 502, description = "The refresh failed or was refused; the old generation stays", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "Redis is away or full", body = ProblemDocument, content_type = "application/problem+json"),
     )

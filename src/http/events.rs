@@ -61,7 +61,7 @@ pub struct EventDocument {
     tag = "pages",
     params(openapi::NameParameter, openapi::SortParameter),
     responses(
-        (status = 200, description = "Server-sent events; a comment every 15 s", body = EventDocument, content_type = "text/event-stream"),
+        (status = 200, description = "Server-sent events; a comment every 15 s", body = openapi::FollowedEvent, content_type = "text/event-stream"),
         (status = 400, description = "Bad name or parameters", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such listing", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "There are as many followers as are allowed", body = ProblemDocument, content_type = "application/problem+json"),

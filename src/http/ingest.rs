@@ -56,6 +56,8 @@ pub struct Pushed {
 }
 
 /// Replaces a pushed listing with the items of the body.
+///
+/// Taken in as it comes, published after its last byte; where anything is wrong with it the old generation stays.
 #[utoipa::path(
     put,
     path = "/v1/listings/{name}",
@@ -64,7 +66,7 @@ pub struct Pushed {
     params(openapi::NameParameter, openapi::PushParameters),
     request_body(content(
         (String = "application/x-ndjson"),
-        (Vec<Object> = "application/json"),
+        (Vec<openapi::PushedItem> = "application/json"),
     ), description = "An item a line, or one array of items; `Content-Encoding: gzip` is taken"),
     responses(
         (status = 200, description = "Replaced", body = Pushed),

@@ -52,6 +52,8 @@ pub struct Listed {
 }
 
 /// The listings that there are, in the order of their keys.
+///
+/// `next` is the URL where the list goes on.
 #[utoipa::path(
     method(get, head),
     path = "/v1/listings",
@@ -196,6 +198,8 @@ pub struct ExplainedL1 {
 }
 
 /// One listing explained.
+///
+/// How it lies in Redis, when it is due, what its last error was, and what this process knows of it. The origin is not asked.
 #[utoipa::path(
     method(get, head),
     path = "/v1/listings/{name}/explain",

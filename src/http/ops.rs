@@ -15,7 +15,6 @@ use crate::engine::Engine;
 use super::{
     answer,
     configuration::ConfigurationHealth,
-    openapi,
     problem::{Kind, Problem, ProblemDocument},
     shared::Shared,
 };
@@ -53,6 +52,8 @@ impl Health {
 const REFUSED_MAX: usize = 20;
 
 /// Whether the process works at all.
+///
+/// It says so as long as it answers: a Redis that is away is no reason to start it anew.
 #[utoipa::path(
     method(get, head),
     path = "/health/live",
@@ -63,7 +64,9 @@ pub async fn live() -> HttpResponse {
     answer::private(StatusCode::OK, &Health::of("live"))
 }
 
-/// Whether traffic should come: not while warming up, not while draining.
+/// Whether traffic should come.
+///
+/// Not while warming up, and not while draining.
 #[utoipa::path(
     method(get, head),
     path = "/health/ready",
@@ -89,6 +92,8 @@ pub async fn ready(engine: Data<Engine>, shared: Data<Shared>) -> Result<HttpRes
 }
 
 /// Every metric, for Prometheus.
+///
+/// The number of series does not grow with the number of listings.
 #[utoipa::path(
     method(get, head),
     path = "/metrics",
@@ -106,15 +111,17 @@ pub async fn metrics(shared: Data<Shared>) -> HttpResponse {
 }
 
 /// This description.
+///
+/// Made from the code, with the bounds that are configured.
 #[utoipa::path(
     method(get, head),
     path = "/openapi.json",
     tag = "operations",
     responses((status = 200, description = "OpenAPI 3.1", body = Object))
 )]
-pub async fn description() -> HttpResponse {
+pub async fn description(shared: Data<Shared>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "application/json"))
         .insert_header((header::CACHE_CONTROL, "max-age=60"))
-        .body(openapi::text())
+        .body(shared.description.clone())
 }

@@ -146,6 +146,9 @@ fn decode(text: &str) -> Result<Cow<'_, str>, &'static str> {
     decoded.map_err(|_| "is not percent-encoded UTF-8")
 }
 
+/// The greatest page and offset: what every reader of JSON takes as it is written, for it comes back in the body.
+pub const PLACE_MAX: u64 = (1 << 53) - 1;
+
 fn parse_number(text: &str, least: u64, most: u64) -> Result<u64, String> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err("must be a whole number, in digits only".to_owned());
@@ -157,7 +160,7 @@ fn parse_number(text: &str, least: u64, most: u64) -> Result<u64, String> {
     match text.parse::<u64>() {
         Ok(number) if number < least => Err(format!("must be at least {least}")),
         Ok(number) if number <= most => Ok(number),
-        _ if most == u64::MAX => Err("is too large".to_owned()),
+        _ if most == PLACE_MAX => Err("is too large".to_owned()),
         _ => Err(format!("must be at most {most}")),
     }
 }
@@ -291,9 +294,9 @@ fn place_of_numbers(query: &mut Query<'_>, sizes: Sizes) -> Place {
             }
         }
     }
-    let page = query.number("page", 1, u64::MAX);
+    let page = query.number("page", 1, PLACE_MAX);
     let size = query.number("size", 1, max);
-    let offset = query.number("offset", 0, u64::MAX);
+    let offset = query.number("offset", 0, PLACE_MAX);
     let limit = query.number("limit", 1, max);
     let pinned = pinned(query);
     let limit = size

@@ -6,8 +6,11 @@
 //! matches no route or no method.
 
 use actix_web::{
-    FromRequest, Handler, HttpResponse, Resource, Responder, ResponseError, guard,
-    http::{Method, header},
+    FromRequest, Handler, HttpRequest, HttpResponse, Resource, Responder, ResponseError, guard,
+    http::{
+        Method,
+        header::{self, HeaderName},
+    },
     web,
 };
 
@@ -135,7 +138,7 @@ impl Methods {
         let is_shared_across_origins = self.path.starts_with("/v1/");
         let options = {
             let allow = allow.clone();
-            move || std::future::ready(options(&allow, is_shared_across_origins))
+            move |request: HttpRequest| std::future::ready(options(&request, &allow, is_shared_across_origins))
         };
         let others = move || std::future::ready(method_not_allowed(&allow));
         service.service(
@@ -146,10 +149,12 @@ impl Methods {
     }
 }
 
-fn options(allow: &str, is_shared_across_origins: bool) -> HttpResponse {
+fn options(request: &HttpRequest, allow: &str, is_shared_across_origins: bool) -> HttpResponse {
     let mut response = HttpResponse::NoContent();
     response.insert_header((header::ALLOW, allow));
-    if is_shared_across_origins {
+    // These stand in answers to preflights only (Fetch, 3.3.3).
+    let asks = |name: HeaderName| request.headers().contains_key(name);
+    if is_shared_across_origins && asks(header::ORIGIN) && asks(header::ACCESS_CONTROL_REQUEST_METHOD) {
         response
             .insert_header((header::ACCESS_CONTROL_ALLOW_METHODS, CROSS_ORIGIN_METHODS))
             .insert_header((header::ACCESS_CONTROL_ALLOW_HEADERS, CROSS_ORIGIN_HEADERS))

@@ -27,6 +27,7 @@ use super::{
     edge::edge,
     envelope::Envelopes,
     http2::Http2Limits,
+    openapi,
     readiness::Readiness,
     routes::{self, Reach},
     shared::{Shared, sizes},
@@ -103,6 +104,7 @@ impl Server {
         let sizes = sizes(config.size_default, config.size_max);
         let shared = web::Data::new(Shared {
             sizes,
+            description: openapi::text(sizes).into(),
             envelopes: Envelopes::new(sizes.default),
             limits: config.limits.clone(),
             token,

@@ -2,6 +2,7 @@
 
 use std::{num::NonZeroU32, sync::Arc};
 
+use actix_web::web::Bytes;
 use tokio_util::sync::CancellationToken;
 
 use super::{configuration::ConfigurationState, envelope::Envelopes, query::Sizes, readiness::Readiness};
@@ -15,6 +16,8 @@ use crate::{
 pub struct Shared {
     /// Items a page.
     pub sizes: Sizes,
+    /// What the interface is, as OpenAPI.
+    pub description: Bytes,
     /// What was written before of pages that are asked for often.
     pub envelopes: Envelopes,
     /// Limits on bodies.

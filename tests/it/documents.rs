@@ -53,6 +53,8 @@ fn files_that_the_documents_name_are_there() {
         "CONTRIBUTING.md",
         "SECURITY.md",
         "docs/redis-layout.md",
+        "docs/judges.md",
+        "docs/edge/README.md",
         "fixtures/README.md",
     ] {
         let text = text(document);

@@ -71,7 +71,8 @@ fn too_large_is_refused_never_clamped() {
     bad(&format!("page={}", "9".repeat(40)), &["page"]);
     bad(&format!("offset={}", "9".repeat(40)), &["offset"]);
     bad(&format!("page={}&size=2", u64::MAX), &["page"]);
-    place(&format!("offset={}", u64::MAX), (u64::MAX, 24));
+    place(&format!("offset={PLACE_MAX}"), (PLACE_MAX, 24));
+    bad(&format!("offset={}", PLACE_MAX + 1), &["offset"]);
 }
 
 #[test]

@@ -28,6 +28,7 @@ use crate::{
 fn shared() -> Data<Shared> {
     Data::new(Shared {
         sizes: sizes(24, 250),
+        description: Default::default(),
         envelopes: Envelopes::new(sizes(24, 250).default),
         limits: HttpLimits {
             send_timeout: std::time::Duration::from_secs(30),
@@ -133,12 +134,24 @@ async fn a_wrong_method_hears_which_are_right() {
 }
 
 #[tokio::test]
+async fn only_a_preflight_hears_what_other_origins_may_do() {
+    for headers in [&[][..], &[("origin", "https://shop.example")]] {
+        let answer = ask(&ALL, Method::OPTIONS, "/v1/listings/a", headers).await;
+        assert_eq!(answer.header("allow"), Some("GET, HEAD, PUT, DELETE, OPTIONS"));
+        assert_eq!(answer.header("access-control-allow-methods"), None);
+    }
+}
+
+#[tokio::test]
 async fn a_preflight_allows_reading_only() {
     let answer = ask(
         &ALL,
         Method::OPTIONS,
         "/v1/listings/a%2Fb",
-        &[("origin", "https://shop.example")],
+        &[
+            ("origin", "https://shop.example"),
+            ("access-control-request-method", "GET"),
+        ],
     )
     .await;
     assert_eq!(answer.status, 204);

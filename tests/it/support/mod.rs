@@ -18,6 +18,7 @@ pub mod redis_server;
 pub mod service;
 pub mod shop;
 pub mod store;
+pub mod varnish;
 pub mod watched;
 
 pub use certificate::Certificate;
@@ -27,3 +28,4 @@ pub use nginx::Nginx;
 pub use postgres::PostgresDatabase;
 pub use proxy::Proxy;
 pub use redis_server::RedisServer;
+pub use varnish::Varnish;

@@ -20,16 +20,27 @@ impl Nginx {
     /// In front of `127.0.0.1:<port>`. `proxy_pass` has no URI part, so that paths go on as they came; all else is as nginx
     /// has it by default.
     pub fn start(upstream: &str) -> Self {
+        Self::start_with(|at| {
+            format!(
+                "upstream listcache {{ server {upstream}; }}\n\
+                 server {{ listen unix:{at}/nginx.sock; location / {{ proxy_pass http://listcache; }} }}"
+            )
+        })
+    }
+
+    /// With what is to stand in the block `http`, made of the directory in which it runs. It must listen on
+    /// `unix:<directory>/nginx.sock`.
+    pub fn start_with(http: impl FnOnce(&str) -> String) -> Self {
         let directory = tempfile::Builder::new().prefix("nginx-").tempdir().unwrap();
-        let at = directory.path().display();
+        let at = directory.path().to_str().unwrap();
+        let http = http(at);
         let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
             .map(|kind| format!("{kind}_temp_path {at}/{kind};\n"))
             .concat();
         // One process and no daemon: killing it leaves nobody behind.
         let config = format!(
             "daemon off;\nmaster_process off;\npid {at}/pid;\nerror_log {at}/error.log;\nevents {{}}\n\
-             http {{\naccess_log off;\n{temporary}upstream listcache {{ server {upstream}; }}\n\
-             server {{ listen unix:{at}/nginx.sock; location / {{ proxy_pass http://listcache; }} }}\n}}\n"
+             http {{\naccess_log off;\n{temporary}{http}\n}}\n"
         );
         fs::write(directory.path().join("nginx.conf"), config).unwrap();
         let process = Command::new(binary())
