@@ -340,7 +340,8 @@ async fn soak() {
         wrong,
     } = &setting.seen;
     let (walks, pages) = (walks.load(Ordering::SeqCst), pages.load(Ordering::SeqCst));
-    let (ended, inconsistent) = (ended.lock().clone(), setting.inconsistent().await);
+    let inconsistent = setting.inconsistent().await;
+    let ended = ended.lock().clone();
     let memory: Vec<u64> = (0..NODES).map(|at| setting.node(at).resident_bytes() >> 20).collect();
     eprintln!(
         "{:?}: {pages} pages, {walks} walks to the end, ended early by status (0: the node died) {:?}; {} faults: {faults:?}; found inconsistent {}; {memory:?} MiB",
