@@ -12,6 +12,7 @@ mod logs;
 mod network;
 mod node;
 mod reads;
+mod redis;
 mod refreshes;
 mod truth;
 mod world;
