@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::{heads::Heads, selection::SelectionMemory, subscriptions::Subscriptions};
+use super::{heads::Heads, lost_pushed::LostPushed, selection::SelectionMemory, subscriptions::Subscriptions};
 use crate::{
     listing::{Head, HeadState, ListingKey},
     store::{Announcement, Heard},
@@ -18,6 +18,7 @@ use crate::{
 pub struct Announcer {
     heads: Arc<Heads>,
     memory: Arc<SelectionMemory>,
+    lost_pushed: Arc<LostPushed>,
     subscriptions: Arc<Subscriptions>,
     metrics: Arc<Metrics>,
     waiting: Mutex<HashMap<ListingKey, Vec<oneshot::Sender<()>>>>,
@@ -28,12 +29,14 @@ impl Announcer {
     pub fn new(
         heads: Arc<Heads>,
         memory: Arc<SelectionMemory>,
+        lost_pushed: Arc<LostPushed>,
         subscriptions: Arc<Subscriptions>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             heads,
             memory,
+            lost_pushed,
             subscriptions,
             metrics,
             waiting: Mutex::default(),
@@ -61,6 +64,7 @@ impl Announcer {
         let insist = own || waiting.is_some();
         self.heads.announce(&announcement.listing, announcement.head, insist);
         self.memory.forget(announcement.listing.name());
+        self.lost_pushed.forget(announcement.listing.name());
         for waiter in waiting.into_iter().flatten() {
             // One that gave up waiting is no loss.
             let _ = waiter.send(());

@@ -36,6 +36,13 @@ impl HeadLoad<'_> {
         self.end(Some(loaded)).unwrap_or(loaded)
     }
 
+    /// What lies in Redis is no head: what was known is not to hide that.
+    pub fn damaged(mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.cache.shard(&self.key).write().end_damaged_load(&self.key, ticket);
+        }
+    }
+
     fn end(&mut self, loaded: Option<HeadState>) -> Option<HeadState> {
         let ticket = self.ticket.take()?;
         let now = self.cache.now();

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use foldhash::quality::RandomState;
 
-use crate::listing::{HeadState, ListingKey};
+use crate::listing::{Head, HeadState, ListingKey};
 
 type Entries = indexmap::IndexMap<ListingKey, Entry, RandomState>;
 
@@ -69,6 +69,16 @@ pub enum Lookup {
     Recheck(HeadState),
     /// Never heard of.
     Unknown,
+}
+
+impl Lookup {
+    /// The head that is known, whether it may be served or not.
+    pub fn head(&self) -> Option<&Head> {
+        match self {
+            Self::Usable(state) | Self::Recheck(state) => state.live(),
+            Self::Unknown => None,
+        }
+    }
 }
 
 /// Taken before Redis is asked, given back with what it said.
@@ -172,6 +182,20 @@ impl HeadTable {
         serve
     }
 
+    /// A load ends that has met a head which cannot be read. What was known is forgotten, unless it was learnt meanwhile: so whoever
+    /// asks next waits for Redis, and finds what is to be replaced.
+    pub fn end_damaged_load(&mut self, key: &ListingKey, ticket: Ticket) {
+        let epoch = self.epoch;
+        let Some(entry) = self.entry_mut(key) else {
+            return;
+        };
+        entry.loads = entry.loads.saturating_sub(1);
+        if ticket.epoch == epoch && ticket.version == entry.version {
+            entry.state = None;
+        }
+        self.settle(key);
+    }
+
     /// A head moved. Applied where the listing is known here or being loaded, or where `insist` says so.
     pub fn announce(&mut self, key: &ListingKey, head: HeadState, insist: bool, now: u64) {
         let epoch = self.epoch;
@@ -225,17 +249,17 @@ impl HeadTable {
     /// Puts a changed entry where it belongs, and holds both tables to their sizes.
     fn settle(&mut self, key: &ListingKey) {
         let has_head = |entry: &Entry| !matches!(entry.state, None | Some(HeadState::Absent));
-        if self.absent.get(key).is_some_and(has_head) {
+        if self
+            .entry_mut(key)
+            .is_some_and(|entry| entry.state.is_none() && entry.loads == 0)
+        {
+            // A load that failed, or met what cannot be read: nothing is known.
+            self.known.swap_remove(key);
+            self.absent.swap_remove(key);
+        } else if self.absent.get(key).is_some_and(has_head) {
             move_entry(key, &mut self.absent, &mut self.known);
         } else if self.known.get(key).is_some_and(|entry| !has_head(entry)) {
             move_entry(key, &mut self.known, &mut self.absent);
-        } else if self
-            .absent
-            .get(key)
-            .is_some_and(|entry| entry.state.is_none() && entry.loads == 0)
-        {
-            // A load that failed: nothing was learnt.
-            self.absent.swap_remove(key);
         }
         evict(&mut self.known, self.limits.heads_max, &mut self.random);
         evict(&mut self.absent, self.limits.absent_max, &mut self.random);

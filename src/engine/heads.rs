@@ -7,6 +7,7 @@ use super::{
     error::EngineError,
     head_table::Lookup,
     l1::L1,
+    lost_pushed::LostPushed,
     page::Form,
     permits::ReadPermits,
     shape::Shape,
@@ -23,6 +24,7 @@ pub(super) const OVERDUE: Duration = Duration::from_millis(2);
 pub struct Heads {
     store: Store,
     l1: Arc<L1>,
+    lost_pushed: Arc<LostPushed>,
     permits: ReadPermits,
     loads: Coalescer<ListingKey, Result<HeadState, EngineError>>,
 }
@@ -43,10 +45,17 @@ pub enum HeadFrom {
 
 impl Heads {
     /// Loads run on `runtime`.
-    pub fn new(store: Store, l1: Arc<L1>, permits: ReadPermits, runtime: tokio::runtime::Handle) -> Self {
+    pub fn new(
+        store: Store,
+        l1: Arc<L1>,
+        lost_pushed: Arc<LostPushed>,
+        permits: ReadPermits,
+        runtime: tokio::runtime::Handle,
+    ) -> Self {
         Self {
             store,
             l1,
+            lost_pushed,
             permits,
             loads: Coalescer::new(runtime),
         }
@@ -151,21 +160,37 @@ impl Heads {
         speculation: Option<(Shape, Range<u64>)>,
     ) -> impl Future<Output = Result<HeadState, EngineError>> + Send + use<> {
         let (store, l1, permits, key) = (self.store.clone(), self.l1.clone(), self.permits.clone(), key.clone());
+        let lost_pushed = self.lost_pushed.clone();
         async move {
             let _permit = permits.take()?;
+            let was_there = l1.heads.peek(&key).0.head().is_some();
             let load = l1.heads.begin_load(&key);
-            let state = match speculation {
-                None => store.read_head(&key).await?,
+            let read = match speculation {
+                None => store.read_head(&key).await,
                 Some((shape, range)) => {
                     let first = range.start;
-                    let (state, chunks) = store.read_head_and_chunks(&key, shape.generation, range).await?;
-                    let whole = shape.whole_chunks(first, &chunks);
-                    let chunks: Vec<_> = chunks.into_iter().take(whole).map(Arc::new).collect();
-                    l1.chunks.insert(shape.generation, first, &chunks);
-                    state
+                    let read = store.read_head_and_chunks(&key, shape.generation, range).await;
+                    read.map(|(state, chunks)| {
+                        let whole = shape.whole_chunks(first, &chunks);
+                        let chunks: Vec<_> = chunks.into_iter().take(whole).map(Arc::new).collect();
+                        l1.chunks.insert(shape.generation, first, &chunks);
+                        state
+                    })
                 }
             };
-            Ok(load.finish(state))
+            let state = match read.map_err(EngineError::from) {
+                // Perhaps nobody waits for this load: whoever comes next must meet the damage, or nobody mends it.
+                Err(EngineError::Corrupt) => {
+                    load.damaged();
+                    return Err(EngineError::Corrupt);
+                }
+                read => read?,
+            };
+            let state = load.finish(state);
+            if was_there && state == HeadState::Absent {
+                lost_pushed.head_is_gone(&key);
+            }
+            Ok(state)
         }
     }
 }

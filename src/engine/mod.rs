@@ -26,6 +26,7 @@ mod heads;
 mod keep_warm;
 mod l1;
 mod latencies;
+mod lost_pushed;
 mod names;
 mod operations;
 mod origin_changes;
@@ -60,6 +61,7 @@ use self::{
     freezing::Frozen,
     heads::Heads,
     l1::L1,
+    lost_pushed::LostPushed,
     permits::ReadPermits,
     read_counts::OldestStale,
     runs::Refresher,
@@ -146,6 +148,7 @@ pub struct Engine {
     chunks: Chunks,
     fragments: Fragments,
     memory: Arc<SelectionMemory>,
+    lost_pushed: Arc<LostPushed>,
     subscriptions: Arc<Subscriptions>,
     announcer: Arc<Announcer>,
     refresher: Arc<Refresher>,
@@ -178,16 +181,24 @@ impl Engine {
         let l1_ttl = l1.ttl;
         let l1 = Arc::new(L1::new(&l1));
         let permits = ReadPermits::new(limits.redis_reads_max, limits.redis_waiters_max);
-        let heads = Arc::new(Heads::new(store.clone(), l1.clone(), permits.clone(), runtime.clone()));
+        let declared = Declared::new(definitions, origins, &limits, runtime.clone(), None);
+        let declaration = Arc::new(Declaration::new(declared));
+        let lost_pushed = Arc::new(LostPushed::new(declaration.clone(), metrics.clone()));
+        let heads = Arc::new(Heads::new(
+            store.clone(),
+            l1.clone(),
+            lost_pushed.clone(),
+            permits.clone(),
+            runtime.clone(),
+        ));
         let chunks = Chunks::new(store.clone(), l1.clone(), permits.clone(), runtime.clone());
         let fragments = Fragments::new(l1.clone(), metrics.clone(), runtime.clone());
         let memory = Arc::new(SelectionMemory::new(l1_ttl));
-        let declared = Declared::new(definitions, origins, &limits, runtime.clone(), None);
-        let declaration = Arc::new(Declaration::new(declared));
         let subscriptions = Arc::new(Subscriptions::new(limits.followers_max, metrics.clone()));
         let announcer = Arc::new(Announcer::new(
             heads.clone(),
             memory.clone(),
+            lost_pushed.clone(),
             subscriptions.clone(),
             metrics.clone(),
         ));
@@ -218,6 +229,7 @@ impl Engine {
             chunks,
             fragments,
             memory,
+            lost_pushed,
             subscriptions,
             announcer,
             refresher,
@@ -237,6 +249,7 @@ impl Engine {
         engine.start_watching_freezes();
         if refreshes_due {
             engine.start_checking();
+            engine.start_watching_evictions();
             engine.start_schedule();
             engine.start_keeping_warm();
             engine.start_hearing_origins();

@@ -17,7 +17,7 @@ use super::{
     shape::Shape,
 };
 use crate::{
-    listing::{Chunk, Cursor, Freshness, Head, HeadState, ListingKey, Window, WindowPlan, definition::Defined},
+    listing::{Chunk, Cursor, Freshness, Head, HeadState, Window, WindowPlan, definition::Defined},
     telemetry::Layer,
 };
 
@@ -313,19 +313,10 @@ impl Engine {
     /// Fills a listing anew whose stream was lost. Says whether somebody else had begun it.
     async fn refill(self: &Arc<Self>, selection: &Selection, deadline: Instant) -> Result<bool, EngineError> {
         let Some(defined) = &selection.defined else {
-            self.lost_pushed(&selection.key);
+            self.lost_pushed.tell(&selection.key);
             return Err(EngineError::NotFound);
         };
         self.fills.wait_anew(defined, &selection.key, deadline).await
-    }
-
-    /// A pushed listing is gone: evicted, or nobody read it for `keep_for`. Told once, however many ask for it.
-    pub(super) fn lost_pushed(&self, listing: &ListingKey) {
-        if !self.memory.is_newly_lost(listing) {
-            return;
-        }
-        tracing::error!(%listing, "a pushed listing is gone from redis, its only place");
-        self.metrics.lost_pushed.inc();
     }
 
     /// Why a pushed listing is not there: no such name, or no such sort of it.

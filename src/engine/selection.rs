@@ -7,7 +7,6 @@ use std::{
 };
 
 use moka::sync::Cache;
-use parking_lot::Mutex;
 
 use super::{
     Engine,
@@ -102,8 +101,6 @@ impl Selection {
 /// What was learnt lately of pushed sorts.
 pub struct SelectionMemory {
     pushed_sorts: Cache<ListingName, (Instant, Arc<[SortName]>)>,
-    /// Of each name the pushed listings that were found lost since it last moved.
-    lost: Cache<ListingName, Arc<Mutex<Vec<ListingKey>>>>,
     fresh_for: Duration,
 }
 
@@ -114,26 +111,13 @@ impl SelectionMemory {
     pub fn new(l1_ttl: Duration) -> Self {
         Self {
             pushed_sorts: Cache::builder().max_capacity(REMEMBERED_MAX).build(),
-            lost: Cache::builder().max_capacity(REMEMBERED_MAX).build(),
             fresh_for: l1_ttl,
         }
-    }
-
-    /// Whether it is news that a pushed listing is lost.
-    pub fn is_newly_lost(&self, listing: &ListingKey) -> bool {
-        let lost = self.lost.get_with(listing.name().clone(), Arc::default);
-        let mut lost = lost.lock();
-        let is_new = !lost.contains(listing);
-        if is_new {
-            lost.push(listing.clone());
-        }
-        is_new
     }
 
     /// A listing of the name came or went.
     pub fn forget(&self, name: &ListingName) {
         self.pushed_sorts.invalidate(name);
-        self.lost.invalidate(name);
     }
 }
 
@@ -317,7 +301,7 @@ impl Engine {
         let _permit = self.permits.take()?;
         let (kept, lost) = self.store.listings_kept_and_lost(name).await?;
         for listing in lost {
-            self.lost_pushed(&listing);
+            self.lost_pushed.tell(&listing);
         }
         Ok(kept)
     }

@@ -26,6 +26,7 @@ mod delete;
 mod draw;
 mod due;
 mod error;
+mod evictions;
 mod failures;
 mod followed_logs;
 mod footprint;

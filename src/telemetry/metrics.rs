@@ -142,10 +142,14 @@ pub struct Metrics {
     pub announcements: Counter,
     /// Epochs begun: Redis was restarted, flushed or rewound, or the log was lost.
     pub epochs: Counter,
+    /// Keys that Redis evicted while this process looked on.
+    pub redis_evicted: Counter,
     /// Pushed listings found lost from Redis, their only place.
     pub lost_pushed: Counter,
     /// Pages straight from the origin, as Redis did not answer.
     pub direct_pages: Counter,
+    /// Heads of L1 that were compared with Redis's: its readings for that.
+    pub l1_checked: Counter,
     /// Heads that L1 would have served though Redis had a later one for longer than an announcement takes.
     pub l1_inconsistent: Counter,
     /// From the writing of an announcement, by Redis's clock, until it was applied here.
@@ -229,6 +233,11 @@ impl Metrics {
                 "epochs",
                 "Epochs begun after a restart, flush or rewind of Redis",
             ),
+            redis_evicted: new(
+                registry,
+                "redis_evicted",
+                "Keys that Redis evicted while this process looked on, those of others among them",
+            ),
             lost_pushed: new(
                 registry,
                 "lost_pushed",
@@ -238,6 +247,11 @@ impl Metrics {
                 registry,
                 "direct_pages",
                 "Pages straight from the origin, as Redis did not answer",
+            ),
+            l1_checked: new(
+                registry,
+                "l1_checked",
+                "Heads read from Redis to compare those of L1 with, four a second and again where they differ",
             ),
             l1_inconsistent: new(
                 registry,
@@ -290,7 +304,7 @@ mod tests {
     use super::*;
 
     /// Every metric's name, as it is encoded without its suffix.
-    const NAMES: [(&str, &str); 26] = [
+    const NAMES: [(&str, &str); 28] = [
         ("listcache_pages", "counter"),
         ("listcache_pages_stale", "counter"),
         ("listcache_refreshes", "counter"),
@@ -309,8 +323,10 @@ mod tests {
         ("listcache_l1_heads", "gauge"),
         ("listcache_announcements", "counter"),
         ("listcache_epochs", "counter"),
+        ("listcache_redis_evicted", "counter"),
         ("listcache_lost_pushed", "counter"),
         ("listcache_direct_pages", "counter"),
+        ("listcache_l1_checked", "counter"),
         ("listcache_l1_inconsistent", "counter"),
         ("listcache_announcement_seconds", "histogram"),
         ("listcache_shed", "counter"),

@@ -135,3 +135,24 @@ fn absent_names_evict_no_head_and_loads_under_way_are_not_evicted() {
         Some(head(9))
     );
 }
+
+#[test]
+fn what_was_known_does_not_hide_a_damaged_head() {
+    let mut table = table();
+    loaded(&mut table, "a", head(5), 0);
+    let ticket = table.begin_load(&key("a"), 3000);
+    assert_eq!(table.lookup(&key("a"), 3000), Lookup::Recheck(head(5)));
+    table.end_damaged_load(&key("a"), ticket);
+    assert_eq!(table.lookup(&key("a"), 3000), Lookup::Unknown);
+    assert!(table.is_empty());
+}
+
+#[test]
+fn what_is_learnt_while_a_damaged_head_is_read_stays() {
+    let mut table = table();
+    loaded(&mut table, "a", head(5), 0);
+    let ticket = table.begin_load(&key("a"), 3000);
+    table.announce(&key("a"), head(6), false, 3001);
+    table.end_damaged_load(&key("a"), ticket);
+    assert_eq!(table.lookup(&key("a"), 3002), Lookup::Usable(head(6)));
+}

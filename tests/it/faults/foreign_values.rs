@@ -1,11 +1,13 @@
 //! Values in Redis that no release wrote: refilled where there is an origin, else a clean answer. Never a short page.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::Value;
 
 use super::get;
 use crate::support::{
-    RedisServer, eventually,
+    Proxy, RedisServer, eventually,
     service::{Service, Shop},
 };
 
@@ -181,7 +183,7 @@ async fn no_damage_looks_like_a_listing_without_items() {
         "XTRIM STREAM MAXLEN = 0",
         "UNLINK STREAM, XADD STREAM 0-1 TWELVE, XADD STREAM 0-2 TWELVE, XADD STREAM 0-3 SIX",
     ] {
-        // The page may come from memory where Redis is slow, and then nobody has mended the head yet.
+        // The page may come from memory where Redis is slow, and then the head is mended a moment later.
         let explained: Value = eventually(async || {
             until_whole(&filler, BREAD, &ids, damage).await;
             let explain = filler.admin(Method::GET, "/v1/listings/category:BREAD/explain");
@@ -204,6 +206,35 @@ async fn no_damage_looks_like_a_listing_without_items() {
     // This one is.
     let empty = get(&fresh, "/v1/listings/category:EMPTY").await;
     assert_eq!((empty.status, empty.ids().len()), (200, 0), "{empty:?}");
+}
+
+/// Each answer comes from memory, and the reading that goes on behind it is the one that meets the damage.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_head_is_mended_however_slow_redis_is() {
+    const SLOWER_THAN_AN_ANSWER: Duration = Duration::from_millis(20);
+    const BREAD: &str = "/v1/listings/plain:BREAD?size=30";
+    let redis = RedisServer::start();
+    let proxy = Proxy::start(&redis.url());
+    let shop = Shop::new().await;
+    let service = Service::start(&shop.config(&proxy.url(), SHORT));
+    let ids: Vec<u64> = (2..=31).rev().collect();
+    until_whole(&service, BREAD, &ids, "none yet").await;
+    proxy.delay(SLOWER_THAN_AN_ANSWER);
+    let head = redis.cli(&["--scan", "--pattern", "*:head:plain:BREAD/price"]);
+    assert!(!head.is_empty());
+    for damage in ["SET HEAD garbage", "HSET HEAD total 7", "HDEL HEAD id"] {
+        damage_by(&redis, damage, &head, "");
+        eventually(async || {
+            until_whole(&service, BREAD, &ids, damage).await;
+            let mended = redis.cli(&["TYPE", &head]) == "hash" && redis.cli(&["HGET", &head, "total"]) == "31";
+            if mended && !redis.cli(&["HGET", &head, "id"]).is_empty() {
+                Ok(())
+            } else {
+                Err(damage)
+            }
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
