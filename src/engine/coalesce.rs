@@ -6,12 +6,13 @@
 use std::{collections::HashMap, future::Future, hash::Hash, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::Shared};
-use parking_lot::Mutex;
 use tokio::{
     runtime::Handle,
     sync::oneshot,
     time::{Instant, timeout_at},
 };
+
+use super::sync::{Mutex, spawn};
 
 /// Loads under way, by key.
 pub struct Coalescer<K, V: Clone> {
@@ -130,7 +131,7 @@ where
         };
         loads.by_key.insert(key.clone(), begun.clone());
         let load = load();
-        self.runtime.spawn(async move {
+        spawn(&self.runtime, async move {
             let value = load.await;
             // Whoever comes from here on begins anew: the value is as old as the load's beginning.
             drop(leave);

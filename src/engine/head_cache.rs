@@ -5,14 +5,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use foldhash::quality::RandomState;
-use parking_lot::RwLock;
-
-use super::head_table::{HeadTable, HeadTableLimits, Lookup, Ticket};
+use super::{
+    head_table::{HeadTable, HeadTableLimits, Lookup, Ticket},
+    sync::RwLock,
+};
 use crate::{
     config::L1Config,
     listing::{HeadState, ListingKey},
 };
+use foldhash::quality::RandomState;
 
 const SHARDS: usize = 32;
 

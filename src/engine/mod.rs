@@ -23,6 +23,8 @@ mod freezing;
 mod head_cache;
 pub mod head_table;
 mod heads;
+#[cfg(test)]
+mod interleavings;
 mod keep_warm;
 mod l1;
 mod latencies;
@@ -42,6 +44,7 @@ mod schedule;
 mod selection;
 mod shape;
 mod subscriptions;
+mod sync;
 mod unchanged;
 pub mod warm_up;
 mod writes;
