@@ -17,19 +17,19 @@ impl World {
         let node = self.random.usize(..self.nodes.len());
         match self.random.u32(..100) {
             0..20 => {
-                self.tally.cuts += 1;
+                self.tally.count("cuts");
                 self.tell_fault("a subscription is cut", node);
                 if self.nodes[node].alive && self.nodes[node].subscription.up {
                     self.lose_subscription(node);
                 }
             }
             20..30 => {
-                self.tally.cuts += 1;
+                self.tally.count("cuts");
                 self.tell_fault("connections are cut", node);
                 self.cut_commands(node);
             }
             30..45 => {
-                self.tally.pauses += 1;
+                self.tally.count("pauses");
                 let most = if self.random.u32(..20) == 0 { 70 } else { 3 };
                 let lasting = self.random.u64(SECOND / 20..most * SECOND);
                 self.tell_fault("stands still", node);
@@ -37,7 +37,7 @@ impl World {
                 self.disturb(node, lasting + REPAIR);
             }
             45..53 => {
-                self.tally.kills += 1;
+                self.tally.count("kills");
                 self.tell_fault("is killed", node);
                 let dead = &mut self.nodes[node];
                 if dead.alive {
@@ -50,7 +50,7 @@ impl World {
                 }
             }
             53..63 => {
-                self.tally.pauses += 1;
+                self.tally.count("pauses");
                 let lasting = self.random.u64(SECOND / 20..3 * SECOND);
                 self.tell("redis stands still".into());
                 self.redis.paused_until = self.now + lasting;
@@ -78,14 +78,14 @@ impl World {
                 }
             }
             72..78 => {
-                self.tally.clock_jumps += 1;
+                self.tally.count("clock_jumps");
                 let most = if self.random.u32(..5) == 0 { 40 * SECOND } else { SECOND } as i64;
                 self.redis.clock_ahead += self.random.i64(-most..most);
                 self.redis.clock_jumped = self.now;
                 self.tell("redis's clock jumps".into());
             }
             78..88 => {
-                self.tally.evictions += 1;
+                self.tally.count("evictions");
                 let place = self.random.usize(..LISTINGS);
                 let turn = match self.head_in_redis(place).live() {
                     Some(head) if self.random.bool() => self.observer.unlink(&self.listings[place], head.generation),
@@ -112,7 +112,7 @@ impl World {
 
     /// Redis's memory is another.
     fn begin_history(&mut self, snapshot: Snapshot) {
-        self.tally.histories += 1;
+        self.tally.count("histories");
         self.redis.server.restore(snapshot);
         let heads = (0..LISTINGS).map(|place| self.head_in_redis(place)).collect();
         self.truth.begin_history(heads, self.now);

@@ -126,9 +126,9 @@ impl World {
         let place = reader.place;
         self.check_head(node, place, head, source)?;
         match source {
-            Source::L1 => self.tally.pages_of_l1 += 1,
-            Source::Redis => self.tally.pages_of_redis += 1,
-            Source::Memory => self.tally.pages_of_memory += 1,
+            Source::L1 => self.tally.count("pages_of_l1"),
+            Source::Redis => self.tally.count("pages_of_redis"),
+            Source::Memory => self.tally.count("pages_of_memory"),
         }
         let Some(live) = head.live() else {
             if place != PUSHED && self.random.u32(..3) == 0 {
@@ -274,7 +274,7 @@ impl World {
         let Some(walk) = self.walks.pop_front() else { return };
         let shape = self.shape_of(&walk);
         let Some(plan) = shape.plan(walk.window) else {
-            self.tally.walks_ended += 1;
+            self.tally.count("walks_ended");
             return;
         };
         let chunks = plan.chunks();
@@ -309,7 +309,7 @@ impl World {
         let pinned = self.nodes[node].client.take_pinned(key, chunks, replies).unwrap();
         let whole = shape.whole_chunks(chunks.start, &pinned.chunks) as u64 == chunks.end - chunks.start;
         if pinned.left.is_none() || walk.generation.id < pinned.head.pins_from() || !whole {
-            self.tally.walks_gone += 1;
+            self.tally.count("walks_gone");
             return Ok(());
         }
         self.keep(node, shape, chunks.start, pinned.chunks.into_iter());

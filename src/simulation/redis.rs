@@ -160,7 +160,7 @@ impl World {
             }
             let luck = self.random.u32(..1000);
             if luck < 10 {
-                self.tally.lost_messages += 1;
+                self.tally.count("lost_messages");
                 self.disturb(node, REPAIR);
                 continue;
             }

@@ -167,7 +167,7 @@ impl World {
             return Ok(());
         };
         if refresh.lease.is_some() && (refresh.taken || now >= refresh.until) {
-            self.tally.lapsed += 1;
+            self.tally.count("lapsed");
             self.abandon(node, number, None);
             return Ok(());
         }
@@ -266,9 +266,9 @@ impl World {
             }
             Some(Answer::Moved) => {
                 if pushed {
-                    self.tally.pushed += 1;
+                    self.tally.count("pushed");
                 } else {
-                    self.tally.published += 1;
+                    self.tally.count("published");
                 }
                 let announcement = Announcement {
                     listing: key,
@@ -280,8 +280,8 @@ impl World {
             }
             refused => {
                 match refused {
-                    Some(Answer::Fenced) => self.tally.fenced += 1,
-                    Some(Answer::Older(_)) => self.tally.older += 1,
+                    Some(Answer::Fenced) => self.tally.count("fenced"),
+                    Some(Answer::Older(_)) => self.tally.count("older"),
                     _ => {}
                 }
                 self.abandon(node, number, None);
@@ -336,7 +336,7 @@ impl World {
     fn deleted(&mut self, node: Number, place: Place, nonce: u32, replies: Replies) {
         let key = self.listings[place].clone();
         if let Some(generation) = self.nodes[node].client.take_deleted(&key, nonce, replies) {
-            self.tally.deleted += 1;
+            self.tally.count("deleted");
             let announcement = Announcement {
                 listing: key,
                 head: HeadState::Deleted(generation),

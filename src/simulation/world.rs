@@ -312,8 +312,8 @@ impl World {
         let now = self.now;
         for heard in heard {
             match &heard {
-                Heard::NewEpoch => self.tally.epochs += 1,
-                Heard::Announcement(_) => self.tally.announcements += 1,
+                Heard::NewEpoch => self.tally.count("epochs"),
+                Heard::Announcement(_) => self.tally.count("announcements"),
             }
             self.nodes[node].apply(&heard, &self.places, own, now);
         }

@@ -16,7 +16,7 @@ use crate::support::{
     RedisServer,
     api::{Api, ApiAnswer},
     eventually,
-    service::{Service, TOKEN},
+    service::{Service, TOKEN, json_of},
 };
 
 const COALESCE_FOR: Duration = Duration::from_secs(1);
@@ -312,7 +312,7 @@ async fn what_is_asked_for_and_has_not_changed_lives_on() {
     shop.settled().await;
     assert_eq!(page(&node).await["generation"], before);
     let waited = node.admin(Method::POST, &format!("{BREAD}/refresh?wait=true"));
-    let answer: Value = waited.send().await.unwrap().json().await.unwrap();
+    let answer = json_of(waited).await;
     assert_ne!(
         answer["generation"], before,
         "whoever waits gets a generation of their own"

@@ -14,7 +14,7 @@ use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
 use crate::support::{
-    RedisServer, eventually,
+    RedisServer, all_the_while, eventually,
     shop::{self, place, texts},
 };
 
@@ -380,10 +380,10 @@ rank = {{ by = ["id"] }}
     assert!(matches!(gone, Err(EngineError::NotFound)), "{gone:?}");
     // A file that is away for a moment takes no name with it.
     std::fs::remove_file(&file).unwrap();
-    tokio::time::sleep(Duration::from_millis(1500)).await;
-    for _ in 0..3 {
+    all_the_while(Duration::from_millis(1500), async || {
         assert_eq!(ask(&node, "filed:MILK:WHOLE", by_rank, &[]).await.unwrap().count, 1);
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -16,7 +16,7 @@ use crate::{
     judges::patient,
     support::{
         Nginx, RedisServer, Varnish, eventually,
-        service::{Service, Shop, TOKEN},
+        service::{Service, Shop, TOKEN, json_of},
     },
 };
 
@@ -149,15 +149,7 @@ impl World {
             .sql("update products set price_cents = price_cents + id")
             .await;
         let refresh = self.service.admin(Method::POST, &format!("{path}/refresh?wait=true"));
-        let done: Value = refresh
-            .send()
-            .await
-            .unwrap()
-            .error_for_status()
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
+        let done = json_of(refresh).await;
         done["generation"].as_str().unwrap().to_owned()
     }
 
@@ -354,15 +346,7 @@ async fn names_and_events_pass(world: &World) {
         .put(world.url(name))
         .header("Authorization", token)
         .json(&json!([{"id": 1}]));
-    let pushed: Value = push
-        .send()
-        .await
-        .unwrap()
-        .error_for_status()
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let pushed = json_of(push).await;
     let mut stream = events.bytes_stream();
     let mut heard = String::new();
     while !heard.contains(pushed["generation"].as_str().unwrap()) {

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::support::{
     redis_server::RedisServer,
-    service::{Service, Shop},
+    service::{Service, Shop, json_of},
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -27,14 +27,7 @@ async fn any_name_comes_back_as_it_was_given() {
         let item = serde_json::json!({ "id": name });
         let response = service.admin(Method::PUT, &path).json(&[item]).send().await.unwrap();
         assert_eq!(response.status(), 201, "{segment}");
-        let page: Value = service
-            .request(Method::GET, &path)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
+        let page = json_of(service.request(Method::GET, &path)).await;
         assert_eq!(page["listing"], name);
         assert_eq!(page["items"][0]["id"], name);
         let own = page["links"]["self"].as_str().unwrap();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{
     eventually,
     redis_server::RedisServer,
-    service::{Service, Shop},
+    service::{Service, Shop, json_of},
 };
 
 const BREAD: &str = "/v1/listings/category:BREAD";
@@ -114,14 +114,7 @@ async fn the_list_goes_on_where_it_stopped() {
     let mut path = "/v1/listings?prefix=promo:&limit=2".to_owned();
     let mut names = Vec::new();
     loop {
-        let list: Value = service
-            .admin(Method::GET, &path)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
+        let list = json_of(service.admin(Method::GET, &path)).await;
         for listing in list["listings"].as_array().unwrap() {
             names.push(listing["listing"].as_str().unwrap().to_owned());
             assert_eq!(
@@ -139,7 +132,7 @@ async fn the_list_goes_on_where_it_stopped() {
 
     // A prefix is of names as people write them, not as keys hold them.
     let list = service.admin(Method::GET, "/v1/listings?prefix=promo:b/");
-    let list: Value = list.send().await.unwrap().json().await.unwrap();
+    let list = json_of(list).await;
     assert_eq!(list["listings"][0]["listing"], "promo:b/c");
     assert_eq!(list["listings"].as_array().unwrap().len(), 1);
     assert_eq!(status(&service, "/v1/listings").await, 401);
@@ -150,14 +143,7 @@ async fn a_listing_is_explained() {
     let redis = RedisServer::start();
     let shop = Shop::new().await;
     let service = service(&redis, &shop, "");
-    let page: Value = service
-        .request(Method::GET, BREAD)
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let page = json_of(service.request(Method::GET, BREAD)).await;
     let response = service
         .admin(Method::GET, &format!("{BREAD}/explain"))
         .send()
@@ -224,14 +210,7 @@ async fn the_api_describes_itself() {
     let redis = RedisServer::start();
     let shop = Shop::new().await;
     let service = service(&redis, &shop, "");
-    let description: Value = service
-        .request(Method::GET, "/openapi.json")
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let description = json_of(service.request(Method::GET, "/openapi.json")).await;
     assert!(description["openapi"].as_str().unwrap().starts_with("3.1"));
     assert!(description["paths"]["/v1/listings/{name}"]["get"]["parameters"].is_array());
 }

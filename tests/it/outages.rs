@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     RedisServer, eventually,
-    service::{Service, Shop},
+    service::{Service, Shop, json_of},
 };
 
 const BREAD: &str = "/v1/listings/category:BREAD";
@@ -108,7 +108,7 @@ async fn what_is_frozen_is_served_long_after_its_time_and_not_refreshed() {
     let lives: u64 = redis.cli(&["TTL", &heads[0]]).parse().unwrap();
     assert!(lives > 3500, "{lives}");
     let explain = installed.service.admin(Method::GET, &format!("{BREAD}/explain"));
-    let explained: Value = explain.send().await.unwrap().json().await.unwrap();
+    let explained = json_of(explain).await;
     assert!(explained["frozen_until"].is_string(), "{explained}");
 
     shop.reopen();

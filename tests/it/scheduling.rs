@@ -22,7 +22,7 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use crate::support::{
-    RedisServer, eventually,
+    RedisServer, all_the_while, eventually,
     shop::{self, ScriptedOrigin, definition, definitions, enumerated, items, page, place},
 };
 
@@ -176,8 +176,10 @@ async fn what_was_warmed_up_and_is_never_read_stops_being_refreshed_until_it_is_
     .await;
     let stopped = origin.count();
     // Once more past its time, and nobody has asked the origin.
-    tokio::time::sleep(Duration::from_millis(1200)).await;
-    assert_eq!(origin.count(), stopped);
+    all_the_while(Duration::from_millis(1200), async || {
+        assert_eq!(origin.count(), stopped)
+    })
+    .await;
 
     page(&node, &name, &place(0, 5)).await.unwrap();
     eventually(async || match next_due().await {

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{
     RedisServer, eventually,
     pipe::Pipe,
-    service::{Service, TOKEN},
+    service::{Service, TOKEN, json_of},
 };
 
 const CHANNEL: &str = "listcache:1:announcements";
@@ -25,28 +25,13 @@ async fn put(service: &Service, name: &str, revision: u64) -> Generation {
     let put = service
         .admin(Method::PUT, &format!("/v1/listings/{name}"))
         .json(&[item]);
-    let answer: Value = put
-        .send()
-        .await
-        .unwrap()
-        .error_for_status()
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let answer = json_of(put).await;
     generation_of(&answer)
 }
 
 async fn page(service: &Service, name: &str) -> Value {
     let get = service.request(Method::GET, &format!("/v1/listings/{name}"));
-    get.send()
-        .await
-        .unwrap()
-        .error_for_status()
-        .unwrap()
-        .json()
-        .await
-        .unwrap()
+    json_of(get).await
 }
 
 fn generation_of(answer: &Value) -> Generation {
@@ -273,7 +258,7 @@ async fn what_is_deleted_during_a_refresh_stays_deleted() {
     for (node, sort) in [(&here, "price"), (&here, "name"), (&there, "price"), (&there, "name")] {
         let explained = eventually(async || {
             let explain = node.admin(Method::GET, &format!("{SHOES}/explain?sort={sort}"));
-            let explained: Value = explain.send().await.unwrap().json().await.unwrap();
+            let explained = json_of(explain).await;
             // The refresh has ended.
             if explained["lease"].is_null() {
                 Ok(explained)
@@ -283,14 +268,7 @@ async fn what_is_deleted_during_a_refresh_stays_deleted() {
         })
         .await;
         assert_eq!(explained["state"], "deleted", "{sort}: {explained}");
-        let list: Value = node
-            .admin(Method::GET, "/v1/listings")
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
+        let list = json_of(node.admin(Method::GET, "/v1/listings")).await;
         assert_eq!(list["listings"], json!([]));
         assert_eq!(pinned(node, link).await, 410);
     }

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::get;
 use crate::support::{
     Proxy, RedisServer, eventually,
-    service::{Service, Shop},
+    service::{Service, Shop, json_of},
 };
 
 /// Heads are read again at once, so that damage is met.
@@ -132,7 +132,7 @@ async fn what_a_stranger_wrote_is_refilled_on_every_node_and_no_page_is_short() 
         let ids: Vec<u64> = (1..=30).rev().map(|n| 1000 + shelf as u64 * 100 + n).collect();
         assert_eq!(page.ids(), ids);
         let explain = filler.admin(Method::GET, &format!("{path}/explain"));
-        let explained: Value = explain.send().await.unwrap().json().await.unwrap();
+        let explained = json_of(explain).await;
         let key = |of: &str| explained[of].as_str().unwrap().to_owned();
         damage_by(&redis, damage, &key("head_key"), &key("stream_key"));
         let pinned = format!(
@@ -187,7 +187,7 @@ async fn no_damage_looks_like_a_listing_without_items() {
         let explained: Value = eventually(async || {
             until_whole(&filler, BREAD, &ids, damage).await;
             let explain = filler.admin(Method::GET, "/v1/listings/category:BREAD/explain");
-            let explained: Value = explain.send().await.unwrap().json().await.unwrap();
+            let explained = json_of(explain).await;
             if explained["stream_key"].is_string() {
                 Ok(explained)
             } else {

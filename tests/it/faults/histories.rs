@@ -127,8 +127,14 @@ async fn lose(setting: &Setting, fault: impl AsyncFnOnce(), expect: impl AsyncFn
         let took = begun.elapsed();
         assert!(node.metric("listcache_epochs_total").await > epochs);
         let inconsistent = node.metric("listcache_l1_inconsistent_total").await;
-        // Longer than the checker takes to make up its mind.
-        tokio::time::sleep(Duration::from_millis(2500)).await;
+        // More heads than the checker looks at while it makes up its mind about one.
+        let checked = async || node.metric("listcache_l1_checked_total").await;
+        let enough = checked().await + 10.0;
+        eventually(async || match checked().await {
+            checked if checked >= enough => Ok(()),
+            checked => Err(checked),
+        })
+        .await;
         let after = node.metric("listcache_l1_inconsistent_total").await;
         stop.store(true, Ordering::SeqCst);
         eprintln!(

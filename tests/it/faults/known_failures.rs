@@ -7,12 +7,12 @@
 //! - a background refresh writes back what was deleted: `two_nodes::what_is_deleted_during_a_refresh_stays_deleted`
 
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::get;
 use crate::support::{
     Proxy, RedisServer, eventually,
-    service::{Service, Shop},
+    service::{Service, Shop, json_of},
 };
 
 const PATIENT: &str = "[l1]\nttl = \"5m\"\n";
@@ -22,7 +22,7 @@ async fn publish(node: &Service, revision: u64) -> String {
     let put = node
         .admin(Method::PUT, PROMO)
         .json(&[json!({"id": 1, "revision": revision})]);
-    let answer: Value = put.send().await.unwrap().json().await.unwrap();
+    let answer = json_of(put).await;
     answer["generation"].as_str().unwrap().to_owned()
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{ask, node, patient};
 use crate::support::{
     RedisServer, eventually,
-    service::{Service, Shop, TOKEN},
+    service::{Service, Shop, TOKEN, json_of},
 };
 
 const BREAD: &str = "/v1/listings/category:BREAD";
@@ -71,14 +71,7 @@ async fn lifetimes_are_what_we_say() {
     let redis = RedisServer::start();
     let shop = Shop::new().await;
     let service = Service::start(&patient(shop.config(&redis.url(), "")));
-    let page: Value = service
-        .request(Method::GET, BREAD)
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let page = json_of(service.request(Method::GET, BREAD)).await;
     let pinned = page["links"]["self"].as_str().unwrap();
     exchange(&service, SHORT).await;
     let mut asked = vec![
@@ -175,14 +168,7 @@ async fn nodes_whose_clocks_are_60_s_apart_say_the_same() {
     for (filled_by, _, filler) in &nodes {
         let refresh = filler.admin(Method::POST, &format!("{BREAD}/refresh?wait=true"));
         refresh.send().await.unwrap().error_for_status().unwrap();
-        let page: Value = filler
-            .request(Method::GET, BREAD)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
+        let page = json_of(filler.request(Method::GET, BREAD)).await;
         let generation = page["generation"].as_str().unwrap();
         let pinned = page["links"]["self"].as_str().unwrap();
         let mut asked = Vec::new();

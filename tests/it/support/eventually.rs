@@ -19,3 +19,12 @@ pub async fn eventually<T, E: Debug>(mut ask: impl AsyncFnMut() -> Result<T, E>)
         }
     }
 }
+
+/// Holds a check again and again for so long: for what must not happen.
+pub async fn all_the_while(so_long: Duration, mut check: impl AsyncFnMut()) {
+    let begun = Instant::now();
+    while begun.elapsed() < so_long {
+        check().await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

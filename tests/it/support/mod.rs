@@ -22,7 +22,7 @@ pub mod varnish;
 pub mod watched;
 
 pub use certificate::Certificate;
-pub use eventually::eventually;
+pub use eventually::{all_the_while, eventually};
 pub use mariadb::MariadbDatabase;
 pub use nginx::Nginx;
 pub use postgres::PostgresDatabase;

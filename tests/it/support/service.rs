@@ -10,6 +10,7 @@ use std::{
 };
 
 use reqwest::{Client, Method, RequestBuilder};
+use serde_json::Value;
 use tempfile::TempDir;
 
 /// The admin token of every service under test.
@@ -25,6 +26,12 @@ pub struct Service {
     pub address: String,
     directory: TempDir,
     client: Client,
+}
+
+/// Sends a request that must succeed, and gives the JSON of the answer.
+pub async fn json_of(request: RequestBuilder) -> Value {
+    let answer = request.send().await.unwrap().error_for_status().unwrap();
+    answer.json().await.unwrap()
 }
 
 impl Service {
