@@ -64,7 +64,7 @@ impl Announcer {
         let insist = own || waiting.is_some();
         self.heads.announce(&announcement.listing, announcement.head, insist);
         self.memory.forget(announcement.listing.name());
-        self.lost_pushed.forget(announcement.listing.name());
+        self.lost_pushed.moved(announcement.listing.name(), &announcement.head);
         for waiter in waiting.into_iter().flatten() {
             // One that gave up waiting is no loss.
             let _ = waiter.send(());

@@ -12,7 +12,8 @@ use parking_lot::Mutex;
 
 use super::{Engine, declared::Declaration, error::Chain};
 use crate::{
-    listing::{ListingKey, ListingName, definition::Resolved},
+    listing::{HeadState, ListingKey, ListingName, Timestamp, definition::Resolved},
+    store::Store,
     telemetry::Metrics,
 };
 
@@ -20,27 +21,33 @@ const REMEMBERED_MAX: u64 = 10_000;
 /// Between two looks at how much Redis has evicted.
 const PERIOD: Duration = Duration::from_secs(2);
 
+/// Since when losses of a name are known, and which.
+type Told = (Timestamp, Arc<Mutex<Vec<ListingKey>>>);
+
 /// What was told of.
 pub struct LostPushed {
     declaration: Arc<Declaration>,
     metrics: Arc<Metrics>,
-    /// Of each name the listings that were found lost since it last moved.
-    told: Cache<ListingName, Arc<Mutex<Vec<ListingKey>>>>,
+    store: Store,
+    /// By name, until it moves.
+    told: Cache<ListingName, Told>,
 }
 
 impl LostPushed {
     /// Nothing was lost yet.
-    pub fn new(declaration: Arc<Declaration>, metrics: Arc<Metrics>) -> Self {
+    pub fn new(store: Store, declaration: Arc<Declaration>, metrics: Arc<Metrics>) -> Self {
         Self {
             declaration,
             metrics,
+            store,
             told: Cache::builder().max_capacity(REMEMBERED_MAX).build(),
         }
     }
 
     /// A pushed listing is gone.
     pub fn tell(&self, listing: &ListingKey) {
-        let told = self.told.get_with(listing.name().clone(), Arc::default);
+        let first = || (self.store.now(), Arc::default());
+        let (_, told) = self.told.get_with(listing.name().clone(), first);
         let mut told = told.lock();
         if told.contains(listing) {
             return;
@@ -57,9 +64,13 @@ impl LostPushed {
         }
     }
 
-    /// A listing of the name came or went.
-    pub fn forget(&self, name: &ListingName) {
-        self.told.invalidate(name);
+    /// A listing of the name has a new head: one that is found lost after that is told of again. A head that is older than the
+    /// loss says nothing: where the log was lost too, what it still holds is heard anew.
+    pub fn moved(&self, name: &ListingName, head: &HeadState) {
+        let moved_at = Timestamp(head.id() / 1000);
+        if self.told.get(name).is_some_and(|(told_at, _)| moved_at >= told_at) {
+            self.told.invalidate(name);
+        }
     }
 }
 

@@ -186,7 +186,7 @@ impl Engine {
         let permits = ReadPermits::new(limits.redis_reads_max, limits.redis_waiters_max);
         let declared = Declared::new(definitions, origins, &limits, runtime.clone(), None);
         let declaration = Arc::new(Declaration::new(declared));
-        let lost_pushed = Arc::new(LostPushed::new(declaration.clone(), metrics.clone()));
+        let lost_pushed = Arc::new(LostPushed::new(store.clone(), declaration.clone(), metrics.clone()));
         let heads = Arc::new(Heads::new(
             store.clone(),
             l1.clone(),
