@@ -15,6 +15,7 @@
 //! and when a head comes in more CONTINUATION frames than its size can need; a larger head is 431.
 
 mod answer;
+mod held;
 
 use std::{io, net::SocketAddr, rc::Rc, time::Duration};
 
@@ -33,7 +34,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::answer::{Pace, answer};
+use self::{
+    answer::{Pace, answer},
+    held::Held,
+};
 use super::slow_clients::Watched;
 
 /// A head, unpacked; names and values with 32 bytes each. A URL alone may have 8 KiB.
@@ -79,7 +83,8 @@ where
     B: MessageBody + 'static,
 {
     let backlog = io.backlog();
-    let handshake = builder(limits).handshake::<_, Bytes>(io);
+    let io = Held::new(io);
+    let handshake = builder(limits).handshake::<_, Bytes>(io.clone());
     let mut connection = timeout(limits.head, handshake)
         .await
         .map_err(|_| io::ErrorKind::TimedOut)?
@@ -108,7 +113,7 @@ where
                 Some((request, respond)) => {
                     streams.spawn_local(answer(service.clone(), request, respond, peer, pace.clone()));
                 }
-                None => return Ok(()),
+                None => break,
             },
             () = &mut idle, if streams.is_empty() => {
                 if state == State::Open {
@@ -118,12 +123,15 @@ where
                     // It has all that it asked for and was asked to go, but does not answer.
                     connection.abrupt_shutdown(Reason::NO_ERROR);
                     let _ = timeout(LEAVE_WITHIN, poll_fn(|cx| connection.poll_closed(cx))).await;
-                    return Ok(());
+                    break;
                 }
                 idle.as_mut().reset(Instant::now() + LEAVE_WITHIN);
             }
         }
     }
+    drop(connection);
+    io.see_off().await;
+    Ok(())
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
