@@ -4,9 +4,9 @@
 use std::time::Instant;
 
 use actix_web::{
-    Error, ResponseError,
+    Error, HttpResponse, ResponseError,
     body::{BodySize, EitherBody, MessageBody},
-    dev::{ServiceRequest, ServiceResponse},
+    dev::{RequestHead, ServiceRequest, ServiceResponse},
     http::{
         StatusCode,
         header::{self, HeaderMap, HeaderName, HeaderValue},
@@ -30,43 +30,61 @@ const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("Link, X-Total-Count, ETag, Cache-Status, Server-Timing, Retry-After");
 
-/// Wraps the whole service.
+/// Wraps all routes.
 pub async fn edge<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let shared = request.app_data::<Data<Shared>>().cloned();
-    let began = shared
-        .as_ref()
-        .is_some_and(|shared| shared.access_log)
-        .then(Instant::now);
-    let request_id = request_id::given(request.headers()).or_else(|| began.map(|_| request_id::made()));
-    // Listings are public; what else is served is nobody else's page's business.
-    let is_shared_across_origins = request.path().starts_with("/v1/");
-    let mut response = if is_too_long(&request) {
-        let answer = Problem::new(Kind::URI_TOO_LONG).error_response();
-        request.into_response(answer.map_into_right_body())
-    } else {
-        next.call(request).await?.map_into_left_body()
+    let Some(shared) = request.app_data::<Data<Shared>>().cloned() else {
+        return next.call(request).await.map(ServiceResponse::map_into_left_body);
     };
-    set_headers(response.headers_mut(), is_shared_across_origins);
-    if let Some(request_id) = request_id {
-        response.headers_mut().insert(X_REQUEST_ID, request_id);
-    }
-    if let Some(shared) = shared {
-        count(&shared, &response);
-    }
-    if let Some(began) = began {
-        log(&response, began);
-    }
-    Ok(response)
+    let passing = Passing::begin(request.head(), &shared);
+    let response = match passing.refused() {
+        Some(refused) => request.into_response(refused.error_response().map_into_right_body()),
+        None => next.call(request).await?.map_into_left_body(),
+    };
+    let (request, mut answer) = response.into_parts();
+    passing.end(request.head(), &shared, &mut answer);
+    Ok(ServiceResponse::new(request, answer))
 }
 
-fn is_too_long(request: &ServiceRequest) -> bool {
-    request
-        .uri()
-        .path_and_query()
-        .is_some_and(|uri| uri.as_str().len() > URI_BYTES_MAX)
+/// One request on its way through.
+pub struct Passing {
+    /// Where it will be logged.
+    began: Option<Instant>,
+    request_id: Option<HeaderValue>,
+    is_too_long: bool,
+}
+
+impl Passing {
+    /// Before the request is answered.
+    pub fn begin(head: &RequestHead, shared: &Shared) -> Self {
+        let began = shared.access_log.then(Instant::now);
+        let uri = head.uri.path_and_query();
+        Self {
+            request_id: request_id::given(&head.headers).or_else(|| began.map(|_| request_id::made())),
+            is_too_long: uri.is_some_and(|uri| uri.as_str().len() > URI_BYTES_MAX),
+            began,
+        }
+    }
+
+    /// What is answered at once, if anything is.
+    pub fn refused(&self) -> Option<Problem> {
+        self.is_too_long.then(|| Problem::new(Kind::URI_TOO_LONG))
+    }
+
+    /// Once there is an answer.
+    pub fn end<B: MessageBody>(self, head: &RequestHead, shared: &Shared, answer: &mut HttpResponse<B>) {
+        // Listings are public; what else is served is nobody else's page's business.
+        set_headers(answer.headers_mut(), head.uri.path().starts_with("/v1/"));
+        if let Some(request_id) = self.request_id {
+            answer.headers_mut().insert(X_REQUEST_ID, request_id);
+        }
+        count(shared, answer);
+        if let Some(began) = self.began {
+            log(head, answer, began);
+        }
+    }
 }
 
 fn set_headers(headers: &mut HeaderMap, is_shared_across_origins: bool) {
@@ -78,37 +96,36 @@ fn set_headers(headers: &mut HeaderMap, is_shared_across_origins: bool) {
     }
 }
 
-fn count<B>(shared: &Shared, response: &ServiceResponse<B>) {
+fn count<B>(shared: &Shared, response: &HttpResponse<B>) {
     if !response.status().is_server_error() {
         return;
     }
     shared.metrics.server_errors.inc();
-    if response.status() == StatusCode::SERVICE_UNAVAILABLE && response.response().extensions().contains::<Shed>() {
+    if response.status() == StatusCode::SERVICE_UNAVAILABLE && response.extensions().contains::<Shed>() {
         shared.metrics.shed.inc();
     }
 }
 
-fn log<B: MessageBody>(response: &ServiceResponse<B>, began: Instant) {
-    let request = response.request();
+fn log<B: MessageBody>(request: &RequestHead, response: &HttpResponse<B>, began: Instant) {
     let header = |headers: &HeaderMap, name: HeaderName| {
         let value = headers.get(name)?;
         Some(value.to_str().ok()?.to_owned())
     };
-    let body_bytes = match response.response().body().size() {
+    let body_bytes = match response.body().size() {
         BodySize::Sized(bytes) => Some(bytes),
         _ => None,
     };
     tracing::info!(
-        method = %request.method(),
-        uri = %request.uri(),
+        method = %request.method,
+        uri = %request.uri,
         status = response.status().as_u16(),
         body_bytes,
         // Until the answer's head: a body that is read slowly, or an event stream, is not in it.
         duration_ms = began.elapsed().as_secs_f64() * 1e3,
         request_id = header(response.headers(), X_REQUEST_ID),
         cache_status = header(response.headers(), super::headers::CACHE_STATUS),
-        user_agent = header(request.headers(), header::USER_AGENT),
-        peer = request.peer_addr().map(tracing::field::display),
+        user_agent = header(&request.headers, header::USER_AGENT),
+        peer = request.peer_addr.map(tracing::field::display),
         "request"
     );
 }

@@ -7,6 +7,7 @@ use std::{
 
 use actix_web::{
     HttpRequest, HttpResponse,
+    dev::RequestHead,
     http::StatusCode,
     http::header::{self, HeaderValue},
     web::Data,
@@ -68,19 +69,24 @@ const PACKED_BYTES_LEAST: u64 = 600;
         (status = 503, description = "Nothing to serve yet, or overloaded; `Retry-After` says when to come back", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub async fn page(
-    name: Name,
+pub async fn page_route(
     request: HttpRequest,
     engine: Data<Engine>,
     shared: Data<Shared>,
 ) -> Result<HttpResponse, Problem> {
+    page(request.head(), &engine, &shared).await
+}
+
+/// A page, by what a request's head asks for.
+pub async fn page(head: &RequestHead, engine: &Arc<Engine>, shared: &Shared) -> Result<HttpResponse, Problem> {
     let began = Instant::now();
+    let name = Name::of_path(head.uri.path())?;
     let resolved = engine.resolve(&name);
     let declared = DeclaredParameters::of(&resolved);
-    let query = PageQuery::read(request.query_string(), &declared.names, shared.sizes);
-    let selection = select(&engine, resolved, &name, &query).await?;
-    let coding = Coding::of(request.headers()).map_err(|NoCoding| Problem::new(Kind::NOT_ACCEPTABLE))?;
-    let conditions = Conditions::of(request.headers());
+    let query = PageQuery::read(head.uri.query().unwrap_or_default(), &declared.names, shared.sizes);
+    let selection = select(engine, resolved, &name, &query).await?;
+    let coding = Coding::of(&head.headers).map_err(|NoCoding| Problem::new(Kind::NOT_ACCEPTABLE))?;
+    let conditions = Conditions::of(&head.headers);
     let now = SystemTime::now();
     let needs_no_items = |meta: &PageMeta| {
         conditions.are_given() && !meta.is_direct() && {
@@ -106,7 +112,7 @@ pub async fn page(
     let body = if needs_no_items(&page.meta) {
         None
     } else {
-        body(&engine, &envelope, coding, page.items.as_ref(), page.packed)
+        body(engine, &envelope, coding, page.items.as_ref(), page.packed)
     };
     let mut response = HttpResponse::build(match body {
         Some(_) => StatusCode::OK,

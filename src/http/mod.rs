@@ -27,6 +27,7 @@ mod name;
 mod openapi;
 mod ops;
 mod packed;
+mod pages_first;
 mod preface;
 mod problem;
 pub(crate) mod query;

@@ -16,7 +16,7 @@ pub struct Name(ListingName);
 
 impl Name {
     /// Reads the third segment of a raw path.
-    fn of_path(path: &str) -> Result<Self, Problem> {
+    pub fn of_path(path: &str) -> Result<Self, Problem> {
         let segment = path.split('/').nth(3).unwrap_or_default();
         ListingName::decode(segment).map(Self).map_err(|error| {
             Problem::because(

@@ -216,7 +216,7 @@ pub struct LinksDocument {
     ),
     servers((url = "/", description = "This service")),
     paths(
-        listings::page,
+        listings::page_route,
         events::follow,
         ingest::put,
         admin::delete,

@@ -45,7 +45,7 @@ pub fn register(service: &mut web::ServiceConfig, reach: &Reach) {
         Methods::at("/openapi.json").get(ops::description),
     ];
     if reach.pages {
-        listing = listing.get(listings::page);
+        listing = listing.get(listings::page_route);
         // No HEAD: it would be a subscription that is never read.
         events = events.only(Method::GET, events::follow);
     }

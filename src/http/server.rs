@@ -28,6 +28,7 @@ use super::{
     envelope::Envelopes,
     http2::Http2Limits,
     openapi,
+    pages_first::PagesFirst,
     readiness::Readiness,
     routes::{self, Reach},
     shared::{Shared, sizes},
@@ -254,6 +255,10 @@ fn listen(
         fn_factory(move || {
             let (served, drained) = (served.clone(), drained.clone());
             async move {
+                let pages = served
+                    .reach
+                    .pages
+                    .then(|| (served.engine.clone(), served.shared.clone()));
                 let app = App::new()
                     .app_data(served.engine)
                     .app_data(served.shared)
@@ -262,7 +267,10 @@ fn listen(
                 let app = app.into_factory().map_err(|error: Error| error.error_response());
                 let app = map_config(app, |()| dev::AppConfig::default());
                 // One for both protocols.
-                let app = Rc::new(app.new_service(()).await?);
+                let app = Rc::new(PagesFirst {
+                    app: app.new_service(()).await?,
+                    pages,
+                });
                 let for_http1 = app.clone();
                 let http1 = HttpService::build()
                     .graceful_shutdown_signal(move || {
