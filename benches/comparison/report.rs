@@ -1,0 +1,53 @@
+//! What was found, as Markdown: printed, and written into the document that tells of it.
+
+use std::{fmt::Write, fs, path::PathBuf};
+
+use super::{Effort, Outcome, chart, claims, machine::Machine};
+
+/// One row of the bench.
+pub struct Section {
+    pub title: &'static str,
+    /// Its tables.
+    pub text: String,
+    pub claims: Vec<claims::Claim>,
+}
+
+/// All of it.
+pub fn markdown(machine: &Machine, effort: &Effort, sections: &[Section]) -> Outcome<String> {
+    let mut text = format!(
+        "{machine}. {} rounds in alternation, {} s a measurement.\n\n",
+        effort.rounds,
+        effort.duration.as_secs()
+    );
+    for section in sections {
+        write!(text, "### {}\n\n{}", section.title, section.text)?;
+        writeln!(text, "{}", claims::table(&section.claims))?;
+    }
+    Ok(text)
+}
+
+/// Writes text and chart into `docs/`.
+pub fn write(text: &str, sections: &[Section]) -> Outcome<()> {
+    replace("results", text)?;
+    chart::draw(&docs().join("benchmarks.png"), sections)
+}
+
+/// Replaces what stands between the marks of a part in `docs/benchmarks.md`.
+pub fn replace(part: &str, text: &str) -> Outcome<()> {
+    let file = docs().join("benchmarks.md");
+    let document = fs::read_to_string(&file)?;
+    let (begin, end) = (
+        format!("<!-- {part}: written by make -->\n"),
+        format!("<!-- end of {part} -->"),
+    );
+    let (before, rest) = document
+        .split_once(&begin)
+        .ok_or("docs/benchmarks.md has lost a mark")?;
+    let (_, after) = rest.split_once(&end).ok_or("docs/benchmarks.md has lost a mark")?;
+    fs::write(file, format!("{before}{begin}\n{}\n\n{end}{after}", text.trim()))?;
+    Ok(())
+}
+
+fn docs() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs")
+}
