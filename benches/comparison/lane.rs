@@ -89,9 +89,9 @@ impl<'a> Lane<'a> {
     /// Why it says nothing, if it does not.
     pub fn void(&self) -> Option<&'static str> {
         if self.busy.median() < BUSY_LEAST {
-            Some("void: the server waited")
+            Some("void: server < 95 % busy")
         } else if self.load_busy.median() >= LOAD_BUSY_MOST {
-            Some("void: the load was the limit")
+            Some("void: load ≥ 95 % busy")
         } else {
             None
         }

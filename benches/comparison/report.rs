@@ -36,16 +36,35 @@ pub fn write(text: &str, sections: &[Section]) -> Outcome<()> {
 pub fn replace(part: &str, text: &str) -> Outcome<()> {
     let file = docs().join("benchmarks.md");
     let document = fs::read_to_string(&file)?;
-    let (begin, end) = (
+    let before = recorded(&document, part)?;
+    let (begin, end) = marks(part);
+    let written = document.replacen(
+        &format!("{begin}{before}{end}"),
+        &format!("{begin}\n{}\n\n{end}", text.trim()),
+        1,
+    );
+    Ok(fs::write(file, written)?)
+}
+
+/// What stands there now.
+pub fn written(part: &str) -> Outcome<String> {
+    Ok(recorded(&fs::read_to_string(docs().join("benchmarks.md"))?, part)?.to_owned())
+}
+
+fn recorded<'a>(document: &'a str, part: &str) -> Outcome<&'a str> {
+    let (begin, end) = marks(part);
+    let rest = document
+        .split_once(&begin)
+        .ok_or("docs/benchmarks.md has lost a mark")?
+        .1;
+    Ok(rest.split_once(&end).ok_or("docs/benchmarks.md has lost a mark")?.0)
+}
+
+fn marks(part: &str) -> (String, String) {
+    (
         format!("<!-- {part}: written by make -->\n"),
         format!("<!-- end of {part} -->"),
-    );
-    let (before, rest) = document
-        .split_once(&begin)
-        .ok_or("docs/benchmarks.md has lost a mark")?;
-    let (_, after) = rest.split_once(&end).ok_or("docs/benchmarks.md has lost a mark")?;
-    fs::write(file, format!("{before}{begin}\n{}\n\n{end}{after}", text.trim()))?;
-    Ok(())
+    )
 }
 
 fn docs() -> PathBuf {

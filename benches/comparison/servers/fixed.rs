@@ -1,6 +1,6 @@
 //! Fixed answers from the same framework, set as the service sets it: the fastest that a handler can be.
 
-use std::{path::Path, sync::Arc};
+use std::{path::Path, process::Command, sync::Arc};
 
 use actix_web::{
     App, HttpResponse, HttpServer,
@@ -13,7 +13,7 @@ use actix_web::{
 use bytes::Bytes;
 
 use super::{Server, own};
-use crate::{Outcome, machine::Machine, sample::Sample};
+use crate::{Outcome, sample::Sample};
 
 /// The argument by which this program is the server.
 pub const ARGUMENT: &str = "serve-fixed";
@@ -21,15 +21,15 @@ pub const ARGUMENT: &str = "serve-fixed";
 /// What the framework writes by itself.
 const BY_THE_FRAMEWORK: [&str; 3] = ["content-length", "date", "connection"];
 
-/// Serves each answer under its number: `/0`, `/1`, ….
-pub fn start(machine: &Machine, directory: &Path, answers: &[&Sample]) -> Outcome<Server> {
+/// Serves each answer under its number: `/0`, `/1`, …. The command says where it runs, the directory keeps the answers until then.
+pub fn start(command: impl FnOnce(&str) -> Command, directory: &Path, answers: &[&Sample]) -> Outcome<Server> {
     let mut arguments = vec![ARGUMENT.to_owned()];
     for (number, answer) in answers.iter().enumerate() {
         let file = directory.join(number.to_string());
         std::fs::write(&file, &answer.raw)?;
         arguments.push(file.display().to_string());
     }
-    own::start(|program| machine.for_server(program), &arguments)
+    own::start(command, &arguments)
 }
 
 /// An answer, made once.

@@ -21,7 +21,13 @@ pub struct Storage {
 
 /// Under this VCL, `BACKEND` being the other server.
 pub fn start(command: impl FnOnce(&str) -> Command, upstream: &str, storage: &Storage, vcl: &str) -> Outcome<Server> {
-    let directory = TempDir::new()?;
+    // Its log is a mapped file, which belongs into memory.
+    let in_memory = Path::new("/dev/shm");
+    let directory = if in_memory.is_dir() {
+        TempDir::new_in(in_memory)?
+    } else {
+        TempDir::new()?
+    };
     let address = free_address()?;
     let (host, port) = upstream.split_once(':').ok_or("an address without a port")?;
     let backend = format!("backend origin {{ .host = \"{host}\"; .port = \"{port}\"; }}");
