@@ -9,6 +9,8 @@ pub struct Machine {
     model: String,
     count: usize,
     pinned: Option<(usize, usize)>,
+    /// What others did on it in the minute before.
+    load_before: String,
 }
 
 impl Machine {
@@ -28,6 +30,7 @@ impl Machine {
             model: model(),
             count: thread::available_parallelism().map_or(1, usize::from),
             pinned,
+            load_before: load_average(),
         })
     }
 
@@ -60,6 +63,12 @@ impl Machine {
 
 fn runs(program: &str) -> bool {
     Command::new(program).arg("--version").output().is_ok()
+}
+
+/// Of the last minute.
+fn load_average() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().unwrap_or_default().to_owned()
 }
 
 fn model() -> String {
@@ -109,6 +118,7 @@ impl fmt::Display for Machine {
             version("redis-server", "--version"),
             version("wrk", "--version"),
         )?;
+        write!(f, "load average before {}; ", self.load_before)?;
         match self.pinned {
             Some((server, load)) => write!(f, "servers on core {server}, load on core {load}, or all on both"),
             None => f.write_str("nothing is pinned"),

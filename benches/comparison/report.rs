@@ -15,7 +15,7 @@ pub struct Section {
 /// All of it.
 pub fn markdown(machine: &Machine, effort: &Effort, sections: &[Section]) -> Outcome<String> {
     let mut text = format!(
-        "{machine}. {} rounds in alternation, {} s a measurement.\n\n",
+        "{machine}. Rounds in alternation: {}, {} s a measurement.\n\n",
         effort.rounds,
         effort.duration.as_secs()
     );

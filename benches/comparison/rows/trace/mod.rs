@@ -229,6 +229,8 @@ async fn shop(
             let Some(this) = url.take().filter(|_| due < until) else {
                 break;
             };
+            // An answer that was late delays the next request, which is counted from when it was due.
+            let is_late = Instant::now() > due;
             sleep_until(due.into()).await;
             let least = catalogue.revision(visit.listing);
             let asked = Instant::now();
@@ -250,8 +252,7 @@ async fn shop(
                 revision,
                 max_age: max_age(&answer),
                 bytes: answer.body.len() as u64,
-                // From when it was due, if the answer before was late.
-                took: due.min(asked).elapsed(),
+                took: if is_late { due.elapsed() } else { asked.elapsed() },
                 is_hit: (site.is_hit)(&answer),
                 is_stale: !is_pinned && revision < least,
             });
