@@ -100,12 +100,12 @@ impl<'a> Lane<'a> {
     /// Cells of a table: name, requests a second, their ratio to another lane's, how busy server and load were, processor time and its ratio.
     pub fn cells(&self, to: &Self) -> [String; 8] {
         let is_other = !std::ptr::eq(self, to);
-        let ratio = |this: &Series, that: &Series| {
-            if is_other {
-                format!("{:.3}", this.ratio(that))
-            } else {
-                String::new()
-            }
+        let is_void = self.void().or(to.void()).is_some();
+        let ratio = |this: &Series, that: &Series| match (is_other, is_void) {
+            (false, _) => String::new(),
+            (true, false) => format!("{:.3}", this.ratio(that)),
+            // Of something that says nothing.
+            (true, true) => format!("({:.3})", this.ratio(that)),
         };
         [
             self.name.clone(),
@@ -115,7 +115,7 @@ impl<'a> Lane<'a> {
             format!("{:.1} %", 100.0 * self.load_busy.median()),
             format!("{:.2}", self.micros.median()),
             ratio(&self.micros, &to.micros),
-            self.void().or(to.void()).unwrap_or_default().to_owned(),
+            self.void().unwrap_or_default().to_owned(),
         ]
     }
 }

@@ -105,14 +105,24 @@ fn options(arguments: &[String]) -> Outcome<Options> {
 
 fn compare(options: &Options) -> Outcome<()> {
     let machine = Machine::take()?;
-    let mut sections = Vec::new();
+    println!("{machine}\n");
+    let (mut sections, mut failed) = (Vec::new(), Vec::new());
     for (name, run) in &options.rows {
         let begun = std::time::Instant::now();
-        sections.push(run(&machine, &options.effort).map_err(|error| format!("{name}: {error}"))?);
+        // What the others found is not lost with one.
+        match run(&machine, &options.effort) {
+            Ok(section) => {
+                println!("{section}");
+                sections.push(section);
+            }
+            Err(error) => failed.push(format!("{name}: {error}")),
+        }
         eprintln!("{name}: {:.0} s", begun.elapsed().as_secs_f64());
     }
+    if !failed.is_empty() {
+        return Err(failed.join("\n").into());
+    }
     let text = report::markdown(&machine, &options.effort, &sections)?;
-    println!("{text}");
     if options.writes {
         report::write(&text, &sections)?;
     }

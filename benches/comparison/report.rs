@@ -1,6 +1,10 @@
 //! What was found, as Markdown: printed, and written into the document that tells of it.
 
-use std::{fmt::Write, fs, path::PathBuf};
+use std::{
+    fmt::{self, Write},
+    fs,
+    path::PathBuf,
+};
 
 use super::{Effort, Outcome, chart, claims, machine::Machine};
 
@@ -20,10 +24,16 @@ pub fn markdown(machine: &Machine, effort: &Effort, sections: &[Section]) -> Out
         effort.duration.as_secs()
     );
     for section in sections {
-        write!(text, "### {}\n\n{}", section.title, section.text)?;
-        writeln!(text, "{}", claims::table(&section.claims))?;
+        writeln!(text, "{section}")?;
     }
     Ok(text)
+}
+
+impl fmt::Display for Section {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "### {}\n\n{}", self.title, self.text)?;
+        write!(f, "{}", claims::table(&self.claims))
+    }
 }
 
 /// Writes text and chart into `docs/`.

@@ -134,6 +134,8 @@ struct Lane {
     slow: Series,
     stale: u64,
     pages: u64,
+    /// Answers that were no page.
+    failed: u64,
     changes: u64,
     resident: Series,
     edge_hits: Series,
@@ -189,6 +191,13 @@ fn follow(site: &Site<'_>, catalogue: &Arc<Catalogue>, effort: &Effort, fills: b
         );
         let (seen, changes) = futures_util::future::try_join(shoppers, catalogue.change(site, until)).await?;
         lane.changes += changes;
+        let (seen, failures): (Vec<_>, Vec<_>) = seen.into_iter().unzip();
+        for (number, failure) in failures.into_iter().flatten().enumerate() {
+            lane.failed += 1;
+            if number == 0 {
+                eprintln!("trace: {failure}");
+            }
+        }
         let mut seen: Vec<Seen> = seen.into_iter().flatten().filter(|page| page.at >= counted).collect();
         seen.sort_by_key(|page| page.at);
         Ok(seen)
@@ -209,19 +218,19 @@ fn follow(site: &Site<'_>, catalogue: &Arc<Catalogue>, effort: &Effort, fills: b
     Ok(())
 }
 
-/// One connection: requests when they are due, of one visit after the other.
+/// One connection: requests when they are due, of one visit after the other. Also what was answered in the place of pages.
 async fn shop(
     site: &Site<'_>,
     catalogue: &Catalogue,
     number: u32,
     begun: Instant,
     until: Instant,
-) -> Outcome<Vec<Seen>> {
+) -> Outcome<(Vec<Seen>, Vec<String>)> {
     let between = Duration::from_secs(1) * CONNECTIONS / PAGES_A_SECOND;
     let mut due = begun + between * number / CONNECTIONS;
     let mut client = Client::connect(site.address).await?;
     let mut shopper = Shopper::new(u64::from(number) + 1);
-    let mut seen = Vec::new();
+    let (mut seen, mut failures) = (Vec::new(), Vec::new());
     while due < until {
         let visit = shopper.visit();
         let mut url = Some(first_url(&visit));
@@ -234,14 +243,20 @@ async fn shop(
             sleep_until(due.into()).await;
             let least = catalogue.revision(visit.listing);
             let asked = Instant::now();
+            let from = if is_late { due } else { asked };
             let coding = if visit.takes_gzip {
                 "Accept-Encoding: gzip\r\n"
             } else {
                 ""
             };
             let answer = client.ask("GET", &this, coding, b"").await?;
-            let revision = (site.revision_of_page)(&answer).filter(|_| answer.status == 200);
-            let revision = revision.ok_or_else(|| format!("GET {this}: {}", answer.status))?;
+            due += between;
+            if answer.status != 200 {
+                let said = String::from_utf8_lossy(&answer.body).into_owned();
+                failures.push(format!("GET {this}: {} {said}", answer.status));
+                break;
+            }
+            let revision = (site.revision_of_page)(&answer).ok_or("a page that does not say what it is of")?;
             let is_pinned = this.contains("cursor=");
             url = next_url(site, &visit, page, &answer);
             seen.push(Seen {
@@ -252,14 +267,13 @@ async fn shop(
                 revision,
                 max_age: max_age(&answer),
                 bytes: answer.body.len() as u64,
-                took: if is_late { due.elapsed() } else { asked.elapsed() },
+                took: from.elapsed(),
                 is_hit: (site.is_hit)(&answer),
                 is_stale: !is_pinned && revision < least,
             });
-            due += between;
         }
     }
-    Ok(seen)
+    Ok((seen, failures))
 }
 
 fn first_url(visit: &Visit) -> String {
@@ -302,6 +316,7 @@ fn section(lanes: &[Lane; 3], catalogue: &Catalogue, redis: &Redis) -> Outcome<S
     row("stale pages, of all rounds", &|lane| {
         format!("{} of {}", lane.stale, lane.pages)
     });
+    row("answers that were no page", &|lane| lane.failed.to_string());
     row("changes", &|lane| lane.changes.to_string());
     row("memory of its processes, MiB", &|lane| {
         format!("{:.0}", mib(lane.resident.median()))
