@@ -1,10 +1,6 @@
 //! The load: `wrk` with one thread.
 
-use std::{
-    path::Path,
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{path::Path, process::Command, time::Duration};
 
 use super::{Outcome, used};
 
@@ -22,7 +18,7 @@ pub struct Asked<'a> {
 pub struct Load {
     pub requests: u64,
     pub requests_per_second: f64,
-    /// As the clock on the wall counts it, the start of `wrk` with it.
+    /// As `wrk` counts it, without its own start.
     pub elapsed: Duration,
     /// The processor time of `wrk` itself by the time that went by.
     pub busy: f64,
@@ -39,9 +35,8 @@ pub fn run(mut wrk: Command, asked: &Asked<'_>, duration: Duration) -> Outcome<L
         wrk.arg("-s").arg(script);
     }
     wrk.arg(format!("http://{}{}", asked.address, asked.path));
-    let (used_before, began) = (used::of_ended_children()?, Instant::now());
+    let used_before = used::of_ended_children()?;
     let output = wrk.output()?;
-    let elapsed = began.elapsed();
     let used = used::of_ended_children()?.saturating_sub(used_before);
     let said = String::from_utf8_lossy(&output.stdout);
     if !output.status.success() || said.contains("Non-2xx") || said.contains("Socket errors") {
@@ -51,12 +46,25 @@ pub fn run(mut wrk: Command, asked: &Asked<'_>, duration: Duration) -> Outcome<L
     let read = || {
         let line = said.lines().find(|line| line.contains(" requests in "))?;
         let rate = said.lines().find_map(|line| line.strip_prefix("Requests/sec:"))?;
+        let (_, elapsed) = line.split_once(" requests in ")?;
+        let elapsed = seconds(elapsed.split(',').next()?)?;
         Some(Load {
             requests: line.split_whitespace().next()?.parse().ok()?,
             requests_per_second: rate.trim().parse().ok()?,
-            elapsed,
-            busy: used.as_secs_f64() / elapsed.as_secs_f64(),
+            elapsed: Duration::from_secs_f64(elapsed),
+            busy: used.as_secs_f64() / elapsed,
         })
     };
     read().ok_or_else(|| format!("cannot read what wrk said:\n{said}").into())
+}
+
+/// `2.10s`, `1.05m`.
+fn seconds(text: &str) -> Option<f64> {
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: f64 = number.parse().ok()?;
+    match unit {
+        "s" => Some(number),
+        "m" => Some(number * 60.0),
+        _ => None,
+    }
 }
