@@ -8,7 +8,7 @@ use std::{
 use fastrand::Rng;
 use tokio::time::sleep_until;
 
-use super::{Site, shoppers};
+use super::{shoppers, site::Site};
 use crate::{Outcome, client::Client, items, servers::listcache::Listcache};
 
 const A_SECOND: u32 = 10;

@@ -8,6 +8,7 @@
 mod changes;
 mod edge;
 mod shoppers;
+mod site;
 
 use std::{
     sync::Arc,
@@ -16,6 +17,7 @@ use std::{
 
 use changes::Catalogue;
 use shoppers::{Shopper, Visit};
+use site::Site;
 use tokio::time::sleep_until;
 
 use crate::{
@@ -27,7 +29,6 @@ use crate::{
     report::Section,
     series::{Series, quantile},
     servers::{
-        Server,
         listcache::Listcache,
         origin,
         redis::Redis,
@@ -41,76 +42,6 @@ const MEMORY: (&str, &str) = ("8MiB", "8m");
 /// Pages a second in all, and connections they come by.
 const PAGES_A_SECOND: u32 = 1000;
 const CONNECTIONS: u32 = 32;
-
-const VCL: &str = r#"
-vcl 4.1;
-BACKEND
-sub vcl_recv {
-    if (req.method == "BAN") {
-        ban("obj.http.X-Listing == " + req.http.X-Listing);
-        return (synth(200, "Banned"));
-    }
-}
-sub vcl_hash {
-    hash_data(req.url);
-    return (lookup);
-}
-sub vcl_backend_response {
-    set beresp.do_gzip = true;
-}
-sub vcl_deliver {
-    if (obj.hits > 0) {
-        set resp.http.X-Cache = "hit";
-    }
-}
-"#;
-
-/// Where pages are asked for, and how its answers are read.
-struct Site<'a> {
-    address: &'a str,
-    /// Where listings are put.
-    origin: &'a str,
-    /// Whether it must be told of changes.
-    purges: bool,
-    /// Whether its links are followed, which pin a page to its generation; else the next page is asked for by its offset.
-    follows_links: bool,
-    revision_of_put: fn(&str) -> Option<u64>,
-    revision_of_page: fn(&Answer) -> Option<u64>,
-    is_hit: fn(&Answer) -> bool,
-}
-
-impl<'a> Site<'a> {
-    fn of_listcache(service: &'a Listcache, follows_links: bool) -> Self {
-        Self {
-            address: service.address(),
-            origin: service.address(),
-            purges: false,
-            follows_links,
-            revision_of_put: |said| {
-                let said: serde_json::Value = serde_json::from_str(said).ok()?;
-                said["generation"].as_str()?.split('-').next()?.parse().ok()
-            },
-            revision_of_page: |answer| {
-                // The tag's second part is the generation.
-                let generation = answer.header("etag").split('.').nth(1)?;
-                generation.split('-').next()?.parse().ok()
-            },
-            is_hit: |answer| answer.header("cache-status").starts_with("listcache-l1; hit"),
-        }
-    }
-
-    fn of_varnish(varnish: &'a Server, origin: &'a Server) -> Self {
-        Self {
-            address: &varnish.address,
-            origin: &origin.address,
-            purges: true,
-            follows_links: false,
-            revision_of_put: |said| said.parse().ok(),
-            revision_of_page: |answer| answer.header("x-revision").parse().ok(),
-            is_hit: |answer| answer.header("x-cache") == "hit",
-        }
-    }
-}
 
 /// One answer.
 pub struct Seen {
@@ -166,7 +97,7 @@ pub fn run(machine: &Machine, effort: &Effort) -> Outcome<Section> {
                     threads: 200,
                 };
                 let program = |program: &str| machine.anywhere(program);
-                let varnish = varnish::start(program, &origin.address, &storage, VCL)?;
+                let varnish = varnish::start(program, &origin.address, &storage, site::VCL)?;
                 let site = Site::of_varnish(&varnish, &origin);
                 follow(&site, &catalogue, effort, round == 0, lane)?;
                 lane.resident.push(varnish.process.resident_bytes()? as f64);
