@@ -3,10 +3,10 @@
 CARGO ?= cargo
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test judges lint audit bench bench-churn bulk mutants overload schedule soak
+.PHONY: help demo test judges lint audit bench bench-quick instructions bench-churn bulk mutants overload schedule soak
 
 help: ## This list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: ## The sample shop on http://127.0.0.1:8080, with a Redis of its own (installs redis-server if missing)
 	@.ci/install demo
@@ -31,9 +31,17 @@ lint: ## Format, clippy with warnings as errors, licences and sources of the dep
 audit: ## Known vulnerabilities among the dependencies (cargo-deny; asks the network)
 	$(CARGO) deny --locked check
 
-bench: ## A page in L1 beside a fixed body from the same framework, under load (installs wrk if missing; BENCH=--gzip)
+bench: ## listcache beside nginx, Varnish and bare Redis; writes docs/benchmarks.md (25 minutes; BENCH="--rows herd,trace" for some)
 	@.ci/install bench
-	$(CARGO) bench --locked --bench page_in_l1 -- $(BENCH)
+	$(CARGO) bench --locked --bench comparison -- $(BENCH)
+
+bench-quick: ## The same, each row once and briefly; writes nothing (under two minutes once it is built)
+	@.ci/install bench
+	$(CARGO) bench --locked --bench comparison -- --quick
+
+instructions: ## Instructions that a page in L1 takes, counted by callgrind; writes docs/benchmarks.md
+	@.ci/install bench
+	$(CARGO) bench --locked --bench comparison -- --instructions
 
 mutants: ## Breaks the code in a copy, one mutation of tests/mutations at a time: a test must fail for each (15 minutes)
 	@.ci/install test

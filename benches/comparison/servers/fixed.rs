@@ -1,6 +1,6 @@
 //! Fixed answers from the same framework, set as the service sets it: the fastest that a handler can be.
 
-use std::sync::Arc;
+use std::{path::Path, process::Command, sync::Arc};
 
 use actix_web::{
     App, HttpResponse, HttpServer,
@@ -11,12 +11,26 @@ use actix_web::{
     web,
 };
 use bytes::Bytes;
-use tokio::sync::oneshot;
 
-use super::{Outcome, sample::Sample, server};
+use super::{Server, own};
+use crate::{Outcome, sample::Sample};
+
+/// The argument by which this program is the server.
+pub const ARGUMENT: &str = "serve-fixed";
 
 /// What the framework writes by itself.
 const BY_THE_FRAMEWORK: [&str; 3] = ["content-length", "date", "connection"];
+
+/// Serves each answer under its number: `/0`, `/1`, …. The command says where it runs, the directory keeps the answers until then.
+pub fn start(command: impl FnOnce(&str) -> Command, directory: &Path, answers: &[&Sample]) -> Outcome<Server> {
+    let mut arguments = vec![ARGUMENT.to_owned()];
+    for (number, answer) in answers.iter().enumerate() {
+        let file = directory.join(number.to_string());
+        std::fs::write(&file, &answer.raw)?;
+        arguments.push(file.display().to_string());
+    }
+    own::start(command, &arguments)
+}
 
 /// An answer, made once.
 struct Answer {
@@ -40,7 +54,7 @@ impl Answer {
     }
 }
 
-/// Serves each file, a raw answer, under its number.
+/// The child's side.
 pub fn run(files: &[String]) -> Outcome<()> {
     let answers = files
         .iter()
@@ -71,17 +85,9 @@ async fn serve(answers: Vec<Arc<Answer>>) -> Outcome<()> {
     .disable_signals()
     .bind("127.0.0.1:0")?;
     if let Some(address) = server.addrs().first() {
-        server::announce(address);
+        own::announce(address);
     }
-    let (gone, parent_gone) = oneshot::channel();
-    std::thread::spawn(move || {
-        server::parent_gone();
-        gone.send(())
-    });
-    tokio::select! {
-        ended = server.run() => Ok(ended?),
-        _ = parent_gone => Ok(()),
-    }
+    Ok(server.run().await?)
 }
 
 fn send(answer: &Answer) -> HttpResponse {

@@ -1,0 +1,224 @@
+//! What a page from Redis costs by its place and by the length of its listing, and what many tiny listings take in memory.
+//!
+//! One connection asks for one page after the other: requests for the same page at once would share one read. Places and lengths
+//! alternate from request to request, so that they differ by what they are and not by when they were measured. Each place is a
+//! few pages, asked for by turns: a page that comes again at once may still be in L1, which sheds what is too much a little later.
+
+use std::time::{Duration, Instant};
+
+use redis::{Connection, Value};
+
+use super::from_redis::{CHUNK_LEN, NO_L1, SIZE};
+use crate::{
+    Effort, Outcome,
+    claims::{Bound, Claim},
+    client::{self, Client},
+    items,
+    machine::Machine,
+    report::Section,
+    series::Series,
+    servers::{listcache::Listcache, redis::Redis},
+    table::Table,
+};
+
+/// Of pages; the last ends with the last full one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Place {
+    First,
+    Middle,
+    Last,
+}
+
+/// A page of a listing.
+struct Spot {
+    length: u64,
+    place: Place,
+    stream: String,
+    /// Seconds a page.
+    page: Series,
+    /// Seconds a bare XRANGE of the same chunks.
+    range: Series,
+}
+
+const SPOTS: [(u64, Place); 8] = [
+    (1_000, Place::First),
+    (1_000, Place::Middle),
+    (1_000, Place::Last),
+    (10_000, Place::Middle),
+    (100_000, Place::Middle),
+    (1_000_000, Place::First),
+    (1_000_000, Place::Middle),
+    (1_000_000, Place::Last),
+];
+/// Which of them are held against each other.
+const SHORT: usize = 1;
+const LONG: usize = 6;
+const LONG_FIRST: usize = 5;
+const LONG_LAST: usize = 7;
+
+/// So many pages are at a place.
+const PAGES: u64 = 8;
+/// Of all pages together, a round, in measurements of the effort.
+const MEASUREMENTS_A_ROUND: u32 = 5;
+
+/// Tiny listings have 1 to 5 items. The first so many fill what is bounded, such as the log of announcements; the others are counted.
+const TINY_BEFORE: u64 = 1_100;
+const TINY: u64 = 2_000;
+
+impl Spot {
+    /// The number of its first page, from 0.
+    fn begin(&self) -> u64 {
+        let pages = self.length / SIZE;
+        match self.place {
+            Place::First => 0,
+            Place::Middle => pages / 2,
+            Place::Last => pages - PAGES,
+        }
+    }
+}
+
+pub fn run(machine: &Machine, effort: &Effort) -> Outcome<Section> {
+    let redis = Redis::start(machine)?;
+    let service = Listcache::start(|program| machine.anywhere(program), &redis, NO_L1)?;
+    let tiny = tiny(&redis, &service)?;
+    let mut spots: Vec<Spot> = Vec::new();
+    for (length, place) in SPOTS {
+        if spots.iter().all(|spot| spot.length != length) {
+            service.push(&name(length), items::lines(length))?;
+        }
+        spots.push(Spot {
+            length,
+            place,
+            stream: service.stream_key(&name(length))?,
+            page: Series::default(),
+            range: Series::default(),
+        });
+    }
+    let during = effort.duration * MEASUREMENTS_A_ROUND;
+    let pages = |layer: &str| service.metric(&format!("listcache_pages_total{{layer=\"{layer}\""));
+    let before = (pages("redis")?, pages("l1")?);
+    for round in 0..effort.rounds_with_warm_up() {
+        let measured = alternate(&service, &redis, &spots, during)?;
+        if round > 0 || !effort.warms_up {
+            for (spot, (page, range)) in spots.iter_mut().zip(measured) {
+                spot.page.push(page.median());
+                spot.range.push(range.median());
+            }
+        }
+    }
+    let (from_redis, from_l1) = (pages("redis")? - before.0, pages("l1")? - before.1);
+    let part = 100.0 * from_redis / (from_redis + from_l1);
+    let mut table = Table::new([
+        "a page of 24 from Redis",
+        "µs a page",
+        "ratio",
+        "µs a bare XRANGE",
+        "ratio",
+    ]);
+    let first = &spots[0];
+    for spot in &spots {
+        table.row([
+            format!("{} items, {:?}", spot.length, spot.place).to_lowercase(),
+            format!("{:.1}", spot.page.median() * 1e6),
+            format!("{:.3}", spot.page.ratio(&first.page)),
+            format!("{:.1}", spot.range.median() * 1e6),
+            format!("{:.3}", spot.range.ratio(&first.range)),
+        ]);
+    }
+    let ratio = |this: usize, that: usize| spots[this].page.ratio(&spots[that].page);
+    Ok(Section {
+        title: "(c) By position and length",
+        text: format!("{part:.1} % of the pages came from Redis.\n\n{table}\n{tiny}\n"),
+        claims: vec![
+            Claim::new(
+                "last full page ÷ first, of 10^6, time",
+                ratio(LONG_LAST, LONG_FIRST),
+                Bound::AtMost(1.1),
+            ),
+            Claim::new(
+                "10^6 items ÷ 10^3, middle, time",
+                ratio(LONG, SHORT),
+                Bound::AtMost(1.1),
+            ),
+        ],
+    })
+}
+
+/// For each spot what a page and what a bare XRANGE takes, request by request.
+fn alternate(service: &Listcache, redis: &Redis, spots: &[Spot], during: Duration) -> Outcome<Vec<(Series, Series)>> {
+    let mut connection = redis.connect()?;
+    client::block_on(async {
+        let mut client = Client::connect(service.address()).await?;
+        let mut measured = vec![(Series::default(), Series::default()); spots.len()];
+        let begun = Instant::now();
+        while begun.elapsed() < during {
+            for at in 0..PAGES {
+                for (spot, (page, range)) in spots.iter().zip(&mut measured) {
+                    let number = spot.begin() + at;
+                    let path = format!("/v1/listings/{}?page={}", name(spot.length), number + 1);
+                    let asked = Instant::now();
+                    let answer = client.ask("GET", &path, "", b"").await?;
+                    page.push(asked.elapsed().as_secs_f64());
+                    if answer.status != 200 {
+                        return Err(format!("{path}: {}", answer.status).into());
+                    }
+                    let asked = Instant::now();
+                    read_chunks(&mut connection, &spot.stream, number)?;
+                    range.push(asked.elapsed().as_secs_f64());
+                }
+            }
+        }
+        Ok(measured)
+    })
+}
+
+fn read_chunks(connection: &mut Connection, stream: &str, page: u64) -> Outcome<()> {
+    let chunks = SIZE / CHUNK_LEN;
+    let found: Vec<Value> = redis::cmd("XRANGE")
+        .arg(stream)
+        .arg(format!("0-{}", page * chunks + 1))
+        .arg("+")
+        .arg("COUNT")
+        .arg(chunks)
+        .query(connection)?;
+    if found.len() as u64 == chunks {
+        Ok(())
+    } else {
+        Err(format!("{stream}: page {page} has not all its chunks").into())
+    }
+}
+
+fn name(length: u64) -> String {
+    format!("long:{length}")
+}
+
+/// How much memory Redis takes for a tiny listing, all that belongs to it counted.
+fn tiny(redis: &Redis, service: &Listcache) -> Outcome<String> {
+    let items_of = |number: u64| number % 5 + 1;
+    let push = |numbers: std::ops::Range<u64>| {
+        client::block_on(async {
+            let mut client = Client::connect(service.address()).await?;
+            let headers = format!(
+                "{}\r\nContent-Type: application/x-ndjson\r\n",
+                Listcache::authorization()
+            );
+            for number in numbers {
+                let body: String = items::lines(items_of(number)).collect();
+                let path = format!("/v1/listings/tiny:{number}");
+                let answer = client.ask("PUT", &path, &headers, body.as_bytes()).await?;
+                if answer.status != 201 {
+                    return Err(format!("PUT {path}: {}", answer.status).into());
+                }
+            }
+            Ok(())
+        })
+    };
+    push(0..TINY_BEFORE)?;
+    let before = redis.used_memory()?;
+    push(TINY_BEFORE..TINY_BEFORE + TINY)?;
+    let bytes = redis.used_memory()?.saturating_sub(before) / TINY;
+    let json = (TINY_BEFORE..TINY_BEFORE + TINY).map(items_of).sum::<u64>() * items::ITEM_BYTES as u64 / TINY;
+    Ok(format!(
+        "A tiny listing, of 1 to 5 items: {bytes} bytes in Redis, head, stream and all else, of which {json} are its items' JSON ({TINY} listings).\n"
+    ))
+}
