@@ -70,21 +70,26 @@ const PACKED_BYTES_LEAST: u64 = 600;
     )
 )]
 pub async fn page_route(
+    name: Name,
     request: HttpRequest,
     engine: Data<Engine>,
     shared: Data<Shared>,
 ) -> Result<HttpResponse, Problem> {
-    page(request.head(), &engine, &shared).await
+    page(&name, request.head(), &engine, &shared).await
 }
 
 /// A page, by what a request's head asks for.
-pub async fn page(head: &RequestHead, engine: &Arc<Engine>, shared: &Shared) -> Result<HttpResponse, Problem> {
+pub async fn page(
+    name: &Name,
+    head: &RequestHead,
+    engine: &Arc<Engine>,
+    shared: &Shared,
+) -> Result<HttpResponse, Problem> {
     let began = Instant::now();
-    let name = Name::of_path(head.uri.path())?;
-    let resolved = engine.resolve(&name);
+    let resolved = engine.resolve(name);
     let declared = DeclaredParameters::of(&resolved);
     let query = PageQuery::read(head.uri.query().unwrap_or_default(), &declared.names, shared.sizes);
-    let selection = select(engine, resolved, &name, &query).await?;
+    let selection = select(engine, resolved, name, &query).await?;
     let coding = Coding::of(&head.headers).map_err(|NoCoding| Problem::new(Kind::NOT_ACCEPTABLE))?;
     let conditions = Conditions::of(&head.headers);
     let now = SystemTime::now();

@@ -13,7 +13,7 @@ use actix_web::{
 };
 use futures_util::future::{Either, LocalBoxFuture, MapOk, TryFutureExt};
 
-use super::{edge::Passing, listings, shared::Shared};
+use super::{edge::Passing, listings, name::Name, shared::Shared};
 use crate::engine::Engine;
 
 const LISTINGS: &str = "/v1/listings/";
@@ -71,9 +71,10 @@ fn is_of_a_page(request: &Request) -> bool {
 async fn page(request: &Request, engine: &Data<Engine>, shared: &Data<Shared>) -> HttpResponse {
     let head = request.head();
     let passing = Passing::begin(head, shared);
-    let answer = match passing.refused() {
-        Some(refused) => Err(refused),
-        None => listings::page(head, engine, shared).await,
+    let name = passing.refused().map_or_else(|| Name::of_path(request.path()), Err);
+    let answer = match name {
+        Ok(name) => listings::page(&name, head, engine, shared).await,
+        Err(problem) => Err(problem),
     };
     let mut answer = answer.unwrap_or_else(|problem| problem.error_response());
     passing.end(head, shared, &mut answer);
