@@ -25,13 +25,15 @@ LONGEST = 64
 
 
 def page_of(name, sort, order):
-    """A page of a listing that there is, as soon as there is one: it may be being filled again."""
+    """A page of a listing, if there is one. What has an origin may just be being filled again; what was pushed may be deleted."""
     for _ in range(100):
         answer = requests.get(f"{SERVICE}/v1/listings/{quote(name, safe='')}", params={"sort": sort, "order": order, "limit": 5}, timeout=20)
         if answer.ok:
             return answer.json()
+        if name.startswith("promo:"):
+            break
         time.sleep(0.1)
-    raise RuntimeError(f"{name} does not come back: {answer.status_code} {answer.text}")
+    return None
 
 
 def one_place(query):
@@ -46,13 +48,14 @@ def one_place(query):
 
 def what_there_is(query, name):
     """A generation that is kept, and a cursor of this listing."""
-    if "cursor" in query:
-        cursor = page_of(name, query["sort"], "asc")["links"]["self"]
-        query["cursor"] = cursor.split("cursor=")[1] if "cursor=" in cursor else None
-        if query["cursor"] is None:
-            del query["cursor"]
-    if "generation" in query:
-        query["generation"] = page_of(name, query["sort"], query.get("order", "asc"))["generation"]
+    for parameter in {"cursor", "generation"} & query.keys():
+        page = page_of(name, query["sort"], "asc" if parameter == "cursor" else query.get("order", "asc"))
+        own = page and page["links"]["self"]
+        value = page and (page["generation"] if parameter == "generation" else own.partition("cursor=")[2])
+        if value:
+            query[parameter] = value
+        else:
+            del query[parameter]
 
 
 def choose(options, by):
