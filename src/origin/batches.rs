@@ -13,7 +13,7 @@ use tokio::{
 use super::{Items, OriginError, OriginItem};
 
 /// Items in a batch.
-const BATCH_ITEMS_MAX: usize = 64;
+const BATCH_ITEMS_MAX: usize = 128;
 /// Bytes of JSON after which a batch is sent, however few its items.
 const BATCH_BYTES_MAX: usize = 64 * 1024;
 /// Batches on the way.
@@ -189,7 +189,7 @@ mod tests {
     #[tokio::test]
     async fn a_reader_that_dies_is_an_error() {
         let (mut sender, items) = batches(soon());
-        for id in 0..100 {
+        for id in 0..BATCH_ITEMS_MAX as i64 + 1 {
             sender.push(item(id)).await.unwrap();
         }
         drop(sender);
@@ -201,7 +201,7 @@ mod tests {
     #[tokio::test]
     async fn a_late_item_is_a_time_out_and_an_item_that_waits_is_not() {
         let (mut sender, items) = batches(Instant::now());
-        for id in 0..65 {
+        for id in 0..BATCH_ITEMS_MAX as i64 + 1 {
             sender.push(item(id)).await.unwrap();
         }
         let (ids, failed) = collect(items).await;
@@ -217,7 +217,7 @@ mod tests {
         sender.gone().await;
         assert!(sender.is_gone());
         let mut heard = Ok(());
-        for id in 0..64 {
+        for id in 0..BATCH_ITEMS_MAX as i64 {
             heard = sender.push(item(id)).await;
         }
         assert!(heard.is_err());

@@ -86,10 +86,7 @@ impl Candidate for CsvItem<'_> {
         if json.len() > ITEM_BYTES_MAX {
             return Err(format!("an item may have {ITEM_BYTES_MAX} bytes"));
         }
-        Ok(Item {
-            id,
-            json: bytes::Bytes::copy_from_slice(json),
-        })
+        Ok(Item { id, json })
     }
 }
 

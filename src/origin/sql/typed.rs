@@ -5,8 +5,6 @@
 
 use std::borrow::Cow;
 
-use bytes::Bytes;
-
 use super::ItemColumns;
 use crate::{
     listing::{Item, ItemId},
@@ -107,10 +105,7 @@ impl ItemRows {
         };
         let id = id.ok_or("the id must be an integer or a text of 1 to 256 bytes")?;
         Ok(OriginItem {
-            item: Item {
-                id,
-                json: Bytes::copy_from_slice(json),
-            },
+            item: Item { id, json },
             id: sort_id,
             keys: keys.into(),
         })
@@ -195,7 +190,8 @@ mod tests {
         object.begin();
         object.member(0);
         let written = write(&mut object, &value);
-        let json = std::str::from_utf8(object.end()).unwrap();
+        let json = object.end();
+        let json = std::str::from_utf8(&json).unwrap();
         let json = written.map(|()| json["{\"x\":".len()..json.len() - 1].to_owned());
         assert_eq!(json.as_deref().map_err(|reason| &**reason), expect, "{value:?}");
     }

@@ -3,7 +3,6 @@
 //! Integers and reals become numbers, texts strings, null `null`; a column declared `JSON` is put in as it stands. A BLOB
 //! has no JSON, nor has an infinite number: the query must leave them out or convert them.
 
-use bytes::Bytes;
 use serde::de::IgnoredAny;
 use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef, sqlite::SqliteRow};
 
@@ -91,7 +90,6 @@ impl ItemRows {
                 json.len()
             ));
         }
-        let json = Bytes::copy_from_slice(json);
         let keys = self.keys.iter().map(|at| stored(row, *at).map(SortValue::from));
         let id_value = stored(row, self.id)?;
         let id = match &id_value {
