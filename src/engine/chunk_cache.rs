@@ -96,6 +96,14 @@ impl ChunkCache {
         Found { chunks, missing }
     }
 
+    /// The smallest range that covers the chunks of a plan that are not here. Asking counts for none of them.
+    pub fn missing(&self, shape: Shape, plan: &WindowPlan) -> Option<Range<u64>> {
+        let is_missing = |at: &u64| !self.kept.contains_key(&Key::Chunk(shape.generation, *at));
+        let first = plan.chunks().find(is_missing)?;
+        let last = plan.chunks().rev().find(is_missing)?;
+        Some(first..last + 1)
+    }
+
     /// Keeps a run of chunks.
     pub fn insert(&self, generation: Generation, first: u64, chunks: &[Arc<Chunk>]) {
         for (at, chunk) in (first..).zip(chunks) {

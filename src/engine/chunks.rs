@@ -2,6 +2,8 @@
 
 use std::{ops::Range, sync::Arc, time::Duration};
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::{coalesce::Coalescer, error::EngineError, l1::L1, permits::ReadPermits, shape::Shape};
 use crate::{
     listing::{Chunk, Generation, HeadState, ListingKey, WindowPlan},
@@ -64,12 +66,10 @@ impl Chunks {
             return Ok(PageChunks::Whole { chunks, read: None });
         };
         let _permit = self.permits.wait()?;
-        let joined = self
-            .loads
-            .join(&(shape.generation, missing.clone()), || {
-                self.load(key, shape, missing.clone())
-            })
-            .await;
+        let load_key = (shape.generation, missing.clone());
+        let load = || self.load(key, shape, missing.clone());
+        // Boxed, so that a hit's future is none the larger for it.
+        let joined = Box::pin(self.loads.join(&load_key, load)).await;
         let loaded = joined.value.unwrap_or(Err(EngineError::broken_load()))?;
         Ok(assemble(found.chunks, plan, &missing, &loaded, joined.collapsed))
     }
@@ -99,6 +99,21 @@ impl Chunks {
         let pinned = joined.value.unwrap_or(Err(EngineError::broken_load()))?;
         let chunks = assemble(found.chunks, plan, &range, &pinned.chunks, joined.collapsed);
         Ok(Some((pinned, chunks)))
+    }
+
+    /// Begins to read what is missing of a plan's chunks, for nobody in particular; the place is given back when it is read. Says
+    /// whether anything was begun.
+    pub fn begin(&self, key: &ListingKey, shape: Shape, plan: &WindowPlan, place: OwnedSemaphorePermit) -> bool {
+        let Some(missing) = self.l1.chunks.missing(shape, plan) else {
+            return false;
+        };
+        self.loads.begin(&(shape.generation, missing.clone()), || {
+            let load = self.load(key, shape, missing);
+            async move {
+                let _place = place;
+                load.await
+            }
+        })
     }
 
     fn load(

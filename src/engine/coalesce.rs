@@ -92,7 +92,19 @@ where
         }
     }
 
-    /// The same, but only until the load is overdue: `patience` after it began, whoever began it. `None` then; the load goes
+    /// Begins a load unless one is under way, and does not wait for it. Says whether it was begun.
+    ///
+    /// # Hidden contract
+    /// As for [`Coalescer::join`].
+    pub fn begin<F>(&self, key: &K, load: impl FnOnce() -> F) -> bool
+    where
+        F: Future<Output = V> + Send + 'static,
+    {
+        let (_, is_under_way) = self.enter(key, load);
+        !is_under_way
+    }
+
+    /// As [`Coalescer::join`], but only until the load is overdue: `patience` after it began, whoever began it. `None` then; the load goes
     /// on.
     ///
     /// # Hidden contract

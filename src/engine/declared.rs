@@ -3,7 +3,14 @@
 //! It is one value, replaced as a whole when the configuration is read again. Whoever answers a request or refreshes a
 //! family takes it once and goes by it to the end; what was kept under an older one is recognised by its definition's hash.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use arc_swap::{ArcSwap, Guard};
 use moka::sync::Cache;
@@ -70,6 +77,8 @@ impl Declared {
 /// What is declared now; shared by all who go by it.
 pub struct Declaration {
     current: ArcSwap<Declared>,
+    /// How often it was replaced.
+    edition: AtomicU64,
     replaced: watch::Sender<()>,
 }
 
@@ -78,6 +87,7 @@ impl Declaration {
     pub fn new(declared: Declared) -> Self {
         Self {
             current: ArcSwap::from_pointee(declared),
+            edition: AtomicU64::default(),
             replaced: watch::Sender::default(),
         }
     }
@@ -99,6 +109,8 @@ impl Declaration {
 
     fn replace(&self, declared: Declared) {
         self.current.store(Arc::new(declared));
+        // After it: who has read this number reads by this declaration, or a later one.
+        self.edition.fetch_add(1, Ordering::Release);
         self.replaced.send_replace(());
     }
 }
@@ -107,6 +119,11 @@ impl Engine {
     /// What is declared now.
     pub(super) fn declared(&self) -> Guard<Arc<Declared>> {
         self.declaration.get()
+    }
+
+    /// Changes whenever what is declared is replaced. What was worked out after one was read holds while it stays the same.
+    pub fn edition(&self) -> u64 {
+        self.declaration.edition.load(Ordering::Acquire)
     }
 
     /// What stands behind a name: what [`DeclaredParameters`](super::DeclaredParameters) and [`Engine::select_from`] go by.

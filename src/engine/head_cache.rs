@@ -78,7 +78,17 @@ impl HeadCache {
 
     /// What may be served of a listing. Counts as a read of it.
     pub fn lookup(&self, key: &ListingKey) -> Lookup {
-        self.shard(key).read().lookup(key, self.now())
+        self.lookup_at(key, Instant::now())
+    }
+
+    /// The same for who has looked at the clock just now.
+    pub fn lookup_at(&self, key: &ListingKey, now: Instant) -> Lookup {
+        self.shard(key).read().lookup(key, self.millis(now))
+    }
+
+    /// The last that is known of a listing, for those who only look on.
+    pub fn last_known(&self, key: &ListingKey) -> Option<HeadState> {
+        self.shard(key).read().last_known(key)
     }
 
     /// The same for those who only look on, with the age of the knowledge.
@@ -139,6 +149,10 @@ impl HeadCache {
     }
 
     fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.millis(Instant::now())
+    }
+
+    fn millis(&self, at: Instant) -> u64 {
+        u64::try_from(at.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 }

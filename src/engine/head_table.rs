@@ -119,6 +119,11 @@ impl HeadTable {
         }
     }
 
+    /// The last that is known of a listing, however old.
+    pub fn last_known(&self, key: &ListingKey) -> Option<HeadState> {
+        self.known.get(key).or_else(|| self.absent.get(key))?.state
+    }
+
     fn judge(&self, entry: &Entry, now: u64) -> Lookup {
         match entry.state {
             None => Lookup::Unknown,

@@ -1,6 +1,10 @@
 //! Which head of a listing may be served: from L1, or read from Redis, by one load for all who wait.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{
+    ops::Range,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     coalesce::{Coalescer, Joined},
@@ -62,16 +66,17 @@ impl Heads {
     }
 
     /// The head of a listing. Where Redis must be asked, the chunks that `window` would need of the last known generation
-    /// are asked for in the same turn.
+    /// are asked for in the same turn. The caller has looked at the clock just now.
     pub async fn get(
         &self,
         key: &ListingKey,
         window: Window,
         form: Form,
+        now: Instant,
     ) -> Result<(HeadState, HeadFrom), EngineError> {
-        match self.l1.heads.lookup(key) {
+        match self.l1.heads.lookup_at(key, now) {
             Lookup::Usable(state) => Ok((state, HeadFrom::L1)),
-            Lookup::Unknown => self.load(key, None).await,
+            Lookup::Unknown => Box::pin(self.load(key, None)).await,
             Lookup::Recheck(known) if known.live().is_some() => {
                 let speculation = self.speculation(&known, window, form);
                 let known = Ok((known, HeadFrom::Memory));
@@ -79,12 +84,12 @@ impl Heads {
                 if !self.store.admits_reads() {
                     return known;
                 }
-                match self.load_within(key, speculation).await {
+                match Box::pin(self.load_within(key, speculation)).await {
                     None | Some(Err(EngineError::RedisDown { .. } | EngineError::Overloaded { .. })) => known,
                     Some(answer) => answer,
                 }
             }
-            Lookup::Recheck(_) => self.load(key, None).await,
+            Lookup::Recheck(_) => Box::pin(self.load(key, None)).await,
         }
     }
 

@@ -36,6 +36,7 @@ mod page;
 mod permits;
 mod pins;
 mod read;
+mod read_ahead;
 mod read_counts;
 mod refresh;
 mod rollback;
@@ -66,6 +67,7 @@ use self::{
     l1::L1,
     lost_pushed::LostPushed,
     permits::ReadPermits,
+    read_ahead::ReadAhead,
     read_counts::OldestStale,
     runs::Refresher,
     selection::SelectionMemory,
@@ -150,6 +152,7 @@ pub struct Engine {
     heads: Arc<Heads>,
     chunks: Chunks,
     fragments: Fragments,
+    read_ahead: ReadAhead,
     memory: Arc<SelectionMemory>,
     lost_pushed: Arc<LostPushed>,
     subscriptions: Arc<Subscriptions>,
@@ -182,6 +185,7 @@ impl Engine {
         } = parts;
         let runtime = Handle::current();
         let l1_ttl = l1.ttl;
+        let read_ahead = ReadAhead::new(l1.read_ahead, metrics.clone());
         let l1 = Arc::new(L1::new(&l1));
         let permits = ReadPermits::new(limits.redis_reads_max, limits.redis_waiters_max);
         let declared = Declared::new(definitions, origins, &limits, runtime.clone(), None);
@@ -231,6 +235,7 @@ impl Engine {
             heads,
             chunks,
             fragments,
+            read_ahead,
             memory,
             lost_pushed,
             subscriptions,

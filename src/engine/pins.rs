@@ -4,7 +4,10 @@
 //! A delete makes pins disappear, so a pinned page needs a head that is as fresh as any page's; where Redis must be asked
 //! for it, head, chunks and the time left come in one turn.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{
     Engine,
@@ -176,7 +179,13 @@ impl Engine {
                 Ok(shape)
             }
             // No stream: gone, or the current generation is empty.
-            None => match self.heads.get(&selection.key, window, Form::Plain).await?.0.live() {
+            None => match self
+                .heads
+                .get(&selection.key, window, Form::Plain, Instant::now())
+                .await?
+                .0
+                .live()
+            {
                 Some(head) if head.generation == generation => Ok(Shape::from(head)),
                 _ => Err(EngineError::Gone),
             },

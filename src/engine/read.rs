@@ -21,6 +21,9 @@ use crate::{
     telemetry::Layer,
 };
 
+// The futures of what is rare, or takes long anyway, are boxed: the one of a hit is made and dropped for every request, and
+// is as large as the largest of its branches.
+
 /// How often a page is begun anew because the listing moved under it. Each time a newer head was read.
 const ATTEMPTS_MAX: u32 = 4;
 
@@ -53,10 +56,12 @@ impl Engine {
         place: &Place,
         skip_items: SkipItems<'_>,
     ) -> Result<Page, EngineError> {
-        self.page_as(selection, place, Form::Plain, skip_items).await
+        let now = std::time::Instant::now();
+        self.page_as(selection, place, Form::Plain, skip_items, now).await
     }
 
-    /// One page, its items packed if that is wanted: then as fragments, and as chunks only where a fragment is missing.
+    /// One page, its items packed if that is wanted: then as fragments, and as chunks only where a fragment is missing. The
+    /// caller has looked at the clock just now: on a hit, which takes microseconds, each look counts.
     ///
     /// # Errors
     /// Those of [`Engine::page`].
@@ -66,9 +71,10 @@ impl Engine {
         place: &Place,
         form: Form,
         skip_items: SkipItems<'_>,
+        began: std::time::Instant,
     ) -> Result<Page, EngineError> {
         let wants = Wants { form, skip_items };
-        let began = Instant::now();
+        let began = Instant::from_std(began);
         let page = match place {
             Place::Cursor(text) => {
                 let cursor = Cursor::decode(text, &selection.key)
@@ -82,21 +88,21 @@ impl Engine {
                     return Err(EngineError::Invalid(vec![invalid("cursor", why)]));
                 };
                 let window = self.window(selection, cursor.offset, cursor.limit);
-                self.pinned_page(selection, Shape::from(&cursor), window, wants).await
+                Box::pin(self.pinned_page(selection, Shape::from(&cursor), window, wants)).await
             }
             Place::Offset { offset, limit, pinned } => {
                 let window = self.window(selection, *offset, *limit);
                 match pinned {
-                    None => self.current_page(selection, window, wants).await,
+                    None => self.current_page(selection, window, wants, began).await,
                     Some(generation) => {
-                        let shape = self.shape_of(selection, *generation, window).await?;
-                        self.pinned_page(selection, shape, window, wants).await
+                        let shape = Box::pin(self.shape_of(selection, *generation, window)).await?;
+                        Box::pin(self.pinned_page(selection, shape, window, wants)).await
                     }
                 }
             }
         };
         let mut page = match page {
-            Err(down @ EngineError::RedisDown { .. }) => match self.direct_page(selection, place).await {
+            Err(down @ EngineError::RedisDown { .. }) => match Box::pin(self.direct_page(selection, place)).await {
                 Some(page) => page?,
                 None => return Err(down),
             },
@@ -107,6 +113,7 @@ impl Engine {
             page.waited.redis = began.elapsed().saturating_sub(page.waited.origin);
         }
         self.count(&page);
+        self.read_ahead(selection, &page.meta, form);
         Ok(match form {
             Form::Packed if page.packed.is_none() && !page.meta.is_direct() => self.fragments.pack(page),
             _ => page,
@@ -126,19 +133,22 @@ impl Engine {
         selection: &Selection,
         window: Window,
         wants: Wants<'_>,
+        began: Instant,
     ) -> Result<Page, EngineError> {
         let mut served = Served {
             l1_hit: true,
             ..Served::default()
         };
         let mut filling = Duration::ZERO;
-        let deadline = Instant::now() + self.fill_wait(&selection.policy).saturating_sub(selection.waited);
+        let deadline = began + self.fill_wait(&selection.policy).saturating_sub(selection.waited);
+        let mut now = began;
         for _ in 0..ATTEMPTS_MAX {
-            let (mut state, mut from) = readable(selection, self.heads.get(&selection.key, window, wants.form).await)?;
+            let head = self.heads.get(&selection.key, window, wants.form, now.into_std());
+            let (mut state, mut from) = readable(selection, head.await)?;
             let mut servable = self.servable(selection, &state, from);
             if servable.is_none() && from == HeadFrom::Memory {
                 // Known but past its life: only Redis can tell, and a fill would wait for the same Redis.
-                (state, from) = readable(selection, self.heads.awaited(&selection.key).await)?;
+                (state, from) = readable(selection, Box::pin(self.heads.awaited(&selection.key)).await)?;
                 servable = self.servable(selection, &state, from);
             }
             if let HeadFrom::Redis { collapsed } = from {
@@ -149,8 +159,9 @@ impl Engine {
                 served.filled = true;
                 served.l1_hit = false;
                 let began = Instant::now();
-                served.collapsed |= self.fill(selection, deadline).await?;
+                served.collapsed |= Box::pin(self.fill(selection, deadline)).await?;
                 filling += began.elapsed();
+                now = Instant::now();
                 continue;
             };
             if head.total == 0 && selection.existence == Existence::ByItems {
@@ -174,15 +185,16 @@ impl Engine {
                 }
                 None => {
                     // Redis does not hold what the head promises. If it still names that generation, the stream is lost.
-                    let again = self.heads.reread(&selection.key).await?;
+                    let again = Box::pin(self.heads.reread(&selection.key)).await?;
                     if again.live().is_some_and(|again| again.generation == head.generation) {
                         tracing::warn!(listing = %selection.key, generation = %head.generation, "chunks lost from redis");
                         let began = Instant::now();
-                        served.collapsed |= self.refill(selection, deadline).await?;
+                        served.collapsed |= Box::pin(self.refill(selection, deadline)).await?;
                         filling += began.elapsed();
                         served.filled = true;
                     }
                     served.l1_hit = false;
+                    now = Instant::now();
                 }
             }
         }

@@ -12,7 +12,6 @@ use super::{
     Engine,
     declared::Declared,
     error::{EngineError, ParameterError},
-    head_table::Lookup,
     names::Existence,
 };
 use crate::listing::{
@@ -73,11 +72,16 @@ pub struct Selection {
     pub(super) defined: Option<Defined>,
     /// Whether the name exists, so that an empty listing is a listing.
     pub(super) existence: Existence,
-    /// How long the choice took, of the time that a request may wait in all.
+    /// How long others were waited for, of the time that a request may wait in all.
     pub(super) waited: Duration,
 }
 
 impl Selection {
+    /// When the choice was made that began then.
+    pub fn made_at(&self, began: Instant) -> Instant {
+        began + self.waited
+    }
+
     /// A pushed listing, which has no definition: descending is its stream backwards.
     pub fn pushed(key: ListingKey, order: Order, policy: Arc<Policy>) -> Self {
         Self {
@@ -127,10 +131,10 @@ impl Engine {
     /// # Errors
     /// [`EngineError::NotFound`] for a name that cannot exist; [`EngineError::Invalid`] with every parameter that does not fit.
     pub async fn select(&self, name: &ListingName, asked: Asked<'_>) -> Result<Selection, EngineError> {
-        self.select_from(self.resolve(name), name, asked).await
+        self.select_from(self.resolve(name), name, asked, Instant::now()).await
     }
 
-    /// Chooses the listing of a name that was resolved before.
+    /// Chooses the listing of a name that was resolved before, by who has begun just now.
     ///
     /// # Errors
     /// As [`Engine::select`].
@@ -139,12 +143,12 @@ impl Engine {
         resolved: Resolved,
         name: &ListingName,
         asked: Asked<'_>,
+        began: Instant,
     ) -> Result<Selection, EngineError> {
         match resolved {
             Resolved::Unknown => Err(EngineError::NotFound),
-            Resolved::Pushed => self.select_pushed(name, &asked).await,
+            Resolved::Pushed => self.select_pushed(name, &asked, began).await,
             Resolved::Defined(defined) => {
-                let began = Instant::now();
                 let declared = self.declaration.take();
                 let existence = declared.names.existence(&defined, name).await;
                 if existence == Existence::Outside {
@@ -243,33 +247,38 @@ impl Engine {
         })
     }
 
-    async fn select_pushed(&self, name: &ListingName, asked: &Asked<'_>) -> Result<Selection, EngineError> {
-        let sort = match asked.sort {
+    async fn select_pushed(
+        &self,
+        name: &ListingName,
+        asked: &Asked<'_>,
+        began: Instant,
+    ) -> Result<Selection, EngineError> {
+        let key = |sort| Family::plain(name.clone()).listing(StoredSort::ascending(sort));
+        let (key, waited) = match asked.sort {
             Some(given) => match SortName::parse(given) {
-                Some(sort) => sort,
+                Some(sort) => (key(sort), Duration::ZERO),
                 None => {
                     let detail = "a sort is named by 1 to 32 of a-z, 0-9, _ and -".into();
                     return Err(EngineError::Invalid(vec![invalid("sort", detail)]));
                 }
             },
-            None => self.pushed_default(name).await?,
+            // `default` where it is there, else the first sort by name.
+            None => {
+                let default = key(SortName::default_sort());
+                match self.l1.heads.last_known(&default) {
+                    Some(HeadState::Live(_)) => (default, Duration::ZERO),
+                    _ => (key(self.pushed_default(name).await?), began.elapsed()),
+                }
+            }
         };
-        let key = Family::plain(name.clone()).listing(StoredSort::ascending(sort));
-        Ok(Selection::pushed(
-            key,
-            asked.order,
-            self.declared().definitions.pushed.policy.clone(),
-        ))
+        Ok(Selection {
+            waited,
+            ..Selection::pushed(key, asked.order, self.declared().definitions.pushed.policy.clone())
+        })
     }
 
-    /// `default` where it is there, else the first sort by name.
     async fn pushed_default(&self, name: &ListingName) -> Result<SortName, EngineError> {
         let default = SortName::default_sort();
-        let key = Family::plain(name.clone()).listing(StoredSort::ascending(default.clone()));
-        if let (Lookup::Usable(HeadState::Live(_)) | Lookup::Recheck(HeadState::Live(_)), _) = self.l1.heads.peek(&key)
-        {
-            return Ok(default);
-        }
         let sorts = self.pushed_sorts(name).await?;
         let chosen = sorts.iter().find(|sort| **sort == default).or(sorts.first());
         // A name with nothing under it is asked for under `default`, so that its absence is remembered.

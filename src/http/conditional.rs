@@ -8,11 +8,11 @@ use std::time::SystemTime;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 
 /// What a request says of the copy it has.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Conditions {
+#[derive(Clone, Debug)]
+pub struct Conditions<'h> {
     matching: Option<Matching>,
     unmodified_since: Option<SystemTime>,
-    none_match: Option<NoneMatch>,
+    none_match: Option<NoneMatch<'h>>,
     modified_since: Option<SystemTime>,
 }
 
@@ -23,17 +23,17 @@ enum Matching {
     Never,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum NoneMatch {
+#[derive(Clone, Debug)]
+enum NoneMatch<'h> {
     /// `*`: whatever there is.
     Any,
-    /// Opaque tags with their quotes. Strong and weak spelling are alike: `If-None-Match` compares weakly.
-    Tags(Vec<String>),
+    /// The lists of tags in these headers. Strong and weak spelling are alike: `If-None-Match` compares weakly.
+    Tags(&'h HeaderMap),
 }
 
-impl Conditions {
+impl<'h> Conditions<'h> {
     /// Reads the request's headers.
-    pub fn of(headers: &HeaderMap) -> Self {
+    pub fn of(headers: &'h HeaderMap) -> Self {
         Self {
             matching: matching(headers),
             unmodified_since: date(headers, &header::IF_UNMODIFIED_SINCE),
@@ -54,7 +54,11 @@ impl Conditions {
     pub fn not_modified(&self, etag: &str, last_modified: Option<SystemTime>) -> bool {
         match &self.none_match {
             Some(NoneMatch::Any) => true,
-            Some(NoneMatch::Tags(tags)) => tags.iter().any(|tag| tag == opaque(etag)),
+            Some(NoneMatch::Tags(headers)) => {
+                let etag = opaque(etag.as_bytes());
+                let mut lists = headers.get_all(header::IF_NONE_MATCH);
+                lists.any(|list| holds(list.as_bytes(), etag))
+            }
             // Only without `If-None-Match`, and only where there is a date to compare.
             None => matches!((last_modified, self.modified_since), (Some(last), Some(since)) if last <= since),
         }
@@ -71,8 +75,9 @@ impl Conditions {
     }
 }
 
-fn opaque(etag: &str) -> &str {
-    etag.strip_prefix("W/").unwrap_or(etag)
+/// A tag without the sign that it is weak.
+fn opaque(etag: &[u8]) -> &[u8] {
+    etag.strip_prefix(b"W/").unwrap_or(etag)
 }
 
 /// A date in any of HTTP's three forms; one that is given twice says nothing.
@@ -92,34 +97,33 @@ fn matching(headers: &HeaderMap) -> Option<Matching> {
     Some(if is_any { Matching::Any } else { Matching::Never })
 }
 
-fn none_match(headers: &HeaderMap) -> Option<NoneMatch> {
-    let mut tags = Vec::new();
-    let mut is_given = false;
-    for value in headers.get_all(header::IF_NONE_MATCH) {
-        is_given = true;
-        // Tags of other servers may hold bytes that ours never do: those match nothing, and ours may stand beside them.
-        let value = String::from_utf8_lossy(value.as_bytes());
-        if value.trim() == "*" {
-            return Some(NoneMatch::Any);
-        }
-        push_tags(&value, &mut tags);
-    }
-    is_given.then_some(NoneMatch::Tags(tags))
+fn none_match(headers: &HeaderMap) -> Option<NoneMatch<'_>> {
+    let mut lists = headers.get_all(header::IF_NONE_MATCH).peekable();
+    lists.peek()?;
+    Some(match lists.any(|list| list.as_bytes().trim_ascii() == b"*") {
+        true => NoneMatch::Any,
+        false => NoneMatch::Tags(headers),
+    })
 }
 
-/// Reads `W/"a", "b"`; stops at what is no entity tag.
-fn push_tags(mut rest: &str, tags: &mut Vec<String>) {
-    loop {
-        rest = rest.trim_start_matches([' ', '\t', ',']);
-        let tag = opaque(rest);
+/// Whether a list like `W/"a", "b"` holds an opaque tag; read as far as there are entity tags. In bytes: tags of other servers
+/// may hold some that ours never do.
+fn holds(mut list: &[u8], wanted: &[u8]) -> bool {
+    while let Some(first) = list.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b',')) {
+        let tag = opaque(list.get(first..).unwrap_or_default());
         // A comma may stand inside the quotes, so the end is the next quote.
-        let Some(end) = tag.strip_prefix('"').and_then(|inside| inside.find('"')) else {
-            return;
+        let end = tag
+            .strip_prefix(b"\"")
+            .and_then(|inside| inside.iter().position(|byte| *byte == b'"'));
+        let Some((tag, after)) = end.and_then(|end| tag.split_at_checked(end + 2)) else {
+            return false;
         };
-        let (tag, after) = tag.split_at(end + 2);
-        tags.push(tag.to_owned());
-        rest = after;
+        if tag == wanted {
+            return true;
+        }
+        list = after;
     }
+    false
 }
 
 #[cfg(test)]

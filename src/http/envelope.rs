@@ -7,7 +7,10 @@
 use std::{
     fmt::Write,
     num::NonZeroU32,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, SystemTime},
 };
 
@@ -59,6 +62,8 @@ struct EnvelopeKey {
 /// The parts of an answer that every request for the page shares.
 #[derive(Debug)]
 pub struct Envelope {
+    /// The shape of the page's generation.
+    pub shape: Shape,
     /// All of the body before its first item. It depends on the listing key, the generation and the window, and on nothing
     /// else: no clock, no hit state, no host.
     pub prefix: Bytes,
@@ -78,6 +83,7 @@ pub struct Envelope {
     pub packed: PackedEnvelope,
     /// The generation's second.
     second: (SystemTime, HeaderValue),
+    is_over: AtomicBool,
 }
 
 impl Envelopes {
@@ -125,6 +131,7 @@ impl Envelope {
         let links = PageLinks::of(selection, meta);
         let second = SystemTime::UNIX_EPOCH + Duration::from_secs(meta.generation.id / 1_000_000);
         Self {
+            shape: meta.shape(),
             prefix: prefix(&selection.key, meta, &links),
             etag: value(etag(selection, meta)),
             link: link(
@@ -138,6 +145,7 @@ impl Envelope {
             lifetimes: Lifetimes::default(),
             packed: PackedEnvelope::default(),
             second: (second, value(httpdate::fmt_http_date(second))),
+            is_over: AtomicBool::default(),
         }
     }
 
@@ -148,9 +156,19 @@ impl Envelope {
     }
 
     /// The generation's second, once it is over: until then a later generation could have the same date.
-    pub fn last_modified(&self, now: SystemTime) -> Option<(&SystemTime, &HeaderValue)> {
+    pub fn last_modified(&self) -> Option<(&SystemTime, &HeaderValue)> {
+        self.last_modified_by(SystemTime::now)
+    }
+
+    fn last_modified_by(&self, now: impl FnOnce() -> SystemTime) -> Option<(&SystemTime, &HeaderValue)> {
         let (second, text) = &self.second;
-        (*second + Duration::from_secs(1) <= now).then_some((second, text))
+        // What is over stays over, and looking at the clock costs as much as all the rest of it.
+        let is_over = self.is_over.load(Ordering::Relaxed) || {
+            let is_over = *second + Duration::from_secs(1) <= now();
+            self.is_over.store(is_over, Ordering::Relaxed);
+            is_over
+        };
+        is_over.then_some((second, text))
     }
 
     fn text_bytes(&self) -> usize {

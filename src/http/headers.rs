@@ -2,8 +2,6 @@
 //! the page's [envelope](super::envelope), the others from [`lifetime`](super::lifetime). What every answer carries, pages
 //! or not, is set in [`edge`](super::edge).
 
-use std::time::SystemTime;
-
 use actix_web::{
     HttpResponseBuilder,
     http::header::{self, HeaderName, HeaderValue},
@@ -27,11 +25,11 @@ const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 pub const NEGATIVE: &str = "listcache-redis; hit; detail=negative";
 
 /// Sets the headers of a page.
-pub fn set(response: &mut HttpResponseBuilder, policy: &Policy, meta: &PageMeta, envelope: &Envelope, now: SystemTime) {
+pub fn set(response: &mut HttpResponseBuilder, policy: &Policy, meta: &PageMeta, envelope: &Envelope) {
     // Without a generation there is nothing that a later answer could be told to be the same as.
     if !meta.is_direct() {
         response.insert_header((header::ETAG, envelope.etag.clone()));
-        if let Some((_, date)) = envelope.last_modified(now) {
+        if let Some((_, date)) = envelope.last_modified() {
             response.insert_header((header::LAST_MODIFIED, date.clone()));
         }
     }

@@ -225,7 +225,7 @@ pub async fn explain(
     let resolved = engine.resolve(&name);
     let declared = DeclaredParameters::of(&resolved);
     let query = PageQuery::read(request.query_string(), &declared.names, shared.sizes);
-    let selection = select(&engine, resolved, &name, &query).await?;
+    let selection = select(&engine, resolved, &name, &query, std::time::Instant::now()).await?;
     let explanation = engine.explain(&selection).await?;
     Ok(answer::private(StatusCode::OK, &Explained::of(explanation)))
 }

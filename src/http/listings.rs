@@ -1,9 +1,6 @@
 //! Pages of listings.
 
-use std::{
-    sync::Arc,
-    time::{Instant, SystemTime},
-};
+use std::{sync::Arc, time::Instant};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -25,9 +22,10 @@ use super::{
     query::PageQuery,
     shared::Shared,
     timing::server_timing,
+    wanted::Wanted,
 };
 use crate::{
-    engine::{DeclaredParameters, Engine, EngineError, Form, PackedItems, PageItems, PageMeta, Place, Selection},
+    engine::{Engine, EngineError, Form, PackedItems, PageItems, PageMeta, Place, Selection},
     listing::{ListingName, definition::Resolved},
 };
 
@@ -75,41 +73,45 @@ pub async fn page_route(
     engine: Data<Engine>,
     shared: Data<Shared>,
 ) -> Result<HttpResponse, Problem> {
-    page(&name, request.head(), &engine, &shared).await
+    let wanted = Wanted::of(name, request.uri(), &engine, shared.sizes);
+    page(&wanted, request.head(), &engine, &shared).await
 }
 
-/// A page, by what a request's head asks for.
+/// A page, by what a request's URL and the rest of its head ask for.
 pub async fn page(
-    name: &Name,
+    wanted: &Wanted,
     head: &RequestHead,
     engine: &Arc<Engine>,
     shared: &Shared,
 ) -> Result<HttpResponse, Problem> {
     let began = Instant::now();
-    let resolved = engine.resolve(name);
-    let declared = DeclaredParameters::of(&resolved);
-    let query = PageQuery::read(head.uri.query().unwrap_or_default(), &declared.names, shared.sizes);
-    let selection = select(engine, resolved, name, &query).await?;
+    let query = &wanted.query;
+    let selection = select(engine, wanted.resolved.clone(), &wanted.name, query, began).await?;
     let coding = Coding::of(&head.headers).map_err(|NoCoding| Problem::new(Kind::NOT_ACCEPTABLE))?;
     let conditions = Conditions::of(&head.headers);
-    let now = SystemTime::now();
     let needs_no_items = |meta: &PageMeta| {
         conditions.are_given() && !meta.is_direct() && {
-            let envelope = shared.envelopes.of(&selection, meta);
-            let last_modified = envelope.last_modified(now).map(|(second, _)| *second);
+            let envelope = wanted.envelope(&selection, meta, &shared.envelopes);
+            let last_modified = envelope.last_modified().map(|(second, _)| *second);
             conditions.have_failed(last_modified) || conditions.not_modified(envelope.etag_text(), last_modified)
         }
     };
     let page = engine
-        .page_as(&selection, query.place(), form(coding), &needs_no_items)
+        .page_as(
+            &selection,
+            query.place(),
+            form(coding),
+            &needs_no_items,
+            selection.made_at(began),
+        )
         .await
         .map_err(|error| unserved(error, &selection, query.place()))?;
 
-    let envelope = shared.envelopes.of(&selection, &page.meta);
+    let envelope = wanted.envelope(&selection, &page.meta, &shared.envelopes);
     let is_direct = page.meta.is_direct();
     if conditions.may_fail()
         && !is_direct
-        && conditions.have_failed(envelope.last_modified(now).map(|(second, _)| *second))
+        && conditions.have_failed(envelope.last_modified().map(|(second, _)| *second))
     {
         return Err(Problem::new(Kind::PRECONDITION_FAILED));
     }
@@ -123,7 +125,7 @@ pub async fn page(
         Some(_) => StatusCode::OK,
         None => StatusCode::NOT_MODIFIED,
     });
-    headers::set(&mut response, &selection.policy, &page.meta, &envelope, now);
+    headers::set(&mut response, &selection.policy, &page.meta, &envelope);
     let timing = server_timing(page.meta.served, page.waited, began.elapsed());
     response.insert_header((headers::SERVER_TIMING, timing));
     let Some((coding, body)) = body else {
@@ -178,9 +180,10 @@ pub async fn select(
     engine: &Engine,
     resolved: Resolved,
     name: &ListingName,
-    query: &PageQuery<'_>,
+    query: &PageQuery,
+    began: Instant,
 ) -> Result<Selection, Problem> {
-    let selected = engine.select_from(resolved, name, query.asked()).await;
+    let selected = engine.select_from(resolved, name, query.asked(), began).await;
     if query.errors().is_empty() {
         return selected.map_err(unknown);
     }

@@ -41,6 +41,7 @@ mod storefront;
 mod timing;
 mod tls;
 mod unpack;
+mod wanted;
 
 pub use configuration::ConfigurationState;
 pub use problem::Problem;

@@ -2,6 +2,8 @@
 //! what every answer passes ([`edge`](super::edge)) is the same; only what the framework does for any route is left out,
 //! which costs as much as a page from L1 itself.
 
+use std::{cell::RefCell, rc::Rc};
+
 use actix_http::{Request, Response, body::BoxBody};
 use actix_service::Service;
 use actix_web::{
@@ -13,7 +15,7 @@ use actix_web::{
 };
 use futures_util::future::{Either, LocalBoxFuture, MapOk, TryFutureExt};
 
-use super::{edge::Passing, listings, name::Name, shared::Shared};
+use super::{edge::Passing, listings, shared::Shared, wanted::KnownUrls};
 use crate::engine::Engine;
 
 const LISTINGS: &str = "/v1/listings/";
@@ -23,7 +25,14 @@ pub struct PagesFirst<S> {
     /// Answers everything else.
     pub app: S,
     /// Where pages come from; `None` on a socket that has none.
-    pub pages: Option<(Data<Engine>, Data<Shared>)>,
+    pub pages: Option<Rc<Pages>>,
+}
+
+/// Where the pages of a worker come from.
+pub struct Pages {
+    pub engine: Data<Engine>,
+    pub shared: Data<Shared>,
+    pub known: RefCell<KnownUrls>,
 }
 
 type Answer<B> = Response<EitherBody<BoxBody, B>>;
@@ -45,10 +54,10 @@ where
 
     fn call(&self, request: Request) -> Self::Future {
         match &self.pages {
-            Some((engine, shared)) if is_of_a_page(&request) => {
-                let (engine, shared) = (engine.clone(), shared.clone());
+            Some(pages) if is_of_a_page(&request) => {
+                let pages = pages.clone();
                 Either::Left(Box::pin(async move {
-                    let answer = page(&request, &engine, &shared).await;
+                    let answer = pages.answer(&request).await;
                     Ok(Response::from(answer).map_body(|_, body| EitherBody::left(body)))
                 }))
             }
@@ -68,15 +77,20 @@ fn is_of_a_page(request: &Request) -> bool {
         && name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
 }
 
-async fn page(request: &Request, engine: &Data<Engine>, shared: &Data<Shared>) -> HttpResponse {
-    let head = request.head();
-    let passing = Passing::begin(head, shared);
-    let name = passing.refused().map_or_else(|| Name::of_path(request.path()), Err);
-    let answer = match name {
-        Ok(name) => listings::page(&name, head, engine, shared).await,
-        Err(problem) => Err(problem),
-    };
-    let mut answer = answer.unwrap_or_else(|problem| problem.error_response());
-    passing.end(head, shared, &mut answer);
-    answer
+impl Pages {
+    async fn answer(&self, request: &Request) -> HttpResponse {
+        let (head, engine, shared) = (request.head(), &self.engine, &self.shared);
+        let passing = Passing::begin(head, shared);
+        let wanted = match passing.refused() {
+            Some(refused) => Err(refused),
+            None => self.known.borrow_mut().read(&head.uri, engine, shared.sizes),
+        };
+        let answer = match wanted {
+            Ok(wanted) => listings::page(&wanted, head, engine, shared).await,
+            Err(problem) => Err(problem),
+        };
+        let mut answer = answer.unwrap_or_else(|problem| problem.error_response());
+        passing.end(head, shared, &mut answer);
+        answer
+    }
 }

@@ -5,7 +5,7 @@
 //! `+` is literal is said of names, which stand in the path. No parameter of ours holds a space or a plus, so the choice
 //! shows only in the values of filters (`brand=ACME+CO`) and in the `prefix` of the list; links spell both as escapes.
 
-use std::{borrow::Cow, num::NonZeroU32};
+use std::{borrow::Cow, num::NonZeroU32, sync::Arc};
 
 use crate::{
     engine::{Asked, ParameterError, Place},
@@ -115,11 +115,6 @@ impl<'a> Query<'a> {
         sort
     }
 
-    /// Every error so far.
-    pub fn errors(&self) -> &[ParameterError] {
-        &self.errors
-    }
-
     /// All errors at once, if there is one.
     pub fn finish(self) -> Result<(), Vec<ParameterError>> {
         if self.errors.is_empty() {
@@ -176,11 +171,13 @@ pub struct Sizes {
 
 /// A query for a page, as far as it can be checked without the listing.
 #[derive(Debug)]
-pub struct PageQuery<'a> {
-    query: Query<'a>,
-    declared: Vec<&'a str>,
+pub struct PageQuery {
+    sort: Option<Box<str>>,
+    /// Declared variants and filters with their values.
+    choices: Vec<(Arc<str>, Box<str>)>,
     order: Order,
     place: Place,
+    errors: Vec<ParameterError>,
 }
 
 const PAGE_PARAMETERS: [&str; 8] = [
@@ -194,14 +191,13 @@ const PAGE_PARAMETERS: [&str; 8] = [
     "generation",
 ];
 
-impl<'a> PageQuery<'a> {
+impl PageQuery {
     /// Reads a query for a page of a listing that declares further parameters. Errors are kept, see [`Self::errors`].
-    pub fn read(raw: &'a str, declared: &'a [std::sync::Arc<str>], sizes: Sizes) -> Self {
-        let declared: Vec<&str> = declared.iter().map(|name| &**name).collect();
-        if raw.is_empty() {
-            return Self::first_page(sizes);
-        }
-        let known: Vec<&str> = PAGE_PARAMETERS.into_iter().chain(declared.iter().copied()).collect();
+    pub fn read(raw: &str, declared: &[Arc<str>], sizes: Sizes) -> Self {
+        let known: Vec<&str> = PAGE_PARAMETERS
+            .into_iter()
+            .chain(declared.iter().map(|name| &**name))
+            .collect();
         let mut query = Query::read(raw, &known);
         let order = match query.text("order") {
             None | Some("asc") => Order::Asc,
@@ -216,40 +212,22 @@ impl<'a> PageQuery<'a> {
         } else {
             (order, place_of_numbers(&mut query, sizes))
         };
+        let choice = |name: &Arc<str>| Some((name.clone(), query.text(name)?.into()));
         Self {
-            query,
-            declared,
+            sort: query.text("sort").map(Box::from),
+            choices: declared.iter().filter_map(choice).collect(),
             order,
             place,
-        }
-    }
-
-    fn first_page(sizes: Sizes) -> Self {
-        Self {
-            query: Query {
-                given: Vec::new(),
-                errors: Vec::new(),
-            },
-            declared: Vec::new(),
-            order: Order::Asc,
-            place: Place::Offset {
-                offset: 0,
-                limit: sizes.default,
-                pinned: None,
-            },
+            errors: query.errors,
         }
     }
 
     /// What is to be selected: sort, order, variants and filters.
     pub fn asked(&self) -> Asked<'_> {
         Asked {
-            sort: self.query.text("sort"),
+            sort: self.sort.as_deref(),
             order: self.order,
-            choices: self
-                .declared
-                .iter()
-                .filter_map(|name| Some((*name, self.query.text(name)?)))
-                .collect(),
+            choices: self.choices.iter().map(|(name, value)| (&**name, &**value)).collect(),
         }
     }
 
@@ -260,7 +238,7 @@ impl<'a> PageQuery<'a> {
 
     /// What is wrong so far.
     pub fn errors(&self) -> &[ParameterError] {
-        self.query.errors()
+        &self.errors
     }
 }
 

@@ -4,7 +4,7 @@
 //! moment to look elsewhere. Then event streams end, nothing is accepted any more, idle connections are closed, those of
 //! HTTP/2 are asked to open no more streams, and requests under way have the drain time to finish. The framework's own signal handling is off: the program decides.
 
-use std::{future::ready, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, future::ready, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use actix_http::HttpService;
 use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_factory, fn_service, map_config};
@@ -28,7 +28,7 @@ use super::{
     envelope::Envelopes,
     http2::Http2Limits,
     openapi,
-    pages_first::PagesFirst,
+    pages_first::{Pages, PagesFirst},
     readiness::Readiness,
     routes::{self, Reach},
     shared::{Shared, sizes},
@@ -255,10 +255,13 @@ fn listen(
         fn_factory(move || {
             let (served, drained) = (served.clone(), drained.clone());
             async move {
-                let pages = served
-                    .reach
-                    .pages
-                    .then(|| (served.engine.clone(), served.shared.clone()));
+                let pages = served.reach.pages.then(|| {
+                    Rc::new(Pages {
+                        engine: served.engine.clone(),
+                        shared: served.shared.clone(),
+                        known: RefCell::default(),
+                    })
+                });
                 let app = App::new()
                     .app_data(served.engine)
                     .app_data(served.shared)

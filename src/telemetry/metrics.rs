@@ -136,6 +136,8 @@ pub struct Metrics {
     pub fragments_missed: Counter,
     /// Fragments made.
     pub fragments_made: Counter,
+    /// Readings of chunks for a page that nobody had asked for yet.
+    pub read_ahead: Counter,
     /// Heads in L1, absent ones among them.
     pub l1_heads: Gauge,
     /// Announcements applied.
@@ -226,6 +228,11 @@ impl Metrics {
                 "Fragments that gzip pages had to do without, once",
             ),
             fragments_made: new(registry, "fragments_made", "Fragments made"),
+            read_ahead: new(
+                registry,
+                "read_ahead",
+                "Readings of chunks for a page that nobody had asked for yet",
+            ),
             l1_heads: new(registry, "l1_heads", "Heads in L1, absent ones among them"),
             announcements: new(registry, "announcements", "Announcements applied"),
             epochs: new(
@@ -304,7 +311,7 @@ mod tests {
     use super::*;
 
     /// Every metric's name, as it is encoded without its suffix.
-    const NAMES: [(&str, &str); 28] = [
+    const NAMES: [(&str, &str); 29] = [
         ("listcache_pages", "counter"),
         ("listcache_pages_stale", "counter"),
         ("listcache_refreshes", "counter"),
@@ -320,6 +327,7 @@ mod tests {
         ("listcache_fragments_found", "counter"),
         ("listcache_fragments_missed", "counter"),
         ("listcache_fragments_made", "counter"),
+        ("listcache_read_ahead", "counter"),
         ("listcache_l1_heads", "gauge"),
         ("listcache_announcements", "counter"),
         ("listcache_epochs", "counter"),

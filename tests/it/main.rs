@@ -32,6 +32,7 @@ mod one_reader;
 mod origin_bounds;
 mod origin_changes;
 mod outages;
+mod read_ahead;
 mod reload;
 mod schedule_at_scale;
 mod scheduling;

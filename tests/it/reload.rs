@@ -135,6 +135,36 @@ async fn a_changed_query_sort_or_chunk_len_is_everywhere_within_one_life_and_not
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_url_that_was_asked_for_before_is_read_by_the_new_configuration() {
+    let redis = RedisServer::start();
+    let api = Api::start(items);
+    // The first sort is the one that a bare URL asks for.
+    let sorted = |first: &str, second: &str| {
+        let keys = format!("{QUERY}\nsorts.{first} = {{ by = ['price'] }}\nsorts.{second} = {{ by = ['name'] }}");
+        config(&redis, &api, &listing("bread", &keys)) + "\n[http]\nworkers = 1\n"
+    };
+    let service = Service::start(&sorted("rank", "label"));
+    let asked = async || {
+        let (status, page) = get(&service, "/v1/listings/bread:A").await;
+        (status, page["sort"].as_str().map(str::to_owned))
+    };
+    let is = async |expect: (StatusCode, Option<&str>)| {
+        eventually(async || match asked().await {
+            (status, sort) if (status, sort.as_deref()) == expect => Ok(()),
+            other => Err(other),
+        })
+        .await;
+    };
+    is((StatusCode::OK, Some("rank"))).await;
+    service.reconfigure(&sorted("label", "rank"));
+    is((StatusCode::OK, Some("label"))).await;
+    service.reconfigure(
+        &(config(&redis, &api, &listing("cake", &format!("{QUERY}\n{PRICE}"))) + "\n[http]\nworkers = 1\n"),
+    );
+    is((StatusCode::NOT_FOUND, None)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_bad_file_keeps_the_old_configuration_and_shows_in_health() {
     let redis = RedisServer::start();
     let api = Api::start(items);

@@ -68,8 +68,8 @@ fn the_largest_offset_is_a_page_past_the_end() {
 fn the_date_is_sent_once_its_second_is_over() {
     let envelope = envelope(&selection("a/price"), &meta(30, 0, 24));
     let at = |millis: u64| SystemTime::UNIX_EPOCH + Duration::from_millis(millis);
-    assert_eq!(envelope.last_modified(at(1_795_291_200_999)), None);
-    let (second, text) = envelope.last_modified(at(1_795_291_201_000)).unwrap();
+    assert_eq!(envelope.last_modified_by(|| at(1_795_291_200_999)), None);
+    let (second, text) = envelope.last_modified_by(|| at(1_795_291_201_000)).unwrap();
     assert_eq!(
         (*second, text.to_str().unwrap()),
         (at(1_795_291_200_000), "Sat, 21 Nov 2026 20:00:00 GMT")
