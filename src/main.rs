@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use listcache::{cli, config::Environment};
 
 /// Chunks come and go by the thousand, made on one thread and dropped on another. The C library's allocator keeps several
-/// times their size for that (docs/benchmarks.md, "Memory"), and threads wait for each other in it.
+/// times their size for that (docs/benchmarks.md, row (d)), and threads wait for each other in it.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
