@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, ops::Range, sync::Arc, time::Duration};
 
 use super::{fragments::Unmade, shape::Shape};
-use crate::listing::{Checksum, Chunk, Direction, Fragment, Generation, Order, Run};
+use crate::listing::{Checksum, Chunk, Direction, Fragment, Generation, Order, Run, WindowPlan, window::Piece};
 
 /// A place in a listing, as asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,4 +168,45 @@ pub struct Page {
     pub count: u64,
     /// What it waited for.
     pub waited: Waited,
+}
+
+impl Page {
+    /// A page of chunks; without a plan it is past the end.
+    pub(super) fn with_items(meta: PageMeta, plan: Option<&WindowPlan>, chunks: Vec<Arc<Chunk>>) -> Self {
+        // As many pieces as chunks: a page costs as many allocations however many it has.
+        let mut pieces = Vec::with_capacity(chunks.len());
+        if let Some(plan) = plan {
+            let first = plan.chunks().start;
+            let piece = |piece: Piece| {
+                // The chunks are those of the plan, in the order of their indexes.
+                let chunk = chunks.get((piece.chunk.0 - first) as usize)?;
+                Some((chunk.clone(), piece.items))
+            };
+            pieces.extend(plan.pieces().filter_map(piece));
+        }
+        let direction = plan.map_or(Direction::Forward, WindowPlan::direction);
+        Self {
+            items: Some(PageItems { direction, pieces }),
+            ..Self::without_items(meta)
+        }
+    }
+
+    /// A page whose items were found packed.
+    pub(super) fn with_packed(meta: PageMeta, packed: PackedItems) -> Self {
+        Self {
+            packed: Some(packed),
+            ..Self::without_items(meta)
+        }
+    }
+
+    /// A page whose items nobody needs.
+    pub(super) fn without_items(meta: PageMeta) -> Self {
+        Self {
+            count: meta.count(),
+            items: None,
+            packed: None,
+            waited: Waited::default(),
+            meta,
+        }
+    }
 }

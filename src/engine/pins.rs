@@ -16,7 +16,7 @@ use super::{
     head_table::Lookup,
     heads::OVERDUE,
     page::{Form, Page, PageFreshness, PageMeta, PageState, Served},
-    read::{Wants, millis, with_items, with_packed, without_items},
+    read::{Wants, millis},
     selection::Selection,
     shape::Shape,
 };
@@ -99,13 +99,13 @@ impl Engine {
         let left = self.remember_pin(selection, shape, left);
         meta.freshness.ttl_ms = millis(left);
         if wants.no_items(&meta) {
-            return Ok(without_items(meta));
+            return Ok(Page::without_items(meta));
         }
         match (plan, chunks) {
-            (None, _) => Ok(with_items(meta, None, Vec::new())),
+            (None, _) => Ok(Page::with_items(meta, None, Vec::new())),
             (Some(plan), PageChunks::Whole { chunks, read }) => {
                 meta.served.collapsed = read == Some(true);
-                Ok(with_items(meta, Some(&plan), chunks))
+                Ok(Page::with_items(meta, Some(&plan), chunks))
             }
             // The stream is there but not as the cursor says: half lost, or the cursor was made up.
             (Some(_), PageChunks::Lost) => Err(EngineError::Gone),
@@ -118,7 +118,7 @@ impl Engine {
         match head.live() {
             Some(head) if head.generation == meta.generation && head.total == 0 => {
                 meta.freshness.ttl_ms = millis(selection.policy.pin_for);
-                Ok(with_items(meta, None, Vec::new()))
+                Ok(Page::with_items(meta, None, Vec::new()))
             }
             _ => Err(EngineError::Gone),
         }
@@ -214,13 +214,13 @@ impl Engine {
             return None;
         }
         let Some(plan) = plan else {
-            return Some(with_items(meta, None, Vec::new()));
+            return Some(Page::with_items(meta, None, Vec::new()));
         };
         if let Some(packed) = self.packed_here(shape, plan, form) {
-            return Some(with_packed(meta, packed));
+            return Some(Page::with_packed(meta, packed));
         }
         let found = self.l1.chunks.find(shape, plan);
         let chunks: Option<Vec<_>> = found.chunks.into_iter().collect();
-        Some(with_items(meta, Some(plan), chunks?))
+        Some(Page::with_items(meta, Some(plan), chunks?))
     }
 }

@@ -12,12 +12,12 @@ use super::{
     error::EngineError,
     heads::HeadFrom,
     names::Existence,
-    page::{Form, PackedItems, Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served, Waited},
+    page::{Form, Page, PageFreshness, PageMeta, PageState, Place, Served},
     selection::{Selection, invalid},
     shape::Shape,
 };
 use crate::{
-    listing::{Chunk, Cursor, Freshness, Head, HeadState, Window, WindowPlan, definition::Defined},
+    listing::{Cursor, Freshness, Head, HeadState, Window, definition::Defined},
     telemetry::Layer,
 };
 
@@ -286,13 +286,13 @@ impl Engine {
         let shape = meta.shape();
         let plan = shape.plan(window);
         if wants.no_items(&meta) {
-            return Ok(Some(without_items(meta)));
+            return Ok(Some(Page::without_items(meta)));
         }
         let Some(plan) = plan else {
-            return Ok(Some(with_items(meta, None, Vec::new())));
+            return Ok(Some(Page::with_items(meta, None, Vec::new())));
         };
         if let Some(packed) = self.packed_here(shape, &plan, wants.form) {
-            return Ok(Some(with_packed(meta, packed)));
+            return Ok(Some(Page::with_packed(meta, packed)));
         }
         match self.chunks.get(&selection.key, shape, &plan).await {
             Ok(PageChunks::Whole { chunks, read }) => {
@@ -300,7 +300,7 @@ impl Engine {
                     meta.served.l1_hit = false;
                     meta.served.collapsed |= collapsed;
                 }
-                Ok(Some(with_items(meta, Some(&plan), chunks)))
+                Ok(Some(Page::with_items(meta, Some(&plan), chunks)))
             }
             Ok(PageChunks::Lost) | Err(EngineError::Corrupt) => Ok(None),
             Err(error) => Err(error),
@@ -363,45 +363,6 @@ fn readable(
     match read {
         Err(EngineError::Corrupt) if selection.defined.is_some() => Ok((HeadState::Absent, HeadFrom::L1)),
         read => read,
-    }
-}
-
-pub(super) fn with_items(meta: PageMeta, plan: Option<&WindowPlan>, chunks: Vec<Arc<Chunk>>) -> Page {
-    // As many pieces as chunks: a page costs as many allocations however many it has.
-    let mut pieces = Vec::with_capacity(chunks.len());
-    if let Some(plan) = plan {
-        let first = plan.chunks().start;
-        let piece = |piece: crate::listing::window::Piece| {
-            // The chunks are those of the plan, in the order of their indexes.
-            let chunk = chunks.get((piece.chunk.0 - first) as usize)?;
-            Some((chunk.clone(), piece.items))
-        };
-        pieces.extend(plan.pieces().filter_map(piece));
-    }
-    let direction = plan.map_or(crate::listing::Direction::Forward, WindowPlan::direction);
-    Page {
-        count: meta.count(),
-        items: Some(PageItems { direction, pieces }),
-        packed: None,
-        waited: Waited::default(),
-        meta,
-    }
-}
-
-pub(super) fn with_packed(meta: PageMeta, packed: PackedItems) -> Page {
-    Page {
-        packed: Some(packed),
-        ..without_items(meta)
-    }
-}
-
-pub(super) fn without_items(meta: PageMeta) -> Page {
-    Page {
-        count: meta.count(),
-        items: None,
-        packed: None,
-        waited: Waited::default(),
-        meta,
     }
 }
 
