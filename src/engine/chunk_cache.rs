@@ -22,6 +22,7 @@ use crate::listing::{Chunk, Fragment, Generation, RunPlace, WindowPlan};
 #[derive(Clone)]
 pub struct ChunkCache {
     kept: Cache<Key, Value, RandomState>,
+    bytes_max: u64,
     /// What of all bytes are fragments'.
     fragment_bytes: Arc<AtomicU64>,
 }
@@ -75,6 +76,7 @@ impl ChunkCache {
                     }
                 })
                 .build_with_hasher(RandomState::default()),
+            bytes_max,
             fragment_bytes,
         }
     }
@@ -107,8 +109,11 @@ impl ChunkCache {
     /// Keeps a run of chunks.
     pub fn insert(&self, generation: Generation, first: u64, chunks: &[Arc<Chunk>]) {
         for (at, chunk) in (first..).zip(chunks) {
-            self.kept
-                .insert(Key::Chunk(generation, at), Value::Chunk(chunk.clone()));
+            let value = Value::Chunk(chunk.clone());
+            // What is larger than all that may be kept would be taken in only to be thrown out: where L1 is off, each.
+            if u64::from(value.weight()) <= self.bytes_max {
+                self.kept.insert(Key::Chunk(generation, at), value);
+            }
         }
     }
 

@@ -46,14 +46,14 @@ pub enum PageChunks {
 }
 
 impl Chunks {
-    /// Loads run on `runtime`.
+    /// Loads run where they are asked for first, and on `runtime` where nobody waits for them any more.
     pub fn new(store: Store, l1: Arc<L1>, permits: ReadPermits, runtime: tokio::runtime::Handle) -> Self {
         Self {
             store,
             l1,
             permits,
-            loads: Coalescer::new(runtime.clone()),
-            pinned_loads: Coalescer::new(runtime),
+            loads: Coalescer::led_by_the_first(runtime.clone()),
+            pinned_loads: Coalescer::led_by_the_first(runtime),
         }
     }
 

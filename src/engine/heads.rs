@@ -48,7 +48,7 @@ pub enum HeadFrom {
 }
 
 impl Heads {
-    /// Loads run on `runtime`.
+    /// Loads run where they are asked for first, and on `runtime` where nobody waits for them any more.
     pub fn new(
         store: Store,
         l1: Arc<L1>,
@@ -61,7 +61,7 @@ impl Heads {
             l1,
             lost_pushed,
             permits,
-            loads: Coalescer::new(runtime),
+            loads: Coalescer::led_by_the_first(runtime),
         }
     }
 

@@ -165,10 +165,10 @@ struct Loads {
 }
 
 impl Loads {
-    fn new() -> Arc<Self> {
+    fn new(make: fn(tokio::runtime::Handle) -> Coalescer<&'static str, u64>) -> Arc<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         Arc::new(Self {
-            coalescer: Coalescer::new(runtime.handle().clone()),
+            coalescer: make(runtime.handle().clone()),
             value: Mutex::new(0),
             detaches: AtomicU64::new(0),
             under_way: Mutex::default(),
@@ -210,8 +210,17 @@ impl Loads {
 
 #[test]
 fn a_load_is_shared_whoever_leaves_and_is_no_older_than_the_last_detach() {
-    in_many_orders(|| {
-        let loads = Loads::new();
+    check_loads(Coalescer::new);
+}
+
+#[test]
+fn the_same_where_who_asks_first_loads() {
+    check_loads(Coalescer::led_by_the_first);
+}
+
+fn check_loads(make: fn(tokio::runtime::Handle) -> Coalescer<&'static str, u64>) {
+    in_many_orders(move || {
+        let loads = Loads::new(make);
         let changed = Arc::new(AtomicU64::new(0));
         let join = || -> Box<dyn FnOnce() + Send> {
             let (loads, changed) = (loads.clone(), changed.clone());

@@ -73,6 +73,8 @@ use self::{
     selection::SelectionMemory,
     subscriptions::Subscriptions,
 };
+pub use crate::store::ReadsNearby;
+
 pub use self::{
     error::{Chain, EngineError, ParameterError},
     operations::{Explanation, ListingEntry, ListingState},
@@ -309,6 +311,12 @@ impl Engine {
         if tokio::time::timeout(within, self.tasks.wait()).await.is_err() {
             tracing::warn!("background work did not end in time");
         }
+    }
+
+    /// As long as what is returned lives, pages that are asked for on the runtime this is called on are read from Redis there:
+    /// for workers of one thread.
+    pub fn read_nearby(&self) -> ReadsNearby {
+        self.store.read_nearby()
     }
 
     /// Where things are counted.

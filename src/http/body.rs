@@ -97,7 +97,7 @@ mod tests {
             direction,
             pieces: pieces
                 .iter()
-                .map(|(items, range)| (Arc::new(Chunk::join(items)), range.clone()))
+                .map(|(items, range)| (Arc::new(Chunk::join(*items)), range.clone()))
                 .collect(),
         };
         let body = PageBody::of(Bytes::from_static(b"["), &items);

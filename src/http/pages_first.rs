@@ -16,7 +16,7 @@ use actix_web::{
 use futures_util::future::{Either, LocalBoxFuture, MapOk, TryFutureExt};
 
 use super::{edge::Passing, listings, shared::Shared, wanted::KnownUrls};
-use crate::engine::Engine;
+use crate::engine::{Engine, ReadsNearby};
 
 const LISTINGS: &str = "/v1/listings/";
 
@@ -33,6 +33,8 @@ pub struct Pages {
     pub engine: Data<Engine>,
     pub shared: Data<Shared>,
     pub known: RefCell<KnownUrls>,
+    /// What is not in L1 is read by the worker itself.
+    pub _nearby: ReadsNearby,
 }
 
 type Answer<B> = Response<EitherBody<BoxBody, B>>;

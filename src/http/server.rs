@@ -260,6 +260,7 @@ fn listen(
                         engine: served.engine.clone(),
                         shared: served.shared.clone(),
                         known: RefCell::default(),
+                        _nearby: served.engine.read_nearby(),
                     })
                 });
                 let app = App::new()

@@ -33,8 +33,12 @@ pub struct Chunk {
 
 impl Chunk {
     /// Joins items. Each is copied once, here; everything after hands out slices.
-    pub fn join<B: AsRef<[u8]>>(items: &[B]) -> Self {
-        let size = items.iter().map(|item| item.as_ref().len() + 1).sum();
+    pub fn join<I>(items: I) -> Self
+    where
+        I: IntoIterator<Item: AsRef<[u8]>, IntoIter: Clone + ExactSizeIterator>,
+    {
+        let items = items.into_iter();
+        let size = items.clone().map(|item| item.as_ref().len() + 1).sum();
         let mut bytes = BytesMut::with_capacity(size);
         let mut ends = Vec::with_capacity(items.len());
         for item in items {

@@ -10,25 +10,29 @@ use std::ops::Range;
 use redis::{Cmd, Value};
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{error::StoreError, reply};
+use super::{
+    commands::Commands,
+    error::StoreError,
+    reply,
+    resp::{self, Values},
+};
 use crate::listing::{Chunk, ChunkIndex, Item};
 
 /// Adds the entry of one chunk. `later`: the stream must be there already; one that expired is not born again.
-pub(super) fn add_chunk(key: &str, index: ChunkIndex, items: &[Item], later: bool) -> Cmd {
-    let bytes: usize = items.iter().map(|item| item.id.as_str().len() + item.json.len()).sum();
-    // Growing by steps would copy the items once more.
-    let mut command = Cmd::with_capacity(2 * items.len() + 6, bytes + key.len() + 64);
-    command.arg("XADD").arg(key);
+pub(super) fn add_chunk(to: &mut Commands, key: &str, index: ChunkIndex, items: &[Item], later: bool) {
+    let parts = || items.iter().flat_map(|item| [item.id.as_str().as_bytes(), &*item.json]);
+    let arguments = 5 + 2 * items.len() + usize::from(later);
+    to.make_room(arguments, parts().map(<[u8]>::len).sum::<usize>() + key.len());
+    to.begin(arguments);
+    to.argument(b"XADD");
+    to.argument(key.as_bytes());
     if later {
-        command.arg("NOMKSTREAM");
+        to.argument(b"NOMKSTREAM");
     }
-    command.arg(index.entry_id());
-    for item in items {
-        command.arg(item.id.as_str()).arg(&*item.json);
-    }
-    let parts = items.iter().flat_map(|item| [item.id.as_str().as_bytes(), &*item.json]);
-    command.arg(SUM_FIELD).arg(format!("{:016x}", sum_of(index, parts)));
-    command
+    to.argument(index.entry_id().as_bytes());
+    parts().for_each(|part| to.argument(part));
+    to.argument(SUM_FIELD.as_bytes());
+    to.argument(format!("{:016x}", sum_of(index, parts())).as_bytes());
 }
 
 /// The field of the check sum: no item has an empty id.
@@ -49,8 +53,9 @@ fn sum_of<'a>(index: ChunkIndex, parts: impl Iterator<Item = &'a [u8]>) -> u64 {
 
 /// Reads a range of chunks, forward from its first one.
 pub(super) fn read_range(key: &str, chunks: &Range<u64>) -> Cmd {
-    let mut command = redis::cmd("XRANGE");
+    let mut command = Cmd::with_capacity(6, key.len() + 64);
     command
+        .arg("XRANGE")
         .arg(key)
         .arg(ChunkIndex(chunks.start).entry_id())
         .arg("+")
@@ -59,38 +64,68 @@ pub(super) fn read_range(key: &str, chunks: &Range<u64>) -> Cmd {
     command
 }
 
-/// Takes a reply to [`read_range`] apart: fewer chunks where the stream has fewer, none where it is gone.
-pub(super) fn decode_range(reply: Value, key: &str, chunks: &Range<u64>) -> Result<Vec<Chunk>, StoreError> {
-    let reply = reply::answered(reply, "read chunks", key)?;
-    let entries = reply::array(reply).ok_or_else(|| StoreError::odd_reply("read chunks"))?;
-    let indices = chunks.clone();
-    entries
-        .into_iter()
-        .zip(indices)
-        .map(|(entry, index)| decode_entry(entry, ChunkIndex(index)).map_err(|reason| StoreError::corrupt(key, reason)))
-        .collect()
+/// Takes a reply to [`read_range`] apart, as it came: fewer chunks where the stream has fewer, none where it is gone.
+pub(super) fn decode_range(reply: &[u8], key: &str, chunks: &Range<u64>) -> Result<Vec<Chunk>, StoreError> {
+    const OPERATION: &str = "read chunks";
+    if resp::is_error(reply) {
+        reply::answered(reply::value(reply, OPERATION)?, OPERATION, key)?;
+    }
+    let mut values = Values::of(reply);
+    let entries = values.array().ok_or_else(|| StoreError::odd_reply(OPERATION))?;
+    let mut fields = Vec::new();
+    let read = chunks.clone().take(entries).map(|index| {
+        let id = entry_at(&mut values, &mut fields)?;
+        chunk_of(id, &fields, ChunkIndex(index))
+    });
+    read.collect::<Result<_, _>>()
+        .map_err(|reason| StoreError::corrupt(key, reason))
+}
+
+/// Id and fields of the entry that comes next.
+fn entry_at<'a>(values: &mut Values<'a>, fields: &mut Vec<&'a [u8]>) -> Result<&'a [u8], &'static str> {
+    let mut id = || {
+        let parts = values.array()?;
+        values.bytes().filter(|_| parts == 2)
+    };
+    let id = id().ok_or(NO_ENTRY)?;
+    let many = values.array().ok_or(NO_ENTRY)?;
+    fields.clear();
+    for _ in 0..many {
+        fields.push(values.bytes().ok_or(NO_ITEMS)?);
+    }
+    Ok(id)
 }
 
 /// The chunk of an index; else what is wrong with its entry.
 pub(super) fn decode_entry(entry: Value, index: ChunkIndex) -> Result<Chunk, &'static str> {
-    let (found, fields) = entry_parts(entry).ok_or("not a stream entry")?;
-    if ChunkIndex::from_entry_id(&found) != Some(index) {
+    let (id, fields) = entry_parts(entry).ok_or(NO_ENTRY)?;
+    let fields: Option<Vec<Vec<u8>>> = fields.into_iter().map(reply::bytes).collect();
+    let fields = fields.ok_or(NO_ITEMS)?;
+    let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
+    chunk_of(&id, &fields, index)
+}
+
+const NO_ENTRY: &str = "not a stream entry";
+const NO_ITEMS: &str = "an entry that is no list of items";
+
+/// The chunk that an entry holds, if it is the one of an index.
+fn chunk_of(id: &[u8], fields: &[&[u8]], index: ChunkIndex) -> Result<Chunk, &'static str> {
+    if ChunkIndex::from_entry_id(id) != Some(index) {
         return Err("an entry id that is not the chunk's");
     }
-    let fields: Option<Vec<Vec<u8>>> = fields.into_iter().map(reply::bytes).collect();
-    let mut fields = fields.ok_or("an entry that is no list of items")?;
-    let (sum, name) = (fields.pop(), fields.pop());
-    let is_ours = !fields.is_empty() && fields.len().is_multiple_of(2) && name.as_deref() == Some(SUM_FIELD.as_bytes());
-    if !is_ours {
-        return Err("an entry that is no list of items");
+    let Some((items, [name, sum])) = fields.split_last_chunk::<2>() else {
+        return Err(NO_ITEMS);
+    };
+    if items.is_empty() || !items.len().is_multiple_of(2) || *name != SUM_FIELD.as_bytes() {
+        return Err(NO_ITEMS);
     }
-    let sum = sum.and_then(|text| u64::from_str_radix(std::str::from_utf8(&text).ok()?, 16).ok());
-    if sum != Some(sum_of(index, fields.iter().map(Vec::as_slice))) {
+    let sum = std::str::from_utf8(sum).ok();
+    let sum = sum.and_then(|text| u64::from_str_radix(text, 16).ok());
+    if sum != Some(sum_of(index, items.iter().copied())) {
         return Err("an entry whose check sum is another");
     }
     // The ids are for people and other programs: a page is made of the values.
-    let items: Vec<&[u8]> = fields.iter().skip(1).step_by(2).map(Vec::as_slice).collect();
-    Ok(Chunk::join(&items))
+    Ok(Chunk::join(items.iter().skip(1).step_by(2)))
 }
 
 /// Id and fields of a stream entry.
@@ -122,7 +157,7 @@ mod tests {
 
     #[track_caller]
     fn check(entries: Vec<Value>, chunks: Range<u64>, expect: Result<&[&str], &'static str>) {
-        let found = decode_range(Value::Array(entries), "k", &chunks);
+        let found = decode_range(&resp::written(&Value::Array(entries)), "k", &chunks);
         match (found, expect) {
             (Ok(found), Ok(expect)) => {
                 let found: Vec<_> = found.iter().map(|chunk| chunk.items(0..chunk.len())).collect();
@@ -180,8 +215,7 @@ mod tests {
 
     #[test]
     fn a_value_of_another_type_is_refused() {
-        // Made by the crate's parser, for it gives no other way to make a server's error.
-        let wrong_type = redis::parse_redis_value(b"-WRONGTYPE Operation against a key\r\n").unwrap();
+        let wrong_type = b"-WRONGTYPE Operation against a key\r\n";
         assert!(matches!(
             decode_range(wrong_type, "k", &(0..1)),
             Err(StoreError::Corrupt { .. })

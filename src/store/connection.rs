@@ -14,12 +14,16 @@ use std::{
 };
 
 use arc_swap::ArcSwapOption;
-use redis::{Cmd, Pipeline, PushKind, RedisResult, ServerErrorKind, Value, aio::MultiplexedConnection};
+use bytes::Bytes;
+use redis::{Cmd, Pipeline, RedisResult, ServerErrorKind, Value};
 use tokio::{sync::Notify, task::JoinHandle, time::timeout};
 
 use super::{
     clock::{Clock, time_us},
+    commands::Commands,
     error::{StoreError, needs_new_connection},
+    link::Link,
+    reply, resp,
     scripts::Script,
     server::{BackOff, Server},
 };
@@ -32,7 +36,7 @@ const HEARTBEAT: Duration = Duration::from_millis(500);
 
 /// An open connection, and whether it still is one.
 struct Live {
-    connection: MultiplexedConnection,
+    link: Link,
     timeouts_in_a_row: AtomicU32,
     gone: Arc<AtomicBool>,
 }
@@ -131,18 +135,25 @@ impl Connection {
         self.slot.liveness.metrics.redis_errors.inc();
     }
 
-    /// Sends commands in one turn and waits for all replies, errors of single commands among them.
+    /// Sends commands in one turn and waits for all replies, errors of single commands among them, each as it came.
+    pub async fn ask(
+        &self,
+        operation: &'static str,
+        commands: Commands,
+        within: Duration,
+    ) -> Result<Vec<Bytes>, StoreError> {
+        self.slot.ask(operation, commands, within).await
+    }
+
+    /// The same, with the replies taken apart.
     pub async fn pipeline(
         &self,
         operation: &'static str,
-        commands: &Pipeline,
+        commands: Commands,
         within: Duration,
     ) -> Result<Vec<Value>, StoreError> {
-        self.slot
-            .call(operation, within, async |connection| {
-                connection.send_packed_commands(commands, 0, commands.len()).await
-            })
-            .await
+        let replies = self.slot.ask(operation, commands, within).await?;
+        replies.iter().map(|bytes| reply::value(bytes, operation)).collect()
     }
 
     /// Sends one command.
@@ -174,7 +185,7 @@ impl Connection {
         calls: &Pipeline,
         within: Duration,
     ) -> Result<Vec<Value>, StoreError> {
-        let replies = self.pipeline(operation, calls, within).await?;
+        let replies = self.pipeline(operation, calls.into(), within).await?;
         // The server did not run any of those it does not know, so that all can be sent again unless it came to know the
         // script half-way: then those that ran keep their replies.
         if !replies.iter().any(is_unknown_script) {
@@ -189,7 +200,7 @@ impl Connection {
         {
             again.add_command(command.clone());
         }
-        let mut second = self.pipeline(operation, &again, within).await?.into_iter();
+        let mut second = self.pipeline(operation, (&again).into(), within).await?.into_iter();
         let replies = replies.into_iter().map(|reply| {
             if is_unknown_script(&reply) {
                 second.next().unwrap_or(reply)
@@ -221,18 +232,17 @@ impl Slot {
 
     async fn connect(&self) -> RedisResult<()> {
         let gone = Arc::new(AtomicBool::new(false));
-        let closed = (gone.clone(), self.doubted.clone());
-        let connection = self
+        let lost = (gone.clone(), self.doubted.clone());
+        let link = self
             .server
-            .open(move |push| {
-                if push.kind == PushKind::Disconnection {
-                    closed.0.store(true, Ordering::Release);
-                    closed.1.notify_one();
-                }
+            .link(move |error| {
+                tracing::debug!(%error, "connection to redis broken");
+                lost.0.store(true, Ordering::Release);
+                lost.1.notify_one();
             })
             .await?;
         self.live.store(Some(Arc::new(Live {
-            connection,
+            link,
             timeouts_in_a_row: AtomicU32::new(0),
             gone,
         })));
@@ -246,20 +256,16 @@ impl Slot {
     }
 
     async fn command(&self, operation: &'static str, command: &Cmd, within: Duration) -> Result<Value, StoreError> {
-        let call = async |connection: &mut MultiplexedConnection| {
-            let reply = connection.send_packed_command(command).await?;
-            Ok(vec![reply])
-        };
-        let mut replies = self.call(operation, within, call).await?;
-        replies.pop().ok_or_else(|| StoreError::odd_reply(operation))
+        let replies = self.ask(operation, command.into(), within).await?;
+        reply::value(replies.first().map_or(&[], Bytes::as_ref), operation)
     }
 
-    async fn call(
+    async fn ask(
         &self,
         operation: &'static str,
+        commands: Commands,
         within: Duration,
-        call: impl AsyncFnOnce(&mut MultiplexedConnection) -> RedisResult<Vec<Value>>,
-    ) -> Result<Vec<Value>, StoreError> {
+    ) -> Result<Vec<Bytes>, StoreError> {
         let metrics = &self.liveness.metrics;
         let Some(live) = self.live() else {
             metrics.redis_errors.inc();
@@ -269,28 +275,18 @@ impl Slot {
             });
         };
         let asked = Instant::now();
-        let mut connection = live.connection.clone();
-        let error = match timeout(within, call(&mut connection)).await {
+        let error = match timeout(within, live.link.ask(commands)).await {
             Ok(Ok(replies)) => {
                 metrics.redis_seconds.observe(asked.elapsed().as_secs_f64());
                 live.timeouts_in_a_row.store(0, Ordering::Relaxed);
-                let errors = replies.iter().filter_map(|reply| match reply {
-                    Value::ServerError(error) => Some(error),
-                    _ => None,
-                });
-                for error in errors {
-                    if needs_new_connection(error) {
-                        self.give_up(&live);
-                    }
-                    if error.code() == "OOM" {
-                        self.liveness.tell_full(true);
-                    }
+                for refused in replies.iter().filter(|reply| resp::is_error(reply)) {
+                    self.hear_refusal(&live, &reply::value(refused, operation)?);
                 }
                 return Ok(replies);
             }
-            Ok(Err(error)) => {
+            Ok(Err(lost)) => {
                 self.give_up(&live);
-                StoreError::unavailable(operation, error)
+                StoreError::unavailable(operation, lost)
             }
             Err(elapsed) => {
                 if live.timeouts_in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_IN_A_ROW_MAX {
@@ -301,6 +297,19 @@ impl Slot {
         };
         metrics.redis_errors.inc();
         Err(error)
+    }
+
+    /// What an error says of the server, whatever was asked.
+    fn hear_refusal(&self, live: &Live, refused: &Value) {
+        let Value::ServerError(error) = refused else {
+            return;
+        };
+        if needs_new_connection(error) {
+            self.give_up(live);
+        }
+        if error.code() == "OOM" {
+            self.liveness.tell_full(true);
+        }
     }
 
     /// Keeps the slot filled, until aborted.

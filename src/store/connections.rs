@@ -5,15 +5,22 @@
 //! fails at once.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use parking_lot::Mutex;
 use redis::{Cmd, Pipeline, Value};
 use tokio::sync::watch;
 
-use super::{breaker::Breaker, connection::Connection, error::StoreError, scripts::Script};
+use super::{
+    breaker::Breaker, commands::Commands, connection::Connection, error::StoreError, near::NearConnections, reply,
+    scripts::Script,
+};
 
 /// The time-out of calls that write.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -41,12 +48,14 @@ impl ReplySize {
     }
 }
 
-/// Several to read through, for one connection is one task that parses every reply; one for large replies; one to write and
+/// Several to read through, for one connection is one task that reads every reply; one for large replies; one to write and
 /// to claim.
 pub(super) struct Connections {
-    reads: Box<[Connection]>,
-    large: Connection,
-    write: Connection,
+    reads: Box<[Arc<Connection>]>,
+    large: Arc<Connection>,
+    write: Arc<Connection>,
+    /// Those that live on runtimes of their own.
+    pub near: Arc<NearConnections>,
     next: AtomicUsize,
     read_timeout: Duration,
     breaker: Mutex<Breaker>,
@@ -55,11 +64,12 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub fn new(reads: Box<[Connection]>, large: Connection, write: Connection, read_timeout: Duration) -> Self {
+    pub fn new(reads: Vec<Connection>, large: Connection, write: Connection, read_timeout: Duration) -> Self {
         Self {
-            reads,
-            large,
-            write,
+            reads: reads.into_iter().map(Arc::new).collect(),
+            large: large.into(),
+            write: write.into(),
+            near: Arc::default(),
             next: AtomicUsize::new(0),
             read_timeout,
             breaker: Mutex::default(),
@@ -69,7 +79,7 @@ impl Connections {
 
     /// Whether pages can be read.
     pub fn is_up(&self) -> bool {
-        self.reads.iter().any(Connection::is_live)
+        self.reads.iter().any(|connection| connection.is_live())
     }
 
     /// Whether a read would be sent now.
@@ -83,22 +93,23 @@ impl Connections {
         let _ = self.open.subscribe().wait_for(|open| *open).await;
     }
 
-    /// Reads in one turn, through the live connections in rotation.
+    /// Reads in one turn.
     pub async fn read(&self, operation: &'static str, commands: &Pipeline) -> Result<Vec<Value>, StoreError> {
-        self.read_sized(ReplySize::Small, operation, commands).await
+        let replies = self.read_raw(ReplySize::Small, operation, commands.into()).await?;
+        replies.iter().map(|bytes| reply::value(bytes, operation)).collect()
     }
 
-    /// The same, where the reply may be large.
-    pub async fn read_sized(
+    /// The same, with the replies as they came; they may be large.
+    pub async fn read_raw(
         &self,
         size: ReplySize,
         operation: &'static str,
-        commands: &Pipeline,
-    ) -> Result<Vec<Value>, StoreError> {
+        commands: Commands,
+    ) -> Result<Vec<Bytes>, StoreError> {
         let connection = self.reading(size);
         if !connection.is_live() {
             // The call fails at once, and says nothing that the breaker must know.
-            return connection.pipeline(operation, commands, self.read_timeout).await;
+            return connection.ask(operation, commands, self.read_timeout).await;
         }
         if !self.breaker.lock().admit(Instant::now()) {
             connection.count_refused();
@@ -107,7 +118,7 @@ impl Connections {
                 source: None,
             });
         }
-        let answer = connection.pipeline(operation, commands, self.read_timeout).await;
+        let answer = connection.ask(operation, commands, self.read_timeout).await;
         let open = {
             let mut breaker = self.breaker.lock();
             match &answer {
@@ -125,9 +136,14 @@ impl Connections {
         answer
     }
 
-    fn reading(&self, size: ReplySize) -> &Connection {
+    /// Where a read goes: what may be large, to where nobody waits behind it; else to the connection that lives on this
+    /// runtime, for there the asker and what moves the bytes are one thread; else in rotation.
+    fn reading(&self, size: ReplySize) -> Arc<Connection> {
         if size == ReplySize::Large && self.large.is_live() {
-            return &self.large;
+            return self.large.clone();
+        }
+        if let Some(near) = self.near.find().filter(|near| near.is_live()) {
+            return near;
         }
         let from = self.next.fetch_add(1, Ordering::Relaxed);
         let rotation = (0..self.reads.len()).map(|at| from.wrapping_add(at) % self.reads.len());
@@ -136,11 +152,16 @@ impl Connections {
             .find(|connection| connection.is_live())
             // The writing connection may be live where no reading one is.
             .unwrap_or(&self.write)
+            .clone()
     }
 
     /// Writes in one turn.
-    pub async fn write(&self, operation: &'static str, commands: &Pipeline) -> Result<Vec<Value>, StoreError> {
-        self.write.pipeline(operation, commands, WRITE_TIMEOUT).await
+    pub async fn write(
+        &self,
+        operation: &'static str,
+        commands: impl Into<Commands>,
+    ) -> Result<Vec<Value>, StoreError> {
+        self.write.pipeline(operation, commands.into(), WRITE_TIMEOUT).await
     }
 
     /// Runs a script on the writing connection.

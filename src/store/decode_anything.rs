@@ -1,6 +1,8 @@
 //! Gives bytes to everything that takes a reply apart: for fuzzing.
 
-use super::{announcements::Envelope, chunk_codec, draw, heads, log, pages, publish};
+use bytes::BytesMut;
+
+use super::{announcements::Envelope, chunk_codec, draw, heads, log, pages, publish, resp};
 use crate::listing::ListingKey;
 
 /// None of them may panic, and none may make more of a reply than was asked for.
@@ -11,13 +13,18 @@ pub(crate) fn decode_anything(data: &[u8]) {
     {
         assert!(announcement.written.is_none());
     }
-    let Ok(value) = redis::parse_redis_value(data) else {
-        return;
-    };
-    if let Ok(chunks) = chunk_codec::decode_range(value.clone(), "key", &(0..4)) {
+    if let Ok(chunks) = chunk_codec::decode_range(data, "key", &(0..4)) {
         assert!(chunks.len() <= 4);
         assert!(chunks.iter().all(|chunk| !chunk.is_empty()));
     }
+    let mut read = BytesMut::from(data);
+    if let Ok(Some(reply)) = resp::Framing::default().next(&mut read) {
+        assert!(data.starts_with(&reply));
+        assert_eq!(reply.len() + read.len(), data.len());
+    }
+    let Ok(value) = redis::parse_redis_value(data) else {
+        return;
+    };
     // What a reader understands a writer understands too, and the other way round but for what is damaged.
     let read = heads::decode_head(value.clone(), "key");
     if let (Ok(read), Ok(stored)) = (&read, heads::decode_for_writing(value.clone(), "key")) {

@@ -14,7 +14,7 @@ use std::{
 use redis::{Pipeline, Value};
 use tokio::task::JoinHandle;
 
-use super::{Store, chunk_codec::add_chunk, error::StoreError, reply};
+use super::{Store, chunk_codec::add_chunk, commands::Commands, error::StoreError, reply};
 use crate::listing::{ChunkIndex, ContentHasher, DataVersion, Generation, Item, ListingKey, Policy, Timestamp};
 
 /// How long an unpublished stream outlives its writer's last batch.
@@ -23,7 +23,7 @@ pub(super) const BUILDING_LIFE: Duration = Duration::from_secs(60);
 const BATCH_AGE_MAX: Duration = Duration::from_secs(10);
 /// Entries a pipeline: more would make a neighbour's small call wait.
 const BATCH_ENTRIES_MAX: usize = 100;
-/// Bytes of items a pipeline, but for its last chunk.
+/// Bytes a pipeline, but for its last chunk.
 const BATCH_BYTES_MAX: usize = 256 * 1024;
 const OPERATION: &str = "write generation";
 
@@ -86,8 +86,7 @@ pub struct GenerationWriter {
     /// Items of the chunk that is not full yet.
     chunk: Vec<Item>,
     /// Entries of the pipeline that is not full yet.
-    batch: Pipeline,
-    batch_bytes: usize,
+    batch: Commands,
     /// The pipeline before it, which Redis is taking in while this one is filled. One at a time: entries arrive in their
     /// order, and no more than two pipelines are in memory.
     on_its_way: Option<JoinHandle<Result<(), StoreError>>>,
@@ -108,13 +107,12 @@ impl GenerationWriter {
     /// Adds an item at the end. Sends a pipeline when one is full, or has waited for long; that it could not be written is
     /// told when the next one is sent.
     pub async fn append(&mut self, item: Item) -> Result<(), StoreError> {
-        self.batch_bytes += item.id.as_str().len() + item.json.len();
         self.items += 1;
         self.content.push(&item);
         self.chunk.push(item);
         if self.chunk.len() >= self.draft.chunk_len.get() as usize {
             self.end_chunk();
-            if self.batch.len() >= BATCH_ENTRIES_MAX || self.batch_bytes >= BATCH_BYTES_MAX {
+            if self.batch.len() >= BATCH_ENTRIES_MAX || self.batch.bytes() >= BATCH_BYTES_MAX {
                 return self.send().await;
             }
         }
@@ -156,23 +154,24 @@ impl GenerationWriter {
     }
 
     fn end_chunk(&mut self) {
-        let items = std::mem::take(&mut self.chunk);
-        let command = add_chunk(&self.draft.stream_key, self.next, &items, self.next.0 > 0);
-        if self.next.0 == 0 {
-            // The first entry and the expiry come together or not at all: nothing without expiry is ever left behind.
-            self.batch.cmd("MULTI");
-            self.batch.add_command(command);
-            self.renew();
-            self.batch.cmd("EXEC");
-        } else {
-            self.batch.add_command(command);
+        let (key, is_first) = (&self.draft.stream_key, self.next.0 == 0);
+        // The first entry and the expiry come together or not at all: nothing without expiry is ever left behind.
+        if is_first {
+            self.batch.add(&redis::cmd("MULTI"));
         }
+        add_chunk(&mut self.batch, key, self.next, &self.chunk, !is_first);
+        if is_first {
+            self.renew();
+            self.batch.add(&redis::cmd("EXEC"));
+        }
+        self.chunk.clear();
         self.next.0 += 1;
     }
 
     fn renew(&mut self) {
         let life = BUILDING_LIFE.as_millis() as u64;
-        self.batch.cmd("PEXPIRE").arg(&self.draft.stream_key).arg(life);
+        self.batch
+            .add(redis::cmd("PEXPIRE").arg(&self.draft.stream_key).arg(life));
     }
 
     async fn send(&mut self) -> Result<(), StoreError> {
@@ -180,11 +179,12 @@ impl GenerationWriter {
         if self.begun {
             self.renew();
         }
-        let batch = std::mem::take(&mut self.batch);
-        self.batch_bytes = 0;
-        if batch.is_empty() {
+        if self.batch.is_empty() {
             return Ok(());
         }
+        // What comes next is likely to be as much.
+        let next = Commands::with_room(self.batch.bytes());
+        let batch = std::mem::replace(&mut self.batch, next);
         self.arrived().await?;
         let store = &self.unpublished.store;
         let work = deliver(store.clone(), self.draft.stream_key.clone(), batch);
@@ -212,8 +212,8 @@ impl GenerationWriter {
     }
 }
 
-async fn deliver(store: Store, stream_key: String, batch: Pipeline) -> Result<(), StoreError> {
-    check_written(store.inner.connections.write(OPERATION, &batch).await?, &stream_key)
+async fn deliver(store: Store, stream_key: String, batch: Commands) -> Result<(), StoreError> {
+    check_written(store.inner.connections.write(OPERATION, batch).await?, &stream_key)
 }
 
 /// Fails where the stream was gone.
@@ -318,8 +318,7 @@ impl Store {
             items: 0,
             content: ContentHasher::default(),
             chunk: Vec::with_capacity(policy.chunk_len.get().min(1000) as usize),
-            batch: Pipeline::new(),
-            batch_bytes: 0,
+            batch: Commands::default(),
             on_its_way: None,
             sent_at: Instant::now(),
             next: ChunkIndex(0),

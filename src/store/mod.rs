@@ -1,7 +1,7 @@
 //! What is kept in Redis, and the only code that speaks to it.
 //!
 //! ```text
-//! a page:     pages ─► connection            HMGET and XRANGE in one turn, no script
+//! a page:     pages ─► connection ─► link    HMGET and XRANGE in one turn, no script
 //! a refresh:  draw ─► generations ─► publish the right to write, the stream written aside, the head moved;
 //!                              or ─► confirm what is kept is what the origin still has
 //! a change:   announcements ─► subscriber    heard on every node; followed_logs decides what was missed
@@ -17,12 +17,14 @@ mod asked;
 mod breaker;
 mod chunk_codec;
 mod clock;
+mod commands;
 mod confirm;
 mod connection;
 mod connections;
 #[cfg(any(test, fuzzing))]
 mod decode_anything;
 mod delete;
+mod dial;
 mod draw;
 mod due;
 mod error;
@@ -35,15 +37,18 @@ mod generations;
 mod heads;
 mod keys;
 mod leases;
+mod link;
 mod log;
 mod log_position;
 mod names;
+mod near;
 mod pages;
 pub mod private_server;
 mod publish;
 mod reads;
 mod renew;
 mod reply;
+mod resp;
 mod scripts;
 mod server;
 #[cfg(test)]
@@ -66,6 +71,7 @@ pub use footprint::{Footprint, StreamSize};
 pub use freezes::{FREEZES_MAX, Freeze};
 pub use generations::{FinishedGeneration, GenerationWriter};
 pub use leases::{Lease, LeaseState};
+pub use near::ReadsNearby;
 pub use pages::{Description, PinnedRead};
 pub use private_server::PrivateServer;
 pub use publish::Published;

@@ -3,11 +3,13 @@
 
 use std::{num::NonZeroU32, ops::Range, time::Duration};
 
+use bytes::Bytes;
 use redis::{Cmd, Pipeline, Value};
 
 use super::{
     Store,
     chunk_codec::{decode_entry, decode_range, read_range},
+    commands::Commands,
     connections::ReplySize,
     error::StoreError,
     heads::read_head,
@@ -46,21 +48,18 @@ impl Store {
         generation: Generation,
         chunks: Range<u64>,
     ) -> Result<(HeadState, Vec<Chunk>), StoreError> {
+        const OPERATION: &str = "read head and chunks";
         let (head_key, stream_key) = (self.head_key(key), self.stream_key(key, generation));
-        let mut turn = Pipeline::new();
-        turn.add_command(read_head(&head_key));
+        let mut turn = Commands::default();
+        turn.add(&read_head(&head_key));
         if !chunks.is_empty() {
-            turn.add_command(read_range(&stream_key, &chunks));
+            turn.add(&read_range(&stream_key, &chunks));
         }
         let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start));
-        let mut replies = self
-            .inner
-            .connections
-            .read_sized(size, "read head and chunks", &turn)
-            .await?
-            .into_iter();
-        let head = self.seen_head(key, &head_key, replies.next())?;
-        let chunks = replies.next().map(|reply| decode_range(reply, &stream_key, &chunks));
+        let replies = self.inner.connections.read_raw(size, OPERATION, turn).await?;
+        let mut replies = replies.into_iter();
+        let head = self.seen_head(key, &head_key, next_value(&mut replies, OPERATION)?)?;
+        let chunks = replies.next().map(|reply| decode_range(&reply, &stream_key, &chunks));
         Ok((head, chunks.transpose()?.unwrap_or_default()))
     }
 
@@ -75,11 +74,10 @@ impl Store {
             return Ok(Vec::new());
         }
         let stream_key = self.stream_key(key, generation);
-        let mut turn = Pipeline::new();
-        turn.add_command(read_range(&stream_key, &chunks));
+        let turn = (&read_range(&stream_key, &chunks)).into();
         let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start));
-        let replies = self.inner.connections.read_sized(size, "read chunks", &turn).await?;
-        decode_range(replies.into_iter().next().unwrap_or_default(), &stream_key, &chunks)
+        let replies = self.inner.connections.read_raw(size, "read chunks", turn).await?;
+        decode_range(&replies.into_iter().next().unwrap_or_default(), &stream_key, &chunks)
     }
 
     /// A range of a pinned generation's chunks, with what decides whether it may be served.
@@ -89,19 +87,20 @@ impl Store {
         generation: Generation,
         chunks: Range<u64>,
     ) -> Result<PinnedRead, StoreError> {
+        const OPERATION: &str = "read pinned";
         let (head_key, stream_key) = (self.head_key(key), self.stream_key(key, generation));
-        let mut turn = Pipeline::new();
-        turn.add_command(read_head(&head_key));
-        turn.add_command(time_left(&stream_key));
+        let mut turn = Commands::default();
+        turn.add(&read_head(&head_key));
+        turn.add(&time_left(&stream_key));
         if !chunks.is_empty() {
-            turn.add_command(read_range(&stream_key, &chunks));
+            turn.add(&read_range(&stream_key, &chunks));
         }
         let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start));
-        let replies = self.inner.connections.read_sized(size, "read pinned", &turn).await?;
+        let replies = self.inner.connections.read_raw(size, OPERATION, turn).await?;
         let mut replies = replies.into_iter();
-        let head = self.seen_head(key, &head_key, replies.next())?;
-        let left = decode_left(replies.next(), &stream_key)?;
-        let chunks = replies.next().map(|reply| decode_range(reply, &stream_key, &chunks));
+        let head = self.seen_head(key, &head_key, next_value(&mut replies, OPERATION)?)?;
+        let left = decode_left(next_value(&mut replies, OPERATION)?, &stream_key)?;
+        let chunks = replies.next().map(|reply| decode_range(&reply, &stream_key, &chunks));
         Ok(PinnedRead {
             head,
             chunks: chunks.transpose()?.unwrap_or_default(),
@@ -160,6 +159,11 @@ impl Store {
     pub fn stream_key(&self, key: &ListingKey, generation: Generation) -> String {
         self.inner.keys.stream(key, generation)
     }
+}
+
+/// The next of several replies, where it is a small one.
+fn next_value(replies: &mut impl Iterator<Item = Bytes>, operation: &'static str) -> Result<Option<Value>, StoreError> {
+    replies.next().map(|bytes| reply::value(&bytes, operation)).transpose()
 }
 
 fn time_left(key: &str) -> Cmd {

@@ -1,10 +1,16 @@
-//! Raw replies, taken apart: values are owned, so that bytes move and are not copied twice.
+//! Replies, taken apart: values are owned, so that bytes move and are not copied twice. Those that pages are made of are
+//! read [where they lie](super::resp).
 //!
 //! The crate's own conversions lose what matters here: its stream reply is a map, without order and duplicates.
 
 use redis::Value;
 
 use super::error::StoreError;
+
+/// A reply as it came, taken apart by the crate's parser.
+pub(super) fn value(reply: &[u8], operation: &'static str) -> Result<Value, StoreError> {
+    redis::parse_redis_value(reply).map_err(|error| StoreError::unavailable(operation, error))
+}
 
 /// Turns the server's error into ours; `key` is the one that the command was about.
 pub(super) fn answered(value: Value, operation: &'static str, key: &str) -> Result<Value, StoreError> {

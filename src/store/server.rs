@@ -1,11 +1,15 @@
 //! Where Redis is, and how to get to it.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
 use redis::{
-    AsyncConnectionConfig, ProtocolVersion, PushInfo, RedisResult,
-    aio::MultiplexedConnection,
-    io::tcp::{TcpSettings, socket2::TcpKeepalive},
+    AsyncConnectionConfig, ConnectionAddr, ProtocolVersion, PushInfo, RedisResult, aio::MultiplexedConnection,
+};
+use tokio::time::timeout;
+
+use super::{
+    dial::{self, Tls},
+    link::Link,
 };
 
 /// Until a connection is open and has said hello.
@@ -30,9 +34,11 @@ impl BackOff {
 }
 
 /// Where Redis is and how to talk to it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Server {
     client: redis::Client,
+    /// Where it is reached by TLS.
+    tls: Option<Tls>,
 }
 
 impl Server {
@@ -40,14 +46,15 @@ impl Server {
     /// may share one.
     pub fn parse(url: &str) -> RedisResult<Self> {
         let info: redis::ConnectionInfo = url.parse()?;
+        let tls = match info.addr() {
+            ConnectionAddr::TcpTls { .. } => Some(Tls::new()?),
+            _ => None,
+        };
         let redis = info.redis_settings().clone();
         let redis = redis.set_protocol(ProtocolVersion::RESP3).set_skip_set_lib_name();
-        let keepalive = TcpKeepalive::new()
-            .with_time(Duration::from_secs(15))
-            .with_interval(Duration::from_secs(5));
-        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(keepalive);
-        let client = redis::Client::open(info.set_redis_settings(redis).set_tcp_settings(tcp))?;
-        Ok(Self { client })
+        let info = info.set_redis_settings(redis).set_tcp_settings(dial::tcp_settings());
+        let client = redis::Client::open(info)?;
+        Ok(Self { client, tls })
     }
 
     /// Host and port, or a socket's path; never a password.
@@ -55,7 +62,14 @@ impl Server {
         self.client.get_connection_info().addr().to_string()
     }
 
-    /// Opens a connection. `pushed` is called with what comes unasked: it must not block.
+    /// Opens a connection for commands. `lost` is called when it ends by itself.
+    pub async fn link(&self, lost: impl FnOnce(io::Error) + Send + 'static) -> RedisResult<Link> {
+        let dialled = dial::dial(self.client.get_connection_info(), self.tls.as_ref());
+        let stream = timeout(CONNECT_TIMEOUT, dialled).await.map_err(io::Error::from)??;
+        Ok(Link::start(stream, lost))
+    }
+
+    /// Opens a connection on which something may come unasked: `pushed` is called with it, and must not block.
     pub async fn open(&self, pushed: impl Fn(PushInfo) + Send + Sync + 'static) -> RedisResult<MultiplexedConnection> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))

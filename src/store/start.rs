@@ -68,7 +68,7 @@ pub(super) async fn start(
     let reads = futures_util::future::try_join_all((0..read_connections.max(1)).map(|_| open())).await?;
     let (large, write) = (open().await?, open().await?);
     Ok(Started {
-        connections: Connections::new(reads.into(), large, write, read_timeout),
+        connections: Connections::new(reads, large, write, read_timeout),
         clock,
     })
 }

@@ -33,6 +33,7 @@ mod origin_bounds;
 mod origin_changes;
 mod outages;
 mod read_ahead;
+mod redis_connections;
 mod reload;
 mod schedule_at_scale;
 mod scheduling;

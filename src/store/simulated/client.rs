@@ -8,6 +8,7 @@ use super::{
     super::{
         announcements::Heard,
         chunk_codec::{add_chunk, decode_range, read_range},
+        commands::Commands,
         delete::{self, Deleting},
         draw::{self, Drawing, Drawn, Seen},
         due::{claimed, claiming, parse_family},
@@ -21,7 +22,7 @@ use super::{
         log_position::LogPosition,
         pages::PinnedRead,
         publish::{self, Answer, Publishing, head_of},
-        reply, scripts,
+        reply, resp, scripts,
     },
     server::{Replies, Turn},
 };
@@ -88,7 +89,8 @@ impl Client {
     }
 
     pub fn take_chunks(&self, chunks: &Range<u64>, replies: Replies) -> Result<Vec<Chunk>, StoreError> {
-        decode_range(replies.0.into_iter().next().unwrap_or_default(), "stream", chunks)
+        let reply = replies.0.into_iter().next().unwrap_or_default();
+        decode_range(&resp::written(&reply), "stream", chunks)
     }
 
     pub fn read_pinned(&self, key: &ListingKey, generation: Generation, chunks: &Range<u64>) -> Turn {
@@ -107,7 +109,8 @@ impl Client {
         let mut replies = replies.0.into_iter();
         let head = self.seen_head(key, replies.next().unwrap_or_default())?;
         let left = super::super::pages::decode_left(replies.next(), "stream")?;
-        let chunks = decode_range(replies.next().unwrap_or_default(), "stream", chunks)?;
+        let reply = replies.next().unwrap_or_default();
+        let chunks = decode_range(&resp::written(&reply), "stream", chunks)?;
         Ok(PinnedRead { head, chunks, left })
     }
 
@@ -182,7 +185,10 @@ impl Client {
         let stream = self.keys.stream(key, generation);
         let mut life = redis::cmd("PEXPIRE");
         life.arg(&stream).arg(BUILDING_LIFE.as_millis() as u64);
-        turn([add_chunk(&stream, ChunkIndex(index), items, index > 0), life])
+        let mut commands = Commands::default();
+        add_chunk(&mut commands, &stream, ChunkIndex(index), items, index > 0);
+        commands.add(&life);
+        turn(commands.parsed())
     }
 
     pub fn is_written(replies: Replies) -> bool {

@@ -10,6 +10,8 @@ use std::{
 
 use tempfile::TempDir;
 
+use super::certificate::Certificate;
+
 /// What is freed beside the work, as the documents recommend: of a server that does not, each start would warn.
 const LAZILY: [&str; 5] = ["eviction", "expire", "server-del", "user-del", "user-flush"];
 
@@ -18,7 +20,16 @@ pub struct RedisServer {
     process: Child,
     directory: TempDir,
     args: Vec<String>,
-    port: Option<u16>,
+    port: u16,
+    listen: Listen,
+}
+
+/// Where a server is reached, besides its socket.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listen {
+    Socket,
+    Tcp,
+    Tls,
 }
 
 impl RedisServer {
@@ -29,26 +40,39 @@ impl RedisServer {
 
     /// The same, with further arguments.
     pub fn start_with(args: &[&str]) -> Self {
-        Self::launch(args, false)
+        Self::launch(args, Listen::Socket)
     }
 
     /// A server that listens on a TCP port too.
     pub fn start_tcp() -> Self {
-        Self::launch(&[], true)
+        Self::launch(&[], Listen::Tcp)
     }
 
-    fn launch(args: &[&str], tcp: bool) -> Self {
+    /// A server that listens on a port by TLS too, with a certificate and further arguments.
+    pub fn start_tls(certificate: &Certificate, args: &[&str]) -> Self {
+        let (file, key) = (certificate.file(), certificate.key_file());
+        let with = [
+            "--tls-cert-file",
+            file.to_str().unwrap(),
+            "--tls-key-file",
+            key.to_str().unwrap(),
+        ];
+        Self::launch(&[&with[..], &["--tls-auth-clients", "no"], args].concat(), Listen::Tls)
+    }
+
+    fn launch(args: &[&str], listen: Listen) -> Self {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         // Another process may take the port between our asking for a free one and the server's binding it: then again.
         for _ in 0..20 {
-            let port = tcp.then(free_port);
+            let port = free_port();
             let directory = tempfile::Builder::new().prefix("redis-").tempdir().unwrap();
-            let process = spawn(&directory, &args, port);
+            let process = spawn(&directory, &args, listen, port);
             let mut server = Self {
                 process,
                 directory,
                 args: args.clone(),
                 port,
+                listen,
             };
             if server.becomes_ready() {
                 return server;
@@ -79,7 +103,12 @@ impl RedisServer {
 
     /// The URL of the TCP port.
     pub fn tcp_url(&self) -> String {
-        format!("redis://127.0.0.1:{}", self.port.unwrap())
+        format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// The URL of the TLS port, with what stands before the host and behind the port.
+    pub fn tls_url(&self, user: &str, database: &str) -> String {
+        format!("rediss://{user}127.0.0.1:{}{database}", self.port)
     }
 
     pub fn socket(&self) -> PathBuf {
@@ -112,7 +141,7 @@ impl RedisServer {
     /// A new server in the place of the old one, which is killed first: it knows nothing.
     pub fn restart_empty(&mut self) {
         self.kill();
-        self.process = spawn(&self.directory, &self.args, self.port);
+        self.process = spawn(&self.directory, &self.args, self.listen, self.port);
         assert!(self.becomes_ready());
     }
 
@@ -144,9 +173,17 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn spawn(directory: &TempDir, args: &[String], port: Option<u16>) -> Child {
+fn spawn(directory: &TempDir, args: &[String], listen: Listen, port: u16) -> Child {
+    let port_if = |wanted| {
+        if listen == wanted {
+            port.to_string()
+        } else {
+            "0".to_owned()
+        }
+    };
     Command::new("redis-server")
-        .args(["--port", &port.unwrap_or(0).to_string(), "--bind", "127.0.0.1"])
+        .args(["--port", &port_if(Listen::Tcp), "--tls-port", &port_if(Listen::Tls)])
+        .args(["--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
         .args(
             LAZILY

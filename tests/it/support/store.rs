@@ -4,7 +4,7 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use listcache::{
     listing::{Family, Generation, Head, HeadState, Item, ItemId, ListingKey, Policy},
-    store::{Announcement, Drawn, FinishedGeneration, Grant, Heard, Published, Store, StoreOptions},
+    store::{Announcement, ConnectError, Drawn, FinishedGeneration, Grant, Heard, Published, Store, StoreOptions},
     telemetry::Metrics,
 };
 use tokio::sync::mpsc;
@@ -22,7 +22,11 @@ pub fn options(url: &str) -> StoreOptions {
 }
 
 pub async fn connect(url: &str) -> Store {
-    Store::connect(options(url), Arc::new(Metrics::new())).await.unwrap()
+    try_connect(url).await.unwrap()
+}
+
+pub async fn try_connect(url: &str) -> Result<Store, ConnectError> {
+    Store::connect(options(url), Arc::new(Metrics::new())).await
 }
 
 pub async fn connect_with_prefix(url: &str, prefix: &str) -> Store {

@@ -1,0 +1,148 @@
+//! Commands as they go out: written once, into the bytes that are sent.
+
+use bytes::Bytes;
+use redis::{Cmd, Pipeline};
+
+/// Commands that are sent in one turn.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Commands {
+    packed: Vec<u8>,
+    many: usize,
+}
+
+/// Bytes beside a command's arguments, for each: a mark, a few digits, two ends of lines.
+const ARGUMENT_BYTES: usize = 16;
+
+impl Commands {
+    /// None, with room for so many bytes as they are sent.
+    pub fn with_room(bytes: usize) -> Self {
+        Self {
+            packed: Vec::with_capacity(bytes),
+            many: 0,
+        }
+    }
+
+    /// Makes room for arguments of so many bytes in all: growing by steps would copy what is there again and again.
+    pub fn make_room(&mut self, arguments: usize, bytes: usize) {
+        self.packed.reserve(arguments * ARGUMENT_BYTES + bytes);
+    }
+
+    /// Adds a command.
+    pub fn add(&mut self, command: &Cmd) {
+        command.write_packed_command(&mut self.packed);
+        self.many += 1;
+    }
+
+    /// Begins a command of so many arguments, its name counted. They follow by [`Commands::argument`].
+    pub fn begin(&mut self, arguments: usize) {
+        self.line(b'*', arguments);
+        self.many += 1;
+    }
+
+    /// The next argument of the command that was begun.
+    pub fn argument(&mut self, argument: &[u8]) {
+        self.line(b'$', argument.len());
+        self.packed.extend_from_slice(argument);
+        self.packed.extend_from_slice(b"\r\n");
+    }
+
+    /// Their bytes so far, as they are sent.
+    pub fn bytes(&self) -> usize {
+        self.packed.len()
+    }
+
+    /// How many they are: each has its reply.
+    pub fn len(&self) -> usize {
+        self.many
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.many == 0
+    }
+
+    /// As they are sent.
+    pub fn into_bytes(self) -> Bytes {
+        self.packed.into()
+    }
+
+    /// A mark and a number: two of them for each item of a chunk, so without the formatting machinery.
+    fn line(&mut self, mark: u8, mut number: usize) {
+        let mut line = [mark; 23];
+        line[21..].copy_from_slice(b"\r\n");
+        let mut first = 21;
+        loop {
+            first -= 1;
+            line[first] = b'0' + (number % 10) as u8;
+            number /= 10;
+            if number == 0 {
+                break;
+            }
+        }
+        self.packed.extend_from_slice(&line[first - 1..]);
+    }
+}
+
+impl From<&Pipeline> for Commands {
+    fn from(commands: &Pipeline) -> Self {
+        Self {
+            packed: commands.get_packed_pipeline(),
+            many: commands.len(),
+        }
+    }
+}
+
+impl From<&Cmd> for Commands {
+    fn from(command: &Cmd) -> Self {
+        Self {
+            packed: command.get_packed_command(),
+            many: 1,
+        }
+    }
+}
+
+#[cfg(test)]
+impl Commands {
+    /// Each as the crate would have it.
+    pub fn parsed(&self) -> Vec<Cmd> {
+        let mut values = super::resp::Values::of(&self.packed);
+        let command = |_| {
+            let mut command = Cmd::new();
+            for _ in 0..values.array().unwrap() {
+                command.arg(values.bytes().unwrap());
+            }
+            command
+        };
+        (0..self.many).map(command).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn they_are_written_as_the_crate_writes_them() {
+        let mut whole = redis::cmd("XADD");
+        whole.arg("key").arg("").arg(&b"\r\n\0"[..]).arg(1234567);
+        let mut commands = Commands::default();
+        assert!(commands.is_empty());
+        commands.add(&whole);
+        commands.begin(5);
+        for argument in [&b"XADD"[..], b"key", b"", b"\r\n\0", b"1234567"] {
+            commands.argument(argument);
+        }
+        assert_eq!(commands.len(), 2);
+        let packed = whole.get_packed_command();
+        assert_eq!(commands.into_bytes(), [packed.clone(), packed].concat());
+    }
+
+    #[test]
+    fn numbers_are_written_in_full() {
+        for number in [0, 9, 10, 4096, usize::MAX] {
+            let mut commands = Commands::default();
+            commands.begin(number);
+            assert_eq!(commands.into_bytes(), format!("*{number}\r\n"));
+        }
+    }
+}

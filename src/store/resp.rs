@@ -1,0 +1,285 @@
+//! Replies as the bytes they came in: where each ends, and what lies in it, without a copy.
+//!
+//! The [protocol](https://redis.io/docs/latest/develop/reference/protocol-spec/), as far as a page needs it. Small replies are
+//! taken apart by the crate's parser; a page's would cost it two allocations an item.
+
+use bytes::{Bytes, BytesMut};
+
+/// The longest line: what is longer is in runs of bytes that tell their length.
+const LINE_MAX: usize = 64 * 1024;
+/// The longest run of bytes that Redis sends, unless it is told otherwise (`proto-max-bulk-len`).
+const RUN_MAX: u64 = 512 * 1024 * 1024;
+/// What is made room for at once, of what is still to come.
+const ROOM_MAX: usize = 256 * 1024;
+
+/// What was read is no reply.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("redis sent what is no reply")]
+pub(super) struct Malformed;
+
+/// One step into a reply: a value, or the beginning of one that others follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Step<'a> {
+    kind: u8,
+    /// The line, without its first byte.
+    line: &'a [u8],
+    /// Bytes of the line, its ends counted.
+    line_bytes: usize,
+    /// Bytes behind the line that belong to the value, its end counted.
+    run_bytes: usize,
+    /// Values that belong to this one.
+    values: u64,
+}
+
+/// The step that begins here; `None` where its line is not whole yet.
+fn step(read: &[u8]) -> Result<Option<Step<'_>>, Malformed> {
+    let Some((&kind, rest)) = read.split_first() else {
+        return Ok(None);
+    };
+    // Mostly a few digits: no search is faster.
+    let end = match rest.iter().take(LINE_MAX).position(|byte| *byte == b'\r') {
+        Some(end) => end,
+        None if rest.len() < LINE_MAX => return Ok(None),
+        None => return Err(Malformed),
+    };
+    match rest.get(end + 1) {
+        Some(b'\n') => {}
+        Some(_) => return Err(Malformed),
+        None => return Ok(None),
+    }
+    let line = &rest[..end];
+    let (mut run_bytes, mut values) = (0, 0);
+    match kind {
+        b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => {}
+        b'$' | b'!' | b'=' => {
+            if let Some(bytes) = count(line)? {
+                if bytes > RUN_MAX {
+                    return Err(Malformed);
+                }
+                run_bytes = bytes as usize + 2;
+            }
+        }
+        b'*' | b'~' | b'>' => values = count(line)?.unwrap_or(0),
+        b'%' => values = count(line)?.unwrap_or(0).checked_mul(2).ok_or(Malformed)?,
+        // Stands before a value and is none itself.
+        b'|' => {
+            let pairs = count(line)?.unwrap_or(0).checked_mul(2);
+            values = pairs.and_then(|values| values.checked_add(1)).ok_or(Malformed)?;
+        }
+        _ => return Err(Malformed),
+    }
+    Ok(Some(Step {
+        kind,
+        line,
+        line_bytes: 1 + end + 2,
+        run_bytes,
+        values,
+    }))
+}
+
+/// A number of bytes or of values; `None` for -1, which says that there is nothing.
+fn count(line: &[u8]) -> Result<Option<u64>, Malformed> {
+    if line == b"-1" {
+        return Ok(None);
+    }
+    // 19 digits fit.
+    if line.is_empty() || line.len() > 19 {
+        return Err(Malformed);
+    }
+    let digits = line.iter().try_fold(0, |number: u64, digit| match digit {
+        b'0'..=b'9' => Ok(10 * number + u64::from(digit - b'0')),
+        _ => Err(Malformed),
+    });
+    digits.map(Some)
+}
+
+/// Where replies end in what is read piece by piece. Nothing is looked at twice, but for a line that came in two pieces.
+#[derive(Debug, Default)]
+pub(super) struct Framing {
+    /// The part of the reply under way that was looked at.
+    at: usize,
+    /// Values that it still lacks; 0 before its first.
+    lacking: u64,
+}
+
+impl Framing {
+    /// The next reply, cut off what was read; `None` where it is not whole yet.
+    pub fn next(&mut self, read: &mut BytesMut) -> Result<Option<Bytes>, Malformed> {
+        if self.at == 0 {
+            self.lacking = 1;
+        }
+        while self.lacking > 0 {
+            let Some(step) = step(&read[self.at..])? else {
+                return Ok(None);
+            };
+            let end = self.at + step.line_bytes + step.run_bytes;
+            if end > read.len() {
+                let missing = end - read.len();
+                read.reserve(missing.min(ROOM_MAX));
+                return Ok(None);
+            }
+            self.lacking = (self.lacking - 1).checked_add(step.values).ok_or(Malformed)?;
+            self.at = end;
+        }
+        let whole = read.split_to(std::mem::take(&mut self.at));
+        Ok(Some(whole.freeze()))
+    }
+}
+
+/// Whether a reply came unasked.
+pub(super) fn is_push(reply: &[u8]) -> bool {
+    reply.first() == Some(&b'>')
+}
+
+/// Whether a reply is an error of the server.
+pub(super) fn is_error(reply: &[u8]) -> bool {
+    matches!(reply.first(), Some(b'-' | b'!'))
+}
+
+/// The values of a reply, one after the other.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Values<'a>(&'a [u8]);
+
+impl<'a> Values<'a> {
+    /// From a reply's first on.
+    pub fn of(reply: &'a [u8]) -> Self {
+        Self(reply)
+    }
+
+    /// An array, of which each value follows. There are never more of them than bytes.
+    pub fn array(&mut self) -> Option<usize> {
+        let (step, _) = self.next(|kind| kind == b'*')?;
+        usize::try_from(step.values)
+            .ok()
+            .filter(|values| *values <= self.0.len())
+    }
+
+    /// A run of bytes.
+    pub fn bytes(&mut self) -> Option<&'a [u8]> {
+        let (step, run) = self.next(|kind| matches!(kind, b'$' | b'+'))?;
+        match step.kind {
+            b'+' => Some(step.line),
+            // Without its end; there is none where there is nothing.
+            _ => run.len().checked_sub(2).map(|end| &run[..end]),
+        }
+    }
+
+    fn next(&mut self, is_wanted: impl Fn(u8) -> bool) -> Option<(Step<'a>, &'a [u8])> {
+        let step = step(self.0).ok()?.filter(|step| is_wanted(step.kind))?;
+        let (run, rest) = self.0.get(step.line_bytes..)?.split_at_checked(step.run_bytes)?;
+        self.0 = rest;
+        Some((step, run))
+    }
+}
+
+/// A reply as a server writes it, for tests.
+#[cfg(any(test, fuzzing))]
+pub(super) fn written(value: &redis::Value) -> Vec<u8> {
+    use redis::Value;
+    let many = |mark: char, values: &[Value]| {
+        let head = format!("{mark}{}\r\n", values.len()).into_bytes();
+        values.iter().map(written).fold(head, |all, each| [all, each].concat())
+    };
+    match value {
+        Value::Nil => b"_\r\n".to_vec(),
+        Value::Okay => b"+OK\r\n".to_vec(),
+        Value::Int(number) => format!(":{number}\r\n").into_bytes(),
+        Value::SimpleString(text) => format!("+{text}\r\n").into_bytes(),
+        Value::BulkString(bytes) => [format!("${}\r\n", bytes.len()).as_bytes(), bytes, b"\r\n"].concat(),
+        Value::Array(values) => many('*', values),
+        Value::ServerError(error) => {
+            format!("-{} {}\r\n", error.code(), error.details().unwrap_or_default()).into_bytes()
+        }
+        other => panic!("{other:?} is not written here"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REPLIES: [&[u8]; 12] = [
+        b"+OK\r\n",
+        b"-WRONGTYPE Operation against a key\r\n",
+        b":-7\r\n",
+        b"_\r\n",
+        b"$-1\r\n",
+        b"$0\r\n\r\n",
+        b"$6\r\na\r\nb\r\n\r\n",
+        b"*0\r\n",
+        b"*2\r\n*2\r\n$3\r\n0-1\r\n*2\r\n$1\r\na\r\n$1\r\n1\r\n*-1\r\n",
+        b"%1\r\n+a\r\n*1\r\n,1.5\r\n",
+        b"|1\r\n+ttl\r\n:3\r\n$1\r\nx\r\n",
+        b">2\r\n+invalidate\r\n_\r\n",
+    ];
+
+    /// Replies that come in pieces of a length.
+    fn framed(all: &[u8], piece: usize) -> Result<Vec<Bytes>, Malformed> {
+        let (mut framing, mut read, mut found) = (Framing::default(), BytesMut::new(), Vec::new());
+        for piece in all.chunks(piece) {
+            read.extend_from_slice(piece);
+            while let Some(reply) = framing.next(&mut read)? {
+                found.push(reply);
+            }
+        }
+        assert!(read.is_empty(), "left over");
+        Ok(found)
+    }
+
+    #[test]
+    fn replies_are_cut_where_they_end_however_they_come() {
+        let all = REPLIES.concat();
+        for piece in 1..=all.len() {
+            assert_eq!(framed(&all, piece).unwrap(), REPLIES, "in pieces of {piece}");
+        }
+        let pushes = REPLIES.iter().filter(|reply| is_push(reply)).count();
+        let errors = REPLIES.iter().filter(|reply| is_error(reply)).count();
+        assert_eq!((pushes, errors), (1, 1));
+    }
+
+    #[test]
+    fn the_crate_understands_each_that_is_cut() {
+        for reply in REPLIES {
+            redis::parse_redis_value(reply).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_is_no_reply_is_refused() {
+        for bad in [
+            &b"x\r\n"[..],
+            b"$x\r\n",
+            b"$-2\r\n",
+            b"$\r\n",
+            b"$99999999999999999999\r\n",
+            b"$999999999999\r\n",
+            b"+a\rb\r\n",
+            b"%9999999999999999999\r\n",
+            b"*2\r\n*9999999999999999999\r\n*9999999999999999999\r\n",
+        ] {
+            let mut read = BytesMut::from(bad);
+            assert_eq!(
+                Framing::default().next(&mut read),
+                Err(Malformed),
+                "{}",
+                bad.escape_ascii()
+            );
+        }
+        let endless = [&b"+"[..], &[b'a'; LINE_MAX]].concat();
+        assert_eq!(Framing::default().next(&mut endless.as_slice().into()), Err(Malformed));
+    }
+
+    #[test]
+    fn values_are_read_in_their_order() {
+        let mut values = Values::of(REPLIES[8]);
+        assert_eq!((values.array(), values.array()), (Some(2), Some(2)));
+        assert_eq!((values.bytes(), values.bytes()), (Some(&b"0-1"[..]), None));
+        assert_eq!(values.array(), Some(2));
+        assert_eq!((values.bytes(), values.bytes()), (Some(&b"a"[..]), Some(&b"1"[..])));
+        // Nothing is an array without values; what has ended has none.
+        assert_eq!((values.array(), values.array(), values.bytes()), (Some(0), None, None));
+        assert_eq!(Values::of(b"$-1\r\n").bytes(), None);
+        assert_eq!(Values::of(b"$3\r\nab").bytes(), None);
+        assert_eq!(Values::of(b"*1000000\r\n").array(), None);
+    }
+}
