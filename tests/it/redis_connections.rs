@@ -94,7 +94,7 @@ async fn each_worker_reads_by_a_connection_of_its_own() {
 async fn redis_is_reached_by_tls_as_a_user_and_in_a_database() {
     let certificate = Certificate::new();
     let user = ["--user", "shop", "on", ">pass%word", "~*", "&*", "+@all"];
-    let redis = RedisServer::start_tls(&certificate, &user);
+    let redis = RedisServer::start_tls([&certificate.file(), &certificate.key_file()], &user);
     let trusted = certificate.file();
     let url = redis.tls_url("shop:pass%25word@", "/3");
     let service = Service::start_with(

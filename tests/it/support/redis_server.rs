@@ -2,15 +2,13 @@
 
 use std::{
     net::TcpListener,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
-
-use super::certificate::Certificate;
 
 /// What is freed beside the work, as the documents recommend: of a server that does not, each start would warn.
 const LAZILY: [&str; 5] = ["eviction", "expire", "server-del", "user-del", "user-flush"];
@@ -48,16 +46,18 @@ impl RedisServer {
         Self::launch(&[], Listen::Tcp)
     }
 
-    /// A server that listens on a port by TLS too, with a certificate and further arguments.
-    pub fn start_tls(certificate: &Certificate, args: &[&str]) -> Self {
-        let (file, key) = (certificate.file(), certificate.key_file());
+    /// A server that listens on a port by TLS too, with the files of a certificate and its key, and further arguments.
+    pub fn start_tls([certificate, key]: [&Path; 2], args: &[&str]) -> Self {
+        let [certificate, key] = [certificate, key].map(|file| file.to_str().unwrap());
         let with = [
             "--tls-cert-file",
-            file.to_str().unwrap(),
+            certificate,
             "--tls-key-file",
-            key.to_str().unwrap(),
+            key,
+            "--tls-auth-clients",
+            "no",
         ];
-        Self::launch(&[&with[..], &["--tls-auth-clients", "no"], args].concat(), Listen::Tls)
+        Self::launch(&[&with[..], args].concat(), Listen::Tls)
     }
 
     fn launch(args: &[&str], listen: Listen) -> Self {
