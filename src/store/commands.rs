@@ -1,12 +1,12 @@
 //! Commands as they go out: written once, into the bytes that are sent.
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use redis::{Cmd, Pipeline};
 
 /// Commands that are sent in one turn.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Commands {
-    packed: Vec<u8>,
+    packed: BytesMut,
     many: usize,
 }
 
@@ -14,14 +14,6 @@ pub(super) struct Commands {
 const ARGUMENT_BYTES: usize = 16;
 
 impl Commands {
-    /// None, with room for so many bytes as they are sent.
-    pub fn with_room(bytes: usize) -> Self {
-        Self {
-            packed: Vec::with_capacity(bytes),
-            many: 0,
-        }
-    }
-
     /// Makes room for arguments of so many bytes in all: growing by steps would copy what is there again and again.
     pub fn make_room(&mut self, arguments: usize, bytes: usize) {
         self.packed.reserve(arguments * ARGUMENT_BYTES + bytes);
@@ -29,7 +21,7 @@ impl Commands {
 
     /// Adds a command.
     pub fn add(&mut self, command: &Cmd) {
-        command.write_packed_command(&mut self.packed);
+        self.packed.extend_from_slice(&command.get_packed_command());
         self.many += 1;
     }
 
@@ -63,7 +55,16 @@ impl Commands {
 
     /// As they are sent.
     pub fn into_bytes(self) -> Bytes {
-        self.packed.into()
+        self.packed.freeze()
+    }
+
+    /// Takes them out. Once they have been sent and dropped, what is written next lies where they lay: of what is written for long the
+    /// memory is not asked for again and again.
+    pub fn take(&mut self) -> Self {
+        Self {
+            packed: self.packed.split(),
+            many: std::mem::take(&mut self.many),
+        }
     }
 
     /// A mark and a number: two of them for each item of a chunk, so without the formatting machinery.
@@ -86,7 +87,7 @@ impl Commands {
 impl From<&Pipeline> for Commands {
     fn from(commands: &Pipeline) -> Self {
         Self {
-            packed: commands.get_packed_pipeline(),
+            packed: BytesMut::from(Bytes::from(commands.get_packed_pipeline())),
             many: commands.len(),
         }
     }
@@ -95,7 +96,7 @@ impl From<&Pipeline> for Commands {
 impl From<&Cmd> for Commands {
     fn from(command: &Cmd) -> Self {
         Self {
-            packed: command.get_packed_command(),
+            packed: BytesMut::from(Bytes::from(command.get_packed_command())),
             many: 1,
         }
     }
@@ -135,6 +136,21 @@ mod tests {
         assert_eq!(commands.len(), 2);
         let packed = whole.get_packed_command();
         assert_eq!(commands.into_bytes(), [packed.clone(), packed].concat());
+    }
+
+    #[test]
+    fn what_was_sent_leaves_its_memory() {
+        let mut commands = Commands::default();
+        commands.make_room(1, 100_000);
+        let mut places = Vec::new();
+        for _ in 0..3 {
+            commands.begin(1);
+            commands.argument(&[b'x'; 70_000]);
+            let sent = commands.take();
+            assert_eq!((sent.len(), commands.len(), commands.bytes()), (1, 0, 0));
+            places.push(sent.into_bytes().as_ptr());
+        }
+        assert!(places.iter().all(|place| *place == places[0]));
     }
 
     #[test]

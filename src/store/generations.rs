@@ -87,6 +87,8 @@ pub struct GenerationWriter {
     chunk: Vec<Item>,
     /// Entries of the pipeline that is not full yet.
     batch: Commands,
+    /// Empty: the memory that the next one is written into.
+    other: Commands,
     /// The pipeline before it, which Redis is taking in while this one is filled. One at a time: entries arrive in their
     /// order, and no more than two pipelines are in memory.
     on_its_way: Option<JoinHandle<Result<(), StoreError>>>,
@@ -182,9 +184,9 @@ impl GenerationWriter {
         if self.batch.is_empty() {
             return Ok(());
         }
-        // What comes next is likely to be as much.
-        let next = Commands::with_room(self.batch.bytes());
-        let batch = std::mem::replace(&mut self.batch, next);
+        // The memory of the one before: it has arrived by the time this one is sent.
+        std::mem::swap(&mut self.batch, &mut self.other);
+        let batch = self.other.take();
         self.arrived().await?;
         let store = &self.unpublished.store;
         let work = deliver(store.clone(), self.draft.stream_key.clone(), batch);
@@ -319,6 +321,7 @@ impl Store {
             content: ContentHasher::default(),
             chunk: Vec::with_capacity(policy.chunk_len.get().min(1000) as usize),
             batch: Commands::default(),
+            other: Commands::default(),
             on_its_way: None,
             sent_at: Instant::now(),
             next: ChunkIndex(0),
