@@ -172,8 +172,8 @@ impl<'a> Values<'a> {
     }
 }
 
-/// A reply as a server writes it, for tests.
-#[cfg(any(test, fuzzing))]
+/// A reply as a server writes it.
+#[cfg(test)]
 pub(super) fn written(value: &redis::Value) -> Vec<u8> {
     use redis::Value;
     let many = |mark: char, values: &[Value]| {
