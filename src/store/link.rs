@@ -189,3 +189,60 @@ impl Traffic {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+
+    use super::*;
+
+    /// A link, the server's end of its stream, and why it was lost.
+    fn link() -> (Link, DuplexStream, oneshot::Receiver<io::Error>) {
+        // So little fits that everything comes and goes in pieces.
+        let (ours, theirs) = duplex(8);
+        let (tell, told) = oneshot::channel();
+        let lost = move |error| {
+            let _ = tell.send(error);
+        };
+        (Link::start(Box::new(ours), lost), theirs, told)
+    }
+
+    fn ping() -> Commands {
+        (&redis::cmd("PING")).into()
+    }
+
+    #[tokio::test]
+    async fn each_gets_its_replies_though_another_went_away() {
+        let (link, mut server, lost) = link();
+        let mut gone = Box::pin(link.ask(ping()));
+        assert!(gone.as_mut().now_or_never().is_none());
+        drop(gone);
+        let mut two = ping();
+        two.add(&redis::cmd("PING"));
+        let serve = async {
+            let mut asked = vec![0; 3 * ping().into_bytes().len()];
+            server.read_exact(&mut asked).await.unwrap();
+            server
+                .write_all(b"+gone\r\n>1\r\n+push\r\n$4\r\na\r\nb\r\n-no\r\n")
+                .await
+                .unwrap();
+            server
+        };
+        let (replies, server) = tokio::join!(link.ask(two), serve);
+        assert_eq!(replies.unwrap(), [&b"$4\r\na\r\nb\r\n"[..], b"-no\r\n"]);
+        drop(server);
+        assert_eq!(lost.await.unwrap().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(link.ask(ping()).await, Err(Lost));
+    }
+
+    #[tokio::test]
+    async fn what_nobody_has_asked_for_ends_it() {
+        for unasked in [&b"+OK\r\n"[..], b"junk\r\n"] {
+            let (link, mut server, lost) = link();
+            server.write_all(unasked).await.unwrap();
+            lost.await.unwrap();
+            assert_eq!(link.ask(ping()).await, Err(Lost));
+        }
+    }
+}

@@ -89,7 +89,7 @@ pub struct StoreOptions {
     pub prefix: String,
     /// The time-out of calls that read.
     pub read_timeout: Duration,
-    /// Connections to read through: min(cores, 4) is enough.
+    /// Connections to read through where no worker has one of its own: min(cores, 4) is enough.
     pub read_connections: usize,
 }
 
