@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use redis::{Cmd, Value};
+use redis::Value;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::{
@@ -52,16 +52,17 @@ fn sum_of<'a>(index: ChunkIndex, parts: impl Iterator<Item = &'a [u8]>) -> u64 {
 }
 
 /// Reads a range of chunks, forward from its first one.
-pub(super) fn read_range(key: &str, chunks: &Range<u64>) -> Cmd {
-    let mut command = Cmd::with_capacity(6, key.len() + 64);
-    command
-        .arg("XRANGE")
-        .arg(key)
-        .arg(ChunkIndex(chunks.start).entry_id())
-        .arg("+")
-        .arg("COUNT")
-        .arg(chunks.end.saturating_sub(chunks.start));
-    command
+pub(super) fn read_range(to: &mut Commands, key: &str, chunks: &Range<u64>) {
+    let first = ChunkIndex(chunks.start).entry_id();
+    let count = chunks.end.saturating_sub(chunks.start).to_string();
+    to.call(&[
+        b"XRANGE",
+        key.as_bytes(),
+        first.as_bytes(),
+        b"+",
+        b"COUNT",
+        count.as_bytes(),
+    ]);
 }
 
 /// Takes a reply to [`read_range`] apart, as it came: fewer chunks where the stream has fewer, none where it is gone.
@@ -90,6 +91,8 @@ fn entry_at<'a>(values: &mut Values<'a>, fields: &mut Vec<&'a [u8]>) -> Result<&
     let id = id().ok_or(NO_ENTRY)?;
     let many = values.array().ok_or(NO_ENTRY)?;
     fields.clear();
+    // Never more than the reply has bytes.
+    fields.reserve(many);
     for _ in 0..many {
         fields.push(values.bytes().ok_or(NO_ITEMS)?);
     }

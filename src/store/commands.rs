@@ -25,6 +25,13 @@ impl Commands {
         self.many += 1;
     }
 
+    /// Adds a command, by its name and its arguments.
+    pub fn call(&mut self, arguments: &[&[u8]]) {
+        self.make_room(arguments.len(), arguments.iter().map(|argument| argument.len()).sum());
+        self.begin(arguments.len());
+        arguments.iter().for_each(|argument| self.argument(argument));
+    }
+
     /// Begins a command of so many arguments, its name counted. They follow by [`Commands::argument`].
     pub fn begin(&mut self, arguments: usize) {
         self.line(b'*', arguments);
@@ -129,10 +136,7 @@ mod tests {
         let mut commands = Commands::default();
         assert!(commands.is_empty());
         commands.add(&whole);
-        commands.begin(5);
-        for argument in [&b"XADD"[..], b"key", b"", b"\r\n\0", b"1234567"] {
-            commands.argument(argument);
-        }
+        commands.call(&[b"XADD", b"key", b"", b"\r\n\0", b"1234567"]);
         assert_eq!(commands.len(), 2);
         let packed = whole.get_packed_command();
         assert_eq!(commands.into_bytes(), [packed.clone(), packed].concat());

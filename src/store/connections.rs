@@ -94,7 +94,7 @@ impl Connections {
     }
 
     /// Reads in one turn.
-    pub async fn read(&self, operation: &'static str, commands: &Pipeline) -> Result<Vec<Value>, StoreError> {
+    pub async fn read(&self, operation: &'static str, commands: impl Into<Commands>) -> Result<Vec<Value>, StoreError> {
         let replies = self.read_raw(ReplySize::Small, operation, commands.into()).await?;
         replies.iter().map(|bytes| reply::value(bytes, operation)).collect()
     }

@@ -2,10 +2,10 @@
 
 use std::num::NonZeroU32;
 
-use redis::{Cmd, Pipeline, Value};
+use redis::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{Store, error::StoreError, keys::Partition, reply};
+use super::{Store, commands::Commands, error::StoreError, keys::Partition, reply};
 use crate::listing::{Generation, Head, HeadState, ListingKey, Timestamp};
 
 /// What is read of a head, in this order.
@@ -34,10 +34,10 @@ pub(super) struct StoredHead {
 }
 
 /// Reads a head.
-pub(super) fn read_head(key: &str) -> Cmd {
-    let mut command = redis::cmd("HMGET");
-    command.arg(key).arg(&FIELDS);
-    command
+pub(super) fn read_head(to: &mut Commands, key: &str) {
+    let mut arguments = vec![&b"HMGET"[..], key.as_bytes()];
+    arguments.extend(FIELDS.map(str::as_bytes));
+    to.call(&arguments);
 }
 
 /// Takes a reply to [`read_head`] apart.
@@ -138,19 +138,19 @@ impl Store {
     /// The head of a listing: one turn.
     pub async fn read_head(&self, key: &ListingKey) -> Result<HeadState, StoreError> {
         let head_key = self.head_key(key);
-        let mut turn = Pipeline::new();
-        turn.add_command(read_head(&head_key));
-        let mut replies = self.inner.connections.read("read head", &turn).await?.into_iter();
+        let mut turn = Commands::default();
+        read_head(&mut turn, &head_key);
+        let mut replies = self.inner.connections.read("read head", turn).await?.into_iter();
         self.seen_head(key, &head_key, replies.next())
     }
 
     /// The head as a writer needs it.
     pub(super) async fn read_head_for_writing(&self, key: &ListingKey) -> Result<StoredHead, StoreError> {
         let head_key = self.head_key(key);
-        let mut turn = Pipeline::new();
-        turn.add_command(read_head(&head_key));
+        let mut turn = Commands::default();
+        read_head(&mut turn, &head_key);
         // Through the writing connection, which is the one that the next step needs anyway.
-        let replies = self.inner.connections.write("read head", &turn).await?;
+        let replies = self.inner.connections.write("read head", turn).await?;
         let reply = replies.into_iter().next().unwrap_or_default();
         let stored = decode_for_writing(reply, &head_key)?;
         self.inner.seen.raise(Partition::of(key.name()), stored.state.id());
@@ -169,11 +169,11 @@ impl Store {
         let mut heads = Vec::with_capacity(keys.len());
         for batch in keys.chunks(HEADS_A_TURN) {
             let names: Vec<String> = batch.iter().map(|key| self.head_key(key)).collect();
-            let mut turn = Pipeline::new();
+            let mut turn = Commands::default();
             for name in &names {
-                turn.add_command(read_head(name));
+                read_head(&mut turn, name);
             }
-            let replies = self.inner.connections.read("read heads", &turn).await?;
+            let replies = self.inner.connections.read("read heads", turn).await?;
             for (name, reply) in names.iter().zip(replies) {
                 heads.push(match decode_head(reply, name) {
                     Err(StoreError::Corrupt { .. }) => HeadState::Absent,

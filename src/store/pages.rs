@@ -4,7 +4,7 @@
 use std::{num::NonZeroU32, ops::Range, time::Duration};
 
 use bytes::Bytes;
-use redis::{Cmd, Pipeline, Value};
+use redis::Value;
 
 use super::{
     Store,
@@ -51,9 +51,9 @@ impl Store {
         const OPERATION: &str = "read head and chunks";
         let (head_key, stream_key) = (self.head_key(key), self.stream_key(key, generation));
         let mut turn = Commands::default();
-        turn.add(&read_head(&head_key));
+        read_head(&mut turn, &head_key);
         if !chunks.is_empty() {
-            turn.add(&read_range(&stream_key, &chunks));
+            read_range(&mut turn, &stream_key, &chunks);
         }
         let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start));
         let replies = self.inner.connections.read_raw(size, OPERATION, turn).await?;
@@ -74,7 +74,8 @@ impl Store {
             return Ok(Vec::new());
         }
         let stream_key = self.stream_key(key, generation);
-        let turn = (&read_range(&stream_key, &chunks)).into();
+        let mut turn = Commands::default();
+        read_range(&mut turn, &stream_key, &chunks);
         let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start));
         let replies = self.inner.connections.read_raw(size, "read chunks", turn).await?;
         decode_range(&replies.into_iter().next().unwrap_or_default(), &stream_key, &chunks)
@@ -90,10 +91,10 @@ impl Store {
         const OPERATION: &str = "read pinned";
         let (head_key, stream_key) = (self.head_key(key), self.stream_key(key, generation));
         let mut turn = Commands::default();
-        turn.add(&read_head(&head_key));
-        turn.add(&time_left(&stream_key));
+        read_head(&mut turn, &head_key);
+        time_left(&mut turn, &stream_key);
         if !chunks.is_empty() {
-            turn.add(&read_range(&stream_key, &chunks));
+            read_range(&mut turn, &stream_key, &chunks);
         }
         let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start));
         let replies = self.inner.connections.read_raw(size, OPERATION, turn).await?;
@@ -111,10 +112,10 @@ impl Store {
     /// What a generation says of itself; `None` where its stream is gone, or was never there because it has no items.
     pub async fn describe(&self, key: &ListingKey, generation: Generation) -> Result<Option<Description>, StoreError> {
         let stream_key = self.stream_key(key, generation);
-        let mut turn = Pipeline::new();
-        turn.cmd("XINFO").arg("STREAM").arg(&stream_key);
-        turn.add_command(time_left(&stream_key));
-        let mut replies = self.inner.connections.read("describe", &turn).await?.into_iter();
+        let mut turn = Commands::default();
+        turn.call(&[b"XINFO", b"STREAM", stream_key.as_bytes()]);
+        time_left(&mut turn, &stream_key);
+        let mut replies = self.inner.connections.read("describe", turn).await?.into_iter();
         let info = replies.next().unwrap_or_default();
         // Without the stream XINFO is an error, which nothing but its text tells from others: PTTL says it plainly.
         let Some(left) = decode_left(replies.next(), &stream_key)? else {
@@ -130,9 +131,9 @@ impl Store {
     pub async fn is_whole(&self, key: &ListingKey, head: &Head) -> Result<bool, StoreError> {
         const OPERATION: &str = "count chunks";
         let stream_key = self.stream_key(key, head.generation);
-        let mut turn = Pipeline::new();
-        turn.cmd("XLEN").arg(&stream_key);
-        let replies = self.inner.connections.read(OPERATION, &turn).await?;
+        let mut turn = Commands::default();
+        turn.call(&[b"XLEN", stream_key.as_bytes()]);
+        let replies = self.inner.connections.read(OPERATION, turn).await?;
         let reply = replies.into_iter().next().unwrap_or_default();
         match reply::answered(reply, OPERATION, &stream_key) {
             Ok(entries) => {
@@ -147,9 +148,9 @@ impl Store {
     /// Bytes of a stream by MEMORY USAGE.
     pub async fn stream_bytes(&self, key: &ListingKey, generation: Generation) -> Result<Option<u64>, StoreError> {
         let stream_key = self.stream_key(key, generation);
-        let mut turn = Pipeline::new();
-        turn.cmd("MEMORY").arg("USAGE").arg(&stream_key);
-        let replies = self.inner.connections.read("measure stream", &turn).await?;
+        let mut turn = Commands::default();
+        turn.call(&[b"MEMORY", b"USAGE", stream_key.as_bytes()]);
+        let replies = self.inner.connections.read("measure stream", turn).await?;
         let reply = replies.into_iter().next().unwrap_or_default();
         let reply = reply::answered(reply, "measure stream", &stream_key)?;
         Ok(reply::integer(&reply).and_then(|bytes| u64::try_from(bytes).ok()))
@@ -166,10 +167,8 @@ fn next_value(replies: &mut impl Iterator<Item = Bytes>, operation: &'static str
     replies.next().map(|bytes| reply::value(&bytes, operation)).transpose()
 }
 
-fn time_left(key: &str) -> Cmd {
-    let mut command = redis::cmd("PTTL");
-    command.arg(key);
-    command
+fn time_left(to: &mut Commands, key: &str) {
+    to.call(&[b"PTTL", key.as_bytes()]);
 }
 
 /// `None` where the key is gone.

@@ -19,10 +19,8 @@ pub(super) struct Malformed;
 
 /// One step into a reply: a value, or the beginning of one that others follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Step<'a> {
+struct Step {
     kind: u8,
-    /// The line, without its first byte.
-    line: &'a [u8],
     /// Bytes of the line, its ends counted.
     line_bytes: usize,
     /// Bytes behind the line that belong to the value, its end counted.
@@ -31,66 +29,89 @@ struct Step<'a> {
     values: u64,
 }
 
-/// The step that begins here; `None` where its line is not whole yet.
-fn step(read: &[u8]) -> Result<Option<Step<'_>>, Malformed> {
+/// The step that begins here; `None` where its line is not whole yet. A page has some hundred of them.
+fn step(read: &[u8]) -> Result<Option<Step>, Malformed> {
     let Some((&kind, rest)) = read.split_first() else {
         return Ok(None);
     };
-    // Mostly a few digits: no search is faster.
-    let end = match rest.iter().take(LINE_MAX).position(|byte| *byte == b'\r') {
-        Some(end) => end,
-        None if rest.len() < LINE_MAX => return Ok(None),
-        None => return Err(Malformed),
+    let is_counted = matches!(kind, b'$' | b'*' | b'!' | b'=' | b'~' | b'>' | b'%' | b'|');
+    let line = match is_counted {
+        true => count(rest)?,
+        false => text(kind, rest)?.map(|end| (None, end)),
     };
-    match rest.get(end + 1) {
-        Some(b'\n') => {}
-        Some(_) => return Err(Malformed),
-        None => return Ok(None),
-    }
-    let line = &rest[..end];
+    let Some((count, end)) = line else {
+        return Ok(None);
+    };
+    let many = count.unwrap_or(0);
     let (mut run_bytes, mut values) = (0, 0);
     match kind {
-        b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(' => {}
         b'$' | b'!' | b'=' => {
-            if let Some(bytes) = count(line)? {
+            if let Some(bytes) = count {
                 if bytes > RUN_MAX {
                     return Err(Malformed);
                 }
                 run_bytes = bytes as usize + 2;
             }
         }
-        b'*' | b'~' | b'>' => values = count(line)?.unwrap_or(0),
-        b'%' => values = count(line)?.unwrap_or(0).checked_mul(2).ok_or(Malformed)?,
+        b'*' | b'~' | b'>' => values = many,
+        b'%' => values = many.checked_mul(2).ok_or(Malformed)?,
         // Stands before a value and is none itself.
         b'|' => {
-            let pairs = count(line)?.unwrap_or(0).checked_mul(2);
+            let pairs = many.checked_mul(2);
             values = pairs.and_then(|values| values.checked_add(1)).ok_or(Malformed)?;
         }
-        _ => return Err(Malformed),
+        _ => {}
     }
     Ok(Some(Step {
         kind,
-        line,
         line_bytes: 1 + end + 2,
         run_bytes,
         values,
     }))
 }
 
-/// A number of bytes or of values; `None` for -1, which says that there is nothing.
-fn count(line: &[u8]) -> Result<Option<u64>, Malformed> {
-    if line == b"-1" {
-        return Ok(None);
+/// A line that is a number of bytes or of values, `None` for -1, which says that there is nothing; and where it ends.
+fn count(line: &[u8]) -> Result<Option<(Option<u64>, usize)>, Malformed> {
+    let mut number = 0;
+    for (at, byte) in line.iter().enumerate() {
+        match byte {
+            // 19 digits fit.
+            b'0'..=b'9' if at < 19 => number = 10 * number + u64::from(byte - b'0'),
+            b'\r' if at > 0 => return ended(line, at).map(|end| end.map(|end| (Some(number), end))),
+            b'-' if at == 0 => return nothing(line),
+            _ => return Err(Malformed),
+        }
     }
-    // 19 digits fit.
-    if line.is_empty() || line.len() > 19 {
+    Ok(None)
+}
+
+fn nothing(line: &[u8]) -> Result<Option<(Option<u64>, usize)>, Malformed> {
+    match line {
+        [b'-', b'1', ..] => ended(line, 2).map(|end| end.map(|end| (None, end))),
+        [b'-'] => Ok(None),
+        _ => Err(Malformed),
+    }
+}
+
+/// A line of any text, and where it ends.
+fn text(kind: u8, line: &[u8]) -> Result<Option<usize>, Malformed> {
+    if !matches!(kind, b'+' | b'-' | b':' | b'_' | b',' | b'#' | b'(') {
         return Err(Malformed);
     }
-    let digits = line.iter().try_fold(0, |number: u64, digit| match digit {
-        b'0'..=b'9' => Ok(10 * number + u64::from(digit - b'0')),
-        _ => Err(Malformed),
-    });
-    digits.map(Some)
+    match line.iter().take(LINE_MAX).position(|byte| *byte == b'\r') {
+        Some(end) => ended(line, end),
+        None if line.len() < LINE_MAX => Ok(None),
+        None => Err(Malformed),
+    }
+}
+
+/// Whether a line ends there; `None` where that has not come yet.
+fn ended(line: &[u8], at: usize) -> Result<Option<usize>, Malformed> {
+    match line.get(at..) {
+        None | Some([] | [b'\r']) => Ok(None),
+        Some([b'\r', b'\n', ..]) => Ok(Some(at)),
+        Some(_) => Err(Malformed),
+    }
 }
 
 /// Where replies end in what is read piece by piece. Nothing is looked at twice, but for a line that came in two pieces.
@@ -148,27 +169,25 @@ impl<'a> Values<'a> {
 
     /// An array, of which each value follows. There are never more of them than bytes.
     pub fn array(&mut self) -> Option<usize> {
-        let (step, _) = self.next(|kind| kind == b'*')?;
-        usize::try_from(step.values)
+        let (array, _) = self.next(|kind| kind == b'*')?;
+        usize::try_from(array.values)
             .ok()
             .filter(|values| *values <= self.0.len())
     }
 
     /// A run of bytes.
     pub fn bytes(&mut self) -> Option<&'a [u8]> {
-        let (step, run) = self.next(|kind| matches!(kind, b'$' | b'+'))?;
-        match step.kind {
-            b'+' => Some(step.line),
-            // Without its end; there is none where there is nothing.
-            _ => run.len().checked_sub(2).map(|end| &run[..end]),
-        }
+        let (step, value) = self.next(|kind| matches!(kind, b'$' | b'+'))?;
+        let begin = if step.kind == b'+' { 1 } else { step.line_bytes };
+        // Without its end; where there is nothing, there is none either.
+        value.get(begin..value.len().checked_sub(2)?)
     }
 
-    fn next(&mut self, is_wanted: impl Fn(u8) -> bool) -> Option<(Step<'a>, &'a [u8])> {
+    fn next(&mut self, is_wanted: impl Fn(u8) -> bool) -> Option<(Step, &'a [u8])> {
         let step = step(self.0).ok()?.filter(|step| is_wanted(step.kind))?;
-        let (run, rest) = self.0.get(step.line_bytes..)?.split_at_checked(step.run_bytes)?;
+        let (value, rest) = self.0.split_at_checked(step.line_bytes + step.run_bytes)?;
         self.0 = rest;
-        Some((step, run))
+        Some((step, value))
     }
 }
 

@@ -77,7 +77,9 @@ impl Client {
     }
 
     pub fn read_head(&self, key: &ListingKey) -> Turn {
-        turn([read_head(&self.keys.head(key))])
+        let mut commands = Commands::default();
+        read_head(&mut commands, &self.keys.head(key));
+        turn(commands.parsed())
     }
 
     pub fn take_head(&self, key: &ListingKey, replies: Replies) -> Result<HeadState, StoreError> {
@@ -85,7 +87,9 @@ impl Client {
     }
 
     pub fn read_chunks(&self, key: &ListingKey, generation: Generation, chunks: &Range<u64>) -> Turn {
-        turn([read_range(&self.keys.stream(key, generation), chunks)])
+        let mut commands = Commands::default();
+        read_range(&mut commands, &self.keys.stream(key, generation), chunks);
+        turn(commands.parsed())
     }
 
     pub fn take_chunks(&self, chunks: &Range<u64>, replies: Replies) -> Result<Vec<Chunk>, StoreError> {
@@ -95,9 +99,11 @@ impl Client {
 
     pub fn read_pinned(&self, key: &ListingKey, generation: Generation, chunks: &Range<u64>) -> Turn {
         let stream = self.keys.stream(key, generation);
-        let mut left = redis::cmd("PTTL");
-        left.arg(&stream);
-        turn([read_head(&self.keys.head(key)), left, read_range(&stream, chunks)])
+        let mut commands = Commands::default();
+        read_head(&mut commands, &self.keys.head(key));
+        commands.call(&[b"PTTL", stream.as_bytes()]);
+        read_range(&mut commands, &stream, chunks);
+        turn(commands.parsed())
     }
 
     pub fn take_pinned(
