@@ -4,6 +4,8 @@
 //! Both are bounded in bytes together: whichever form of a page is asked for is the one that stays. Where nearly all
 //! clients take gzip, L1 holds some five times as many pages as it would hold chunks.
 
+mod at_hand;
+
 use std::{
     ops::Range,
     sync::{
@@ -21,6 +23,8 @@ use crate::listing::{Chunk, Fragment, Generation, RunPlace, WindowPlan};
 /// Chunks and fragments of any listing, ready for the wire. A generation's nonce makes it unique among all listings.
 #[derive(Clone)]
 pub struct ChunkCache {
+    /// Tells it apart from the others of the process.
+    number: u64,
     kept: Cache<Key, Value, RandomState>,
     bytes_max: u64,
     /// What of all bytes are fragments'.
@@ -44,11 +48,42 @@ enum Value {
 const ENTRY_BYTES: usize = 208;
 
 /// A page's chunks as far as they are here, in the order of their indexes.
-pub struct Found {
-    /// `None` for those that are not here.
-    pub chunks: Vec<Option<Arc<Chunk>>>,
-    /// The smallest range that covers those missing.
-    pub missing: Option<Range<u64>>,
+pub enum Found {
+    /// All of them.
+    Whole(Vec<Arc<Chunk>>),
+    /// Not all.
+    Partly {
+        /// `None` for those that are not here.
+        chunks: Vec<Option<Arc<Chunk>>>,
+        /// The smallest range that covers those missing.
+        missing: Range<u64>,
+    },
+}
+
+impl Found {
+    /// The chunks, if they are all here.
+    pub fn whole(self) -> Option<Vec<Arc<Chunk>>> {
+        match self {
+            Self::Whole(chunks) => Some(chunks),
+            Self::Partly { .. } => None,
+        }
+    }
+
+    /// The smallest range that covers those missing, if any is.
+    pub fn missing(&self) -> Option<Range<u64>> {
+        match self {
+            Self::Whole(_) => None,
+            Self::Partly { missing, .. } => Some(missing.clone()),
+        }
+    }
+
+    /// Each, or that it is not here.
+    pub fn each(self) -> Vec<Option<Arc<Chunk>>> {
+        match self {
+            Self::Whole(chunks) => chunks.into_iter().map(Some).collect(),
+            Self::Partly { chunks, .. } => chunks,
+        }
+    }
 }
 
 impl Value {
@@ -64,9 +99,11 @@ impl Value {
 impl ChunkCache {
     /// An empty cache of at most so many bytes.
     pub fn new(bytes_max: u64) -> Self {
+        static CACHES: AtomicU64 = AtomicU64::new(0);
         let fragment_bytes = Arc::new(AtomicU64::new(0));
         let left = fragment_bytes.clone();
         Self {
+            number: CACHES.fetch_add(1, Ordering::Relaxed),
             kept: Cache::builder()
                 .max_capacity(bytes_max)
                 .weigher(|_, value: &Value| value.weight())
@@ -84,18 +121,37 @@ impl ChunkCache {
     /// The chunks of a plan. Those that were read under another shape of the same generation, as a damaged head or a made-up
     /// cursor gives it, are not what this one promises: they count as missing.
     pub fn find(&self, shape: Shape, plan: &WindowPlan) -> Found {
-        let range = plan.chunks();
-        let chunk = |at| match self.kept.get(&Key::Chunk(shape.generation, at))? {
+        let mut range = plan.chunks();
+        let mut whole = Vec::with_capacity(plan.chunk_count());
+        for at in range.by_ref() {
+            match self.chunk(shape, at) {
+                Some(chunk) => whole.push(chunk),
+                None => {
+                    let after = range.map(|at| self.chunk(shape, at));
+                    let chunks: Vec<_> = whole.into_iter().map(Some).chain([None]).chain(after).collect();
+                    let last = chunks.iter().rposition(Option::is_none).unwrap_or_default() as u64;
+                    let missing = at..plan.chunks().start + last + 1;
+                    return Found::Partly { chunks, missing };
+                }
+            }
+        }
+        Found::Whole(whole)
+    }
+
+    fn chunk(&self, shape: Shape, at: u64) -> Option<Arc<Chunk>> {
+        match self.get(&Key::Chunk(shape.generation, at))? {
             Value::Chunk(chunk) => shape.fits(at, &chunk).then_some(chunk),
             Value::Fragment(_) => None,
-        };
-        let chunks: Vec<_> = range.clone().map(chunk).collect();
-        let first = chunks.iter().position(Option::is_none);
-        let last = chunks.iter().rposition(Option::is_none);
-        let missing = first
-            .zip(last)
-            .map(|(first, last)| range.start + first as u64..range.start + last as u64 + 1);
-        Found { chunks, missing }
+        }
+    }
+
+    fn get(&self, key: &Key) -> Option<Value> {
+        if let Some(value) = at_hand::find(self.number, key) {
+            return Some(value);
+        }
+        let value = self.kept.get(key)?;
+        at_hand::keep(self.number, key, &value);
+        Some(value)
     }
 
     /// The smallest range that covers the chunks of a plan that are not here. Asking counts for none of them.
@@ -119,7 +175,7 @@ impl ChunkCache {
 
     /// A fragment, if it is here.
     pub fn fragment(&self, shape: Shape, place: RunPlace) -> Option<Arc<Fragment>> {
-        match self.kept.get(&Key::Fragment(shape, place))? {
+        match self.get(&Key::Fragment(shape, place))? {
             Value::Fragment(fragment) => Some(fragment),
             Value::Chunk(_) => None,
         }

@@ -4,7 +4,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{coalesce::Coalescer, error::EngineError, l1::L1, permits::ReadPermits, shape::Shape};
+use super::{chunk_cache::Found, coalesce::Coalescer, error::EngineError, l1::L1, permits::ReadPermits, shape::Shape};
 use crate::{
     listing::{Chunk, Generation, HeadState, ListingKey, WindowPlan},
     store::Store,
@@ -59,11 +59,9 @@ impl Chunks {
 
     /// The chunks of a plan.
     pub async fn get(&self, key: &ListingKey, shape: Shape, plan: &WindowPlan) -> Result<PageChunks, EngineError> {
-        let found = self.l1.chunks.find(shape, plan);
-        let Some(missing) = found.missing else {
-            let mut chunks = Vec::with_capacity(found.chunks.len());
-            chunks.extend(found.chunks.into_iter().flatten());
-            return Ok(PageChunks::Whole { chunks, read: None });
+        let (found, missing) = match self.l1.chunks.find(shape, plan) {
+            Found::Whole(chunks) => return Ok(PageChunks::Whole { chunks, read: None }),
+            Found::Partly { chunks, missing } => (chunks, missing),
         };
         let _permit = self.permits.wait()?;
         let load_key = (shape.generation, missing.clone());
@@ -71,7 +69,7 @@ impl Chunks {
         // Boxed, so that a hit's future is none the larger for it.
         let joined = Box::pin(self.loads.join(&load_key, load)).await;
         let loaded = joined.value.unwrap_or(Err(EngineError::broken_load()))?;
-        Ok(assemble(found.chunks, plan, &missing, &loaded, joined.collapsed))
+        Ok(assemble(found, plan, &missing, &loaded, joined.collapsed))
     }
 
     /// The chunks of a plan in a pinned generation, with the listing's head and the time left, in one turn. `None` where that
@@ -85,7 +83,7 @@ impl Chunks {
     ) -> Result<Option<(PinnedRange, PageChunks)>, EngineError> {
         let found = self.l1.chunks.find(shape, plan);
         // Everything here already: one chunk is asked for all the same, to hear of the generation's life.
-        let range = found.missing.unwrap_or(plan.chunks().start..plan.chunks().start + 1);
+        let range = found.missing().unwrap_or(plan.chunks().start..plan.chunks().start + 1);
         let load_key = (key.clone(), shape.generation, range.clone());
         let _permit = self.permits.wait()?;
         let load = || self.load_pinned(key, shape, range.clone());
@@ -97,7 +95,7 @@ impl Chunks {
             },
         };
         let pinned = joined.value.unwrap_or(Err(EngineError::broken_load()))?;
-        let chunks = assemble(found.chunks, plan, &range, &pinned.chunks, joined.collapsed);
+        let chunks = assemble(found.each(), plan, &range, &pinned.chunks, joined.collapsed);
         Ok(Some((pinned, chunks)))
     }
 

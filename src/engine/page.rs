@@ -176,13 +176,12 @@ impl Page {
         // As many pieces as chunks: a page costs as many allocations however many it has.
         let mut pieces = Vec::with_capacity(chunks.len());
         if let Some(plan) = plan {
-            let first = plan.chunks().start;
-            let piece = |piece: Piece| {
-                // The chunks are those of the plan, in the order of their indexes.
-                let chunk = chunks.get((piece.chunk.0 - first) as usize)?;
-                Some((chunk.clone(), piece.items))
-            };
-            pieces.extend(plan.pieces().filter_map(piece));
+            // The chunks are those of the plan, in the order of their indexes; the pieces in the order they go out.
+            let cut = |(piece, chunk): (Piece, Arc<Chunk>)| (chunk, piece.items);
+            match plan.direction() {
+                Direction::Forward => pieces.extend(plan.pieces().zip(chunks).map(cut)),
+                Direction::Reverse => pieces.extend(plan.pieces().zip(chunks.into_iter().rev()).map(cut)),
+            }
         }
         let direction = plan.map_or(Direction::Forward, WindowPlan::direction);
         Self {

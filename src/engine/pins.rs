@@ -55,7 +55,7 @@ impl Engine {
                 Some(plan) => {
                     wants.no_items(&meta)
                         || self.packed_here(shape, plan, wants.form).is_some()
-                        || self.l1.chunks.find(shape, plan).missing.is_none()
+                        || self.l1.chunks.find(shape, plan).missing().is_none()
                 }
             };
             if here && let Some(page) = self.cut(selection, meta.clone(), window, wants).await? {
@@ -219,8 +219,7 @@ impl Engine {
         if let Some(packed) = self.packed_here(shape, plan, form) {
             return Some(Page::with_packed(meta, packed));
         }
-        let found = self.l1.chunks.find(shape, plan);
-        let chunks: Option<Vec<_>> = found.chunks.into_iter().collect();
-        Some(Page::with_items(meta, Some(plan), chunks?))
+        let chunks = self.l1.chunks.find(shape, plan).whole()?;
+        Some(Page::with_items(meta, Some(plan), chunks))
     }
 }

@@ -1,0 +1,98 @@
+//! What a thread found in L1 lately, at hand: to find it again takes no look into the table that all threads share, which
+//! writes down each.
+//!
+//! Nothing is kept from here: what the table lets go of is gone. Of several finds one goes to the table all the same, which
+//! learns from it what is popular.
+
+use std::{
+    cell::RefCell,
+    hash::BuildHasher,
+    sync::{Arc, Weak},
+};
+
+use foldhash::fast::FixedState;
+
+use super::{Key, Value};
+use crate::listing::{Chunk, Fragment};
+
+/// For each thread. What comes to a place takes it over.
+const PLACES: usize = 256;
+/// One of so many finds goes to the table.
+const TOLD_EVERY: u8 = 8;
+
+struct Found {
+    /// Which cache it was found in.
+    cache: u64,
+    key: Key,
+    value: Held,
+    finds: u8,
+}
+
+enum Held {
+    Chunk(Weak<Chunk>),
+    Fragment(Weak<Fragment>),
+}
+
+thread_local! {
+    static PLACES_HERE: RefCell<Box<[Option<Found>]>> = RefCell::new((0..PLACES).map(|_| None).collect());
+}
+
+fn place_of(key: &Key) -> usize {
+    FixedState::default().hash_one(key) as usize % PLACES
+}
+
+/// What this thread found lately in a cache, if that has it still; `None` too where the table is to be asked again.
+pub(super) fn find(cache: u64, key: &Key) -> Option<Value> {
+    PLACES_HERE.with_borrow_mut(|places| {
+        let found = places[place_of(key)].as_mut()?;
+        if found.cache != cache || found.key != *key {
+            return None;
+        }
+        found.finds += 1;
+        if found.finds == TOLD_EVERY {
+            return None;
+        }
+        match &found.value {
+            Held::Chunk(chunk) => chunk.upgrade().map(Value::Chunk),
+            Held::Fragment(fragment) => fragment.upgrade().map(Value::Fragment),
+        }
+    })
+}
+
+/// This thread found something in the table.
+pub(super) fn keep(cache: u64, key: &Key, value: &Value) {
+    let value = match value {
+        Value::Chunk(chunk) => Held::Chunk(Arc::downgrade(chunk)),
+        Value::Fragment(fragment) => Held::Fragment(Arc::downgrade(fragment)),
+    };
+    let found = Found {
+        cache,
+        key: *key,
+        value,
+        finds: 0,
+    };
+    PLACES_HERE.with_borrow_mut(|places| places[place_of(key)] = Some(found));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listing::Generation;
+
+    #[test]
+    fn it_is_found_until_the_table_is_to_be_asked_or_has_let_it_go() {
+        let key = Key::Chunk(Generation { id: 1, nonce: 1 }, 0);
+        let chunk = Arc::new(Chunk::join(&["1"]));
+        assert!(find(1, &key).is_none());
+        keep(1, &key, &Value::Chunk(chunk.clone()));
+        for _ in 1..TOLD_EVERY {
+            assert!(matches!(find(1, &key), Some(Value::Chunk(found)) if Arc::ptr_eq(&found, &chunk)));
+            assert!(find(2, &key).is_none(), "in another cache");
+        }
+        assert!(find(1, &key).is_none(), "the table is asked");
+        keep(1, &key, &Value::Chunk(chunk.clone()));
+        assert!(find(1, &key).is_some());
+        drop(chunk);
+        assert!(find(1, &key).is_none(), "nobody has it");
+    }
+}
