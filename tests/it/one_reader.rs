@@ -86,6 +86,7 @@ async fn read_by(service: &Service, path: &str) -> Result<u64, u16> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures times: `make test` runs it by itself"]
 async fn a_thousand_requests_to_each_of_three_processes_are_one_read() {
     const ORIGIN_TAKES: Duration = Duration::from_secs(1);
     // 3,000 connections, more than what many systems let a process open unless it asks for it.
