@@ -94,7 +94,8 @@ impl Refresher {
         let coalesce_for = request.defined.definition.policy.coalesce_for;
         let drawn_for = match request.wants {
             Wants::Asked => DrawnFor::Asked,
-            Wants::Later(_) | Wants::Due(_) if !coalesce_for.is_zero() => DrawnFor::Due,
+            Wants::Due(claim) if !coalesce_for.is_zero() => DrawnFor::Due(Some(claim)),
+            Wants::Later(_) if !coalesce_for.is_zero() => DrawnFor::Due(None),
             Wants::Later(_) | Wants::Due(_) | Wants::Since(_) | Wants::Fresh | Wants::Anew => {
                 // Somebody has looked at what was refused.
                 let insist = request.wants == Wants::Anew || request.accepts_any;

@@ -77,7 +77,7 @@ pub enum Drawn {
     },
     /// Nobody has asked for it since it was read last.
     Unasked,
-    /// The last read is younger than `coalesce_for`. The family is due when it is not.
+    /// The last read is younger than `coalesce_for`. What was asked for, or claimed, is due when it is not.
     TooSoon {
         /// Until then.
         left: Duration,
@@ -89,8 +89,8 @@ pub enum Drawn {
 pub enum DrawnFor {
     /// Who asked for a refresh, if anybody did.
     Asked,
-    /// Whoever: it is due.
-    Due,
+    /// Whoever: it is due. With the due time that a claim of it has set, if there is one.
+    Due(Option<Timestamp>),
 }
 
 impl Store {
@@ -199,7 +199,11 @@ impl Drawing<'_> {
         if let Some((drawn_for, coalesce_for)) = self.coalescing {
             call.arg(family.to_string())
                 .arg(millis(coalesce_for))
-                .arg(u8::from(drawn_for == DrawnFor::Asked));
+                .arg(u8::from(drawn_for == DrawnFor::Asked))
+                .arg(match drawn_for {
+                    DrawnFor::Due(Some(claim)) => claim.0.to_string(),
+                    DrawnFor::Due(None) | DrawnFor::Asked => String::new(),
+                });
         }
         call
     }

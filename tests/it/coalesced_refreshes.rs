@@ -29,6 +29,8 @@ const BREAD: &str = "/v1/listings/c:BREAD";
 /// An API whose items say how often they were changed.
 struct Shop {
     revision: Arc<AtomicU64>,
+    /// Items say the number of the request too: what is read is never what is kept, so each read publishes.
+    numbers: Arc<AtomicBool>,
     takes_ms: Arc<AtomicU64>,
     fails: Arc<AtomicBool>,
     api: Api,
@@ -38,21 +40,24 @@ struct Shop {
 impl Shop {
     fn start() -> Self {
         let (revision, takes_ms): (Arc<AtomicU64>, Arc<AtomicU64>) = Default::default();
-        let fails: Arc<AtomicBool> = Default::default();
+        let (fails, numbers): (Arc<AtomicBool>, Arc<AtomicBool>) = Default::default();
         let (now, takes, failing) = (revision.clone(), takes_ms.clone(), fails.clone());
-        let api = Api::start(move |_| {
+        let numbered = numbers.clone();
+        let api = Api::start(move |request| {
             if failing.load(Ordering::SeqCst) {
                 return ApiAnswer::status(500);
             }
             let revision = now.load(Ordering::SeqCst);
+            let number = numbered.load(Ordering::SeqCst).then_some(request.number);
             let items: Vec<_> = (1..=30)
-                .map(|id| serde_json::json!({"id": id, "revision": revision}))
+                .map(|id| serde_json::json!({"id": id, "revision": revision, "number": number}))
                 .collect();
             let takes = Duration::from_millis(takes.load(Ordering::SeqCst));
             ApiAnswer::json(serde_json::to_vec(&items).unwrap()).after(takes)
         });
         Self {
             revision,
+            numbers,
             takes_ms,
             fails,
             api,
@@ -65,7 +70,11 @@ impl Shop {
             r#"
             [redis]
             url = "{}"
+            # After its first read a listing is due at any time in `fresh_for`: not while a test counts reads.
             [defaults]
+            fresh_for = "30d"
+            keep_for = "60d"
+            pin_for = "60d"
             coalesce_for = "{}s"
             [origins.shop]
             kind = "http"
@@ -111,7 +120,7 @@ impl Shop {
             let due = self.redis.cli(&["ZSCORE", &due[0], "c:BREAD"]);
             let now: u64 = self.redis.cli_lines(&["TIME"])[0].parse().unwrap();
             let left = due.parse::<u64>().unwrap_or_default() / 1000;
-            // Most of `fresh_for`; a claim ends after 30 s.
+            // Some part of `fresh_for`; a claim ends after 30 s.
             match mark.is_empty() && left > now + 40 {
                 true => Ok(()),
                 false => Err((mark, due)),
@@ -168,6 +177,8 @@ async fn warm(shop: &Shop, nodes: &[&Service]) {
 async fn however_often_it_is_asked_for_a_listing_is_read_once_a_while_and_shows_the_last_change() {
     const CHANGES_FOR: Duration = Duration::from_secs(5);
     let shop = Shop::start();
+    // A change may be read before it is said.
+    shop.numbers.store(true, Ordering::SeqCst);
     let nodes = [shop.node(), shop.node()];
     warm(&shop, &[&nodes[0], &nodes[1]]).await;
     let began = Instant::now();

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use listcache::listing::Family;
+use listcache::{
+    listing::Family,
+    store::{Drawn, DrawnFor, ReadEnd},
+};
 
 use crate::support::{
     RedisServer, eventually,
@@ -114,4 +117,45 @@ async fn what_is_made_due_now_is_not_put_off_by_it() {
         assert!(due <= store.now(), "{family}");
     }
     assert_eq!(store.next_due(&families[1]).await.unwrap(), before);
+}
+
+#[tokio::test]
+async fn a_claim_that_a_read_has_overtaken_brings_nothing_forward() {
+    const COALESCE_FOR: Duration = Duration::from_secs(100);
+    let redis = RedisServer::start();
+    let store = connect(&redis.url()).await;
+    let shoes = family("shoes");
+    let draw = async |drawn_for| store.draw_coalesced(&shoes, 1, drawn_for, COALESCE_FOR).await.unwrap();
+    let due_in = async || store.next_due(&shoes).await.unwrap().unwrap().since(store.now());
+
+    // Asked for, and found due by one node while another begins to read.
+    store.ask(std::slice::from_ref(&shoes), COALESCE_FOR).await.unwrap();
+    let Drawn::Granted(mut grant) = draw(DrawnFor::Asked).await else {
+        panic!("nothing stands in the way of the first read");
+    };
+    store.due_now([&shoes].into_iter()).await.unwrap();
+    let claims = store.claim_due(1, LATER).await.unwrap();
+    let claim = claims.first().map(|claim| claim.due_again);
+    assert!(claim.is_some());
+    let current = ReadEnd::Current(Some(2 * LATER));
+    store.settle(&shoes, &grant, COALESCE_FOR, current).await.unwrap();
+    grant.lease.take().unwrap().release().await;
+    for drawn_for in [DrawnFor::Due(claim), DrawnFor::Due(None)] {
+        assert!(matches!(draw(drawn_for).await, Drawn::TooSoon { .. }));
+        assert!(due_in().await > LATER, "the read's own due time stands");
+    }
+
+    // Claimed after that read: it is due when it may be read.
+    store.postpone(&shoes, Duration::ZERO).await.unwrap();
+    let claims = store.claim_due(1, LATER).await.unwrap();
+    let claim = claims.first().map(|claim| claim.due_again);
+    assert!(matches!(draw(DrawnFor::Due(claim)).await, Drawn::TooSoon { .. }));
+    assert!(due_in().await <= COALESCE_FOR);
+
+    // And so where somebody asks, whoever draws.
+    store.postpone(&shoes, LATER).await.unwrap();
+    store.ask(std::slice::from_ref(&shoes), COALESCE_FOR).await.unwrap();
+    store.postpone(&shoes, LATER).await.unwrap();
+    assert!(matches!(draw(DrawnFor::Due(None)).await, Drawn::TooSoon { .. }));
+    assert!(due_in().await <= COALESCE_FOR);
 }

@@ -2,7 +2,8 @@
 --   KEYS[1] last id of the partition  [KEYS[2] lease  KEYS[3] last failure  [KEYS[4] what was asked for  KEYS[5] due set]]
 --   ARGV[1] how many ids  ARGV[2] greatest id the caller has seen in the partition
 --   [ARGV[3] owner  ARGV[4] nonce of the first generation  ARGV[5] life of the lease, ms  ARGV[6] '1': even if a back-off runs]
---   [ARGV[7] family  ARGV[8] coalesce_for, ms  ARGV[9] '1': only if a refresh was asked for]
+--   [ARGV[7] family  ARGV[8] coalesce_for, ms  ARGV[9] '1': only if a refresh was asked for  ARGV[10] due time that the
+--   caller's claim has set, or '']
 -- Returns {'granted', first id, now in ms, mark}: the ids are consecutive; a refresh was asked for where `mark` is not '',
 --     and is answered by what is drawn above it;
 --   {'leased', greatest id drawn up to now, ms left}; {'backing_off', ms left, the failure's text};
@@ -30,7 +31,10 @@ if #KEYS > 3 then
     -- Where the clock has stepped back a read seems to lie ahead.
     local wait = math.min((tonumber(asked[2] or '') or 0) + coalesce_for - now_ms, coalesce_for)
     if wait > 0 then
-        due_in(wait, 'LT')
+        -- Where that read has set the due time since, and nobody has asked, there is nothing to bring forward.
+        if mark or redis.call('ZSCORE', KEYS[5], ARGV[7]) == ARGV[10] then
+            due_in(wait, 'LT')
+        end
         return { 'too_soon', wait }
     end
 end
