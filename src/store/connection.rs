@@ -22,7 +22,7 @@ use super::{
     clock::{Clock, time_us},
     commands::Commands,
     error::{StoreError, needs_new_connection},
-    link::Link,
+    link::{Link, NoAnswer},
     reply, resp,
     scripts::Script,
     server::{BackOff, Server},
@@ -275,8 +275,8 @@ impl Slot {
             });
         };
         let asked = Instant::now();
-        let error = match timeout(within, live.link.ask(commands)).await {
-            Ok(Ok(replies)) => {
+        let error = match live.link.ask(commands, within).await {
+            Ok(replies) => {
                 metrics.redis_seconds.observe(asked.elapsed().as_secs_f64());
                 live.timeouts_in_a_row.store(0, Ordering::Relaxed);
                 for refused in replies.iter().filter(|reply| resp::is_error(reply)) {
@@ -284,19 +284,17 @@ impl Slot {
                 }
                 return Ok(replies);
             }
-            Ok(Err(lost)) => {
-                self.give_up(&live);
-                StoreError::unavailable(operation, lost)
-            }
-            Err(elapsed) => {
-                if live.timeouts_in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_IN_A_ROW_MAX {
-                    self.give_up(&live);
-                }
-                StoreError::unavailable(operation, elapsed)
-            }
+            Err(error) => error,
         };
+        let is_over = match error {
+            NoAnswer::Lost => true,
+            NoAnswer::Late => live.timeouts_in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_IN_A_ROW_MAX,
+        };
+        if is_over {
+            self.give_up(&live);
+        }
         metrics.redis_errors.inc();
-        Err(error)
+        Err(StoreError::unavailable(operation, error))
     }
 
     /// What an error says of the server, whatever was asked.

@@ -2,18 +2,23 @@
 //!
 //! What moves the bytes is one task, on the runtime that the connection was opened on: an asker on the same runtime, if that
 //! is one thread, and the task take turns there, and what several ask in one turn goes out together.
+//!
+//! That task keeps the time too. A wait counts from when the task has taken what was asked, and whatever has come is read
+//! before anybody is told that it is late: a thread that is busy for a while says nothing about Redis.
 
 use std::{
     collections::VecDeque,
     io::{self, IoSlice},
     pin::{Pin, pin},
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::AsyncWrite,
     sync::{mpsc, oneshot},
+    time::{Instant, Sleep, sleep_until},
 };
 use tokio_util::io::poll_read_buf;
 
@@ -31,10 +36,16 @@ const READ_BYTES_LEAST: usize = 16 * 1024;
 /// Requests that go out in one call.
 const SLICES_MAX: usize = 64;
 
-/// The connection has ended.
+/// Why there is no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the connection to redis was lost")]
-pub(super) struct Lost;
+pub(super) enum NoAnswer {
+    /// The connection has ended.
+    #[error("the connection to redis was lost")]
+    Lost,
+    /// None has come in time; one that comes later is thrown away.
+    #[error("redis did not answer in time")]
+    Late,
+}
 
 /// An open connection. It is closed when this is dropped.
 #[derive(Debug)]
@@ -46,7 +57,8 @@ pub(super) struct Link {
 #[derive(Debug)]
 struct Request {
     commands: Commands,
-    answer: oneshot::Sender<Vec<Bytes>>,
+    within: Duration,
+    answer: oneshot::Sender<Result<Vec<Bytes>, NoAnswer>>,
 }
 
 impl Link {
@@ -59,6 +71,8 @@ impl Link {
             asked,
             out: VecDeque::new(),
             unanswered: VecDeque::new(),
+            next_late: None,
+            clock: Box::pin(sleep_until(Instant::now())),
             read: BytesMut::new(),
             framing: Framing::default(),
         };
@@ -70,12 +84,17 @@ impl Link {
         Self { requests }
     }
 
-    /// Sends commands and waits for their replies, each as it came. Whoever stops waiting has sent them all the same.
-    pub async fn ask(&self, commands: Commands) -> Result<Vec<Bytes>, Lost> {
+    /// Sends commands and waits for their replies, each as it came, `within` at most once they are on their way. Whoever
+    /// stops waiting has sent them all the same.
+    pub async fn ask(&self, commands: Commands, within: Duration) -> Result<Vec<Bytes>, NoAnswer> {
         let (answer, answered) = oneshot::channel();
-        let request = Request { commands, answer };
-        self.requests.send(request).await.map_err(|_| Lost)?;
-        answered.await.map_err(|_| Lost)
+        let request = Request {
+            commands,
+            within,
+            answer,
+        };
+        self.requests.send(request).await.map_err(|_| NoAnswer::Lost)?;
+        answered.await.unwrap_or(Err(NoAnswer::Lost))
     }
 }
 
@@ -83,7 +102,9 @@ impl Link {
 struct Unanswered {
     replies: Vec<Bytes>,
     lacking: usize,
-    answer: oneshot::Sender<Vec<Bytes>>,
+    late_at: Instant,
+    /// `None` once it is late.
+    answer: Option<oneshot::Sender<Result<Vec<Bytes>, NoAnswer>>>,
 }
 
 /// What goes out and comes in. Ends well when nobody can ask any more.
@@ -93,6 +114,9 @@ struct Traffic {
     /// What is still to be written.
     out: VecDeque<Bytes>,
     unanswered: VecDeque<Unanswered>,
+    /// No later than the first of those that wait is late, and what rings then.
+    next_late: Option<Instant>,
+    clock: Pin<Box<Sleep>>,
     read: BytesMut,
     framing: Framing,
 }
@@ -108,7 +132,11 @@ impl Future for Traffic {
         if let Poll::Ready(Err(error)) = self.write(context) {
             return Poll::Ready(Err(error));
         }
-        self.read(context).map(Err)
+        if let Poll::Ready(error) = self.read(context) {
+            return Poll::Ready(Err(error));
+        }
+        self.give_up_late(context);
+        Poll::Pending
     }
 }
 
@@ -117,14 +145,42 @@ impl Traffic {
     fn take(&mut self, context: &mut Context<'_>) -> Poll<()> {
         while let Some(request) = ready!(self.asked.poll_recv(context)) {
             let lacking = request.commands.len();
+            let late_at = Instant::now() + request.within;
+            if self.next_late.is_none_or(|next| late_at < next) {
+                self.wake_at(late_at);
+            }
             self.out.push_back(request.commands.into_bytes());
             self.unanswered.push_back(Unanswered {
                 replies: Vec::with_capacity(lacking),
                 lacking,
-                answer: request.answer,
+                late_at,
+                answer: Some(request.answer),
             });
         }
         Poll::Ready(())
+    }
+
+    fn wake_at(&mut self, late_at: Instant) {
+        self.next_late = Some(late_at);
+        self.clock.as_mut().reset(late_at);
+    }
+
+    /// Tells those that are late. What was answered meanwhile has left the clock as it was.
+    fn give_up_late(&mut self, context: &mut Context<'_>) {
+        while self.next_late.is_some() && self.clock.as_mut().poll(context).is_ready() {
+            let now = Instant::now();
+            for late in self.unanswered.iter_mut().filter(|waiting| waiting.late_at <= now) {
+                if let Some(answer) = late.answer.take() {
+                    // Nobody may be waiting any more.
+                    let _ = answer.send(Err(NoAnswer::Late));
+                }
+            }
+            let waiting = self.unanswered.iter().filter(|waiting| waiting.answer.is_some());
+            match waiting.map(|waiting| waiting.late_at).min() {
+                Some(late_at) => self.wake_at(late_at),
+                None => self.next_late = None,
+            }
+        }
     }
 
     /// Writes until nothing is left, or the stream takes no more.
@@ -181,9 +237,10 @@ impl Traffic {
             first.lacking -= 1;
             if first.lacking == 0
                 && let Some(answered) = self.unanswered.pop_front()
+                && let Some(answer) = answered.answer
             {
                 // Nobody may be waiting any more.
-                let _ = answered.answer.send(answered.replies);
+                let _ = answer.send(Ok(answered.replies));
             }
         }
         Ok(())
@@ -208,6 +265,9 @@ mod tests {
         (Link::start(Box::new(ours), lost), theirs, told)
     }
 
+    /// What nobody reaches.
+    const LONG: Duration = Duration::from_secs(3600);
+
     fn ping() -> Commands {
         (&redis::cmd("PING")).into()
     }
@@ -215,7 +275,7 @@ mod tests {
     #[tokio::test]
     async fn each_gets_its_replies_though_another_went_away() {
         let (link, mut server, lost) = link();
-        let mut gone = Box::pin(link.ask(ping()));
+        let mut gone = Box::pin(link.ask(ping(), LONG));
         assert!(gone.as_mut().now_or_never().is_none());
         drop(gone);
         let mut two = ping();
@@ -229,11 +289,38 @@ mod tests {
                 .unwrap();
             server
         };
-        let (replies, server) = tokio::join!(link.ask(two), serve);
+        let (replies, server) = tokio::join!(link.ask(two, LONG), serve);
         assert_eq!(replies.unwrap(), [&b"$4\r\na\r\nb\r\n"[..], b"-no\r\n"]);
         drop(server);
         assert_eq!(lost.await.unwrap().kind(), io::ErrorKind::UnexpectedEof);
-        assert_eq!(link.ask(ping()).await, Err(Lost));
+        assert_eq!(link.ask(ping(), LONG).await, Err(NoAnswer::Lost));
+    }
+
+    #[tokio::test]
+    async fn who_is_late_is_told_and_its_replies_are_no_others() {
+        let (link, mut server, _lost) = link();
+        let patient = link.ask(ping(), LONG);
+        let short = Duration::from_millis(1);
+        let hasty = async {
+            assert_eq!(link.ask(ping(), short).await, Err(NoAnswer::Late));
+            assert_eq!(link.ask(ping(), short).await, Err(NoAnswer::Late));
+        };
+        let serve = async {
+            let mut asked = vec![0; 3 * ping().into_bytes().len()];
+            server.read_exact(&mut asked).await.unwrap();
+        };
+        tokio::pin!(patient);
+        tokio::select! {
+            biased;
+            answer = &mut patient => panic!("{answer:?}"),
+            _ = async { tokio::join!(hasty, serve) } => {}
+        }
+        let after = link.ask(ping(), LONG);
+        let serve = server.write_all(b"+1\r\n+2\r\n+3\r\n+4\r\n");
+        let (patient, after, written) = tokio::join!(patient, after, serve);
+        written.unwrap();
+        assert_eq!(patient.unwrap(), [&b"+1\r\n"[..]]);
+        assert_eq!(after.unwrap(), [&b"+4\r\n"[..]]);
     }
 
     #[tokio::test]
@@ -242,7 +329,7 @@ mod tests {
             let (link, mut server, lost) = link();
             server.write_all(unasked).await.unwrap();
             lost.await.unwrap();
-            assert_eq!(link.ask(ping()).await, Err(Lost));
+            assert_eq!(link.ask(ping(), LONG).await, Err(NoAnswer::Lost));
         }
     }
 }
