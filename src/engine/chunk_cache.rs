@@ -138,6 +138,15 @@ impl ChunkCache {
         Found::Whole(whole)
     }
 
+    /// The pieces of a page in the order they go out, if all are here; those after one that is not are not even asked for.
+    pub fn pieces(&self, shape: Shape, plan: &WindowPlan) -> Option<Vec<(Arc<Chunk>, Range<usize>)>> {
+        let mut pieces = Vec::with_capacity(plan.chunk_count());
+        for piece in plan.pieces() {
+            pieces.push((self.chunk(shape, piece.chunk.0)?, piece.items));
+        }
+        Some(pieces)
+    }
+
     fn chunk(&self, shape: Shape, at: u64) -> Option<Arc<Chunk>> {
         match self.get(&Key::Chunk(shape.generation, at))? {
             Value::Chunk(chunk) => shape.fits(at, &chunk).then_some(chunk),

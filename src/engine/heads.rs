@@ -1,10 +1,6 @@
 //! Which head of a listing may be served: from L1, or read from Redis, by one load for all who wait.
 
-use std::{
-    ops::Range,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use super::{
     coalesce::{Coalescer, Joined},
@@ -65,16 +61,16 @@ impl Heads {
         }
     }
 
-    /// The head of a listing. Where Redis must be asked, the chunks that `window` would need of the last known generation
-    /// are asked for in the same turn. The caller has looked at the clock just now.
+    /// The head of a listing, of which so much is known here. Where Redis must be asked, the chunks that `window` would need of
+    /// the last known generation are asked for in the same turn.
     pub async fn get(
         &self,
         key: &ListingKey,
+        lookup: Lookup,
         window: Window,
         form: Form,
-        now: Instant,
     ) -> Result<(HeadState, HeadFrom), EngineError> {
-        match self.l1.heads.lookup_at(key, now) {
+        match lookup {
             Lookup::Usable(state) => Ok((state, HeadFrom::L1)),
             Lookup::Unknown => Box::pin(self.load(key, None)).await,
             Lookup::Recheck(known) if known.live().is_some() => {

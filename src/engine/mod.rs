@@ -23,6 +23,7 @@ mod freezing;
 mod head_cache;
 pub mod head_table;
 mod heads;
+mod here;
 #[cfg(test)]
 mod interleavings;
 mod keep_warm;
@@ -77,6 +78,7 @@ pub use crate::store::ReadsNearby;
 
 pub use self::{
     error::{Chain, EngineError, ParameterError},
+    here::Begun,
     operations::{Explanation, ListingEntry, ListingState},
     page::{
         Form, PackedItems, PackedPiece, Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served, Waited,

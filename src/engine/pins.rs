@@ -4,10 +4,7 @@
 //! A delete makes pins disappear, so a pinned page needs a head that is as fresh as any page's; where Redis must be asked
 //! for it, head, chunks and the time left come in one turn.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     Engine,
@@ -181,7 +178,12 @@ impl Engine {
             // No stream: gone, or the current generation is empty.
             None => match self
                 .heads
-                .get(&selection.key, window, Form::Plain, Instant::now())
+                .get(
+                    &selection.key,
+                    self.l1.heads.lookup(&selection.key),
+                    window,
+                    Form::Plain,
+                )
                 .await?
                 .0
                 .live()

@@ -10,7 +10,9 @@ use super::{
     Engine,
     chunks::PageChunks,
     error::EngineError,
+    head_table::Lookup,
     heads::HeadFrom,
+    here::{Begun, Servable},
     names::Existence,
     page::{Form, Page, PageFreshness, PageMeta, PageState, Place, Served},
     selection::{Selection, invalid},
@@ -57,11 +59,11 @@ impl Engine {
         skip_items: SkipItems<'_>,
     ) -> Result<Page, EngineError> {
         let now = std::time::Instant::now();
-        self.page_as(selection, place, Form::Plain, skip_items, now).await
+        self.page_as(selection, place, Form::Plain, skip_items, now, None).await
     }
 
     /// One page, its items packed if that is wanted: then as fragments, and as chunks only where a fragment is missing. The
-    /// caller has looked at the clock just now: on a hit, which takes microseconds, each look counts.
+    /// caller has looked at the clock just now, and perhaps asked [`Engine::page_here`] for it.
     ///
     /// # Errors
     /// Those of [`Engine::page`].
@@ -72,6 +74,7 @@ impl Engine {
         form: Form,
         skip_items: SkipItems<'_>,
         began: std::time::Instant,
+        begun: Option<Begun>,
     ) -> Result<Page, EngineError> {
         let wants = Wants { form, skip_items };
         let began = Instant::from_std(began);
@@ -93,7 +96,7 @@ impl Engine {
             Place::Offset { offset, limit, pinned } => {
                 let window = self.window(selection, *offset, *limit);
                 match pinned {
-                    None => self.current_page(selection, window, wants, began).await,
+                    None => self.current_page(selection, window, wants, began, begun).await,
                     Some(generation) => {
                         let shape = Box::pin(self.shape_of(selection, *generation, window)).await?;
                         Box::pin(self.pinned_page(selection, shape, window, wants)).await
@@ -112,15 +115,20 @@ impl Engine {
             // Whatever else the engine does takes microseconds.
             page.waited.redis = began.elapsed().saturating_sub(page.waited.origin);
         }
-        self.count(&page);
-        self.read_ahead(selection, &page.meta, form);
-        Ok(match form {
-            Form::Packed if page.packed.is_none() && !page.meta.is_direct() => self.fragments.pack(page),
-            _ => page,
-        })
+        Ok(self.finish(selection, page, form))
     }
 
-    fn window(&self, selection: &Selection, offset: u64, limit: std::num::NonZeroU32) -> Window {
+    /// What is done with every page.
+    pub(super) fn finish(&self, selection: &Selection, page: Page, form: Form) -> Page {
+        self.count(&page);
+        self.read_ahead(selection, &page.meta, form);
+        match form {
+            Form::Packed if page.packed.is_none() && !page.meta.is_direct() => self.fragments.pack(page),
+            _ => page,
+        }
+    }
+
+    pub(super) fn window(&self, selection: &Selection, offset: u64, limit: std::num::NonZeroU32) -> Window {
         Window {
             offset,
             limit,
@@ -134,6 +142,7 @@ impl Engine {
         window: Window,
         wants: Wants<'_>,
         began: Instant,
+        mut begun: Option<Begun>,
     ) -> Result<Page, EngineError> {
         let mut served = Served {
             l1_hit: true,
@@ -143,19 +152,18 @@ impl Engine {
         let deadline = began + self.fill_wait(&selection.policy).saturating_sub(selection.waited);
         let mut now = began;
         for _ in 0..ATTEMPTS_MAX {
-            let head = self.heads.get(&selection.key, window, wants.form, now.into_std());
-            let (mut state, mut from) = readable(selection, head.await)?;
-            let mut servable = self.servable(selection, &state, from);
-            if servable.is_none() && from == HeadFrom::Memory {
-                // Known but past its life: only Redis can tell, and a fill would wait for the same Redis.
-                (state, from) = readable(selection, Box::pin(self.heads.awaited(&selection.key)).await)?;
-                servable = self.servable(selection, &state, from);
-            }
-            if let HeadFrom::Redis { collapsed } = from {
-                served.l1_hit = false;
-                served.collapsed |= collapsed;
-            }
-            let Some((head, freshness)) = servable else {
+            let servable = match begun.take() {
+                Some(Begun::Headed(servable)) => Some(servable),
+                looked => {
+                    let known = match looked {
+                        Some(Begun::Looked(lookup)) => lookup,
+                        _ => self.l1.heads.lookup_at(&selection.key, now.into_std()),
+                    };
+                    self.head_to_serve(selection, known, window, wants.form, &mut served)
+                        .await?
+                }
+            };
+            let Some(servable) = servable else {
                 served.filled = true;
                 served.l1_hit = false;
                 let began = Instant::now();
@@ -164,20 +172,11 @@ impl Engine {
                 now = Instant::now();
                 continue;
             };
+            let head = servable.head;
             if head.total == 0 && selection.existence == Existence::ByItems {
                 return Err(EngineError::NotFound);
             }
-            let meta = PageMeta {
-                generation: head.generation,
-                total: head.total,
-                chunk_len: head.chunk_len,
-                offset: window.offset,
-                limit: window.limit,
-                order: selection.order,
-                pinned: false,
-                freshness,
-                served,
-            };
+            let meta = servable.meta(selection, window, served);
             match self.cut(selection, meta, window, wants).await? {
                 Some(mut page) => {
                     page.waited.origin = filling;
@@ -204,13 +203,37 @@ impl Engine {
         })
     }
 
+    /// The head to serve, of which so much is known; `None` where there is nothing to serve.
+    async fn head_to_serve(
+        self: &Arc<Self>,
+        selection: &Selection,
+        known: Lookup,
+        window: Window,
+        form: Form,
+        served: &mut Served,
+    ) -> Result<Option<Servable>, EngineError> {
+        let head = self.heads.get(&selection.key, known, window, form);
+        let (mut state, mut from) = readable(selection, head.await)?;
+        let mut servable = self.servable(selection, &state, from);
+        if servable.is_none() && from == HeadFrom::Memory {
+            // Known but past its life: only Redis can tell, and a fill would wait for the same Redis.
+            (state, from) = readable(selection, Box::pin(self.heads.awaited(&selection.key)).await)?;
+            servable = self.servable(selection, &state, from);
+        }
+        if let HeadFrom::Redis { collapsed } = from {
+            served.l1_hit = false;
+            served.collapsed |= collapsed;
+        }
+        Ok(servable)
+    }
+
     /// The head to serve and how fresh it is; `None` where there is nothing to serve. A stale one starts a refresh.
-    fn servable(
+    pub(super) fn servable(
         self: &Arc<Self>,
         selection: &Selection,
         state: &HeadState,
         from: HeadFrom,
-    ) -> Option<(Head, PageFreshness)> {
+    ) -> Option<Servable> {
         let head = *state.live()?;
         let Some(defined) = &selection.defined else {
             // A pushed listing is the truth until it is pushed again; max_age says how often to ask.
@@ -222,7 +245,8 @@ impl Engine {
             } else {
                 PageState::Fresh
             };
-            return Some((head, PageFreshness { ttl_ms, state }));
+            let freshness = PageFreshness { ttl_ms, state };
+            return Some(Servable { head, freshness });
         };
         let reshaped = defined.definition.reshapes(&selection.key.stored, &head);
         let now = self.store.now();
@@ -236,7 +260,8 @@ impl Engine {
                     PageState::Fresh
                 };
                 let ttl_ms = millis(left);
-                return Some((head, PageFreshness { ttl_ms, state }));
+                let freshness = PageFreshness { ttl_ms, state };
+                return Some(Servable { head, freshness });
             }
             Freshness::Fresh(_) => Duration::ZERO,
             Freshness::Stale(by) => by,
@@ -259,7 +284,8 @@ impl Engine {
         self.metrics.pages_stale.inc();
         self.oldest_stale.saw(stale_for);
         let ttl_ms = -millis(stale_for).max(1);
-        Some((head, PageFreshness { ttl_ms, state }))
+        let freshness = PageFreshness { ttl_ms, state };
+        Some(Servable { head, freshness })
     }
 
     /// What is read near the end of its freshness is refreshed before it is stale.

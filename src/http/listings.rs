@@ -10,6 +10,8 @@ use actix_web::{
     web::Data,
 };
 
+use futures_util::FutureExt;
+
 use super::{
     body::PageBody,
     coding::{Coding, NoCoding},
@@ -25,7 +27,7 @@ use super::{
     wanted::Wanted,
 };
 use crate::{
-    engine::{Engine, EngineError, Form, PackedItems, PageItems, PageMeta, Place, Selection},
+    engine::{self, Engine, EngineError, Form, PackedItems, Page, PageItems, PageMeta, Place, Selection},
     listing::{ListingName, definition::Resolved},
 };
 
@@ -74,74 +76,156 @@ pub async fn page_route(
     shared: Data<Shared>,
 ) -> Result<HttpResponse, Problem> {
     let wanted = Wanted::of(name, request.uri(), &engine, shared.sizes);
-    page(&wanted, request.head(), &engine, &shared).await
+    page(&wanted, request.head(), &engine, &shared, None).await
 }
 
-/// A page, by what a request's URL and the rest of its head ask for.
+/// A page that is not here, as far as it was found.
+pub struct Begun {
+    began: Instant,
+    selection: Selection,
+    found: Option<engine::Begun>,
+}
+
+/// The page of [`page`], if nobody has to be waited for, and nothing is wrong. Else what that goes on with, if anything.
+pub fn page_here(
+    wanted: &Wanted,
+    head: &RequestHead,
+    engine: &Arc<Engine>,
+    shared: &Shared,
+) -> Result<HttpResponse, Option<Box<Begun>>> {
+    let began = Instant::now();
+    let selecting = select(engine, wanted.resolved.clone(), &wanted.name, &wanted.query, began);
+    // Where it has to wait it has done nothing yet that must not be done twice.
+    let Some(Ok(selection)) = selecting.now_or_never() else {
+        return Err(None);
+    };
+    let asked = Asked::of(wanted, head, shared).map_err(|_| None)?;
+    let found = engine.page_here(
+        &selection,
+        wanted.query.place(),
+        asked.form(),
+        &|meta| asked.needs_no_items(&selection, meta),
+        selection.made_at(began),
+    );
+    match found {
+        Ok(page) => asked.answer(engine, &selection, page, began).map_err(|_| None),
+        Err(found) => Err(Some(Box::new(Begun {
+            began,
+            selection,
+            found,
+        }))),
+    }
+}
+
+/// A page, by what a request's URL and the rest of its head ask for, and what [`page_here`] has begun.
 pub async fn page(
     wanted: &Wanted,
     head: &RequestHead,
     engine: &Arc<Engine>,
     shared: &Shared,
+    begun: Option<Box<Begun>>,
 ) -> Result<HttpResponse, Problem> {
-    let began = Instant::now();
     let query = &wanted.query;
-    let selection = select(engine, wanted.resolved.clone(), &wanted.name, query, began).await?;
-    let coding = Coding::of(&head.headers).map_err(|NoCoding| Problem::new(Kind::NOT_ACCEPTABLE))?;
-    let conditions = Conditions::of(&head.headers);
-    let needs_no_items = |meta: &PageMeta| {
-        conditions.are_given() && !meta.is_direct() && {
-            let envelope = wanted.envelope(&selection, meta, &shared.envelopes);
-            let last_modified = envelope.last_modified().map(|(second, _)| *second);
-            conditions.have_failed(last_modified) || conditions.not_modified(envelope.etag_text(), last_modified)
+    let (began, selection, found) = match begun {
+        Some(begun) => (begun.began, begun.selection, begun.found),
+        None => {
+            let began = Instant::now();
+            let selection = select(engine, wanted.resolved.clone(), &wanted.name, query, began).await?;
+            (began, selection, None)
         }
     };
+    let asked = Asked::of(wanted, head, shared)?;
     let page = engine
         .page_as(
             &selection,
             query.place(),
-            form(coding),
-            &needs_no_items,
+            asked.form(),
+            &|meta| asked.needs_no_items(&selection, meta),
             selection.made_at(began),
+            found,
         )
         .await
         .map_err(|error| unserved(error, &selection, query.place()))?;
-
-    let envelope = wanted.envelope(&selection, &page.meta, &shared.envelopes);
-    let is_direct = page.meta.is_direct();
-    if conditions.may_fail()
-        && !is_direct
-        && conditions.have_failed(envelope.last_modified().map(|(second, _)| *second))
-    {
-        return Err(Problem::new(Kind::PRECONDITION_FAILED));
-    }
-    // The engine may bring items that nobody asked for, where they cost nothing.
-    let body = if needs_no_items(&page.meta) {
-        None
-    } else {
-        body(engine, &envelope, coding, page.items.as_ref(), page.packed)
-    };
-    let mut response = HttpResponse::build(match body {
-        Some(_) => StatusCode::OK,
-        None => StatusCode::NOT_MODIFIED,
-    });
-    headers::set(&mut response, &selection.policy, &page.meta, &envelope);
-    let timing = server_timing(page.meta.served, page.waited, began.elapsed());
-    response.insert_header((headers::SERVER_TIMING, timing));
-    let Some((coding, body)) = body else {
-        return Ok(response.finish());
-    };
-    response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
-    if coding != Coding::Identity {
-        response.insert_header((header::CONTENT_ENCODING, HeaderValue::from_static("gzip")));
-    }
-    Ok(response.body(body))
+    asked.answer(engine, &selection, page, began)
 }
 
-fn form(coding: Coding) -> Form {
-    match coding {
-        Coding::Identity => Form::Plain,
-        Coding::Gzip { .. } => Form::Packed,
+/// What a request asks for.
+struct Asked<'r> {
+    wanted: &'r Wanted,
+    shared: &'r Shared,
+    coding: Coding,
+    conditions: Conditions<'r>,
+}
+
+impl<'r> Asked<'r> {
+    fn of(wanted: &'r Wanted, head: &'r RequestHead, shared: &'r Shared) -> Result<Self, Problem> {
+        Ok(Self {
+            wanted,
+            shared,
+            coding: Coding::of(&head.headers).map_err(|NoCoding| Problem::new(Kind::NOT_ACCEPTABLE))?,
+            conditions: Conditions::of(&head.headers),
+        })
+    }
+
+    fn form(&self) -> Form {
+        match self.coding {
+            Coding::Identity => Form::Plain,
+            Coding::Gzip { .. } => Form::Packed,
+        }
+    }
+
+    fn envelope(&self, selection: &Selection, meta: &PageMeta) -> Arc<Envelope> {
+        self.wanted.envelope(selection, meta, &self.shared.envelopes)
+    }
+
+    /// Whether the client has the page, or does not want the one there is.
+    fn needs_no_items(&self, selection: &Selection, meta: &PageMeta) -> bool {
+        self.conditions.are_given() && !meta.is_direct() && {
+            let envelope = self.envelope(selection, meta);
+            let last_modified = envelope.last_modified().map(|(second, _)| *second);
+            self.conditions.have_failed(last_modified)
+                || self.conditions.not_modified(envelope.etag_text(), last_modified)
+        }
+    }
+
+    /// The answer to a request that began then.
+    fn answer(
+        &self,
+        engine: &Engine,
+        selection: &Selection,
+        page: Page,
+        began: Instant,
+    ) -> Result<HttpResponse, Problem> {
+        let envelope = self.envelope(selection, &page.meta);
+        if self.conditions.may_fail()
+            && !page.meta.is_direct()
+            && self
+                .conditions
+                .have_failed(envelope.last_modified().map(|(second, _)| *second))
+        {
+            return Err(Problem::new(Kind::PRECONDITION_FAILED));
+        }
+        // The engine may bring items that nobody asked for, where they cost nothing.
+        let body = if self.needs_no_items(selection, &page.meta) {
+            None
+        } else {
+            body(engine, &envelope, self.coding, page.items.as_ref(), page.packed)
+        };
+        let mut response = HttpResponse::build(match body {
+            Some(_) => StatusCode::OK,
+            None => StatusCode::NOT_MODIFIED,
+        });
+        headers::set(&mut response, &selection.policy, &page.meta, &envelope);
+        let timing = server_timing(page.meta.served, page.waited, began.elapsed());
+        response.insert_header((headers::SERVER_TIMING, timing));
+        let Some((coding, body)) = body else {
+            return Ok(response.finish());
+        };
+        response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
+        if coding != Coding::Identity {
+            response.insert_header((header::CONTENT_ENCODING, HeaderValue::from_static("gzip")));
+        }
+        Ok(response.body(body))
     }
 }
 

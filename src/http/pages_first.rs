@@ -1,8 +1,14 @@
 //! Pages are nearly all that is asked for: they are answered before the router is asked. The same handler answers them, and
 //! what every answer passes ([`edge`](super::edge)) is the same; only what the framework does for any route is left out,
-//! which costs as much as a page from L1 itself.
+//! which costs as much as a page from L1 itself. One that is in L1 is answered at once, without a future; what is waited for is
+//! boxed.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{
+    cell::RefCell,
+    future::{Ready, ready},
+    rc::Rc,
+    sync::Arc,
+};
 
 use actix_http::{Request, Response, body::BoxBody};
 use actix_service::Service;
@@ -15,7 +21,13 @@ use actix_web::{
 };
 use futures_util::future::{Either, LocalBoxFuture, MapOk, TryFutureExt};
 
-use super::{edge::Passing, listings, shared::Shared, wanted::KnownUrls};
+use super::{
+    edge::Passing,
+    listings,
+    problem::Problem,
+    shared::Shared,
+    wanted::{KnownUrls, Wanted},
+};
 use crate::engine::{Engine, ReadsNearby};
 
 const LISTINGS: &str = "/v1/listings/";
@@ -48,25 +60,30 @@ where
     type Response = Answer<B>;
     type Error = S::Error;
     type Future = Either<
-        LocalBoxFuture<'static, Result<Answer<B>, Self::Error>>,
-        MapOk<S::Future, fn(ServiceResponse<B>) -> Answer<B>>,
+        Ready<Result<Answer<B>, Self::Error>>,
+        Either<
+            LocalBoxFuture<'static, Result<Answer<B>, Self::Error>>,
+            MapOk<S::Future, fn(ServiceResponse<B>) -> Answer<B>>,
+        >,
     >;
 
     actix_service::forward_ready!(app);
 
     fn call(&self, request: Request) -> Self::Future {
         match &self.pages {
-            Some(pages) if is_of_a_page(&request) => {
-                let pages = pages.clone();
-                Either::Left(Box::pin(async move {
-                    let answer = pages.answer(&request).await;
-                    Ok(Response::from(answer).map_body(|_, body| EitherBody::left(body)))
-                }))
-            }
+            Some(pages) if is_of_a_page(&request) => match pages.here(&request) {
+                Ok(answer) => Either::Left(ready(Ok(of_page(answer)))),
+                Err(begun) => {
+                    let pages = pages.clone();
+                    Either::Right(Either::Left(Box::pin(async move {
+                        Ok(of_page(pages.awaited(&request, begun).await))
+                    })))
+                }
+            },
             _ => {
                 let from_app: fn(ServiceResponse<B>) -> Answer<B> =
                     |answer| Response::from(answer).map_body(|_, body| EitherBody::right(body));
-                Either::Right(self.app.call(request).map_ok(from_app))
+                Either::Right(Either::Right(self.app.call(request).map_ok(from_app)))
             }
         }
     }
@@ -79,20 +96,47 @@ fn is_of_a_page(request: &Request) -> bool {
         && name.is_some_and(|name| !name.is_empty() && !name.contains('/'))
 }
 
+fn of_page<B>(answer: HttpResponse) -> Answer<B> {
+    Response::from(answer).map_body(|_, body| EitherBody::left(body))
+}
+
+/// A page that has to be waited for.
+struct Begun {
+    passing: Passing,
+    wanted: Result<Arc<Wanted>, Problem>,
+    page: Option<Box<listings::Begun>>,
+}
+
 impl Pages {
-    async fn answer(&self, request: &Request) -> HttpResponse {
+    /// The answer, if nobody has to be waited for; else what [`awaited`](Self::awaited) goes on with.
+    fn here(&self, request: &Request) -> Result<HttpResponse, Box<Begun>> {
         let (head, engine, shared) = (request.head(), &self.engine, &self.shared);
         let passing = Passing::begin(head, shared);
         let wanted = match passing.refused() {
             Some(refused) => Err(refused),
             None => self.known.borrow_mut().read(&head.uri, engine, shared.sizes),
         };
-        let answer = match wanted {
-            Ok(wanted) => listings::page(&wanted, head, engine, shared).await,
+        let begun = match &wanted {
+            Ok(wanted) => listings::page_here(wanted, head, engine, shared),
+            Err(_) => Err(None),
+        };
+        match begun {
+            Ok(mut answer) => {
+                passing.end(head, shared, &mut answer);
+                Ok(answer)
+            }
+            Err(page) => Err(Box::new(Begun { passing, wanted, page })),
+        }
+    }
+
+    async fn awaited(&self, request: &Request, begun: Box<Begun>) -> HttpResponse {
+        let (head, engine, shared) = (request.head(), &self.engine, &self.shared);
+        let answer = match begun.wanted {
+            Ok(wanted) => listings::page(&wanted, head, engine, shared, begun.page).await,
             Err(problem) => Err(problem),
         };
         let mut answer = answer.unwrap_or_else(|problem| problem.error_response());
-        passing.end(head, shared, &mut answer);
+        begun.passing.end(head, shared, &mut answer);
         answer
     }
 }
