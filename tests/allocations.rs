@@ -39,7 +39,7 @@ const BATCHES: usize = 8;
 /// What may differ between pages: the cache tidies up now and then.
 const NOISE: f64 = 0.5;
 /// Recorded, so that another allocation a request is seen.
-const MOST: f64 = 7.5;
+const MOST: f64 = 5.5;
 
 /// A connection that asks for one page again and again.
 struct Client {

@@ -59,7 +59,13 @@ impl Engine {
         skip_items: SkipItems<'_>,
     ) -> Result<Page, EngineError> {
         let now = std::time::Instant::now();
-        self.page_as(selection, place, Form::Plain, skip_items, now, None).await
+        match self.page_here(selection, place, Form::Plain, skip_items, now) {
+            Ok(page) => Ok(page),
+            Err(begun) => {
+                self.page_as(selection, place, Form::Plain, skip_items, now, begun)
+                    .await
+            }
+        }
     }
 
     /// One page, its items packed if that is wanted: then as fragments, and as chunks only where a fragment is missing. The

@@ -7,9 +7,11 @@ use listcache::{
     engine::{PageState, Place},
     listing::{Cursor, Order},
 };
+use reqwest::{Method, StatusCode};
 
 use crate::support::{
     Proxy, RedisServer, eventually,
+    service::Service,
     shop::{self, ScriptedOrigin, definitions, engine, engine_with, items, page, place, push, select},
 };
 
@@ -57,6 +59,33 @@ async fn a_page_in_l1_asks_redis_nothing() {
     let before = listing_reads(&redis);
     page(&node, &name, &place(7, 50)).await.unwrap();
     assert_eq!(listing_reads(&redis), before + 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_is_one_read_of_its_listing_wherever_it_comes_from() {
+    // All chunks are found in L1, or none.
+    for l1 in ["chunks_max = '64MiB'", "chunks_max = '1KiB'"] {
+        let redis = RedisServer::start();
+        let config = format!(
+            "redis = {{ url = '{}' }}\npushed = {{ names = ['*'] }}\nl1 = {{ ttl = '5m', {l1} }}\n",
+            redis.url()
+        );
+        let mut service = Service::start(&config);
+        let items: String = (0..100).map(|id| format!("{{\"id\":{id}}}\n")).collect();
+        let pushing = service.admin(Method::PUT, "/v1/listings/bread").body(items);
+        let pushing = pushing.header("content-type", "application/x-ndjson").send();
+        assert_eq!(pushing.await.unwrap().status(), StatusCode::CREATED);
+        for at in 0..20 {
+            let path = format!("/v1/listings/bread?size=10&page={}", at % 10 + 1);
+            let page = service.request(Method::GET, &path).send().await.unwrap();
+            assert_eq!(page.status(), StatusCode::OK);
+        }
+        // Counts are told at the end.
+        service.terminate();
+        assert!(service.ended().success());
+        let popular = redis.cli_lines(&["--scan", "--pattern", "*:popular"]);
+        assert_eq!(redis.cli(&["ZSCORE", &popular[0], "bread"]), "20", "{l1}");
+    }
 }
 
 /// Turns in which heads or chunks were asked for.
