@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::FutureExt;
 use moka::sync::Cache;
 
 use super::{
@@ -163,6 +164,21 @@ impl Engine {
         }
     }
 
+    /// The same, if nobody has to be waited for.
+    pub fn select_here(
+        &self,
+        resolved: Resolved,
+        name: &ListingName,
+        asked: Asked<'_>,
+        began: Instant,
+    ) -> Option<Result<Selection, EngineError>> {
+        match resolved {
+            Resolved::Pushed => self.select_pushed_here(name, &asked).transpose(),
+            // What it would wait for goes on by itself, and serves the next who asks.
+            defined => self.select_from(defined, name, asked, began).now_or_never(),
+        }
+    }
+
     async fn select_defined(
         &self,
         declared: &Declared,
@@ -253,36 +269,37 @@ impl Engine {
         asked: &Asked<'_>,
         began: Instant,
     ) -> Result<Selection, EngineError> {
-        let key = |sort| Family::plain(name.clone()).listing(StoredSort::ascending(sort));
-        let (key, waited) = match asked.sort {
-            Some(given) => match SortName::parse(given) {
-                Some(sort) => (key(sort), Duration::ZERO),
-                None => {
-                    let detail = "a sort is named by 1 to 32 of a-z, 0-9, _ and -".into();
-                    return Err(EngineError::Invalid(vec![invalid("sort", detail)]));
-                }
-            },
-            // `default` where it is there, else the first sort by name.
-            None => {
-                let default = key(SortName::default_sort());
-                match self.l1.heads.last_known(&default) {
-                    Some(HeadState::Live(_)) => (default, Duration::ZERO),
-                    _ => (key(self.pushed_default(name).await?), began.elapsed()),
-                }
-            }
-        };
+        if let Some(selection) = self.select_pushed_here(name, asked)? {
+            return Ok(selection);
+        }
+        let sorts = self.pushed_sorts(name).await?;
         Ok(Selection {
-            waited,
-            ..Selection::pushed(key, asked.order, self.declared().definitions.pushed.policy.clone())
+            waited: began.elapsed(),
+            ..self.pushed(name, default_of(&sorts), asked.order)
         })
     }
 
-    async fn pushed_default(&self, name: &ListingName) -> Result<SortName, EngineError> {
-        let default = SortName::default_sort();
-        let sorts = self.pushed_sorts(name).await?;
-        let chosen = sorts.iter().find(|sort| **sort == default).or(sorts.first());
-        // A name with nothing under it is asked for under `default`, so that its absence is remembered.
-        Ok(chosen.cloned().unwrap_or(default))
+    /// `None` where Redis must be asked which sorts there are.
+    fn select_pushed_here(&self, name: &ListingName, asked: &Asked<'_>) -> Result<Option<Selection>, EngineError> {
+        if let Some(given) = asked.sort {
+            let Some(sort) = SortName::parse(given) else {
+                let detail = "a sort is named by 1 to 32 of a-z, 0-9, _ and -".into();
+                return Err(EngineError::Invalid(vec![invalid("sort", detail)]));
+            };
+            return Ok(Some(self.pushed(name, sort, asked.order)));
+        }
+        let default = self.pushed(name, SortName::default_sort(), asked.order);
+        if let Some(HeadState::Live(_)) = self.l1.heads.last_known(&default.key) {
+            return Ok(Some(default));
+        }
+        let known = self.memory.pushed_sorts.get(name);
+        let fresh = known.filter(|(learnt, _)| learnt.elapsed() < self.memory.fresh_for);
+        Ok(fresh.map(|(_, sorts)| self.pushed(name, default_of(&sorts), asked.order)))
+    }
+
+    fn pushed(&self, name: &ListingName, sort: SortName, order: Order) -> Selection {
+        let key = Family::plain(name.clone()).listing(StoredSort::ascending(sort));
+        Selection::pushed(key, order, self.declared().definitions.pushed.policy.clone())
     }
 
     /// The sorts that a pushed name has.
@@ -314,6 +331,14 @@ impl Engine {
         }
         Ok(kept)
     }
+}
+
+/// `default` where it is there, else the first sort by name. A name with nothing under it is asked for under `default`, so that
+/// its absence is remembered.
+fn default_of(sorts: &[SortName]) -> SortName {
+    let default = SortName::default_sort();
+    let chosen = sorts.iter().find(|sort| **sort == default).or(sorts.first());
+    chosen.cloned().unwrap_or(default)
 }
 
 pub(super) fn unknown_sort(definition: &Definition) -> ParameterError {

@@ -3,14 +3,12 @@
 use std::{sync::Arc, time::Instant};
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpRequest, HttpResponse, ResponseError,
     dev::RequestHead,
     http::StatusCode,
     http::header::{self, HeaderValue},
     web::Data,
 };
-
-use futures_util::FutureExt;
 
 use super::{
     body::PageBody,
@@ -86,7 +84,8 @@ pub struct Begun {
     found: Option<engine::Begun>,
 }
 
-/// The page of [`page`], if nobody has to be waited for, and nothing is wrong. Else what that goes on with, if anything.
+/// The page of [`page`], if nobody has to be waited for; else what that goes on with, if anything. What is wrong with a request
+/// is told there too, but for a condition that has failed.
 pub fn page_here(
     wanted: &Wanted,
     head: &RequestHead,
@@ -94,21 +93,23 @@ pub fn page_here(
     shared: &Shared,
 ) -> Result<HttpResponse, Option<Box<Begun>>> {
     let began = Instant::now();
-    let selecting = select(engine, wanted.resolved.clone(), &wanted.name, &wanted.query, began);
-    // Where it has to wait it has done nothing yet that must not be done twice.
-    let Some(Ok(selection)) = selecting.now_or_never() else {
+    let query = &wanted.query;
+    let selected = engine.select_here(wanted.resolved.clone(), &wanted.name, query.asked(), began);
+    let (true, Some(Ok(selection))) = (query.errors().is_empty(), selected) else {
         return Err(None);
     };
     let asked = Asked::of(wanted, head, shared).map_err(|_| None)?;
     let found = engine.page_here(
         &selection,
-        wanted.query.place(),
+        query.place(),
         asked.form(),
         &|meta| asked.needs_no_items(&selection, meta),
         selection.made_at(began),
     );
     match found {
-        Ok(page) => asked.answer(engine, &selection, page, began).map_err(|_| None),
+        Ok(page) => Ok(asked
+            .answer(engine, &selection, page, began)
+            .unwrap_or_else(|problem| problem.error_response())),
         Err(found) => Err(Some(Box::new(Begun {
             began,
             selection,

@@ -77,8 +77,12 @@ async fn a_page_is_one_read_of_its_listing_wherever_it_comes_from() {
         assert_eq!(pushing.await.unwrap().status(), StatusCode::CREATED);
         for at in 0..20 {
             let path = format!("/v1/listings/bread?size=10&page={}", at % 10 + 1);
-            let page = service.request(Method::GET, &path).send().await.unwrap();
-            assert_eq!(page.status(), StatusCode::OK);
+            let asked = service.request(Method::GET, &path);
+            let (asked, expect) = match at % 5 {
+                0 => (asked.header("if-match", "\"other\""), StatusCode::PRECONDITION_FAILED),
+                _ => (asked, StatusCode::OK),
+            };
+            assert_eq!(asked.send().await.unwrap().status(), expect);
         }
         // Counts are told at the end.
         service.terminate();
