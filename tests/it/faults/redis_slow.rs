@@ -182,14 +182,20 @@ async fn redis_held_to_50_ms_does_not_slow_pages_of_l1() {
     let shop = Shop::new().await;
     let service = Service::start(&shop.config(&proxy.url(), ""));
     assert_eq!(get(&service, BREAD).await.status, 200);
-    let during = Duration::from_secs(6);
-    let unloaded = offer(&service.address, HITS, during, pages_of_l1).await;
-    proxy.delay(Duration::from_millis(50));
-    let held = offer(&service.address, HITS, during, pages_of_l1).await;
-    for samples in [&unloaded, &held] {
-        assert!(samples.iter().all(|sample| sample.status() == 200));
+    // By turns, and the median of them: what stops the machine for a moment hits one.
+    let [mut before, mut after] = [Vec::new(), Vec::new()];
+    for _ in 0..3 {
+        for (delay, p99s) in [(Duration::ZERO, &mut before), (Duration::from_millis(50), &mut after)] {
+            proxy.delay(delay);
+            let samples = offer(&service.address, HITS, Duration::from_secs(2), pages_of_l1).await;
+            assert!(samples.iter().all(|sample| sample.status() == 200));
+            p99s.push(quantile(&samples, 0.99));
+        }
     }
-    let [before, after] = [&unloaded, &held].map(|samples| quantile(samples, 0.99));
+    let [before, after] = [before, after].map(|mut p99s| {
+        p99s.sort_unstable();
+        p99s[p99s.len() / 2]
+    });
     eprintln!(
         "pages of L1: p99 {:.2} ms, with redis held to 50 ms {:.2} ms, ratio {:.2}",
         millis(before),
