@@ -10,8 +10,7 @@ use super::{
     head_table::Lookup,
     heads::HeadFrom,
     names::Existence,
-    page::{Form, Page, PageFreshness, PageItems, PageMeta, Place, Served},
-    read::{SkipItems, Wants},
+    page::{Form, Page, PageFreshness, PageItems, PageMeta, Place, Served, SkipItems, Wants},
     selection::Selection,
     shape::Shape,
 };

@@ -81,9 +81,9 @@ pub use self::{
     here::Begun,
     operations::{Explanation, ListingEntry, ListingState},
     page::{
-        Form, PackedItems, PackedPiece, Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served, Waited,
+        Form, PackedItems, PackedPiece, Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served, SkipItems,
+        Waited,
     },
-    read::SkipItems,
     rollback::RolledBack,
     runs::{RefreshFailure, Refreshed, Shrink},
     selection::{Asked, DeclaredParameters, Selection},

@@ -127,6 +127,23 @@ pub enum Form {
     Packed,
 }
 
+/// Says whether the caller needs the items of a page: not for a 304.
+pub type SkipItems<'a> = &'a (dyn Fn(&PageMeta) -> bool + Sync);
+
+/// What the caller needs of a page.
+#[derive(Clone, Copy)]
+pub(super) struct Wants<'a> {
+    pub form: Form,
+    pub skip_items: SkipItems<'a>,
+}
+
+impl Wants<'_> {
+    /// Whether the caller needs no items.
+    pub fn no_items(&self, meta: &PageMeta) -> bool {
+        (self.skip_items)(meta)
+    }
+}
+
 /// The items of a page as parts of a gzip member.
 #[derive(Clone, Debug, Default)]
 pub struct PackedItems {

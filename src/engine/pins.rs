@@ -12,8 +12,8 @@ use super::{
     error::EngineError,
     head_table::Lookup,
     heads::OVERDUE,
-    page::{Form, Page, PageFreshness, PageMeta, PageState, Served},
-    read::{Wants, millis},
+    page::{Form, Page, PageFreshness, PageMeta, PageState, Served, Wants},
+    read::millis,
     selection::Selection,
     shape::Shape,
 };

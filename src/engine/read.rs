@@ -14,7 +14,7 @@ use super::{
     heads::HeadFrom,
     here::{Begun, Servable},
     names::Existence,
-    page::{Form, Page, PageFreshness, PageMeta, PageState, Place, Served},
+    page::{Form, Page, PageFreshness, PageMeta, PageState, Place, Served, SkipItems, Wants},
     selection::{Selection, invalid},
     shape::Shape,
 };
@@ -28,23 +28,6 @@ use crate::{
 
 /// How often a page is begun anew because the listing moved under it. Each time a newer head was read.
 const ATTEMPTS_MAX: u32 = 4;
-
-/// Says whether the caller needs the items of a page: not for a 304.
-pub type SkipItems<'a> = &'a (dyn Fn(&PageMeta) -> bool + Sync);
-
-/// What the caller needs of a page.
-#[derive(Clone, Copy)]
-pub(super) struct Wants<'a> {
-    pub form: Form,
-    pub skip_items: SkipItems<'a>,
-}
-
-impl Wants<'_> {
-    /// Whether the caller needs no items.
-    pub fn no_items(&self, meta: &PageMeta) -> bool {
-        (self.skip_items)(meta)
-    }
-}
 
 impl Engine {
     /// One page. `skip_items` is asked once the meta is known: where it says true no chunk is read.
