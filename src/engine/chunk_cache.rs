@@ -17,8 +17,8 @@ use std::{
 use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
-use super::shape::Shape;
-use crate::listing::{Chunk, Fragment, Generation, RunPlace, WindowPlan};
+use super::{page::PageItems, shape::Shape};
+use crate::listing::{Chunk, Fragment, Generation, RunPlace, WindowPlan, window::Piece};
 
 /// Chunks and fragments of any listing, ready for the wire. A generation's nonce makes it unique among all listings.
 #[derive(Clone)]
@@ -47,42 +47,26 @@ enum Value {
 /// What the bookkeeping of one entry costs besides the value itself, roughly.
 const ENTRY_BYTES: usize = 208;
 
-/// A page's chunks as far as they are here, in the order of their indexes.
-pub enum Found {
-    /// All of them.
-    Whole(Vec<Arc<Chunk>>),
-    /// Not all.
-    Partly {
-        /// `None` for those that are not here.
-        chunks: Vec<Option<Arc<Chunk>>>,
-        /// The smallest range that covers those missing.
-        missing: Range<u64>,
-    },
+/// A page's items of which some are not here.
+#[derive(Clone, Debug)]
+pub struct Partly {
+    plan: WindowPlan,
+    /// The pieces in the order they go out; without their chunks where those are not here.
+    pieces: Vec<(Option<Arc<Chunk>>, Range<usize>)>,
+    /// The smallest range that covers the chunks that are not here.
+    pub missing: Range<u64>,
 }
 
-impl Found {
-    /// The chunks, if they are all here.
-    pub fn whole(self) -> Option<Vec<Arc<Chunk>>> {
-        match self {
-            Self::Whole(chunks) => Some(chunks),
-            Self::Partly { .. } => None,
-        }
-    }
-
-    /// The smallest range that covers those missing, if any is.
-    pub fn missing(&self) -> Option<Range<u64>> {
-        match self {
-            Self::Whole(_) => None,
-            Self::Partly { missing, .. } => Some(missing.clone()),
-        }
-    }
-
-    /// Each, or that it is not here.
-    pub fn each(self) -> Vec<Option<Arc<Chunk>>> {
-        match self {
-            Self::Whole(chunks) => chunks.into_iter().map(Some).collect(),
-            Self::Partly { chunks, .. } => chunks,
-        }
+impl Partly {
+    /// All items, with chunks that were read, from index `first` on; `None` where some are not among those.
+    pub fn with(self, first: u64, read: &[Arc<Chunk>]) -> Option<PageItems> {
+        let read = |at: u64| read.get(usize::try_from(at.checked_sub(first)?).ok()?).cloned();
+        let pieces = self.pieces.into_iter().zip(self.plan.pieces());
+        let pieces = pieces.map(|((here, items), piece)| Some((here.or_else(|| read(piece.chunk.0))?, items)));
+        Some(PageItems {
+            direction: self.plan.direction(),
+            pieces: pieces.collect::<Option<_>>()?,
+        })
     }
 }
 
@@ -118,33 +102,48 @@ impl ChunkCache {
         }
     }
 
-    /// The chunks of a plan. Those that were read under another shape of the same generation, as a damaged head or a made-up
-    /// cursor gives it, are not what this one promises: they count as missing.
-    pub fn find(&self, shape: Shape, plan: &WindowPlan) -> Found {
-        let mut range = plan.chunks();
-        let mut whole = Vec::with_capacity(plan.chunk_count());
-        for at in range.by_ref() {
-            match self.chunk(shape, at) {
-                Some(chunk) => whole.push(chunk),
-                None => {
-                    let after = range.map(|at| self.chunk(shape, at));
-                    let chunks: Vec<_> = whole.into_iter().map(Some).chain([None]).chain(after).collect();
-                    let last = chunks.iter().rposition(Option::is_none).unwrap_or_default() as u64;
-                    let missing = at..plan.chunks().start + last + 1;
-                    return Found::Partly { chunks, missing };
-                }
+    /// The items of a plan, if they are all here. Chunks that were read under another shape of the same generation, as a damaged head
+    /// or a made-up cursor gives it, are not what this one promises: they count as missing.
+    pub fn find(&self, shape: Shape, plan: &WindowPlan) -> Result<PageItems, Partly> {
+        // As many pieces as chunks: a page costs as many allocations however many it has.
+        let mut pieces = Vec::with_capacity(plan.chunk_count());
+        let mut rest = plan.pieces();
+        while let Some(piece) = rest.next() {
+            match self.chunk(shape, piece.chunk.0) {
+                Some(chunk) => pieces.push((chunk, piece.items)),
+                None => return Err(self.find_rest(shape, plan, pieces, piece, rest)),
             }
         }
-        Found::Whole(whole)
+        Ok(PageItems {
+            direction: plan.direction(),
+            pieces,
+        })
     }
 
-    /// The pieces of a page in the order they go out, if all are here; those after one that is not are not even asked for.
-    pub fn pieces(&self, shape: Shape, plan: &WindowPlan) -> Option<Vec<(Arc<Chunk>, Range<usize>)>> {
-        let mut pieces = Vec::with_capacity(plan.chunk_count());
-        for piece in plan.pieces() {
-            pieces.push((self.chunk(shape, piece.chunk.0)?, piece.items));
+    /// Those `before` are here, `lost` is not.
+    fn find_rest(
+        &self,
+        shape: Shape,
+        plan: &WindowPlan,
+        before: Vec<(Arc<Chunk>, Range<usize>)>,
+        lost: Piece,
+        rest: impl Iterator<Item = Piece>,
+    ) -> Partly {
+        let before = before.into_iter().map(|(chunk, items)| (Some(chunk), items));
+        let mut pieces: Vec<_> = before.chain([(None, lost.items)]).collect();
+        let mut missing = lost.chunk.0..lost.chunk.0 + 1;
+        for piece in rest {
+            let (at, chunk) = (piece.chunk.0, self.chunk(shape, piece.chunk.0));
+            if chunk.is_none() {
+                missing = missing.start.min(at)..missing.end.max(at + 1);
+            }
+            pieces.push((chunk, piece.items));
         }
-        Some(pieces)
+        Partly {
+            plan: plan.clone(),
+            pieces,
+            missing,
+        }
     }
 
     fn chunk(&self, shape: Shape, at: u64) -> Option<Arc<Chunk>> {

@@ -4,7 +4,10 @@ use std::{ops::Range, sync::Arc, time::Duration};
 
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{chunk_cache::Found, coalesce::Coalescer, error::EngineError, l1::L1, permits::ReadPermits, shape::Shape};
+use super::{
+    chunk_cache::Partly, coalesce::Coalescer, error::EngineError, l1::L1, page::PageItems, permits::ReadPermits,
+    shape::Shape,
+};
 use crate::{
     listing::{Chunk, Generation, HeadState, ListingKey, WindowPlan},
     store::Store,
@@ -32,17 +35,12 @@ pub struct Chunks {
     pinned_loads: Coalescer<(ListingKey, Generation, Range<u64>), Result<PinnedRange, EngineError>>,
 }
 
-/// The chunks of a page.
-pub enum PageChunks {
-    /// All of them, in the order of their indexes.
-    Whole {
-        /// The chunks.
-        chunks: Vec<Arc<Chunk>>,
-        /// Whether Redis was asked, and whether by somebody else's load.
-        read: Option<bool>,
-    },
-    /// Redis does not hold what the generation promises: evicted, expired, or not there yet on a lagging replica.
-    Lost,
+/// The items of a page some of which were read.
+pub struct ReadItems {
+    /// All of them.
+    pub items: PageItems,
+    /// Whether somebody else's load was waited for.
+    pub collapsed: bool,
 }
 
 impl Chunks {
@@ -57,33 +55,37 @@ impl Chunks {
         }
     }
 
-    /// The chunks of a plan.
-    pub async fn get(&self, key: &ListingKey, shape: Shape, plan: &WindowPlan) -> Result<PageChunks, EngineError> {
-        let (found, missing) = match self.l1.chunks.find(shape, plan) {
-            Found::Whole(chunks) => return Ok(PageChunks::Whole { chunks, read: None }),
-            Found::Partly { chunks, missing } => (chunks, missing),
-        };
+    /// What is not here of a page, with what is. `None` where Redis does not hold what the generation promises: evicted, expired, or
+    /// not there yet on a lagging replica.
+    pub async fn read(&self, key: &ListingKey, shape: Shape, partly: Partly) -> Result<Option<ReadItems>, EngineError> {
         let _permit = self.permits.wait()?;
-        let load_key = (shape.generation, missing.clone());
-        let load = || self.load(key, shape, missing.clone());
+        let load_key = (shape.generation, partly.missing.clone());
+        let load = || self.load(key, shape, partly.missing.clone());
         // Boxed, so that a hit's future is none the larger for it.
         let joined = Box::pin(self.loads.join(&load_key, load)).await;
         let loaded = joined.value.unwrap_or(Err(EngineError::broken_load()))?;
-        Ok(assemble(found, plan, &missing, &loaded, joined.collapsed))
+        let (_, range) = load_key;
+        Ok(partly.with(range.start, &loaded).map(|items| ReadItems {
+            items,
+            collapsed: joined.collapsed,
+        }))
     }
 
-    /// The chunks of a plan in a pinned generation, with the listing's head and the time left, in one turn. `None` where that
-    /// is overdue by `patience`; the reading goes on then.
-    pub async fn get_pinned(
+    /// The items of a plan in a pinned generation, if all are as promised, with the listing's head and the time left, in one turn. `None`
+    /// where that is overdue by `patience`; the reading goes on then.
+    pub async fn read_pinned(
         &self,
         key: &ListingKey,
         shape: Shape,
         plan: &WindowPlan,
         patience: Option<Duration>,
-    ) -> Result<Option<(PinnedRange, PageChunks)>, EngineError> {
+    ) -> Result<Option<(PinnedRange, Option<ReadItems>)>, EngineError> {
         let found = self.l1.chunks.find(shape, plan);
         // Everything here already: one chunk is asked for all the same, to hear of the generation's life.
-        let range = found.missing().unwrap_or(plan.chunks().start..plan.chunks().start + 1);
+        let range = match &found {
+            Ok(_) => plan.chunks().start..plan.chunks().start + 1,
+            Err(partly) => partly.missing.clone(),
+        };
         let load_key = (key.clone(), shape.generation, range.clone());
         let _permit = self.permits.wait()?;
         let load = || self.load_pinned(key, shape, range.clone());
@@ -95,8 +97,12 @@ impl Chunks {
             },
         };
         let pinned = joined.value.unwrap_or(Err(EngineError::broken_load()))?;
-        let chunks = assemble(found.each(), plan, &range, &pinned.chunks, joined.collapsed);
-        Ok(Some((pinned, chunks)))
+        let items = found.map_or_else(|partly| partly.with(range.start, &pinned.chunks), Some);
+        let read = items.map(|items| ReadItems {
+            items,
+            collapsed: joined.collapsed,
+        });
+        Ok(Some((pinned, read)))
     }
 
     /// Begins to read what is missing of a plan's chunks, for nobody in particular; the place is given back when it is read. Says
@@ -156,28 +162,4 @@ fn keep(l1: &L1, shape: Shape, first: u64, mut chunks: Vec<Chunk>) -> LoadedRang
     let chunks: LoadedRange = chunks.into_iter().map(Arc::new).collect();
     l1.chunks.insert(shape.generation, first, &chunks);
     chunks
-}
-
-fn assemble(
-    found: Vec<Option<Arc<Chunk>>>,
-    plan: &WindowPlan,
-    range: &Range<u64>,
-    loaded: &[Arc<Chunk>],
-    collapsed: bool,
-) -> PageChunks {
-    let chunks: Option<Vec<_>> = plan
-        .chunks()
-        .zip(found)
-        .map(|(at, found)| {
-            let loaded_here = || loaded.get(usize::try_from(at.checked_sub(range.start)?).ok()?).cloned();
-            found.or_else(loaded_here)
-        })
-        .collect();
-    match chunks {
-        Some(chunks) => PageChunks::Whole {
-            chunks,
-            read: Some(collapsed),
-        },
-        None => PageChunks::Lost,
-    }
 }

@@ -105,12 +105,9 @@ impl Fragments {
     }
 
     /// A page whose chunks are here: as fragments, as far as there are any.
-    pub fn pack(&self, page: Page) -> Page {
-        let Some(items) = &page.items else { return page };
-        let packed = self.pack_items(&page.meta, items);
-        Page {
-            packed: Some(packed),
-            ..page
+    pub fn pack(&self, page: &mut Page) {
+        if let Some(items) = &page.items {
+            page.packed = Some(self.pack_items(&page.meta, items));
         }
     }
 

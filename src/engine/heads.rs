@@ -124,7 +124,7 @@ impl Heads {
     fn speculation(&self, known: &HeadState, window: Window, form: Form) -> Option<(Shape, Range<u64>)> {
         let shape = Shape::from(known.live()?);
         let plan = shape.plan(window)?;
-        let missing = self.l1.chunks.find(shape, &plan).missing()?;
+        let missing = self.l1.chunks.find(shape, &plan).err()?.missing;
         if form == Form::Packed && self.l1.chunks.has_fragments(shape, &plan) {
             return None;
         }

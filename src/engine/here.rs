@@ -7,22 +7,27 @@ use std::{sync::Arc, time::Instant};
 
 use super::{
     Engine,
+    chunk_cache::Partly,
     head_table::Lookup,
     heads::HeadFrom,
     names::Existence,
     page::{Form, Page, PageFreshness, PageItems, PageMeta, Place, Served, SkipItems, Wants},
-    selection::Selection,
-    shape::Shape,
+    selection::{Lasts, Selection},
 };
 use crate::listing::{Head, HeadState, Window};
 
 /// What was found of a page that is not here.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub enum Begun {
     /// What is known of the head, which is not enough.
     Looked(Lookup),
     /// A head that may be served, but not all that the page needs besides.
-    Headed(Servable),
+    Headed {
+        /// The head.
+        servable: Servable,
+        /// What there is of the items, where they were looked for.
+        partly: Option<Partly>,
+    },
 }
 
 /// A head that may be served, and how long what it names may be used.
@@ -59,7 +64,7 @@ impl Engine {
         form: Form,
         skip_items: SkipItems<'_>,
         began: Instant,
-    ) -> Result<Page, Option<Begun>> {
+    ) -> Result<Page, Option<Box<Begun>>> {
         let Place::Offset {
             offset,
             limit,
@@ -75,40 +80,57 @@ impl Engine {
             _ => None,
         };
         let Some(servable) = servable else {
-            return Err(Some(Begun::Looked(lookup)));
+            return Err(Some(Box::new(Begun::Looked(lookup))));
         };
         let served = Served {
             l1_hit: true,
             ..Served::default()
         };
         let meta = servable.meta(selection, window, served);
-        let is_listing = meta.total > 0 || selection.existence != Existence::ByItems;
+        if meta.total == 0 && selection.existence == Existence::ByItems {
+            let partly = None;
+            return Err(Some(Box::new(Begun::Headed { servable, partly })));
+        }
         let wants = Wants { form, skip_items };
-        match is_listing.then(|| self.cut_here(meta, window, wants)).flatten() {
-            Some(page) => Ok(self.finish(selection, page, form)),
-            None => Err(Some(Begun::Headed(servable))),
+        match self.cut_here(meta, window, wants) {
+            Ok(mut page) => {
+                self.finish(selection, &mut page, form);
+                Ok(page)
+            }
+            Err(partly) => {
+                let partly = Some(partly);
+                Err(Some(Box::new(Begun::Headed { servable, partly })))
+            }
         }
     }
 
+    /// Whether a selection that was kept is right where its page is not here, by what was found of that.
+    pub fn is_still_chosen(&self, selection: &Selection, begun: Option<&Begun>) -> bool {
+        let is_live = || match begun {
+            Some(Begun::Headed { .. }) => true,
+            Some(Begun::Looked(lookup)) => lookup.head().is_some(),
+            None => self
+                .l1
+                .heads
+                .last_known(&selection.key)
+                .is_some_and(|state| state.live().is_some()),
+        };
+        selection.lasts != Lasts::WhileLive || is_live()
+    }
+
     /// Cuts a page out of what L1 has of a generation.
-    fn cut_here(&self, meta: PageMeta, window: Window, wants: Wants<'_>) -> Option<Page> {
+    pub(super) fn cut_here(&self, meta: PageMeta, window: Window, wants: Wants<'_>) -> Result<Page, Partly> {
         if wants.no_items(&meta) {
-            return Some(Page::without_items(meta));
+            return Ok(Page::without_items(meta));
         }
-        let shape: Shape = meta.shape();
+        let shape = meta.shape();
         let Some(plan) = shape.plan(window) else {
-            return Some(Page::with_items(meta, None, Vec::new()));
+            return Ok(Page::with_items(meta, PageItems::none()));
         };
         if let Some(packed) = self.packed_here(shape, &plan, wants.form) {
-            return Some(Page::with_packed(meta, packed));
+            return Ok(Page::with_packed(meta, packed));
         }
-        let items = PageItems {
-            direction: plan.direction(),
-            pieces: self.l1.chunks.pieces(shape, &plan)?,
-        };
-        Some(Page {
-            items: Some(items),
-            ..Page::without_items(meta)
-        })
+        let items = self.l1.chunks.find(shape, &plan)?;
+        Ok(Page::with_items(meta, items))
     }
 }

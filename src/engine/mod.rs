@@ -86,7 +86,7 @@ pub use self::{
     },
     rollback::RolledBack,
     runs::{RefreshFailure, Refreshed, Shrink},
-    selection::{Asked, DeclaredParameters, Selection},
+    selection::{Asked, DeclaredParameters, Lasts, Selection},
     shape::Shape,
     subscriptions::{Event, Follower},
     writes::{Push, PushOutcome},

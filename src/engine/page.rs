@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, ops::Range, sync::Arc, time::Duration};
 
 use super::{fragments::Unmade, shape::Shape};
-use crate::listing::{Checksum, Chunk, Direction, Fragment, Generation, Order, Run, WindowPlan, window::Piece};
+use crate::listing::{Checksum, Chunk, Direction, Fragment, Generation, Order, Run};
 
 /// A place in a listing, as asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +118,16 @@ pub struct PageItems {
     pub pieces: Vec<(Arc<Chunk>, Range<usize>)>,
 }
 
+impl PageItems {
+    /// Those past the end.
+    pub(super) fn none() -> Self {
+        Self {
+            direction: Direction::Forward,
+            pieces: Vec::new(),
+        }
+    }
+}
+
 /// In which form the items of a page are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -188,21 +198,10 @@ pub struct Page {
 }
 
 impl Page {
-    /// A page of chunks; without a plan it is past the end.
-    pub(super) fn with_items(meta: PageMeta, plan: Option<&WindowPlan>, chunks: Vec<Arc<Chunk>>) -> Self {
-        // As many pieces as chunks: a page costs as many allocations however many it has.
-        let mut pieces = Vec::with_capacity(chunks.len());
-        if let Some(plan) = plan {
-            // The chunks are those of the plan, in the order of their indexes; the pieces in the order they go out.
-            let cut = |(piece, chunk): (Piece, Arc<Chunk>)| (chunk, piece.items);
-            match plan.direction() {
-                Direction::Forward => pieces.extend(plan.pieces().zip(chunks).map(cut)),
-                Direction::Reverse => pieces.extend(plan.pieces().zip(chunks.into_iter().rev()).map(cut)),
-            }
-        }
-        let direction = plan.map_or(Direction::Forward, WindowPlan::direction);
+    /// A page whose items are found.
+    pub(super) fn with_items(meta: PageMeta, items: PageItems) -> Self {
         Self {
-            items: Some(PageItems { direction, pieces }),
+            items: Some(items),
             ..Self::without_items(meta)
         }
     }

@@ -8,11 +8,10 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     Engine,
-    chunks::PageChunks,
     error::EngineError,
     head_table::Lookup,
     heads::OVERDUE,
-    page::{Form, Page, PageFreshness, PageMeta, PageState, Served, Wants},
+    page::{Form, Page, PageFreshness, PageItems, PageMeta, PageState, Served, Wants},
     read::millis,
     selection::Selection,
     shape::Shape,
@@ -52,10 +51,10 @@ impl Engine {
                 Some(plan) => {
                     wants.no_items(&meta)
                         || self.packed_here(shape, plan, wants.form).is_some()
-                        || self.l1.chunks.find(shape, plan).missing().is_none()
+                        || self.l1.chunks.find(shape, plan).is_ok()
                 }
             };
-            if here && let Some(page) = self.cut(selection, meta.clone(), window, wants).await? {
+            if here && let Some(page) = self.cut(selection, meta.clone(), window, wants, None).await? {
                 return Ok(page);
             }
         }
@@ -76,8 +75,8 @@ impl Engine {
             return at_hand.ok_or_else(EngineError::redis_down);
         }
         let patience = at_hand.is_some().then_some(OVERDUE);
-        let asked = self.chunks.get_pinned(&selection.key, shape, asked, patience).await;
-        let (pinned, chunks) = match (asked, at_hand) {
+        let asked = self.chunks.read_pinned(&selection.key, shape, asked, patience).await;
+        let (pinned, read) = match (asked, at_hand) {
             (Ok(None) | Err(EngineError::RedisDown { .. } | EngineError::Overloaded { .. }), Some(page)) => {
                 return Ok(page);
             }
@@ -98,14 +97,14 @@ impl Engine {
         if wants.no_items(&meta) {
             return Ok(Page::without_items(meta));
         }
-        match (plan, chunks) {
-            (None, _) => Ok(Page::with_items(meta, None, Vec::new())),
-            (Some(plan), PageChunks::Whole { chunks, read }) => {
-                meta.served.collapsed = read == Some(true);
-                Ok(Page::with_items(meta, Some(&plan), chunks))
+        match (plan, read) {
+            (None, _) => Ok(Page::with_items(meta, PageItems::none())),
+            (Some(_), Some(read)) => {
+                meta.served.collapsed = read.collapsed;
+                Ok(Page::with_items(meta, read.items))
             }
             // The stream is there but not as the cursor says: half lost, or the cursor was made up.
-            (Some(_), PageChunks::Lost) => Err(EngineError::Gone),
+            (Some(_), None) => Err(EngineError::Gone),
         }
     }
 
@@ -115,7 +114,7 @@ impl Engine {
         match head.live() {
             Some(head) if head.generation == meta.generation && head.total == 0 => {
                 meta.freshness.ttl_ms = millis(selection.policy.pin_for);
-                Ok(Page::with_items(meta, None, Vec::new()))
+                Ok(Page::with_items(meta, PageItems::none()))
             }
             _ => Err(EngineError::Gone),
         }
@@ -216,12 +215,12 @@ impl Engine {
             return None;
         }
         let Some(plan) = plan else {
-            return Some(Page::with_items(meta, None, Vec::new()));
+            return Some(Page::with_items(meta, PageItems::none()));
         };
         if let Some(packed) = self.packed_here(shape, plan, form) {
             return Some(Page::with_packed(meta, packed));
         }
-        let chunks = self.l1.chunks.find(shape, plan).whole()?;
-        Some(Page::with_items(meta, Some(plan), chunks))
+        let items = self.l1.chunks.find(shape, plan).ok()?;
+        Some(Page::with_items(meta, items))
     }
 }

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     Engine,
-    chunks::PageChunks,
+    chunk_cache::Partly,
     error::EngineError,
     head_table::Lookup,
     heads::HeadFrom,
@@ -63,7 +63,7 @@ impl Engine {
         form: Form,
         skip_items: SkipItems<'_>,
         began: std::time::Instant,
-        begun: Option<Begun>,
+        begun: Option<Box<Begun>>,
     ) -> Result<Page, EngineError> {
         let wants = Wants { form, skip_items };
         let began = Instant::from_std(began);
@@ -104,16 +104,16 @@ impl Engine {
             // Whatever else the engine does takes microseconds.
             page.waited.redis = began.elapsed().saturating_sub(page.waited.origin);
         }
-        Ok(self.finish(selection, page, form))
+        self.finish(selection, &mut page, form);
+        Ok(page)
     }
 
     /// What is done with every page.
-    pub(super) fn finish(&self, selection: &Selection, page: Page, form: Form) -> Page {
-        self.count(&page);
+    pub(super) fn finish(&self, selection: &Selection, page: &mut Page, form: Form) {
+        self.count(page);
         self.read_ahead(selection, &page.meta, form);
-        match form {
-            Form::Packed if page.packed.is_none() && !page.meta.is_direct() => self.fragments.pack(page),
-            _ => page,
+        if form == Form::Packed && page.packed.is_none() && !page.meta.is_direct() {
+            self.fragments.pack(page);
         }
     }
 
@@ -131,7 +131,7 @@ impl Engine {
         window: Window,
         wants: Wants<'_>,
         began: Instant,
-        mut begun: Option<Begun>,
+        mut begun: Option<Box<Begun>>,
     ) -> Result<Page, EngineError> {
         let mut served = Served {
             l1_hit: true,
@@ -141,15 +141,15 @@ impl Engine {
         let deadline = began + self.fill_wait(&selection.policy).saturating_sub(selection.waited);
         let mut now = began;
         for _ in 0..ATTEMPTS_MAX {
-            let servable = match begun.take() {
-                Some(Begun::Headed(servable)) => Some(servable),
+            let (servable, partly) = match begun.take().map(|begun| *begun) {
+                Some(Begun::Headed { servable, partly }) => (Some(servable), partly),
                 looked => {
                     let known = match looked {
                         Some(Begun::Looked(lookup)) => lookup,
                         _ => self.l1.heads.lookup_at(&selection.key, now.into_std()),
                     };
-                    self.head_to_serve(selection, known, window, wants.form, &mut served)
-                        .await?
+                    let servable = self.head_to_serve(selection, known, window, wants.form, &mut served);
+                    (servable.await?, None)
                 }
             };
             let Some(servable) = servable else {
@@ -166,7 +166,7 @@ impl Engine {
                 return Err(EngineError::NotFound);
             }
             let meta = servable.meta(selection, window, served);
-            match self.cut(selection, meta, window, wants).await? {
+            match self.cut(selection, meta, window, wants, partly).await? {
                 Some(mut page) => {
                     page.waited.origin = filling;
                     return Ok(page);
@@ -290,34 +290,29 @@ impl Engine {
         }
     }
 
-    /// Cuts a page out of a generation; `None` where chunks are lost.
+    /// Cuts a page out of a generation; `None` where chunks are lost. What was found of its items is not looked for again.
     pub(super) async fn cut(
         &self,
         selection: &Selection,
         mut meta: PageMeta,
         window: Window,
         wants: Wants<'_>,
+        partly: Option<Partly>,
     ) -> Result<Option<Page>, EngineError> {
-        let shape = meta.shape();
-        let plan = shape.plan(window);
-        if wants.no_items(&meta) {
-            return Ok(Some(Page::without_items(meta)));
-        }
-        let Some(plan) = plan else {
-            return Ok(Some(Page::with_items(meta, None, Vec::new())));
+        let partly = match partly {
+            Some(partly) => partly,
+            None => match self.cut_here(meta.clone(), window, wants) {
+                Ok(page) => return Ok(Some(page)),
+                Err(partly) => partly,
+            },
         };
-        if let Some(packed) = self.packed_here(shape, &plan, wants.form) {
-            return Ok(Some(Page::with_packed(meta, packed)));
-        }
-        match self.chunks.get(&selection.key, shape, &plan).await {
-            Ok(PageChunks::Whole { chunks, read }) => {
-                if let Some(collapsed) = read {
-                    meta.served.l1_hit = false;
-                    meta.served.collapsed |= collapsed;
-                }
-                Ok(Some(Page::with_items(meta, Some(&plan), chunks)))
+        match self.chunks.read(&selection.key, meta.shape(), partly).await {
+            Ok(Some(read)) => {
+                meta.served.l1_hit = false;
+                meta.served.collapsed |= read.collapsed;
+                Ok(Some(Page::with_items(meta, read.items)))
             }
-            Ok(PageChunks::Lost) | Err(EngineError::Corrupt) => Ok(None),
+            Ok(None) | Err(EngineError::Corrupt) => Ok(None),
             Err(error) => Err(error),
         }
     }

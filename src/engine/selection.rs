@@ -11,7 +11,6 @@ use moka::sync::Cache;
 
 use super::{
     Engine,
-    declared::Declared,
     error::{EngineError, ParameterError},
     names::Existence,
 };
@@ -75,12 +74,29 @@ pub struct Selection {
     pub(super) existence: Existence,
     /// How long others were waited for, of the time that a request may wait in all.
     pub(super) waited: Duration,
+    pub(super) lasts: Lasts,
+}
+
+/// How long who asks for the same again may go by a selection, as long as the configuration is not replaced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lasts {
+    /// For this request only.
+    Once,
+    /// As long as its listing is there: where a pushed name has no default sort, it has another one.
+    WhileLive,
+    /// As long as [`Engine::stands_by`] it.
+    WhileItStands,
 }
 
 impl Selection {
     /// When the choice was made that began then.
     pub fn made_at(&self, began: Instant) -> Instant {
         began + self.waited
+    }
+
+    /// How long it may be kept.
+    pub fn lasts(&self) -> Lasts {
+        self.lasts
     }
 
     /// A pushed listing, which has no definition: descending is its stream backwards.
@@ -99,6 +115,7 @@ impl Selection {
             defined: None,
             existence: Existence::Enumerated,
             waited: Duration::ZERO,
+            lasts: Lasts::Once,
         }
     }
 }
@@ -146,22 +163,15 @@ impl Engine {
         asked: Asked<'_>,
         began: Instant,
     ) -> Result<Selection, EngineError> {
-        match resolved {
-            Resolved::Unknown => Err(EngineError::NotFound),
-            Resolved::Pushed => self.select_pushed(name, &asked, began).await,
-            Resolved::Defined(defined) => {
-                let declared = self.declaration.take();
-                let existence = declared.names.existence(&defined, name).await;
-                if existence == Existence::Outside {
-                    return Err(EngineError::NotFound);
-                }
-                let mut selection = self
-                    .select_defined(&declared, name, defined, &asked, existence, began)
-                    .await?;
-                selection.waited = began.elapsed();
-                Ok(selection)
-            }
-        }
+        let selection = match resolved {
+            Resolved::Unknown => return Err(EngineError::NotFound),
+            Resolved::Pushed => self.select_pushed(name, &asked).await?,
+            Resolved::Defined(defined) => self.select_defined(name, defined, &asked, began).await?,
+        };
+        Ok(Selection {
+            waited: began.elapsed(),
+            ..selection
+        })
     }
 
     /// The same, if nobody has to be waited for.
@@ -173,21 +183,37 @@ impl Engine {
         began: Instant,
     ) -> Option<Result<Selection, EngineError>> {
         match resolved {
+            Resolved::Unknown => Some(Err(EngineError::NotFound)),
             Resolved::Pushed => self.select_pushed_here(name, &asked).transpose(),
             // What it would wait for goes on by itself, and serves the next who asks.
-            defined => self.select_from(defined, name, asked, began).now_or_never(),
+            Resolved::Defined(defined) => self.select_defined(name, defined, &asked, began).now_or_never(),
+        }
+    }
+
+    /// Whether a selection that was made before would be made again.
+    pub fn stands_by(&self, kept: &Selection) -> bool {
+        match &kept.defined {
+            Some(defined) if defined.definition.names.is_some() => {
+                let declared = self.declaration.take();
+                let existence = declared.names.existence(defined, kept.key.name());
+                existence.now_or_never() == Some(kept.existence)
+            }
+            _ => true,
         }
     }
 
     async fn select_defined(
         &self,
-        declared: &Declared,
         name: &ListingName,
         defined: Defined,
         asked: &Asked<'_>,
-        existence: Existence,
         began: Instant,
     ) -> Result<Selection, EngineError> {
+        let declared = self.declaration.take();
+        let existence = declared.names.existence(&defined, name).await;
+        if existence == Existence::Outside {
+            return Err(EngineError::NotFound);
+        }
         let definition = &defined.definition;
         let mut errors = Vec::new();
         let stream = match definition.sort(asked.sort) {
@@ -218,14 +244,16 @@ impl Engine {
                 ));
             }
         }
+        let mut lasts = Lasts::WhileItStands;
         for filter in &definition.filters {
-            if let Some(value) = given.get(&*filter.parameter)
-                && !declared
-                    .filters
-                    .values(name, &defined, filter, began + self.fill_wait(&definition.policy))
-                    .await?
-                    .contains(*value)
-            {
+            let Some(value) = given.get(&*filter.parameter) else {
+                continue;
+            };
+            // Which values there are changes with the items.
+            lasts = Lasts::Once;
+            let deadline = began + self.fill_wait(&definition.policy);
+            let values = declared.filters.values(name, &defined, filter, deadline).await?;
+            if !values.contains(*value) {
                 errors.push(invalid(&filter.parameter, "no item has this value".into()));
             }
         }
@@ -259,24 +287,17 @@ impl Engine {
             canonical_choices,
             existence,
             waited: Duration::ZERO,
+            lasts,
             defined: Some(defined),
         })
     }
 
-    async fn select_pushed(
-        &self,
-        name: &ListingName,
-        asked: &Asked<'_>,
-        began: Instant,
-    ) -> Result<Selection, EngineError> {
+    async fn select_pushed(&self, name: &ListingName, asked: &Asked<'_>) -> Result<Selection, EngineError> {
         if let Some(selection) = self.select_pushed_here(name, asked)? {
             return Ok(selection);
         }
         let sorts = self.pushed_sorts(name).await?;
-        Ok(Selection {
-            waited: began.elapsed(),
-            ..self.pushed(name, default_of(&sorts), asked.order)
-        })
+        Ok(self.pushed(name, default_of(&sorts), asked.order))
     }
 
     /// `None` where Redis must be asked which sorts there are.
@@ -286,9 +307,15 @@ impl Engine {
                 let detail = "a sort is named by 1 to 32 of a-z, 0-9, _ and -".into();
                 return Err(EngineError::Invalid(vec![invalid("sort", detail)]));
             };
-            return Ok(Some(self.pushed(name, sort, asked.order)));
+            return Ok(Some(Selection {
+                lasts: Lasts::WhileItStands,
+                ..self.pushed(name, sort, asked.order)
+            }));
         }
-        let default = self.pushed(name, SortName::default_sort(), asked.order);
+        let default = Selection {
+            lasts: Lasts::WhileLive,
+            ..self.pushed(name, SortName::default_sort(), asked.order)
+        };
         if let Some(HeadState::Live(_)) = self.l1.heads.last_known(&default.key) {
             return Ok(Some(default));
         }

@@ -80,8 +80,8 @@ pub async fn page_route(
 /// A page that is not here, as far as it was found.
 pub struct Begun {
     began: Instant,
-    selection: Selection,
-    found: Option<engine::Begun>,
+    selection: Arc<Selection>,
+    found: Option<Box<engine::Begun>>,
 }
 
 /// The page of [`page`], if nobody has to be waited for; else what that goes on with, if anything. What is wrong with a request
@@ -91,17 +91,13 @@ pub fn page_here(
     head: &RequestHead,
     engine: &Arc<Engine>,
     shared: &Shared,
-) -> Result<HttpResponse, Option<Box<Begun>>> {
+) -> Result<HttpResponse, Option<Begun>> {
     let began = Instant::now();
-    let query = &wanted.query;
-    let selected = engine.select_here(wanted.resolved.clone(), &wanted.name, query.asked(), began);
-    let (true, Some(Ok(selection))) = (query.errors().is_empty(), selected) else {
-        return Err(None);
-    };
+    let selection = wanted.select_here(engine, began).ok_or(None)?;
     let asked = Asked::of(wanted, head, shared).map_err(|_| None)?;
     let found = engine.page_here(
         &selection,
-        query.place(),
+        wanted.query.place(),
         asked.form(),
         &|meta| asked.needs_no_items(&selection, meta),
         selection.made_at(began),
@@ -110,11 +106,15 @@ pub fn page_here(
         Ok(page) => Ok(asked
             .answer(engine, &selection, page, began)
             .unwrap_or_else(|problem| problem.error_response())),
-        Err(found) => Err(Some(Box::new(Begun {
+        Err(found) if !engine.is_still_chosen(&selection, found.as_deref()) => {
+            wanted.choose_anew();
+            Err(None)
+        }
+        Err(found) => Err(Some(Begun {
             began,
             selection,
             found,
-        }))),
+        })),
     }
 }
 
@@ -124,7 +124,7 @@ pub async fn page(
     head: &RequestHead,
     engine: &Arc<Engine>,
     shared: &Shared,
-    begun: Option<Box<Begun>>,
+    begun: Option<Begun>,
 ) -> Result<HttpResponse, Problem> {
     let query = &wanted.query;
     let (began, selection, found) = match begun {
@@ -132,7 +132,7 @@ pub async fn page(
         None => {
             let began = Instant::now();
             let selection = select(engine, wanted.resolved.clone(), &wanted.name, query, began).await?;
-            (began, selection, None)
+            (began, Arc::new(selection), None)
         }
     };
     let asked = Asked::of(wanted, head, shared)?;

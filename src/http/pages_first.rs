@@ -104,7 +104,7 @@ fn of_page<B>(answer: HttpResponse) -> Answer<B> {
 struct Begun {
     passing: Passing,
     wanted: Result<Arc<Wanted>, Problem>,
-    page: Option<Box<listings::Begun>>,
+    page: Option<listings::Begun>,
 }
 
 impl Pages {

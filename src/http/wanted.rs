@@ -4,7 +4,7 @@
 //! A URL is read by what is declared, so all that is known is forgotten when that is replaced. Whether the listing is there,
 //! and what it holds, is asked anew each time.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use actix_web::http::Uri;
 use foldhash::fast::RandomState;
@@ -17,7 +17,7 @@ use super::{
     query::{PageQuery, Sizes},
 };
 use crate::{
-    engine::{DeclaredParameters, Engine, PageMeta, Selection},
+    engine::{DeclaredParameters, Engine, Lasts, PageMeta, Selection},
     listing::definition::Resolved,
 };
 
@@ -35,6 +35,8 @@ pub struct Wanted {
     pub resolved: Resolved,
     /// Which page.
     pub query: PageQuery,
+    /// The last one that may be kept.
+    selection: Mutex<Option<Arc<Selection>>>,
     /// The last one of its page.
     envelope: Mutex<Option<Arc<Envelope>>>,
 }
@@ -49,8 +51,30 @@ impl Wanted {
             query: PageQuery::read(uri.query().unwrap_or_default(), &declared.names, sizes),
             name,
             resolved,
+            selection: Mutex::default(),
             envelope: Mutex::default(),
         }
+    }
+
+    /// The listing that it asks for, if nobody has to be waited for and nothing is wrong. What was chosen before is gone by as long as it
+    /// would be chosen again.
+    pub fn select_here(&self, engine: &Engine, began: Instant) -> Option<Arc<Selection>> {
+        let kept = self.selection.lock().clone();
+        if let Some(kept) = kept.filter(|kept| engine.stands_by(kept)) {
+            return Some(kept);
+        }
+        if !self.query.errors().is_empty() {
+            return None;
+        }
+        let selected = engine.select_here(self.resolved.clone(), &self.name, self.query.asked(), began)?;
+        let selection = Arc::new(selected.ok()?);
+        *self.selection.lock() = (selection.lasts() != Lasts::Once).then(|| selection.clone());
+        Some(selection)
+    }
+
+    /// The listing that was chosen is not there any more.
+    pub fn choose_anew(&self) {
+        *self.selection.lock() = None;
     }
 
     /// The envelope of the page that was found.

@@ -3,12 +3,13 @@
 //!
 //! An entry's fields are a list of pairs, never a map: order is the origin's and an id may repeat. What this version did
 //! not write is refused, never guessed at: by the sum also what looks like ours, for items go out as they are, and nobody
-//! looks into them on the way. The sum is over the chunk's index too, so that entries do not change places.
+//! looks into them on the way. It is taken of the pairs as the protocol writes them, each with its length, so that neither who sends
+//! them nor who reads them takes them apart for it; the chunk's index is its seed, so that entries do not change places.
 
 use std::ops::Range;
 
 use redis::Value;
-use xxhash_rust::xxh3::Xxh3;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
     commands::Commands,
@@ -30,25 +31,23 @@ pub(super) fn add_chunk(to: &mut Commands, key: &str, index: ChunkIndex, items: 
         to.argument(b"NOMKSTREAM");
     }
     to.argument(index.entry_id().as_bytes());
+    let begin = to.bytes();
     parts().for_each(|part| to.argument(part));
+    let sum = sum_of(index, to.since(begin));
     to.argument(SUM_FIELD.as_bytes());
-    to.argument(format!("{:016x}", sum_of(index, parts())).as_bytes());
+    to.argument(format!("{sum:016x}").as_bytes());
 }
 
 /// The field of the check sum: no item has an empty id.
 pub(super) const SUM_FIELD: &str = "";
+/// What the check sum takes of an entry: its name and its value.
+const SUM_FIELDS: usize = 2;
 /// Bytes of a check sum.
 pub(super) const SUM_BYTES: u64 = 16;
 
-/// The check sum of a chunk, written in hexadecimal: over its index and over ids and JSON by turns, each with its length.
-fn sum_of<'a>(index: ChunkIndex, parts: impl Iterator<Item = &'a [u8]>) -> u64 {
-    let mut hasher = Xxh3::new();
-    hasher.update(&index.0.to_le_bytes());
-    for part in parts {
-        hasher.update(&(part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    }
-    hasher.digest()
+/// The check sum of a chunk, stored in hexadecimal: of its ids and JSON by turns, as they go over the wire.
+fn sum_of(index: ChunkIndex, written: &[u8]) -> u64 {
+    xxh3_64_with_seed(written, index.0)
 }
 
 /// Reads a range of chunks, forward from its first one.
@@ -75,15 +74,15 @@ pub(super) fn decode_range(reply: &[u8], key: &str, chunks: &Range<u64>) -> Resu
     let entries = values.array().ok_or_else(|| StoreError::odd_reply(OPERATION))?;
     let mut fields = Vec::new();
     let read = chunks.clone().take(entries).map(|index| {
-        let id = entry_at(&mut values, &mut fields)?;
-        chunk_of(id, &fields, ChunkIndex(index))
+        let (id, written) = entry_at(&mut values, &mut fields)?;
+        chunk_of(id, &fields, written, ChunkIndex(index))
     });
     read.collect::<Result<_, _>>()
         .map_err(|reason| StoreError::corrupt(key, reason))
 }
 
-/// Id and fields of the entry that comes next.
-fn entry_at<'a>(values: &mut Values<'a>, fields: &mut Vec<&'a [u8]>) -> Result<&'a [u8], &'static str> {
+/// Id and fields of the entry that comes next, and its items' fields as they came.
+fn entry_at<'a>(values: &mut Values<'a>, fields: &mut Vec<&'a [u8]>) -> Result<(&'a [u8], &'a [u8]), &'static str> {
     let mut id = || {
         let parts = values.array()?;
         values.bytes().filter(|_| parts == 2)
@@ -93,10 +92,15 @@ fn entry_at<'a>(values: &mut Values<'a>, fields: &mut Vec<&'a [u8]>) -> Result<&
     fields.clear();
     // Never more than the reply has bytes.
     fields.reserve(many);
-    for _ in 0..many {
+    let items = *values;
+    let mut behind_items = items;
+    for at in 0..many {
+        if at + SUM_FIELDS == many {
+            behind_items = *values;
+        }
         fields.push(values.bytes().ok_or(NO_ITEMS)?);
     }
-    Ok(id)
+    Ok((id, items.before(behind_items)))
 }
 
 /// The chunk of an index; else what is wrong with its entry.
@@ -105,18 +109,21 @@ pub(super) fn decode_entry(entry: Value, index: ChunkIndex) -> Result<Chunk, &'s
     let fields: Option<Vec<Vec<u8>>> = fields.into_iter().map(reply::bytes).collect();
     let fields = fields.ok_or(NO_ITEMS)?;
     let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
-    chunk_of(&id, &fields, index)
+    let mut written = Commands::default();
+    let items = fields.len().saturating_sub(SUM_FIELDS);
+    fields.iter().take(items).for_each(|field| written.argument(field));
+    chunk_of(&id, &fields, written.since(0), index)
 }
 
 const NO_ENTRY: &str = "not a stream entry";
 const NO_ITEMS: &str = "an entry that is no list of items";
 
-/// The chunk that an entry holds, if it is the one of an index.
-fn chunk_of(id: &[u8], fields: &[&[u8]], index: ChunkIndex) -> Result<Chunk, &'static str> {
+/// The chunk that an entry holds, if it is the one of an index. `written` is what its items came as.
+fn chunk_of(id: &[u8], fields: &[&[u8]], written: &[u8], index: ChunkIndex) -> Result<Chunk, &'static str> {
     if ChunkIndex::from_entry_id(id) != Some(index) {
         return Err("an entry id that is not the chunk's");
     }
-    let Some((items, [name, sum])) = fields.split_last_chunk::<2>() else {
+    let Some((items, [name, sum])) = fields.split_last_chunk::<SUM_FIELDS>() else {
         return Err(NO_ITEMS);
     };
     if items.is_empty() || !items.len().is_multiple_of(2) || *name != SUM_FIELD.as_bytes() {
@@ -124,7 +131,7 @@ fn chunk_of(id: &[u8], fields: &[&[u8]], index: ChunkIndex) -> Result<Chunk, &'s
     }
     let sum = std::str::from_utf8(sum).ok();
     let sum = sum.and_then(|text| u64::from_str_radix(text, 16).ok());
-    if sum != Some(sum_of(index, items.iter().copied())) {
+    if sum != Some(sum_of(index, written)) {
         return Err("an entry whose check sum is another");
     }
     // The ids are for people and other programs: a page is made of the values.
@@ -140,6 +147,7 @@ pub(super) fn entry_parts(entry: Value) -> Option<(Vec<u8>, Vec<Value>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::listing::ItemId;
 
     fn text(text: &str) -> Value {
         Value::BulkString(text.as_bytes().to_vec())
@@ -148,8 +156,12 @@ mod tests {
     /// An entry as it would be written.
     fn entry(id: &str, fields: &[&str]) -> Value {
         let index = ChunkIndex::from_entry_id(id.as_bytes()).unwrap_or(ChunkIndex(0));
-        let sum = format!("{:016x}", sum_of(index, fields.iter().map(|field| field.as_bytes())));
-        foreign(id, &[fields, &[SUM_FIELD, &sum]].concat())
+        foreign(id, &[fields, &[SUM_FIELD, &sum(index, fields)]].concat())
+    }
+
+    fn sum(index: ChunkIndex, fields: &[&str]) -> String {
+        let written: Vec<u8> = fields.iter().flat_map(|field| resp::written(&text(field))).collect();
+        format!("{:016x}", sum_of(index, &written))
     }
 
     /// An entry with these fields and no others.
@@ -169,6 +181,28 @@ mod tests {
             (Err(StoreError::Corrupt { reason, .. }), Err(expect)) => assert_eq!(reason, expect),
             (found, expect) => panic!("{found:?}, expected {expect:?}"),
         }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let items = [("b", "{\"a\":1}"), ("ä", "2")].map(|(id, json)| Item {
+            id: ItemId::parse(id).unwrap(),
+            json: json.into(),
+        });
+        let mut commands = Commands::default();
+        add_chunk(&mut commands, "k", ChunkIndex(6), &items, true);
+        let command = commands.parsed().remove(0);
+        let arguments = command.args_iter().map(|argument| match argument {
+            redis::Arg::Simple(bytes) => Value::BulkString(bytes.to_vec()),
+            _ => panic!("a cursor"),
+        });
+        // XADD, the key, NOMKSTREAM.
+        let mut written: Vec<Value> = arguments.skip(3).collect();
+        let fields = Value::Array(written.split_off(1));
+        let entry = Value::Array(vec![written.remove(0), fields]);
+        let chunk = decode_entry(entry.clone(), ChunkIndex(6)).unwrap();
+        assert_eq!(chunk.items(0..2), "{\"a\":1},2");
+        check(vec![entry], 6..7, Ok(&["{\"a\":1},2"]));
     }
 
     #[test]
@@ -203,7 +237,7 @@ mod tests {
             let expect = Err("an entry that is no list of items");
             check(vec![entry("0-1", no_items)], 0..1, expect);
         }
-        let sum = format!("{:016x}", sum_of(ChunkIndex(0), [&b"a"[..], b"1"].into_iter()));
+        let sum = sum(ChunkIndex(0), &["a", "1"]);
         check(vec![foreign("0-1", &["a", "1", "", &sum])], 0..1, Ok(&["1"]));
         for forged in [["a", "2", "", &sum], ["b", "1", "", &sum], ["a", "1", "", "0"]] {
             let expect = Err("an entry whose check sum is another");

@@ -50,6 +50,11 @@ impl Commands {
         self.packed.len()
     }
 
+    /// What was written since there were so many bytes.
+    pub fn since(&self, bytes: usize) -> &[u8] {
+        self.packed.get(bytes..).unwrap_or_default()
+    }
+
     /// How many they are: each has its reply.
     pub fn len(&self) -> usize {
         self.many

@@ -167,6 +167,12 @@ impl<'a> Values<'a> {
         Self(reply)
     }
 
+    /// What lies before the same reply's values from a later one on.
+    pub fn before(self, later: Self) -> &'a [u8] {
+        let bytes = self.0.len().saturating_sub(later.0.len());
+        self.0.get(..bytes).unwrap_or_default()
+    }
+
     /// An array, of which each value follows. There are never more of them than bytes.
     pub fn array(&mut self) -> Option<usize> {
         let (array, _) = self.next(|kind| kind == b'*')?;

@@ -23,6 +23,7 @@ mod http_names;
 mod http_operations;
 mod http_origin;
 mod http_pages;
+mod http_selections;
 mod http_writes;
 mod judges;
 mod killed_writers;

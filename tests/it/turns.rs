@@ -116,7 +116,7 @@ async fn a_page_from_redis_takes_one_turn_where_the_listing_was_seen_and_two_whe
 
     let selection = select(&writer, &name, Order::Asc).await.unwrap();
     // Where the machine is slow a head's reading is overdue, and the page comes without it: then it says nothing of turns,
-    // and is asked for again when the reading has ended.
+    // and is asked for again when the reading has ended. As long as it goes on, whoever asks joins it, and begins none.
     let turns = async |at: &Place| {
         loop {
             let before = turns_of_reads(&proxy);
@@ -124,7 +124,12 @@ async fn a_page_from_redis_takes_one_turn_where_the_listing_was_seen_and_two_whe
             if page.meta.freshness.state != PageState::RedisDown {
                 return (turns_of_reads(&proxy) - before, page);
             }
-            eventually(async || (turns_of_reads(&proxy) > before).then_some(()).ok_or("a late reading")).await;
+            eventually(async || {
+                let joined = reader.page(&selection, at, &|_| false).await.unwrap();
+                let is_late = joined.meta.freshness.state == PageState::RedisDown;
+                (!is_late).then_some(()).ok_or("a late reading")
+            })
+            .await;
         }
     };
     assert_eq!(turns(&place(0, 24)).await.0, 2, "never seen: the head, then the chunks");
