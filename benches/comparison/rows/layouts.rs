@@ -3,7 +3,13 @@
 use redis::{Connection, Pipeline};
 
 use super::from_redis::{CHUNK_LEN, ITEMS, SIZE};
-use crate::{Effort, Outcome, items, machine::Machine, series::Series, servers::redis::Redis, table::Table};
+use crate::{
+    Effort, Outcome, items,
+    machine::Machine,
+    series::Series,
+    servers::redis::{Redis, Way},
+    table::Table,
+};
 
 /// Commands that are sent at once.
 const BATCH: usize = 500;
@@ -52,10 +58,11 @@ pub fn compare(machine: &Machine, effort: &Effort, redis: &Redis, stream: &str) 
             for places in &layout.steps {
                 let mut of_step = 0.0;
                 for command in places {
-                    let rate = redis.benchmark(machine, PROBES, layout.random, command)?;
+                    let rate = redis.benchmark(machine, Way::Loopback, PROBES, layout.random, command)?;
                     let seconds = effort.duration.as_secs_f64() / (2 * places.len()) as f64;
                     let requests = (rate * seconds) as u64;
-                    of_step += 1e6 / redis.benchmark(machine, requests.max(PROBES), layout.random, command)?;
+                    of_step +=
+                        1e6 / redis.benchmark(machine, Way::Loopback, requests.max(PROBES), layout.random, command)?;
                 }
                 micros += of_step / places.len() as f64;
             }

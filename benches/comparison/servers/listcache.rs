@@ -4,7 +4,10 @@ use std::{fs, io::Write, net::TcpStream, path::Path, process::Command};
 
 use tempfile::TempDir;
 
-use super::{Server, redis::Redis};
+use super::{
+    Server,
+    redis::{Redis, Way},
+};
 use crate::{Outcome, process::Process, sample::Sample};
 
 const TOKEN: &str = "a-token-for-benches";
@@ -18,13 +21,18 @@ pub struct Listcache {
 impl Listcache {
     /// Where it runs, and lines of configuration besides; by itself it takes pushes of any name.
     pub fn start(command: impl FnOnce(&str) -> Command, redis: &Redis, config: &str) -> Outcome<Self> {
+        Self::start_by(Way::Loopback, command, redis, config)
+    }
+
+    /// The same, by another way to Redis.
+    pub fn start_by(way: Way, command: impl FnOnce(&str) -> Command, redis: &Redis, config: &str) -> Outcome<Self> {
         let directory = TempDir::new()?;
         let file = directory.path().join("listcache.toml");
         fs::write(
             &file,
             format!(
                 "{config}\n[redis]\nurl = \"{}\"\n[pushed]\nnames = [\"*\"]\n",
-                redis.url()
+                redis.url(way)
             ),
         )?;
         let mut command = command(env!("CARGO_BIN_EXE_listcache"));

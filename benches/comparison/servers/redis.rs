@@ -1,14 +1,27 @@
-//! A redis-server on a Unix socket, and `redis-benchmark` on it.
+//! A redis-server on loopback and on a Unix socket, and `redis-benchmark` on it.
 
 use std::path::PathBuf;
 
 use redis::{Client, Connection};
 use tempfile::TempDir;
 
-use crate::{Outcome, machine::Machine, process::Process};
+use crate::{
+    Outcome,
+    machine::Machine,
+    process::{Process, free_address},
+};
 
 pub struct Redis {
     process: Process,
+    port: String,
+}
+
+/// How it is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// By TCP, as everything else here is.
+    Loopback,
+    Socket,
 }
 
 impl Redis {
@@ -16,31 +29,36 @@ impl Redis {
     pub fn start(machine: &Machine) -> Outcome<Self> {
         let directory = TempDir::new()?;
         let mut command = machine.anywhere("redis-server");
-        command.args(["--port", "0", "--save", "", "--appendonly", "no"]);
+        let address = free_address()?;
+        let (host, port) = address.rsplit_once(':').ok_or("an address without a port")?;
+        command.args(["--bind", host, "--port", port, "--save", "", "--appendonly", "no"]);
         for event in ["eviction", "expire", "server-del", "user-del", "user-flush"] {
             command.args([&format!("--lazyfree-lazy-{event}"), "yes"]);
         }
         command.arg("--dir").arg(directory.path());
         command.arg("--unixsocket").arg(directory.path().join("redis.sock"));
         let mut process = Process::start(command, directory)?;
-        process.wait_until(|process| {
-            let url = format!("unix://{}", process.directory().join("redis.sock").display());
-            let mut connection = Client::open(url).ok()?.get_connection().ok()?;
+        process.wait_until(|_| {
+            let mut connection = Client::open(format!("redis://{address}")).ok()?.get_connection().ok()?;
             redis::cmd("PING").query::<String>(&mut connection).ok()
         })?;
-        Ok(Self { process })
+        let port = port.to_owned();
+        Ok(Self { process, port })
     }
 
     fn socket(&self) -> PathBuf {
         self.process.directory().join("redis.sock")
     }
 
-    pub fn url(&self) -> String {
-        format!("unix://{}", self.socket().display())
+    pub fn url(&self, way: Way) -> String {
+        match way {
+            Way::Loopback => format!("redis://127.0.0.1:{}", self.port),
+            Way::Socket => format!("unix://{}", self.socket().display()),
+        }
     }
 
     pub fn connect(&self) -> Outcome<Connection> {
-        Ok(Client::open(self.url())?.get_connection()?)
+        Ok(Client::open(self.url(Way::Loopback))?.get_connection()?)
     }
 
     pub fn used_memory(&self) -> Outcome<u64> {
@@ -61,9 +79,19 @@ impl Redis {
     }
 
     /// Runs a command so often from 50 connections and returns commands a second. `__rand_int__` is a number below `random`, of 12 digits.
-    pub fn benchmark(&self, machine: &Machine, requests: u64, random: u64, command: &[String]) -> Outcome<f64> {
+    pub fn benchmark(
+        &self,
+        machine: &Machine,
+        way: Way,
+        requests: u64,
+        random: u64,
+        command: &[String],
+    ) -> Outcome<f64> {
         let mut benchmark = machine.anywhere("redis-benchmark");
-        benchmark.arg("-s").arg(self.socket());
+        match way {
+            Way::Loopback => benchmark.args(["-h", "127.0.0.1", "-p", &self.port]),
+            Way::Socket => benchmark.arg("-s").arg(self.socket()),
+        };
         benchmark.args([
             "-c",
             "50",
