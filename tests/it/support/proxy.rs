@@ -1,9 +1,10 @@
 //! A proxy between a client and Redis: it counts request-and-reply turns, and cuts, holds and slows connections.
 
 use std::{
+    collections::BTreeSet,
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Condvar, Mutex},
     thread,
     time::Duration,
 };
@@ -34,6 +35,8 @@ pub struct Proxy {
 #[derive(Default)]
 struct State {
     connections: usize,
+    /// Those that are not closed.
+    open: BTreeSet<usize>,
     turns: Vec<Turn>,
     delay: Duration,
     refusing: bool,
@@ -51,6 +54,8 @@ struct Shared {
     muted: watch::Sender<bool>,
     /// Counted up to cut every connection there is.
     cuts: watch::Sender<u64>,
+    /// Told when a connection was closed.
+    closed: Condvar,
     stopped: watch::Sender<bool>,
 }
 
@@ -92,6 +97,7 @@ impl Proxy {
             held: watch::Sender::new(false),
             muted: watch::Sender::new(false),
             cuts: watch::Sender::new(0),
+            closed: Condvar::new(),
             stopped: watch::Sender::new(false),
         });
         let (ready, url) = std::sync::mpsc::channel();
@@ -123,9 +129,13 @@ impl Proxy {
         self.url.clone()
     }
 
-    /// Closes every connection.
+    /// Closes every connection there is; when it returns nothing passes through them any more.
     pub fn cut(&self) {
+        let state = self.shared.state.lock().unwrap();
+        let last = state.connections;
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
+        let is_open = |state: &mut State| state.open.first().is_some_and(|connection| *connection <= last);
+        drop(self.shared.closed.wait_while(state, is_open).unwrap());
     }
 
     /// From here on connections lead to another server; those that are open are closed.
@@ -221,7 +231,33 @@ async fn listen(tcp: bool, path: &Path, ready: &std::sync::mpsc::Sender<String>)
     }
 }
 
+/// Tells that a connection was closed.
+struct Closed<'a> {
+    shared: &'a Shared,
+    connection: usize,
+}
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.shared.state.lock().unwrap().open.remove(&self.connection);
+        self.shared.closed.notify_all();
+    }
+}
+
 impl Shared {
+    /// A new connection: its number, where it leads, and what cuts it; `None` where it is refused.
+    fn open(&self) -> Option<(usize, Upstream, watch::Receiver<u64>)> {
+        let mut state = self.state.lock().unwrap();
+        if state.refusing {
+            return None;
+        }
+        let upstream = state.upstream.clone()?;
+        state.connections += 1;
+        let connection = state.connections;
+        state.open.insert(connection);
+        Some((connection, upstream, self.cuts.subscribe()))
+    }
+
     /// Waits until this connection may pass bytes on.
     async fn pass(&self, connection: usize) {
         let _ = self.held.subscribe().wait_for(|held| !held).await;
@@ -268,30 +304,31 @@ impl Upstream {
 
 async fn serve(shared: Arc<Shared>, listener: Listener) {
     while let Ok(client) = listener.accept().await {
-        let (connection, upstream) = {
-            let mut state = shared.state.lock().unwrap();
-            if state.refusing {
-                continue;
-            }
-            state.connections += 1;
-            (state.connections, state.upstream.clone())
+        let Some((connection, upstream, mut cuts)) = shared.open() else {
+            continue;
         };
-        let Some(upstream) = upstream else { continue };
         let shared = shared.clone();
         tokio::spawn(async move {
-            let Ok(server) = upstream.connect().await else {
-                return;
+            let _closed = Closed {
+                shared: &shared,
+                connection,
             };
-            let mut cuts = shared.cuts.subscribe();
-            let (from_client, to_client) = tokio::io::split(client);
-            let (from_server, to_server) = tokio::io::split(server);
-            // Whichever ends, both wires are dropped.
+            // Whichever ends, both wires are dropped, and only then is the connection called closed.
             tokio::select! {
                 _ = cuts.changed() => {}
-                _ = requests(&shared, connection, from_client, to_server) => {}
-                _ = replies(&shared, connection, from_server, to_client) => {}
+                _ = carry(&shared, connection, client, upstream) => {}
             }
         });
+    }
+}
+
+async fn carry(shared: &Shared, connection: usize, client: BoxedWire, upstream: Upstream) -> io::Result<()> {
+    let server = upstream.connect().await?;
+    let (from_client, to_client) = tokio::io::split(client);
+    let (from_server, to_server) = tokio::io::split(server);
+    tokio::select! {
+        ended = requests(shared, connection, from_client, to_server) => ended,
+        ended = replies(shared, connection, from_server, to_client) => ended,
     }
 }
 
