@@ -3,10 +3,10 @@
 //! Families of at most `sort_in_memory_max` items, and not too many bytes, are read once and sorted here for all their sorts; larger ones are read
 //! once a stream, in the origin's order, so that memory stays bounded whatever the length.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use futures_util::{StreamExt, stream};
-use tokio::time::{Instant, sleep_until, timeout_at};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use super::{budget::Budget, error::EngineError, latencies::Latencies};
 use crate::{
@@ -106,10 +106,10 @@ pub struct Built {
     pub version: Option<DataVersion>,
 }
 
+/// How long items are waited for before what is written so far is kept from expiring.
+const WRITER_IDLE_MAX: Duration = Duration::from_secs(10);
 /// Families with more bytes of items than this are read once a stream too, however few their items.
 const SORT_IN_MEMORY_BYTES_MAX: usize = 64 << 20;
-/// Every so many items the lease is looked at.
-const LEASE_CHECK_ITEMS: u64 = 1000;
 
 impl<'a> Build<'a> {
     fn policy(&self) -> &Policy {
@@ -164,14 +164,13 @@ impl<'a> Build<'a> {
         let columns = self.columns();
         let mut all: Vec<OriginItem> = Vec::new();
         let mut bytes = 0;
-        while let Some(item) = items.next().await {
-            self.check(all.len() as u64 + 1)?;
-            let item = item?;
-            bytes += item.item.json.len();
-            if all.len() as u64 >= self.policy().sort_in_memory_max || bytes > SORT_IN_MEMORY_BYTES_MAX {
+        while let Some(batch) = items.try_next().await? {
+            bytes += bytes_of(&batch);
+            all.extend(batch);
+            self.check(all.len() as u64)?;
+            if all.len() as u64 > self.policy().sort_in_memory_max || bytes > SORT_IN_MEMORY_BYTES_MAX {
                 return Ok(None);
             }
-            all.push(item);
         }
         self.believe(all.len() as u64)?;
         let all = Arc::new(all);
@@ -195,7 +194,7 @@ impl<'a> Build<'a> {
                     writing.wrote(item.item.json.len()).await;
                 }
             }
-            self.check(0)?;
+            self.check_lease()?;
             built.push(Built {
                 finished: Some(writer.finish().await?),
                 version: version.clone(),
@@ -209,14 +208,19 @@ impl<'a> Build<'a> {
         let Reader { mut items, version } = reader;
         let mut writer = self.writer(at)?.of_version(version.clone());
         let mut writing = self.budget.writing();
-        while let Some(item) = items.next().await {
-            self.check(writer.items() + 1)?;
-            let item = item?.item;
-            let bytes = item.json.len();
-            writer.append(item).await?;
+        loop {
+            let Ok(batch) = timeout(WRITER_IDLE_MAX, items.try_next()).await else {
+                writer.keep_alive().await?;
+                self.check_lease()?;
+                continue;
+            };
+            let Some(batch) = batch? else { break };
+            self.check(writer.items() + batch.len() as u64)?;
+            let bytes = bytes_of(&batch);
+            writer.append_all(batch.into_iter().map(|item| item.item)).await?;
             writing.wrote(bytes).await;
         }
-        self.check(0)?;
+        self.check_lease()?;
         self.believe(writer.items())?;
         let finished = writer.finish().await?;
         // What was written is unlinked where nobody needs it.
@@ -270,16 +274,20 @@ impl<'a> Build<'a> {
             .write_generation(&key, *generation, self.grant.as_of, hash, self.policy()))
     }
 
+    /// Whether so many may be built on.
     fn check(&self, items: u64) -> Result<(), BuildError> {
         let max = self.policy().max_items;
         if items > max {
             return Err(BuildError::TooManyItems { max });
         }
-        let lost = || self.lease().is_some_and(Lease::is_lost);
-        if items.is_multiple_of(LEASE_CHECK_ITEMS) && lost() {
-            return Err(BuildError::LeaseLost);
+        self.check_lease()
+    }
+
+    fn check_lease(&self) -> Result<(), BuildError> {
+        match self.lease().is_some_and(Lease::is_lost) {
+            true => Err(BuildError::LeaseLost),
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// What is published must be believable: an import that truncates a table must not empty the shop.
@@ -294,6 +302,10 @@ impl<'a> Build<'a> {
     }
 }
 
+fn bytes_of(batch: &[OriginItem]) -> usize {
+    batch.iter().map(|item| item.item.json.len()).sum()
+}
+
 /// The items, until the deadline: then an error, and the read ends.
 fn until(items: Items, deadline: Instant) -> Items {
     let state = Some((items, Box::pin(sleep_until(deadline))));
@@ -301,7 +313,7 @@ fn until(items: Items, deadline: Instant) -> Items {
         let (mut items, mut deadline) = state?;
         tokio::select! {
             biased;
-            item = items.next() => item.map(|item| (item, Some((items, deadline)))),
+            batch = items.next() => batch.map(|batch| (batch, Some((items, deadline)))),
             () = &mut deadline => Some((Err(OriginError::TimedOut), None)),
         }
     };

@@ -8,7 +8,7 @@
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures_util::StreamExt;
+use futures_util::TryStreamExt;
 use tokio::{
     runtime::Handle,
     sync::Semaphore,
@@ -187,8 +187,8 @@ async fn read(origin: &dyn Origin, key: &ListingKey, defined: &Defined) -> Resul
         })
         .await?;
     let mut ends = Ends::default();
-    while let Some(item) = items.next().await {
-        ends.push(item?.item.json);
+    while let Some(batch) = items.try_next().await? {
+        batch.into_iter().for_each(|item| ends.push(item.item.json));
         if ends.total > definition.policy.max_items {
             return Err(OriginError::Misdeclared("more items than max_items".to_owned()));
         }

@@ -110,7 +110,7 @@ impl Latencies {
         }
     }
 
-    /// Waits for a read's first item, and keeps how long that took. It is the origin's own time: what follows is also that of
+    /// Waits for a read's first items, and keeps how long that took. It is the origin's own time: what follows is also that of
     /// whoever takes the items.
     pub async fn measure(
         &self,

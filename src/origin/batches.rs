@@ -1,6 +1,6 @@
 //! Items on their way from the task that reads them to whoever polls the stream.
 //!
-//! They travel in batches: a hand-over between threads costs more than reading an item does. The reader waits when
+//! They travel in batches, all the way: a hand-over between threads costs more than reading an item does. The reader waits when
 //! [`BATCHES_MAX`] are on the way. The time-out is the receiver's: it strikes when the next batch is not there, so a
 //! slow writer behind the stream is not taken for a slow origin.
 
@@ -18,6 +18,11 @@ const BATCH_ITEMS_MAX: usize = 128;
 const BATCH_BYTES_MAX: usize = 64 * 1024;
 /// Batches on the way.
 const BATCHES_MAX: usize = 4;
+
+/// Those that are here already.
+pub(super) fn in_batches(items: Vec<OriginItem>) -> Items {
+    stream::iter(items).chunks(BATCH_ITEMS_MAX).map(Ok).boxed()
+}
 
 /// A stream of what the sender is given. The deadline is for the whole of it.
 pub(super) fn batches(deadline: Instant) -> (ItemSender, Items) {
@@ -37,11 +42,7 @@ pub(super) fn batches(deadline: Instant) -> (ItemSender, Items) {
             Err(_) => Some((Err(OriginError::TimedOut), None)),
         }
     });
-    let items = batches.flat_map(|batch| match batch {
-        Ok(batch) => stream::iter(batch.into_iter().map(Ok)).left_stream(),
-        Err(error) => stream::iter([Err(error)]).right_stream(),
-    });
-    (sender, items.boxed())
+    (sender, batches.boxed())
 }
 
 enum Message {
@@ -152,14 +153,21 @@ mod tests {
         let all: Vec<_> = items.collect().await;
         let mut ids = Vec::new();
         let mut failed = None;
-        for item in all {
+        for batch in all {
             assert!(failed.is_none(), "something came after the error");
-            match item {
-                Ok(item) => ids.push(item.item.id.as_str().to_owned()),
+            match batch {
+                Ok(batch) => ids.extend(batch.iter().map(|item| item.item.id.as_str().to_owned())),
                 Err(error) => failed = Some(error),
             }
         }
         (ids, failed)
+    }
+
+    #[tokio::test]
+    async fn what_is_here_already_comes_in_batches_too() {
+        let all = (0..BATCH_ITEMS_MAX as i64 + 1).map(item).collect();
+        let batches: Vec<usize> = in_batches(all).map(|batch| batch.unwrap().len()).collect().await;
+        assert_eq!(batches, [BATCH_ITEMS_MAX, 1]);
     }
 
     #[tokio::test]

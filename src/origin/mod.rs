@@ -92,8 +92,8 @@ pub struct OriginItem {
     pub keys: Box<[SortValue]>,
 }
 
-/// The items of one read. Dropping it ends the read.
-pub type Items = BoxStream<'static, Result<OriginItem, OriginError>>;
+/// The items of one read, in batches: some at a time, which may be none. Dropping it ends the read.
+pub type Items = BoxStream<'static, Result<Vec<OriginItem>, OriginError>>;
 
 /// What a read came to that is only wanted where something has changed.
 pub enum Reading {

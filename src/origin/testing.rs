@@ -87,7 +87,7 @@ pub fn any_order(columns: &[&str]) -> ReadOrder {
 }
 
 pub async fn collect(origin: &dyn Origin, read: Read) -> Result<Vec<OriginItem>, OriginError> {
-    origin.read(read).await?.try_collect().await
+    origin.read(read).await?.try_concat().await
 }
 
 pub fn ids(items: &[OriginItem]) -> Vec<&str> {

@@ -8,6 +8,10 @@ use redis::{Cmd, Pipeline};
 pub(super) struct Commands {
     packed: BytesMut,
     many: usize,
+    /// How many of them have no reply.
+    unanswered: usize,
+    /// Whether what is added now has none.
+    is_quiet: bool,
 }
 
 /// Bytes beside a command's arguments, for each: a mark, a few digits, two ends of lines.
@@ -19,10 +23,29 @@ impl Commands {
         self.packed.reserve(arguments * ARGUMENT_BYTES + bytes);
     }
 
+    /// Has the server keep quiet: what follows has no reply, until [`Commands::end_quiet`]. Only where they begin, and for a
+    /// server of which [`Link::keeps_quiet`](super::link::Link::keeps_quiet) says that it does.
+    ///
+    /// For loading much (<https://redis.io/docs/latest/commands/client-reply/>): the server spares itself a call for each few
+    /// entries that it takes in, and us a wake-up.
+    pub fn begin_quiet(&mut self) {
+        debug_assert!(self.is_empty());
+        self.is_quiet = true;
+        self.call(&[b"CLIENT", b"REPLY", b"OFF"]);
+    }
+
+    /// What follows has replies again, and the end of the quiet itself is the first to have one. Does nothing where there was
+    /// no quiet.
+    pub fn end_quiet(&mut self) {
+        if std::mem::take(&mut self.is_quiet) {
+            self.call(&[b"CLIENT", b"REPLY", b"ON"]);
+        }
+    }
+
     /// Adds a command.
     pub fn add(&mut self, command: &Cmd) {
         self.packed.extend_from_slice(&command.get_packed_command());
-        self.many += 1;
+        self.count();
     }
 
     /// Adds a command, by its name and its arguments.
@@ -35,7 +58,12 @@ impl Commands {
     /// Begins a command of so many arguments, its name counted. They follow by [`Commands::argument`].
     pub fn begin(&mut self, arguments: usize) {
         self.line(b'*', arguments);
+        self.count();
+    }
+
+    fn count(&mut self) {
         self.many += 1;
+        self.unanswered += usize::from(self.is_quiet);
     }
 
     /// The next argument of the command that was begun.
@@ -55,9 +83,19 @@ impl Commands {
         self.packed.get(bytes..).unwrap_or_default()
     }
 
-    /// How many they are: each has its reply.
+    /// How many they are.
     pub fn len(&self) -> usize {
         self.many
+    }
+
+    /// How many replies they have.
+    pub fn replies(&self) -> usize {
+        self.many - self.unanswered
+    }
+
+    /// Whether the first reply is that of the end of a quiet.
+    pub fn began_quiet(&self) -> bool {
+        self.unanswered > 0
     }
 
     /// Whether there are none.
@@ -76,6 +114,8 @@ impl Commands {
         Self {
             packed: self.packed.split(),
             many: std::mem::take(&mut self.many),
+            unanswered: std::mem::take(&mut self.unanswered),
+            is_quiet: std::mem::take(&mut self.is_quiet),
         }
     }
 
@@ -101,6 +141,7 @@ impl From<&Pipeline> for Commands {
         Self {
             packed: BytesMut::from(Bytes::from(commands.get_packed_pipeline())),
             many: commands.len(),
+            ..Self::default()
         }
     }
 }
@@ -110,6 +151,7 @@ impl From<&Cmd> for Commands {
         Self {
             packed: BytesMut::from(Bytes::from(command.get_packed_command())),
             many: 1,
+            ..Self::default()
         }
     }
 }
@@ -145,6 +187,29 @@ mod tests {
         assert_eq!(commands.len(), 2);
         let packed = whole.get_packed_command();
         assert_eq!(commands.into_bytes(), [packed.clone(), packed].concat());
+    }
+
+    #[test]
+    fn what_is_quiet_has_no_replies() {
+        let mut commands = Commands::default();
+        commands.end_quiet();
+        assert!(commands.is_empty());
+        commands.begin_quiet();
+        commands.call(&[b"XADD"]);
+        commands.add(&redis::cmd("XADD"));
+        commands.end_quiet();
+        commands.end_quiet();
+        commands.call(&[b"XLEN"]);
+        assert!(commands.began_quiet());
+        assert_eq!((commands.len(), commands.replies()), (5, 2));
+        let sent = commands.take();
+        assert_eq!((sent.len(), sent.replies(), sent.began_quiet()), (5, 2, true));
+        assert_eq!(
+            (commands.len(), commands.replies(), commands.began_quiet()),
+            (0, 0, false)
+        );
+        let names: Vec<_> = sent.parsed().iter().map(Cmd::args_iter).map(Iterator::count).collect();
+        assert_eq!(names, [3, 1, 1, 3, 1]);
     }
 
     #[test]

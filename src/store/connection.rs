@@ -130,6 +130,11 @@ impl Connection {
         self.slot.live().is_some()
     }
 
+    /// Whether the server lets what is sent have no replies, see [`Commands::begin_quiet`].
+    pub fn keeps_quiet(&self) -> bool {
+        self.slot.live().is_some_and(|live| live.link.keeps_quiet())
+    }
+
     /// A call was not even sent.
     pub fn count_refused(&self) {
         self.slot.liveness.metrics.redis_errors.inc();

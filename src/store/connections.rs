@@ -155,6 +155,11 @@ impl Connections {
             .clone()
     }
 
+    /// Whether what is written may have no replies, see [`Commands::begin_quiet`].
+    pub fn writes_quietly(&self) -> bool {
+        self.write.keeps_quiet()
+    }
+
     /// Writes in one turn.
     pub async fn write(
         &self,

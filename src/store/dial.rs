@@ -19,7 +19,7 @@ use tokio_rustls::{
     rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName},
 };
 
-use super::resp::Framing;
+use super::resp::{Framing, OK};
 
 /// A stream to a server.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -36,6 +36,13 @@ pub(super) fn keepalive() -> TcpKeepalive {
 /// The same for connections that the crate opens.
 pub(super) fn tcp_settings() -> TcpSettings {
     TcpSettings::default().set_nodelay(true).set_keepalive(keepalive())
+}
+
+/// A stream on which hello was said.
+pub(super) struct Dialled {
+    pub stream: Box<dyn Stream>,
+    /// Whether the server lets commands have no replies: a user may lack the right, and what stands between may not know it.
+    pub keeps_quiet: bool,
 }
 
 /// TLS to servers, trusting what the system trusts.
@@ -66,10 +73,10 @@ impl Tls {
 }
 
 /// Opens a stream and says hello on it.
-pub(super) async fn dial(to: &ConnectionInfo, tls: Option<&Tls>) -> RedisResult<Box<dyn Stream>> {
+pub(super) async fn dial(to: &ConnectionInfo, tls: Option<&Tls>) -> RedisResult<Dialled> {
     let mut stream = open(to.addr(), tls).await?;
-    greet(&mut stream, to.redis_settings()).await?;
-    Ok(stream)
+    let keeps_quiet = greet(&mut stream, to.redis_settings()).await?;
+    Ok(Dialled { stream, keeps_quiet })
 }
 
 async fn open(to: &ConnectionAddr, tls: Option<&Tls>) -> RedisResult<Box<dyn Stream>> {
@@ -91,8 +98,8 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// RESP3 with the credentials, and the database.
-async fn greet(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), as_whom: &RedisConnectionInfo) -> RedisResult<()> {
+/// RESP3 with the credentials, and the database. Returns whether the server could keep quiet.
+async fn greet(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), as_whom: &RedisConnectionInfo) -> RedisResult<bool> {
     let mut greeting = redis::Pipeline::new();
     greeting.cmd("HELLO").arg("3");
     if let Some(password) = as_whom.password() {
@@ -103,19 +110,24 @@ async fn greet(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), as_whom: &Red
     if as_whom.db() != 0 {
         greeting.cmd("SELECT").arg(as_whom.db());
     }
+    let must_succeed = greeting.len();
+    // As it is anyway: the right to say so is that to say otherwise.
+    greeting.cmd("CLIENT").arg("REPLY").arg("ON");
     stream.write_all(&greeting.get_packed_pipeline()).await?;
     stream.flush().await?;
     let (mut framing, mut read, mut replies) = (Framing::default(), BytesMut::new(), 0);
-    while replies < greeting.len() {
+    loop {
         while let Some(reply) = framing.next(&mut read).map_err(io::Error::other)? {
+            if replies == must_succeed {
+                return Ok(reply == OK);
+            }
             if let Value::ServerError(error) = redis::parse_redis_value(&reply)? {
                 return Err(error.into());
             }
             replies += 1;
         }
-        if replies < greeting.len() && stream.read_buf(&mut read).await? == 0 {
+        if stream.read_buf(&mut read).await? == 0 {
             return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
         }
     }
-    Ok(())
 }

@@ -12,9 +12,15 @@ use std::{
 };
 
 use redis::{Pipeline, Value};
-use tokio::task::JoinHandle;
 
-use super::{Store, chunk_codec::add_chunk, commands::Commands, error::StoreError, reply};
+use super::{
+    Store,
+    chunk_codec::add_chunk,
+    commands::Commands,
+    error::StoreError,
+    on_their_way::{OnTheirWay, deliver},
+    reply,
+};
 use crate::listing::{ChunkIndex, ContentHasher, DataVersion, Generation, Item, ListingKey, Policy, Timestamp};
 
 /// How long an unpublished stream outlives its writer's last batch.
@@ -22,10 +28,9 @@ pub(super) const BUILDING_LIFE: Duration = Duration::from_secs(60);
 /// What a slow source has given so far is sent after this: with each pipeline the stream's life begins anew.
 const BATCH_AGE_MAX: Duration = Duration::from_secs(10);
 /// Entries a pipeline: more would make a neighbour's small call wait.
-const BATCH_ENTRIES_MAX: usize = 100;
+const BATCH_ENTRIES_MAX: usize = 400;
 /// Bytes a pipeline, but for its last chunk.
-const BATCH_BYTES_MAX: usize = 256 * 1024;
-const OPERATION: &str = "write generation";
+const BATCH_BYTES_MAX: usize = 512 * 1024;
 
 /// Where a generation lies, and what its head will say of it.
 #[derive(Clone, Debug)]
@@ -87,11 +92,8 @@ pub struct GenerationWriter {
     chunk: Vec<Item>,
     /// Entries of the pipeline that is not full yet.
     batch: Commands,
-    /// Empty: the memory that the next one is written into.
-    other: Commands,
-    /// The pipeline before it, which Redis is taking in while this one is filled. One at a time: entries arrive in their
-    /// order, and no more than two pipelines are in memory.
-    on_its_way: Option<JoinHandle<Result<(), StoreError>>>,
+    /// The pipelines before it.
+    on_their_way: OnTheirWay,
     sent_at: Instant,
     next: ChunkIndex,
     /// Whether the first entry, and with it the expiry, is in Redis.
@@ -109,19 +111,34 @@ impl GenerationWriter {
     /// Adds an item at the end. Sends a pipeline when one is full, or has waited for long; that it could not be written is
     /// told when the next one is sent.
     pub async fn append(&mut self, item: Item) -> Result<(), StoreError> {
-        self.items += 1;
-        self.content.push(&item);
-        self.chunk.push(item);
-        if self.chunk.len() >= self.draft.chunk_len.get() as usize {
-            self.end_chunk();
-            if self.batch.len() >= BATCH_ENTRIES_MAX || self.batch.bytes() >= BATCH_BYTES_MAX {
-                return self.send().await;
+        self.append_all([item]).await
+    }
+
+    /// Adds items at the end, as [`append`](Self::append) does.
+    pub async fn append_all(&mut self, items: impl IntoIterator<Item = Item>) -> Result<(), StoreError> {
+        for item in items {
+            self.items += 1;
+            self.content.push(&item);
+            self.chunk.push(item);
+            if self.chunk.len() < self.draft.chunk_len.get() as usize {
+                continue;
+            }
+            if self.batch.len() + 1 >= BATCH_ENTRIES_MAX || self.batch.bytes() >= BATCH_BYTES_MAX {
+                self.end_batch().await?;
+            } else {
+                self.end_chunk();
             }
         }
-        if self.sent_at.elapsed() >= BATCH_AGE_MAX {
-            return self.send().await;
+        self.keep_alive().await
+    }
+
+    /// Sends what there is where that is long ago, and with it the stream's life begins anew: to be called now and then by
+    /// whoever has nothing to append for long.
+    pub async fn keep_alive(&mut self) -> Result<(), StoreError> {
+        match self.sent_at.elapsed() >= BATCH_AGE_MAX {
+            true => self.send().await,
+            false => Ok(()),
         }
-        Ok(())
     }
 
     /// Items appended so far.
@@ -131,14 +148,11 @@ impl GenerationWriter {
 
     /// Sends what is left. Only what this returns can be published.
     pub async fn finish(mut self) -> Result<FinishedGeneration, StoreError> {
-        if !self.chunk.is_empty() {
-            self.end_chunk();
-        }
         // An empty listing has no stream.
-        if !self.batch.is_empty() {
-            self.send().await?;
+        if !self.chunk.is_empty() || !self.batch.is_empty() {
+            self.end_batch().await?;
         }
-        self.arrived().await?;
+        self.on_their_way.all_arrived().await?;
         Ok(FinishedGeneration {
             written: Written {
                 draft: self.draft,
@@ -156,6 +170,23 @@ impl GenerationWriter {
     }
 
     fn end_chunk(&mut self) {
+        if self.begun && self.batch.is_empty() && self.unpublished.store.inner.connections.writes_quietly() {
+            self.batch.begin_quiet();
+        }
+        self.add_chunk();
+    }
+
+    /// Sends what there is. Its last entry is not quiet, so that Redis says where it is full, or the stream gone. Should it be
+    /// so for some entries only, the stream is too short, and publishing it is refused.
+    async fn end_batch(&mut self) -> Result<(), StoreError> {
+        self.batch.end_quiet();
+        if !self.chunk.is_empty() {
+            self.add_chunk();
+        }
+        self.send().await
+    }
+
+    fn add_chunk(&mut self) {
         let (key, is_first) = (&self.draft.stream_key, self.next.0 == 0);
         // The first entry and the expiry come together or not at all: nothing without expiry is ever left behind.
         if is_first {
@@ -179,67 +210,24 @@ impl GenerationWriter {
     async fn send(&mut self) -> Result<(), StoreError> {
         self.sent_at = Instant::now();
         if self.begun {
+            self.batch.end_quiet();
             self.renew();
         }
         if self.batch.is_empty() {
             return Ok(());
         }
-        // The memory of the one before: it has arrived by the time this one is sent.
-        std::mem::swap(&mut self.batch, &mut self.other);
-        let batch = self.other.take();
-        self.arrived().await?;
         let store = &self.unpublished.store;
-        let work = deliver(store.clone(), self.draft.stream_key.clone(), batch);
         if self.begun {
-            // Where the writer is dropped meanwhile it arrives even so, and adds nothing to a stream that was unlinked.
-            self.on_its_way = Some(store.inner.runtime.spawn(work));
+            self.on_their_way
+                .send(store, &self.draft.stream_key, &mut self.batch)
+                .await
         } else {
             // The first makes the stream: it must not arrive after the unlinking.
-            work.await?;
+            deliver(store.clone(), self.draft.stream_key.clone(), self.batch.take()).await?;
             self.begun = true;
-        }
-        Ok(())
-    }
-
-    /// Waits for what is on its way.
-    async fn arrived(&mut self) -> Result<(), StoreError> {
-        match self.on_its_way.take() {
-            Some(work) => match work.await {
-                Ok(outcome) => outcome,
-                // The runtime is ending.
-                Err(_) => Err(StoreError::unavailable(OPERATION, "the write broke off")),
-            },
-            None => Ok(()),
+            Ok(())
         }
     }
-}
-
-async fn deliver(store: Store, stream_key: String, batch: Commands) -> Result<(), StoreError> {
-    check_written(store.inner.connections.write(OPERATION, batch).await?, &stream_key)
-}
-
-/// Fails where the stream was gone.
-pub(super) fn check_written(replies: Vec<Value>, stream_key: &str) -> Result<(), StoreError> {
-    for reply in replies {
-        let reply = reply::answered(reply, OPERATION, stream_key)?;
-        let replies = match reply {
-            Value::Array(in_transaction) => in_transaction,
-            reply => vec![reply],
-        };
-        for reply in replies {
-            match reply::answered(reply, OPERATION, stream_key)? {
-                // XADD found no stream, or PEXPIRE did not.
-                Value::Nil | Value::Int(0) => {
-                    return Err(StoreError::corrupt(
-                        stream_key,
-                        "the stream is gone while it is being written",
-                    ));
-                }
-                _ => {}
-            }
-        }
-    }
-    Ok(())
 }
 
 /// A generation all of whose chunks are written. Dropped without being published, it is unlinked.
@@ -321,8 +309,7 @@ impl Store {
             content: ContentHasher::default(),
             chunk: Vec::with_capacity(policy.chunk_len.get().min(1000) as usize),
             batch: Commands::default(),
-            other: Commands::default(),
-            on_its_way: None,
+            on_their_way: OnTheirWay::default(),
             sent_at: Instant::now(),
             next: ChunkIndex(0),
             begun: false,

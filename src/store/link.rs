@@ -24,8 +24,8 @@ use tokio_util::io::poll_read_buf;
 
 use super::{
     commands::Commands,
-    dial::Stream,
-    resp::{Framing, is_push},
+    dial::{Dialled, Stream},
+    resp::{Framing, OK, is_push},
 };
 
 /// Who would ask more at once waits for a place.
@@ -51,6 +51,7 @@ pub(super) enum NoAnswer {
 #[derive(Debug)]
 pub(super) struct Link {
     requests: mpsc::Sender<Request>,
+    keeps_quiet: bool,
 }
 
 /// Commands that are sent together.
@@ -64,8 +65,9 @@ struct Request {
 impl Link {
     /// Over a stream on which hello was said. `lost` is called when the connection ends by itself. Must be called inside a
     /// runtime.
-    pub fn start(stream: Box<dyn Stream>, lost: impl FnOnce(io::Error) + Send + 'static) -> Self {
+    pub fn start(dialled: Dialled, lost: impl FnOnce(io::Error) + Send + 'static) -> Self {
         let (requests, asked) = mpsc::channel(ASKED_MAX);
+        let Dialled { stream, keeps_quiet } = dialled;
         let traffic = Traffic {
             stream,
             asked,
@@ -81,7 +83,12 @@ impl Link {
                 lost(error);
             }
         });
-        Self { requests }
+        Self { requests, keeps_quiet }
+    }
+
+    /// Whether the server lets commands have no replies, see [`Commands::begin_quiet`].
+    pub fn keeps_quiet(&self) -> bool {
+        self.keeps_quiet
     }
 
     /// Sends commands and waits for their replies, each as it came, `within` at most once they are on their way. Whoever
@@ -102,6 +109,8 @@ impl Link {
 struct Unanswered {
     replies: Vec<Bytes>,
     lacking: usize,
+    /// Whether the first is that of the end of a quiet.
+    began_quiet: bool,
     late_at: Instant,
     /// `None` once it is late.
     answer: Option<oneshot::Sender<Result<Vec<Bytes>, NoAnswer>>>,
@@ -144,18 +153,19 @@ impl Traffic {
     /// Takes what is asked; ready when nobody can ask any more.
     fn take(&mut self, context: &mut Context<'_>) -> Poll<()> {
         while let Some(request) = ready!(self.asked.poll_recv(context)) {
-            let lacking = request.commands.len();
+            let lacking = request.commands.replies();
             let late_at = Instant::now() + request.within;
             if self.next_late.is_none_or(|next| late_at < next) {
                 self.wake_at(late_at);
             }
-            self.out.push_back(request.commands.into_bytes());
             self.unanswered.push_back(Unanswered {
                 replies: Vec::with_capacity(lacking),
                 lacking,
+                began_quiet: request.commands.began_quiet(),
                 late_at,
                 answer: Some(request.answer),
             });
+            self.out.push_back(request.commands.into_bytes());
         }
         Poll::Ready(())
     }
@@ -233,6 +243,10 @@ impl Traffic {
             let Some(first) = self.unanswered.front_mut() else {
                 return Err(io::Error::other("a reply that nobody has asked for"));
             };
+            // Whoever takes the right away from us has replies come that nobody waits for, and ours would be taken for others'.
+            if first.began_quiet && first.replies.is_empty() && reply != OK {
+                return Err(io::Error::other("redis does not keep quiet any more"));
+            }
             first.replies.push(reply);
             first.lacking -= 1;
             if first.lacking == 0
@@ -262,7 +276,11 @@ mod tests {
         let lost = move |error| {
             let _ = tell.send(error);
         };
-        (Link::start(Box::new(ours), lost), theirs, told)
+        let dialled = Dialled {
+            stream: Box::new(ours),
+            keeps_quiet: true,
+        };
+        (Link::start(dialled, lost), theirs, told)
     }
 
     /// What nobody reaches.
@@ -321,6 +339,42 @@ mod tests {
         written.unwrap();
         assert_eq!(patient.unwrap(), [&b"+1\r\n"[..]]);
         assert_eq!(after.unwrap(), [&b"+4\r\n"[..]]);
+    }
+
+    fn quiet_ping() -> Commands {
+        let mut commands = Commands::default();
+        commands.begin_quiet();
+        commands.add(&redis::cmd("PING"));
+        commands.end_quiet();
+        commands.add(&redis::cmd("PING"));
+        commands
+    }
+
+    #[tokio::test]
+    async fn what_was_quiet_has_the_replies_after_its_end() {
+        let (link, mut server, _lost) = link();
+        let serve = async {
+            let mut asked = vec![0; quiet_ping().bytes() + ping().bytes()];
+            server.read_exact(&mut asked).await.unwrap();
+            server.write_all(b"+OK\r\n+1\r\n+2\r\n").await.unwrap();
+        };
+        let (quiet, after, ()) = tokio::join!(link.ask(quiet_ping(), LONG), link.ask(ping(), LONG), serve);
+        assert_eq!(quiet.unwrap(), [&b"+OK\r\n"[..], b"+1\r\n"]);
+        assert_eq!(after.unwrap(), [&b"+2\r\n"[..]]);
+    }
+
+    #[tokio::test]
+    async fn who_does_not_keep_quiet_is_left_before_a_reply_is_taken_for_another() {
+        let (link, mut server, lost) = link();
+        let serve = async {
+            let mut asked = vec![0; quiet_ping().bytes() + ping().bytes()];
+            server.read_exact(&mut asked).await.unwrap();
+            // Where it is left it cannot write all of it.
+            let _ = server.write_all(b"-NOPERM\r\n+1\r\n+OK\r\n+2\r\n+3\r\n").await;
+        };
+        let (quiet, after, ()) = tokio::join!(link.ask(quiet_ping(), LONG), link.ask(ping(), LONG), serve);
+        assert_eq!((quiet, after), (Err(NoAnswer::Lost), Err(NoAnswer::Lost)));
+        assert_eq!(lost.await.unwrap().kind(), io::ErrorKind::Other);
     }
 
     #[tokio::test]

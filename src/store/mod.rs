@@ -42,6 +42,7 @@ mod log;
 mod log_position;
 mod names;
 mod near;
+mod on_their_way;
 mod pages;
 pub mod private_server;
 mod publish;

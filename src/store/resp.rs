@@ -12,6 +12,9 @@ const RUN_MAX: u64 = 512 * 1024 * 1024;
 /// What is made room for at once, of what is still to come.
 const ROOM_MAX: usize = 256 * 1024;
 
+/// What says no more than that it was done.
+pub(super) const OK: &str = "+OK\r\n";
+
 /// What was read is no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("redis sent what is no reply")]

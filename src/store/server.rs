@@ -65,8 +65,8 @@ impl Server {
     /// Opens a connection for commands. `lost` is called when it ends by itself.
     pub async fn link(&self, lost: impl FnOnce(io::Error) + Send + 'static) -> RedisResult<Link> {
         let dialled = dial::dial(self.client.get_connection_info(), self.tls.as_ref());
-        let stream = timeout(CONNECT_TIMEOUT, dialled).await.map_err(io::Error::from)??;
-        Ok(Link::start(stream, lost))
+        let dialled = timeout(CONNECT_TIMEOUT, dialled).await.map_err(io::Error::from)??;
+        Ok(Link::start(dialled, lost))
     }
 
     /// Opens a connection on which something may come unasked: `pushed` is called with it, and must not block.

@@ -101,7 +101,7 @@ fn by_price() -> ReadOrder {
 
 async fn read(config: &Config, choices: &[(&str, &str)], order: ReadOrder) -> Result<Vec<OriginItem>, OriginError> {
     let items = origin(config).read(read_of(config, "c:A&B/C", choices, order)).await?;
-    items.try_collect().await
+    items.try_concat().await
 }
 
 fn texts(items: &[OriginItem]) -> Vec<String> {

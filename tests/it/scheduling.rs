@@ -61,14 +61,12 @@ impl Origin for Diary {
             let _permit = self.held.acquire().await.unwrap();
         }
         let count = if name.starts_with("nothing") { 0 } else { 5 };
-        let items = items(count, 0).into_iter().enumerate().map(|(at, item)| {
-            Ok(OriginItem {
-                item,
-                id: SortValue::Integer(at as i64),
-                keys: Box::default(),
-            })
+        let items = items(count, 0).into_iter().enumerate().map(|(at, item)| OriginItem {
+            item,
+            id: SortValue::Integer(at as i64),
+            keys: Box::default(),
         });
-        Ok(stream::iter(items.collect::<Vec<_>>()).boxed())
+        Ok(stream::iter([Ok(items.collect())]).boxed())
     }
 
     async fn names(&self, _: &str, _: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError> {

@@ -86,7 +86,7 @@ fn any_order(columns: &[&str]) -> ReadOrder {
 }
 
 async fn collect(origin: &SqlOrigin, read: Read) -> Result<Vec<OriginItem>, OriginError> {
-    origin.read(read).await?.try_collect().await
+    origin.read(read).await?.try_concat().await
 }
 
 fn ids(items: &[OriginItem]) -> Vec<&str> {

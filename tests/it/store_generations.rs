@@ -87,7 +87,7 @@ async fn what_a_writer_wrote_is_gone_when_it_gives_up() {
     for how in ["abandoned", "dropped", "finished and dropped"] {
         let grant = store.draw(shoes.name(), 1).await.unwrap();
         let mut writer = store.write_generation(&shoes, grant.generations[0], grant.as_of, 7, &policy());
-        for position in 0..1000 {
+        for position in 0..2000 {
             writer.append(item(&position.to_string(), "1")).await.unwrap();
         }
         assert_eq!(streams().len(), 1);
@@ -119,7 +119,7 @@ async fn append_until_refused(
             assert!(error.to_string().contains(&stream), "{error}");
             return error;
         }
-        if position == 1000
+        if position == 2000
             && let Some(now) = after_first_batch.take()
         {
             now();
@@ -160,9 +160,15 @@ async fn a_killed_writer_leaves_nothing_without_an_expiry() {
     let unpublished = finished(&store, &listing("socks/price"), &grant, 9).await;
     grant.generations.remove(0);
     let mut writer = store.write_generation(&listing("socks/name"), grant.generations[0], grant.as_of, 7, &policy());
-    for position in 0..1000 {
+    for position in 0..2000 {
         writer.append(item(&position.to_string(), "1")).await.unwrap();
     }
+    assert!(
+        redis.cli(&[
+            "EXISTS",
+            &store.stream_key(&listing("socks/name"), grant.generations[0])
+        ]) == "1"
+    );
     // As SIGKILL would: nothing is dropped.
     std::mem::forget((unpublished, writer));
 

@@ -6,13 +6,13 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{run::Effort, targets::Target};
 use crate::{
     engine::{Engine, EngineError, error::Chain},
     listing::{Head, ListingKey},
-    origin::{OriginError, Read, ReadOrder},
+    origin::{OriginError, OriginItem, Read, ReadOrder},
     store::{Footprint, StreamSize},
 };
 
@@ -185,12 +185,13 @@ impl Engine {
             stream.add_chunk(chunk.iter().map(|(id, json)| (id.as_str(), *json)));
             chunk.clear();
         };
-        while let Some(item) = items.next().await {
-            let item = item.map_err(failed)?.item;
-            total += 1;
-            chunk.push((item.id, item.json.len()));
-            if chunk.len() >= chunk_len {
-                end_chunk(&mut chunk);
+        while let Some(batch) = items.try_next().await.map_err(failed)? {
+            total += batch.len() as u64;
+            for OriginItem { item, .. } in batch {
+                chunk.push((item.id, item.json.len()));
+                if chunk.len() >= chunk_len {
+                    end_chunk(&mut chunk);
+                }
             }
         }
         if !chunk.is_empty() {

@@ -18,7 +18,6 @@ mod wholeness;
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, timeout_at};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -30,6 +29,7 @@ use self::{
 };
 use super::{
     ITEM_BYTES_MAX, Items, NAMES_MAX, Origin, OriginError, OriginItem, Read, ReadOrder, Reading,
+    batches::in_batches,
     members::{Member, members_of},
     ordering::in_order,
     selection::{Candidate, Selection},
@@ -140,7 +140,7 @@ impl Origin for HttpOrigin {
                 .map_err(|died| OriginError::Unavailable(Box::new(died)))?,
         };
         Ok(Reading::Items {
-            items: stream::iter(items.into_iter().map(Ok)).boxed(),
+            items: in_batches(items),
             version: validator.and_then(|validator| validator.version(self.identity)),
         })
     }

@@ -86,14 +86,12 @@ impl Origin for ScriptedOrigin {
         };
         // One value for all: sorted by id then.
         let items: Vec<_> = self.items.lock().clone();
-        let items = items.into_iter().enumerate().map(move |(at, item)| {
-            Ok(OriginItem {
-                item,
-                id: SortValue::Integer(at as i64),
-                keys: vec![SortValue::Null; columns].into(),
-            })
+        let items = items.into_iter().enumerate().map(move |(at, item)| OriginItem {
+            item,
+            id: SortValue::Integer(at as i64),
+            keys: vec![SortValue::Null; columns].into(),
         });
-        Ok(stream::iter(items).boxed())
+        Ok(stream::iter([Ok(items.collect())]).boxed())
     }
 
     async fn version(&self, _: &Defined, _: &Choices) -> Result<Option<DataVersion>, OriginError> {

@@ -44,7 +44,7 @@ async fn a_dropped_stream_ends_its_read() {
             .await
             .unwrap();
         let first = items.next().await.unwrap().unwrap();
-        assert_eq!(first.item.json, "{\"id\":1}");
+        assert_eq!(first[0].item.json, "{\"id\":1}");
         drop(items);
         // This one yields nothing before it is dropped.
         let sorted = read(definition("all", ENDLESS), "all", &[], ReadOrder::By(by(&["id desc"])));
