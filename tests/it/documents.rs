@@ -102,3 +102,33 @@ fn the_layout_names_every_script() {
     });
     names_all("docs/redis-layout.md", names);
 }
+
+#[test]
+fn mutations_are_of_the_code_that_is_there() {
+    let folder = fs::read_dir(root().join("tests/mutations")).unwrap();
+    let paths = folder.map(|entry| entry.unwrap().path());
+    let mut hunks = 0;
+    for patch in paths.filter(|path| path.extension().is_some_and(|extension| extension == "patch")) {
+        let patch_text = fs::read_to_string(&patch).unwrap();
+        for part in patch_text.split("\n--- a/").skip(1) {
+            let (path, changes) = part.split_once('\n').unwrap();
+            let source = text(path);
+            for hunk in changes.split("\n@@").skip(1) {
+                let kept = |line: &&str| line.starts_with([' ', '-']);
+                let before: String = hunk
+                    .lines()
+                    .skip(1)
+                    .filter(kept)
+                    .map(|line| format!("{}\n", &line[1..]))
+                    .collect();
+                assert!(
+                    source.contains(&before),
+                    "{} does not apply to {path}:\n{before}",
+                    patch.display()
+                );
+                hunks += 1;
+            }
+        }
+    }
+    assert!(hunks > 5);
+}
