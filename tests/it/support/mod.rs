@@ -17,6 +17,7 @@ pub mod proxy;
 pub mod redis_server;
 pub mod service;
 pub mod shop;
+mod socket;
 pub mod store;
 pub mod varnish;
 pub mod watched;

@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeSet,
     io,
-    path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex},
     thread,
     time::Duration,
@@ -11,10 +10,11 @@ use std::{
 
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf},
-    net::{TcpListener, TcpStream, UnixListener, UnixStream},
+    io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf},
     sync::watch,
 };
+
+use super::socket::{BoxedWire, Listener, Upstream, listen};
 
 /// Commands that a client sent before it was answered: one turn, however many they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,22 +57,6 @@ struct Shared {
     /// Told when a connection was closed.
     closed: Condvar,
     stopped: watch::Sender<bool>,
-}
-
-/// Where the proxy passes on to.
-#[derive(Clone)]
-enum Upstream {
-    Unix(PathBuf),
-    Tcp(String),
-}
-
-trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
-type BoxedWire = Box<dyn Wire>;
-
-enum Listener {
-    Unix(UnixListener),
-    Tcp(TcpListener),
 }
 
 impl Proxy {
@@ -217,20 +201,6 @@ impl Drop for Proxy {
     }
 }
 
-async fn listen(tcp: bool, path: &Path, ready: &std::sync::mpsc::Sender<String>) -> Listener {
-    if tcp {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        ready
-            .send(format!("redis://{}", listener.local_addr().unwrap()))
-            .unwrap();
-        Listener::Tcp(listener)
-    } else {
-        let listener = UnixListener::bind(path).unwrap();
-        ready.send(format!("unix://{}", path.display())).unwrap();
-        Listener::Unix(listener)
-    }
-}
-
 /// Tells that a connection was closed.
 struct Closed<'a> {
     shared: &'a Shared,
@@ -265,40 +235,6 @@ impl Shared {
         if connection <= silenced {
             std::future::pending::<()>().await;
         }
-    }
-}
-
-impl Listener {
-    async fn accept(&self) -> io::Result<BoxedWire> {
-        Ok(match self {
-            Self::Unix(listener) => Box::new(listener.accept().await?.0),
-            Self::Tcp(listener) => {
-                let (stream, _) = listener.accept().await?;
-                stream.set_nodelay(true)?;
-                Box::new(stream)
-            }
-        })
-    }
-}
-
-impl Upstream {
-    fn parse(url: &str) -> Self {
-        match (url.strip_prefix("unix://"), url.strip_prefix("redis://")) {
-            (Some(path), _) => Self::Unix(path.into()),
-            (_, Some(address)) => Self::Tcp(address.to_owned()),
-            _ => panic!("no such upstream: {url}"),
-        }
-    }
-
-    async fn connect(&self) -> io::Result<BoxedWire> {
-        Ok(match self {
-            Self::Unix(path) => Box::new(UnixStream::connect(path).await?),
-            Self::Tcp(address) => {
-                let stream = TcpStream::connect(address).await?;
-                stream.set_nodelay(true)?;
-                Box::new(stream)
-            }
-        })
     }
 }
 
