@@ -247,23 +247,27 @@ async fn ids_of_csv_may_be_texts_and_values_may_be_quoted() {
     );
 }
 
-#[tokio::test]
-async fn a_slow_file_is_a_time_out() {
+#[test]
+fn a_slow_file_is_a_time_out() {
     // A pipe that nobody writes to.
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("slow.ndjson");
     let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();
     assert!(made.success());
-    let origin = FileOrigin::open(&path, Duration::from_millis(50)).unwrap();
-    assert!(matches!(all(&origin, any_order(&[])).await, Err(OriginError::TimedOut)));
-    assert!(matches!(
-        origin.names("x", &["x".into()]).await,
-        Err(OriginError::TimedOut)
-    ));
-    // Opening it for writing lets the readers' threads end; without it the runtime would wait for them.
-    for _ in 0..2 {
-        drop(fs::OpenOptions::new().write(true).open(&path).unwrap());
-    }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let origin = FileOrigin::open(&path, Duration::from_millis(50)).unwrap();
+        assert!(matches!(all(&origin, any_order(&[])).await, Err(OriginError::TimedOut)));
+        assert!(matches!(
+            origin.names("x", &["x".into()]).await,
+            Err(OriginError::TimedOut)
+        ));
+    });
+    // The threads that read wait for a writer until the process ends.
+    runtime.shutdown_background();
 }
 
 #[tokio::test]

@@ -107,21 +107,26 @@ pub async fn offer(
     samples
 }
 
-type Connection = BufReader<TcpStream>;
+/// A connection to a service.
+pub type Connection = BufReader<TcpStream>;
+
+/// Opens one.
+pub async fn connect(address: &str) -> io::Result<Connection> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(BufReader::new(stream))
+}
 
 async fn exchange(connection: &mut Option<Connection>, address: &str, path: &str) -> io::Result<Outcome> {
     let stream = match connection {
         Some(stream) => stream,
-        None => {
-            let stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            connection.insert(BufReader::new(stream))
-        }
+        None => connection.insert(connect(address).await?),
     };
     timeout(Duration::from_secs(20), ask(stream, path)).await?
 }
 
-async fn ask(stream: &mut Connection, path: &str) -> io::Result<Outcome> {
+/// Asks for a page, and reads all of it; the connection stays open.
+pub async fn ask(stream: &mut Connection, path: &str) -> io::Result<Outcome> {
     let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
     stream.get_mut().write_all(request.as_bytes()).await?;
     let mut line = String::new();
