@@ -27,6 +27,12 @@ async fn is_well(service: &Service) {
     assert_eq!(get(service, PROMO).await.status, 404);
 }
 
+#[test]
+fn what_a_connection_touches_costs_no_huge_page() {
+    let redis = RedisServer::start();
+    assert_eq!(service(&redis, "").status("THP_enabled"), 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_that_comes_byte_by_byte_is_cut() {
     let redis = RedisServer::start();

@@ -167,10 +167,15 @@ impl Service {
 
     /// What it keeps in memory now.
     pub fn resident_bytes(&self) -> u64 {
+        self.status("VmRSS") * 1024
+    }
+
+    /// A number that the kernel says of the process: proc_pid_status(5).
+    pub fn status(&self, name: &str) -> u64 {
         let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-        kib * 1024
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        let number = line.trim_start_matches(':').split_whitespace().next();
+        number.unwrap().parse().unwrap()
     }
 
     fn signal(&self, name: &str) {
