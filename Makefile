@@ -1,6 +1,8 @@
 # The few commands that a developer needs. `make help` lists them.
 
 CARGO ?= cargo
+# Most tests wait most of the time: for servers to start, for lives to end.
+TESTS_AT_ONCE ?= $(shell expr 2 '*' $$(nproc))
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test judges lint audit bench bench-quick instructions bench-churn bulk mutants overload schedule soak
@@ -15,7 +17,7 @@ demo: ## The sample shop on http://127.0.0.1:8080, with a Redis of its own (inst
 test: ## All checks and tests (installs what they need if missing)
 	@.ci/install test
 	$(MAKE) lint
-	$(CARGO) test --locked
+	$(CARGO) test --locked -- --test-threads=$(TESTS_AT_ONCE)
 	$(CARGO) test --locked --test it -- --ignored --test-threads=1 --skip five_times_what_redis_can_give --skip soak
 
 judges: ## What others wrote judges our HTTP: redbot, schemathesis, spectral, cache tests, Varnish, nginx (docs/judges.md)
