@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
+    belief::Standing,
     budget::Budget,
     build::{Build, BuildError},
     declared::Declared,
@@ -123,8 +124,7 @@ impl Attempt<'_> {
             family: &request.family,
             grant: self.grant,
             streams,
-            before: first.and_then(KeptStream::recognised).map(|head| head.total),
-            accepts_any: request.accepts_any,
+            standing: &Standing::new(refresher, request, kept, self.grant.as_of),
             recognised: &contents,
         };
         let known = confirming.version(kept);

@@ -8,7 +8,12 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::{budget::Budget, error::EngineError, latencies::Latencies};
+use super::{
+    belief::{Standing, Unbelieved},
+    budget::Budget,
+    error::EngineError,
+    latencies::Latencies,
+};
 use crate::{
     listing::{
         ContentHasher, DataVersion, Family, Policy, StoredSort,
@@ -35,21 +40,8 @@ pub enum BuildError {
         max: u64,
     },
     /// Not believable.
-    #[error("refused: {before} items would shrink to {after}")]
-    Shrunk {
-        /// Items of the current generation.
-        before: u64,
-        /// Items read now.
-        after: u64,
-    },
-    /// Below `min_items`.
-    #[error("refused: {after} items are fewer than min_items ({min})")]
-    TooFew {
-        /// Items read now.
-        after: u64,
-        /// The limit.
-        min: u64,
-    },
+    #[error("{0}")]
+    Refused(Box<Unbelieved>),
     /// Another node knows the definition better.
     #[error("a node with a newer definition_version refreshes this listing")]
     Outdated,
@@ -64,10 +56,7 @@ pub enum BuildError {
 impl BuildError {
     /// Whether what the origin gave was not believed.
     pub fn is_refusal(&self) -> bool {
-        matches!(
-            self,
-            Self::Shrunk { .. } | Self::TooFew { .. } | Self::TooManyItems { .. }
-        )
+        matches!(self, Self::Refused(_) | Self::TooManyItems { .. })
     }
 }
 
@@ -84,10 +73,8 @@ pub struct Build<'a> {
     pub grant: &'a Grant,
     /// The streams, in the order they are to be built; the grant has a generation for each.
     pub streams: &'a [StreamOrder<'a>],
-    /// Items of the generation that is current, where it was shaped by the same definition.
-    pub before: Option<u64>,
-    /// Whether any number of items is believed.
-    pub accepts_any: bool,
+    /// Decides whether the items are believed.
+    pub standing: &'a Standing<'a>,
     /// For each stream what its current generation holds, where that counts if it is found again.
     pub recognised: &'a [Option<u128>],
 }
@@ -124,7 +111,8 @@ impl<'a> Build<'a> {
     pub fn in_memory(&self) -> bool {
         self.streams.len() > 1
             && self
-                .before
+                .standing
+                .before()
                 .is_none_or(|before| before <= self.policy().sort_in_memory_max)
     }
 
@@ -172,7 +160,7 @@ impl<'a> Build<'a> {
                 return Ok(None);
             }
         }
-        self.believe(all.len() as u64)?;
+        self.standing.believe(all.len() as u64).await?;
         let all = Arc::new(all);
         let columns: Arc<[Box<str>]> = columns.into();
         let mut built = Vec::new();
@@ -221,7 +209,7 @@ impl<'a> Build<'a> {
             writing.wrote(bytes).await;
         }
         self.check_lease()?;
-        self.believe(writer.items())?;
+        self.standing.believe(writer.items()).await?;
         let finished = writer.finish().await?;
         // What was written is unlinked where nobody needs it.
         let finished = Some(finished).filter(|finished| !self.is_recognised(at, finished.content()));
@@ -287,17 +275,6 @@ impl<'a> Build<'a> {
         match self.lease().is_some_and(Lease::is_lost) {
             true => Err(BuildError::LeaseLost),
             false => Ok(()),
-        }
-    }
-
-    /// What is published must be believable: an import that truncates a table must not empty the shop.
-    fn believe(&self, after: u64) -> Result<(), BuildError> {
-        let min = self.policy().min_items;
-        match self.before {
-            _ if self.accepts_any => Ok(()),
-            Some(before) if after < before && after < min => Err(BuildError::TooFew { after, min }),
-            Some(before) if !self.policy().allows_shrink(before, after) => Err(BuildError::Shrunk { before, after }),
-            _ => Ok(()),
         }
     }
 }

@@ -7,7 +7,10 @@ use super::{
     error::Chain,
     runs::{BACK_OFF_MIN, RefreshFailure, Refresher, Request},
 };
+use crate::store::{Emptiness, Failing};
 
+/// The shortest wait after a refusal that soon ends by itself. By this node's idea of Redis's clock it may end a little early.
+const RETRY_MIN: Duration = Duration::from_millis(100);
 /// The longest wait after a failure.
 const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 
@@ -25,7 +28,19 @@ impl Refresher {
         let before = self.store.failure(&request.family).await.ok().flatten();
         let remembered = self.failures_in_a_row(&request.family);
         let in_a_row = before.map_or(0, |failure| failure.count).max(remembered);
-        let retry_after = back_off(in_a_row);
+        let mut retry_after = back_off(in_a_row);
+        let mut emptiness = Emptiness::Untold;
+        match error {
+            BuildError::Refused(unbelieved) => {
+                emptiness = unbelieved.emptiness();
+                if let Some(at) = unbelieved.believed_at() {
+                    // Not later than it is believed: soon readers have nothing else.
+                    retry_after = retry_after.min(at.since(self.store.now()).max(RETRY_MIN));
+                }
+            }
+            BuildError::TooManyItems { .. } => emptiness = Emptiness::NotEmpty,
+            _ => {}
+        }
         let text = Chain(error).to_string();
         tracing::warn!(listing = %request.family, error = text, retry_ms = retry_after.as_millis() as u64, "refresh failed");
         if error.is_refusal() {
@@ -35,7 +50,13 @@ impl Refresher {
         }
         // What was never filled is tried again when somebody asks for it, and by nobody else.
         let schedule = self.is_kept(request).await;
-        let recorded = self.store.record_failure(&request.family, &text, retry_after, schedule);
+        let failing = Failing {
+            error: &text,
+            retry_after,
+            schedule,
+            emptiness,
+        };
+        let recorded = self.store.record_failure(&request.family, failing);
         if let Err(error) = recorded.await {
             tracing::debug!(error = %Chain(&error), "the failure could not be recorded");
         }

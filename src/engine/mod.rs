@@ -6,6 +6,7 @@
 mod announcer;
 mod asked;
 mod attempt;
+mod belief;
 mod budget;
 mod build;
 mod checker;

@@ -3,6 +3,7 @@
 //! Names are parsed once, at the edge of the program; from here on the type is the proof. What needs the time
 //! takes it as an argument.
 
+pub mod belief;
 pub mod checksum;
 pub mod chunk;
 pub mod content;
@@ -24,6 +25,7 @@ pub mod policy;
 pub mod scope;
 pub mod window;
 
+pub use belief::Refusal;
 pub use checksum::Checksum;
 pub use chunk::{Chunk, ChunkIndex};
 pub use content::ContentHasher;

@@ -49,8 +49,10 @@ pub struct Policy {
     pub stale_if_error: Duration,
     /// A refresh that reads more items fails.
     pub max_items: u64,
-    /// A refresh that loses more than this part of the items is refused; 1 allows everything.
+    /// A refresh that loses more than this part of the items is refused; 1 allows everything. See [`Policy::believes`].
     pub max_shrink: f64,
+    /// From so many items on `max_shrink` counts.
+    pub max_shrink_from: u64,
     /// A refresh that shrinks a listing below so many items is refused.
     pub min_items: u64,
     /// Whether the first page comes straight from the origin where Redis does not answer and it is not at hand.
@@ -88,6 +90,7 @@ impl Default for Policy {
             stale_if_error: Duration::from_secs(3600),
             max_items: 1_000_000,
             max_shrink: 0.5,
+            max_shrink_from: 50,
             min_items: 0,
             redis_down_direct: false,
             idle_stop: Duration::from_secs(24 * 3600),
@@ -137,11 +140,6 @@ impl Policy {
         let part = if first { spread } else { 0.9 + 0.2 * spread };
         self.fresh_for.mul_f64(self.refresh_ahead * part)
     }
-
-    /// Whether a listing may shrink from `before` to `after` items in one refresh.
-    pub fn allows_shrink(&self, before: u64, after: u64) -> bool {
-        after >= before || (before - after) as f64 <= self.max_shrink * before as f64
-    }
 }
 
 #[cfg(test)]
@@ -182,14 +180,5 @@ mod tests {
         assert_eq!(policy.next_due(true, 1.0), Duration::from_secs(54));
         assert_eq!(policy.next_due(false, 0.5), Duration::from_secs(54));
         assert!(policy.next_due(false, 1.0) < policy.fresh_for);
-    }
-
-    #[test]
-    fn half_may_go_but_not_more() {
-        let policy = Policy::default();
-        assert!(policy.allows_shrink(10, 5));
-        assert!(!policy.allows_shrink(10, 4));
-        assert!(!policy.allows_shrink(1, 0));
-        assert!(policy.allows_shrink(0, 0));
     }
 }

@@ -9,6 +9,8 @@ use crate::listing::{Family, Timestamp};
 
 /// A longer text is cut.
 const ERROR_BYTES_MAX: usize = 500;
+/// The fields of a failure, as [`decode`] takes them.
+const FIELDS: [&str; 5] = ["error", "count", "at", "retry_at", "empty_since"];
 /// How long a failure is remembered after its back-off has ended.
 const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
 
@@ -23,18 +25,39 @@ pub struct Failure {
     pub at: Timestamp,
     /// Not before then, unless somebody insists.
     pub retry_at: Timestamp,
+    /// When a read first said that there are no items, where every read since has said the same.
+    pub empty_since: Option<Timestamp>,
+}
+
+/// What a failed refresh says of its family, to be remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct Failing<'a> {
+    /// What failed.
+    pub error: &'a str,
+    /// Not before so long, unless somebody insists.
+    pub retry_after: Duration,
+    /// Whether the family is set due then.
+    pub schedule: bool,
+    /// What it says of an empty origin.
+    pub emptiness: Emptiness,
+}
+
+/// What a read that failed says of an empty origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emptiness {
+    /// Nothing: the origin was not read to its end.
+    Untold,
+    /// There are items.
+    NotEmpty,
+    /// There are none, as was read then.
+    Empty(Timestamp),
 }
 
 impl Store {
-    /// Remembers a failed refresh and sets the family due again after `retry_after`; the latter only if `schedule`.
-    pub async fn record_failure(
-        &self,
-        family: &Family,
-        error: &str,
-        retry_after: Duration,
-        schedule: bool,
-    ) -> Result<(), StoreError> {
+    /// Remembers a failed refresh.
+    pub async fn record_failure(&self, family: &Family, failing: Failing<'_>) -> Result<(), StoreError> {
         const OPERATION: &str = "record failure";
+        let Failing { error, retry_after, .. } = failing;
         let keys = &self.inner.keys;
         let failure_key = keys.failure(family);
         let due_key = keys.due(Partition::of(&family.name));
@@ -42,7 +65,15 @@ impl Store {
         call.arg(&error[..error.floor_char_boundary(ERROR_BYTES_MAX)])
             .arg(millis(retry_after))
             .arg(millis(retry_after.saturating_add(REMEMBERED_FOR)))
-            .arg(if schedule { family.to_string() } else { String::new() });
+            .arg(match failing.schedule {
+                true => family.to_string(),
+                false => String::new(),
+            })
+            .arg(match failing.emptiness {
+                Emptiness::Untold => String::new(),
+                Emptiness::NotEmpty => "no".to_owned(),
+                Emptiness::Empty(read_at) => read_at.0.to_string(),
+            });
         let reply = self
             .inner
             .connections
@@ -56,11 +87,11 @@ impl Store {
         const OPERATION: &str = "read failure";
         let key = self.inner.keys.failure(family);
         let mut turn = Pipeline::new();
-        turn.cmd("HMGET").arg(&key).arg(&["error", "count", "at", "retry_at"]);
+        turn.cmd("HMGET").arg(&key).arg(&FIELDS);
         let replies = self.inner.connections.read(OPERATION, &turn).await?;
         let reply = reply::answered(replies.into_iter().next().unwrap_or_default(), OPERATION, &key)?;
         let fields = reply::array(reply).unwrap_or_default();
-        let fields = <[Value; 4]>::try_from(fields).map_err(|_| StoreError::odd_reply(OPERATION))?;
+        let fields = <[Value; FIELDS.len()]>::try_from(fields).map_err(|_| StoreError::odd_reply(OPERATION))?;
         if fields.iter().all(|field| *field == Value::Nil) {
             return Ok(None);
         }
@@ -69,12 +100,13 @@ impl Store {
     }
 }
 
-fn decode([error, count, at, retry_at]: [Value; 4]) -> Option<Failure> {
+fn decode([error, count, at, retry_at, empty_since]: [Value; FIELDS.len()]) -> Option<Failure> {
     let time = |value: &Value| Some(Timestamp(u64::try_from(reply::integer(value)?).ok()?));
     Some(Failure {
         error: reply::text(error)?,
         count: u32::try_from(reply::integer(&count)?).ok()?,
         at: time(&at)?,
         retry_at: time(&retry_at)?,
+        empty_since: time(&empty_since),
     })
 }

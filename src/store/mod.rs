@@ -67,7 +67,7 @@ pub use confirm::{Confirmation, Confirmed, Kept};
 pub use draw::{Drawn, DrawnFor, Grant};
 pub use due::Claim;
 pub use error::{ConnectError, StoreError};
-pub use failures::Failure;
+pub use failures::{Emptiness, Failing, Failure};
 pub use footprint::{Footprint, StreamSize};
 pub use freezes::{FREEZES_MAX, Freeze};
 pub use generations::{FinishedGeneration, GenerationWriter};

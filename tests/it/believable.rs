@@ -79,11 +79,105 @@ async fn a_truncated_table_empties_no_listing_and_everybody_is_told() {
     assert_eq!(status, 200);
 }
 
+/// Redis's time, by which ages count, in milliseconds.
+fn redis_time(redis: &RedisServer) -> u64 {
+    let time = redis.cli_lines(&["TIME"]);
+    let [seconds, micros] = [0, 1].map(|at| time[at].parse::<u64>().unwrap());
+    seconds * 1000 + micros / 1000
+}
+
+async fn until_redis_time(redis: &RedisServer, time: u64) {
+    eventually(async || match redis_time(redis) {
+        now if now > time => Ok(()),
+        now => Err(now),
+    })
+    .await;
+}
+
+/// Few items: a sold-out product goes at once, the last one when a second read says so, whichever node reads.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_listing_may_shrink_and_is_emptied_by_two_reads_that_say_so() {
+    const FRESH_FOR_MS: u64 = 3000;
+    let redis = RedisServer::start();
+    let shop = Shop::new().await;
+    let config = shop.config(&redis.url(), "[defaults]\nfresh_for = '3s'\n");
+    let mut first = Service::start(&config);
+    assert_eq!(total(&first).await, 30);
+    for (statement, left) in [
+        ("delete from products where category = 'BREAD' and id > 4", 4),
+        ("delete from products where category = 'BREAD' and id > 1", 1),
+    ] {
+        shop.sql(statement).await;
+        let (status, answer) = post(&first, &format!("{BREAD}/refresh?wait=true")).await;
+        assert_eq!((status, &answer["total"]), (200, &serde_json::json!(left)), "{answer}");
+    }
+
+    shop.sql("delete from products").await;
+    let (status, problem) = post(&first, &format!("{BREAD}/refresh?wait=true")).await;
+    let detail = problem["detail"].as_str().unwrap();
+    assert_eq!(status, 502, "{problem}");
+    for part in [
+        "the items would fall from 1 to 0",
+        "if a read 3s later says the same",
+        "POST /v1/listings/category:BREAD/refresh?accept_shrink=true",
+        "listcache warm --accept-shrink --include 'category:BREAD'",
+    ] {
+        assert!(detail.contains(part), "{detail}");
+    }
+    assert_eq!(total(&first).await, 1);
+    let read_at = redis_time(&redis);
+    first.kill();
+
+    until_redis_time(&redis, read_at + FRESH_FOR_MS).await;
+    let second = Service::start(&config);
+    let (status, answer) = post(&second, &format!("{BREAD}/refresh?wait=true")).await;
+    assert_eq!((status, &answer["total"]), (200, &serde_json::json!(0)), "{answer}");
+    assert_eq!(total(&second).await, 0);
+    assert_eq!(redis.cli(&["--scan", "--pattern", "*:fail:category:BREAD*"]), "");
+}
+
+/// A listing that shrinks too much is served as it was for as long as it may be, then as it is, and is never missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_refused_is_believed_before_nothing_is_left_to_serve() {
+    let redis = RedisServer::start();
+    let shop = Shop::new().await;
+    shop.sql(
+        "with recursive numbers(n) as (select 101 union all select n + 1 from numbers where n < 160)
+         insert into products select n, 'CAKE', 'EUR', 'Other', n, 0 from numbers",
+    )
+    .await;
+    let service = Service::start(&shop.config(&redis.url(), "[defaults]\nfresh_for = '1s'\nkeep_for = '5s'\n"));
+    let cake = async || {
+        get(&service, "/v1/listings/short:CAKE").await["total"]
+            .as_u64()
+            .unwrap()
+    };
+    assert_eq!(cake().await, 60);
+    shop.sql("delete from products where id > 110").await;
+    let filled_at = redis_time(&redis);
+    let (status, problem) = post(&service, "/v1/listings/short:CAKE/refresh?wait=true").await;
+    assert_eq!(status, 502, "{problem}");
+    let detail = problem["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("the items would fall from 60 to 10; max_shrink is 0.5"),
+        "{detail}"
+    );
+    // Each answer on the way is a page.
+    eventually(async || match cake().await {
+        10 => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    assert!(redis_time(&redis) > filled_at + 4000, "{}", service.log());
+    let told = "items that were refused are believed";
+    assert!(service.log().contains(told), "{}", service.log());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn warming_up_accepts_a_shrink_where_it_is_told_to() {
     let redis = RedisServer::start();
     let shop = Shop::new().await;
-    let config = shop.config(&redis.url(), "");
+    let config = shop.config(&redis.url(), "[defaults]\nmax_shrink_from = 30\n");
     let service = Service::start(&config);
     assert_eq!(total(&service).await, 30);
     shop.sql("delete from products where category = 'BREAD' and id > 10")

@@ -273,6 +273,33 @@ async fn a_truncated_table_does_not_empty_the_shop() {
     assert_eq!(page(&node, &bread(), &place(0, 24)).await.unwrap().meta.total, 30);
 }
 
+/// The sorts of a family hold the same items: one that is lost says nothing of the others' length.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sort_that_is_lost_while_the_table_is_truncated_empties_no_other_sort() {
+    let redis = RedisServer::start();
+    let origin = ScriptedOrigin::new(items(60, 0));
+    let two_sorts = || Definition {
+        sorts: vec![shop::sort("price"), shop::sort("name")],
+        ..definition(shop::policy())
+    };
+    let node = engine(&redis.url(), &origin, definitions(vec![two_sorts()])).await;
+    page(&node, &bread(), &place(0, 24)).await.unwrap();
+    let lost = redis.cli_lines(&["KEYS", "t:*:head:*/price"]);
+    redis.cli(&["DEL", &lost[0]]);
+    origin.items.lock().truncate(5);
+    // It has no head in its memory.
+    let node = engine(&redis.url(), &origin, definitions(vec![two_sorts()])).await;
+    let missing = page(&node, &bread(), &place(0, 24)).await;
+    assert!(matches!(missing, Err(EngineError::NothingYet { .. })), "{missing:?}");
+    let by_name = Asked {
+        sort: Some("name"),
+        ..Asked::default()
+    };
+    let selection = node.select(&bread(), by_name).await.unwrap();
+    let kept = node.page(&selection, &place(0, 24), &|_| false).await.unwrap();
+    assert_eq!(kept.meta.total, 60);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_delete_during_a_refresh_stays_deleted_until_the_next_read_fills_it_again() {
     let redis = RedisServer::start();

@@ -6,7 +6,7 @@ use listcache::{listing::HeadState, store::Published};
 
 use crate::support::{
     RedisServer,
-    store::{connect, finished, listing, moved, policy, publish},
+    store::{connect, failing, finished, listing, moved, policy, publish},
 };
 
 #[tokio::test]
@@ -72,7 +72,7 @@ async fn a_deleted_family_is_not_due_and_has_not_failed() {
     let store = connect(&redis.url()).await;
     let shoes = listing("shoes/price");
     store
-        .record_failure(&shoes.family, "broken", Duration::from_secs(5), true)
+        .record_failure(&shoes.family, failing("broken", Duration::from_secs(5)))
         .await
         .unwrap();
     assert!(store.next_due(&shoes.family).await.unwrap().is_some());

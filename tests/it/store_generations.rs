@@ -7,7 +7,7 @@ use listcache::{
 
 use crate::support::{
     RedisServer, eventually,
-    store::{connect, family, finished, granted, item, items, json, listing, policy, publish},
+    store::{connect, failing, family, finished, granted, item, items, json, listing, policy, publish},
 };
 
 #[tokio::test]
@@ -153,7 +153,7 @@ async fn a_killed_writer_leaves_nothing_without_an_expiry() {
     let family = family("socks");
     let mut grant = granted(store.draw_with_lease(&family, 2, false).await.unwrap());
     store
-        .record_failure(&family, "broken", std::time::Duration::from_secs(5), true)
+        .record_failure(&family, failing("broken", std::time::Duration::from_secs(5)))
         .await
         .unwrap();
     store.record_reads(&[(family.clone(), 3)]).await.unwrap();

@@ -6,7 +6,7 @@ use listcache::store::{Drawn, Store};
 
 use crate::support::{
     Proxy, RedisServer, eventually,
-    store::{connect, family, finished, granted, listing, moved, policy, publish},
+    store::{connect, failing, family, finished, granted, listing, moved, policy, publish},
 };
 
 /// Until the family can be drawn; says how long that took.
@@ -119,7 +119,7 @@ async fn after_a_failure_only_who_insists_may_draw() {
     let shoes = listing("shoes/price");
     for count in 1..=2 {
         store
-            .record_failure(&shoes.family, "the origin is away", Duration::from_secs(30), true)
+            .record_failure(&shoes.family, failing("the origin is away", Duration::from_secs(30)))
             .await
             .unwrap();
         let failure = store.failure(&shoes.family).await.unwrap().unwrap();

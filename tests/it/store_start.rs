@@ -15,7 +15,7 @@ use listcache::{
 
 use crate::support::{
     RedisServer, eventually,
-    store::{connect, granted, listing, next_moved, options, policy, publish, subscribe},
+    store::{connect, failing, granted, listing, next_moved, options, policy, publish, subscribe},
 };
 
 async fn refused(options: StoreOptions) -> ConnectError {
@@ -199,7 +199,7 @@ async fn the_rights_that_the_documentation_names_are_enough() {
     let grant = granted(store.draw_with_lease(&shoes.family, 1, false).await.unwrap());
     grant.lease.unwrap().release().await;
     store
-        .record_failure(&shoes.family, "broken", Duration::from_secs(1), true)
+        .record_failure(&shoes.family, failing("broken", Duration::from_secs(1)))
         .await
         .unwrap();
     store.claim_due(1, Duration::from_secs(1)).await.unwrap();

@@ -63,6 +63,7 @@ pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
         stale_if_error: section.duration("stale_if_error", Duration::ZERO..=LIFE_MAX, base.stale_if_error),
         max_items: section.integer("max_items", 1..=100_000_000, base.max_items),
         max_shrink: section.number("max_shrink", 0.0..=1.0, base.max_shrink),
+        max_shrink_from: section.integer("max_shrink_from", 0..=100_000_000, base.max_shrink_from),
         min_items: section.integer("min_items", 0..=100_000_000, base.min_items),
         redis_down_direct: redis_down(section, base),
         idle_stop: section.duration("idle_stop", SECOND..=LIFE_MAX, base.idle_stop),

@@ -4,7 +4,10 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use listcache::{
     listing::{Family, Generation, Head, HeadState, Item, ItemId, ListingKey, Policy},
-    store::{Announcement, ConnectError, Drawn, FinishedGeneration, Grant, Heard, Published, Store, StoreOptions},
+    store::{
+        Announcement, ConnectError, Drawn, Emptiness, Failing, FinishedGeneration, Grant, Heard, Published, Store,
+        StoreOptions,
+    },
     telemetry::Metrics,
 };
 use tokio::sync::mpsc;
@@ -103,6 +106,16 @@ pub fn granted(drawn: Drawn) -> Grant {
     match drawn {
         Drawn::Granted(grant) => grant,
         refused => panic!("{refused:?}"),
+    }
+}
+
+/// A failure of which nothing is known but what failed; the family is due again after so long.
+pub fn failing(error: &str, retry_after: Duration) -> Failing<'_> {
+    Failing {
+        error,
+        retry_after,
+        schedule: true,
+        emptiness: Emptiness::Untold,
     }
 }
 
