@@ -2,8 +2,6 @@
 
 use std::{fs::File, io::Read, path::Path, process::ExitCode};
 
-use flate2::read::MultiGzDecoder;
-
 use super::{CommandError, Outcome};
 use crate::{
     app::{App, say},
@@ -11,6 +9,7 @@ use crate::{
         Item, ListingName, SortName,
         document::{BadItem, DocumentFormat, DocumentReader},
     },
+    origin::Unpacked,
 };
 
 /// Bytes read from the file at once.
@@ -28,7 +27,7 @@ pub(super) async fn run(app: &App, name: &str, file: &Path, sort: Option<&str>, 
     })?;
     let file = File::open(file).map_err(CommandError::io(format!("cannot read `{shown}`")))?;
     let mut bytes: Box<dyn Read + Send> = if is_gz {
-        Box::new(MultiGzDecoder::new(file))
+        Box::new(Unpacked::new(file))
     } else {
         Box::new(file)
     };

@@ -23,9 +23,11 @@ pub struct HttpOriginConfig {
     pub item: JsonPointer,
     /// Where it is said how many items there are in all.
     pub total: Option<Total>,
+    /// Where an answer holds errors that its status does not tell; what counts without is the origin's.
+    pub errors: Option<JsonPointer>,
     /// What is opened before a read and closed after it.
     pub session: Option<SessionConfig>,
-    /// Whether 404 means that there are no items.
+    /// Whether 404, or an answer without a list, means that there are no items.
     pub not_found_is_empty: bool,
     /// How often a request is repeated.
     pub retries: u32,

@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn past_the_end_the_way_back_is_the_last_page() {
         check(10, 1000, 4, [Some(8), None, Some(8)]);
-        check(10, u64::MAX, 4, [Some(8), None, Some(8)]);
+        check(10, Cursor::PLACE_MAX, 4, [Some(8), None, Some(8)]);
     }
 
     #[test]

@@ -141,8 +141,8 @@ fn decode(text: &str) -> Result<Cow<'_, str>, &'static str> {
     decoded.map_err(|_| "is not percent-encoded UTF-8")
 }
 
-/// The greatest page and offset: what every reader of JSON takes as it is written, for it comes back in the body.
-pub const PLACE_MAX: u64 = (1 << 53) - 1;
+/// The greatest page and offset.
+pub const PLACE_MAX: u64 = Cursor::PLACE_MAX;
 
 fn parse_number(text: &str, least: u64, most: u64) -> Result<u64, String> {
     if !text.bytes().all(|byte| byte.is_ascii_digit()) {
@@ -283,10 +283,13 @@ fn place_of_numbers(query: &mut Query<'_>, sizes: Sizes) -> Place {
         .unwrap_or(sizes.default);
     let offset = match page {
         None => offset.unwrap_or(0),
-        Some(page) => (page - 1).checked_mul(limit.get().into()).unwrap_or_else(|| {
-            query.refuse("page", "is too large for this size");
-            0
-        }),
+        Some(page) => {
+            let offset = (page - 1).checked_mul(limit.get().into());
+            offset.filter(|offset| *offset <= PLACE_MAX).unwrap_or_else(|| {
+                query.refuse("page", "is too large for this size");
+                0
+            })
+        }
     };
     Place::Offset { offset, limit, pinned }
 }

@@ -45,6 +45,9 @@ const BYTES: usize = 1 + 8 + 4 + 8 + 4 + 1 + 8 + 4 + 4;
 const CHECK_SUM_AT: usize = BYTES - 4;
 
 impl Cursor {
+    /// The greatest place in a listing: every reader of JSON takes it as it is written, and it comes back in the body.
+    pub const PLACE_MAX: u64 = (1 << 53) - 1;
+
     /// The cursor's text: base64url without padding, 56 characters.
     pub fn encode(&self, key: &ListingKey) -> String {
         let mut bytes = Vec::with_capacity(BYTES);
@@ -94,16 +97,18 @@ impl Cursor {
             _ => return None,
         };
         let id = u64_at(bytes, 1);
-        let valid = bytes[0] == VERSION && (1..=Generation::ID_MAX).contains(&id);
+        let (offset, total) = (u64_at(bytes, 13), u64_at(bytes, 26));
+        let valid =
+            bytes[0] == VERSION && (1..=Generation::ID_MAX).contains(&id) && offset.max(total) <= Self::PLACE_MAX;
         valid.then_some(Self {
             generation: Generation {
                 id,
                 nonce: u32_at(bytes, 9),
             },
-            offset: u64_at(bytes, 13),
+            offset,
             limit: NonZeroU32::new(u32_at(bytes, 21))?,
             order,
-            total: u64_at(bytes, 26),
+            total,
             chunk_len: NonZeroU32::new(u32_at(bytes, 34))?,
         })
     }
@@ -156,6 +161,31 @@ mod tests {
                 "{other}"
             );
         }
+    }
+
+    /// Anybody can make a cursor, and its numbers come back in bodies and links.
+    #[test]
+    fn a_place_has_the_bound_that_numbers_in_urls_have() {
+        for (offset, total) in [
+            (Cursor::PLACE_MAX + 1, 9),
+            (0, Cursor::PLACE_MAX + 1),
+            (u64::MAX, u64::MAX),
+        ] {
+            let forged = Cursor {
+                offset,
+                total,
+                ..cursor()
+            };
+            let text = forged.encode(&key("a/price"));
+            assert_eq!(Cursor::decode(&text, &key("a/price")), Err(InvalidCursor::Malformed));
+            assert_eq!(Cursor::claimed(&text), None);
+        }
+        let last = Cursor {
+            offset: Cursor::PLACE_MAX,
+            total: Cursor::PLACE_MAX,
+            ..cursor()
+        };
+        assert_eq!(Cursor::decode(&last.encode(&key("a/price")), &key("a/price")), Ok(last));
     }
 
     proptest! {

@@ -65,8 +65,10 @@ pub enum Names {
 }
 
 impl Names {
-    /// The values in a file of them, with their line numbers. Empty lines are left out.
+    /// The values in a file of them, with their line numbers. Empty lines are left out, and the byte order mark that some
+    /// editors put in front.
     pub fn lines(text: &str) -> impl Iterator<Item = (usize, &str)> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         (1..).zip(text.lines()).filter(|(_, line)| !line.is_empty())
     }
 }

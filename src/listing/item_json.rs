@@ -1,6 +1,6 @@
 //! What makes a piece of JSON an item: one object, with an id among its members.
 
-use std::{fmt, str};
+use std::{borrow::Cow, fmt, str};
 
 use bytes::Bytes;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
@@ -27,6 +27,11 @@ pub enum InvalidItem {
     /// Deeper than [`ITEM_NESTING_MAX`].
     #[error("nested deeper than {ITEM_NESTING_MAX} levels")]
     NestedTooDeep,
+    /// An escape such as `\ud83d` without its other half.
+    #[error(
+        "half of a character stands alone, such as `\\ud83d` of an emoji: the text was cut, and many parsers refuse it"
+    )]
+    HalfCharacter,
     /// No member of that name.
     #[error("the member `{0}`, the item's id, is missing")]
     NoId(Box<str>),
@@ -42,6 +47,10 @@ pub fn parse_item(json: &[u8], id_field: &str) -> Result<Item, InvalidItem> {
     let text = str::from_utf8(json).map_err(|_| InvalidItem::NotUtf8)?;
     if !text.starts_with('{') {
         return Err(InvalidItem::NotAnObject);
+    }
+    // First: the parser has other words for it, and only where it looks.
+    if half_character(json, 0).is_some() {
+        return Err(InvalidItem::HalfCharacter);
     }
     let mut parser = serde_json::Deserializer::from_str(text);
     let id = parser
@@ -60,6 +69,54 @@ pub fn parse_item(json: &[u8], id_field: &str) -> Result<Item, InvalidItem> {
         id: id.ok_or_else(|| InvalidItem::BadId(id_field.into()))?,
         json: Bytes::copy_from_slice(json),
     })
+}
+
+/// What an item must be besides sound JSON with an id: readable for the common parsers.
+pub fn check_readable(json: &[u8]) -> Result<(), InvalidItem> {
+    if half_character(json, 0).is_some() {
+        return Err(InvalidItem::HalfCharacter);
+    }
+    if nests_too_deep(json) {
+        return Err(InvalidItem::NestedTooDeep);
+    }
+    Ok(())
+}
+
+/// The JSON with U+FFFD in the place of each half of a character: for looking at items that are not taken.
+pub fn without_half_characters(json: &str) -> Cow<'_, str> {
+    const REPLACEMENT: &str = "\\ufffd";
+    let mut text = Cow::Borrowed(json);
+    let mut from = 0;
+    while let Some(at) = half_character(text.as_bytes(), from) {
+        from = at + REPLACEMENT.len();
+        text.to_mut().replace_range(at..from, REPLACEMENT);
+    }
+    text
+}
+
+/// Where, behind `from`, an escape of half a surrogate pair stands alone.
+fn half_character(json: &[u8], from: usize) -> Option<usize> {
+    // Most items have no escape at all, and looking for one byte is quick.
+    if !json.contains(&b'\\') {
+        return None;
+    }
+    let mut at = from;
+    loop {
+        at += json.get(at..)?.iter().position(|byte| *byte == b'\\')?;
+        at += match (escaped_unit(json, at), escaped_unit(json, at + 6)) {
+            (Some(0xD800..0xDC00), Some(0xDC00..0xE000)) => 12,
+            (Some(0xD800..0xE000), _) => return Some(at),
+            (Some(_), _) => 6,
+            (None, _) => 2,
+        };
+    }
+}
+
+/// The code unit of an escape such as `\ud83d`.
+fn escaped_unit(json: &[u8], at: usize) -> Option<u32> {
+    let digits = json.get(at..at + 6)?.strip_prefix(b"\\u")?;
+    let is_hex = digits.iter().all(u8::is_ascii_hexdigit);
+    is_hex.then(|| u32::from_str_radix(str::from_utf8(digits).ok()?, 16).ok())?
 }
 
 /// What a JSON parser says, without the line and column: they count from the item's first byte, not the document's.
@@ -286,6 +343,29 @@ mod tests {
         check(r#"{"id":1,}"#, Err(not_json("trailing comma")));
         check(r#"{"id":01}"#, Err(not_json("invalid number")));
         assert_eq!(parse_item(b"{\"id\":\"\xff\"}", "id"), Err(InvalidItem::NotUtf8));
+    }
+
+    #[test]
+    fn half_a_character_is_refused_wherever_it_stands() {
+        for whole in [r"\ud83d\ude00", r"\\ud83d", r"\\\ud83d\uDE00", r"\u00e9\ufffd"] {
+            check(&format!(r#"{{"id":1,"x":"{whole}"}}"#), Ok("1"));
+            check(&format!(r#"{{"id":1,"{whole}":0}}"#), Ok("1"));
+            assert!(matches!(without_half_characters(whole), Cow::Borrowed(_)));
+        }
+        for (half, replaced) in [
+            (r"a\ud83d", r"a\ufffd"),
+            (r"\ude00\ud83d", r"\ufffd\ufffd"),
+            (r"\uD83D\uD83d\ude00x", r"\ufffd\uD83d\ude00x"),
+            (r"\\\ud83d\\ude00", r"\\\ufffd\\ude00"),
+        ] {
+            check(&format!(r#"{{"id":1,"x":"{half}"}}"#), Err(InvalidItem::HalfCharacter));
+            check(&format!(r#"{{"id":1,"{half}":0}}"#), Err(InvalidItem::HalfCharacter));
+            check(&format!(r#"{{"id":"{half}"}}"#), Err(InvalidItem::HalfCharacter));
+            assert_eq!(without_half_characters(half), replaced);
+        }
+        for cut in [r#"{"id":1,"x":"\u"#, r#"{"id":1,"x":"\ud8"#, r#"{"id":1,"x":"\"#] {
+            assert!(parse_item(cut.as_bytes(), "id").is_err());
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod deflate;
 pub mod document;
 pub mod fragment;
 pub mod generation;
+pub mod gunzip;
 pub mod head;
 pub mod item;
 pub mod item_json;

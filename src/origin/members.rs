@@ -5,7 +5,7 @@ use std::{borrow::Cow, fmt};
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::SortValue;
-use crate::listing::item_json::without_place;
+use crate::listing::item_json::{without_half_characters, without_place};
 
 /// The value of a member.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -53,9 +53,12 @@ impl Member {
 }
 
 /// The values of wanted members of one JSON object, in the order they are wanted; of a member that stands twice, the last.
+///
+/// Half of a character is read as U+FFFD here. Whether an item may hold one is decided where the item is taken.
 pub(super) fn members_of(json: &[u8], wanted: &[Box<str>]) -> Result<Vec<Member>, String> {
     let text = std::str::from_utf8(json).map_err(|_| "not UTF-8".to_owned())?;
-    let mut parser = serde_json::Deserializer::from_str(text);
+    let text = without_half_characters(text);
+    let mut parser = serde_json::Deserializer::from_str(&text);
     (&mut parser)
         .deserialize_map(Wanted(wanted))
         .and_then(|members| parser.end().map(|()| members))

@@ -9,12 +9,14 @@ mod decimal;
 mod file;
 mod http;
 mod members;
+mod names_bound;
 mod names_file;
 mod object;
 pub mod ordering;
 mod sample;
 mod selection;
 mod sql;
+mod unpacked;
 
 use std::{collections::HashMap, sync::Arc, time::Instant};
 
@@ -27,11 +29,12 @@ pub use self::{
     names_file::names_in_file,
     sample::SampleCatalogue,
     sql::{SqlLimits, SqlOrigin},
+    unpacked::Unpacked,
 };
 use crate::{
     config::{OriginBounds, OriginConfig, OriginKind},
     listing::{
-        DataVersion, Item,
+        DataVersion, Item, ListingName,
         definition::{Defined, Filter, SortColumn},
         key::Choices,
     },
@@ -42,6 +45,9 @@ pub const ITEM_BYTES_MAX: usize = 256 * 1024;
 
 /// The most names, or values of a filter, that an origin may give at once.
 pub const NAMES_MAX: usize = 1_000_000;
+
+/// The most bytes that these may have together: as many names as there may be, at their longest, each with a line feed.
+pub const NAMES_BYTES_MAX: usize = NAMES_MAX * (ListingName::BYTES_MAX + 1);
 
 /// What is read: one family, in one order.
 #[derive(Clone, Debug)]

@@ -354,7 +354,8 @@ async fn a_sort_that_is_new_is_filled_and_one_that_never_was_is_refused() {
 async fn a_file_of_names_is_read_again() {
     let world = World::new().await;
     let file = world.directory.path().join("names.txt");
-    std::fs::write(&file, "BREAD\n").unwrap();
+    // Some editors begin a file with a byte order mark.
+    std::fs::write(&file, "\u{feff}BREAD\n").unwrap();
     let listings = format!(
         r#"
 [[listings]]

@@ -43,6 +43,17 @@ async fn a_made_up_cursor_harms_nobody() {
     assert_eq!(refused.status(), 400);
     let problem: Value = refused.json().await.unwrap();
     assert_eq!(problem["errors"][0]["parameter"], "cursor");
+    // Its numbers have the bound that they have in a URL: they come back in bodies and links.
+    for beyond in [(0, 1 << 53), (1 << 53, 1 << 53), (u64::MAX, u64::MAX)] {
+        let (offset, total) = beyond;
+        let refused = get(&url(&Cursor {
+            offset,
+            total,
+            ..cursor.clone()
+        }))
+        .await;
+        assert_eq!(refused.status(), 400, "{beyond:?}");
+    }
 
     // The generation is replaced: what is known of it is what was said of it.
     shop.sql("update products set price_cents = 1 where id = 1").await;

@@ -3,6 +3,7 @@
 mod failures;
 mod searches;
 mod service;
+mod spellings;
 
 use std::{collections::BTreeMap, sync::Arc};
 

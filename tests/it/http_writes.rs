@@ -139,6 +139,11 @@ async fn a_packed_body_is_unpacked_and_counted_unpacked() {
     // A bomb: 64 MiB of blank lines in 64 KB.
     let bomb = code(world.put_gzip(PROMO, &gzip(&b"\n".repeat(64 << 20))).await).await;
     assert_eq!(bomb, (413, "body-too-large".to_owned()));
+    // Some tools fill the last block with zeros. Anything else behind the gzip is an error.
+    let padded = [gzip(&line.repeat(1000)), vec![0; 5000]].concat();
+    assert_eq!(world.put_gzip(PROMO, &padded).await.status(), 200);
+    let trailed = code(world.put_gzip(PROMO, &[padded, b"x".to_vec()].concat()).await).await;
+    assert_eq!(trailed, (400, "broken-body".to_owned()));
     let packed = gzip(line);
     let broken = code(world.put_gzip(PROMO, &packed[..packed.len() - 3]).await).await;
     assert_eq!(broken, (400, "broken-body".to_owned()));
@@ -154,6 +159,7 @@ async fn a_bad_body_changes_nothing_and_says_where() {
         (NDJSON, "{\"id\":1}\n\n{\"no\":2}\n", 3),
         (NDJSON, "{\"id\":1.5}", 1),
         (NDJSON, "{\"id\":null}", 1),
+        (NDJSON, "{\"id\":1}\n{\"id\":2,\"name\":\"Bread \\ud83d\"}", 2),
         ("application/json", "[{\"id\":1},\n{\"id\":2},\n{\"id\":[]}]", 3),
         ("application/json", "[{\"id\":1},\n{\"id\":2}", 2),
         ("application/json", "{\"id\":1}", 1),

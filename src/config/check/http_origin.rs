@@ -13,7 +13,7 @@ use crate::config::{
 };
 
 /// What only a section of this kind has.
-pub(super) const KEYS: [&str; 17] = [
+pub(super) const KEYS: [&str; 18] = [
     "headers",
     "paging",
     "page_size",
@@ -22,6 +22,7 @@ pub(super) const KEYS: [&str; 17] = [
     "item",
     "total",
     "total_header",
+    "errors",
     "next",
     "next_in_item",
     "session",
@@ -70,6 +71,16 @@ pub(super) fn check(section: &mut Section<'_>) -> Option<HttpOriginConfig> {
     let items = pointer(section, "items").unwrap_or_default();
     let item = pointer(section, "item").unwrap_or_default();
     let total = total(section);
+    let errors = pointer(section, "errors").filter(|pointer| {
+        let is_whole_answer = pointer.steps().next().is_none();
+        if is_whole_answer {
+            section.error(
+                "errors",
+                "would take each whole answer for an error; write such as \"/errors\"",
+            );
+        }
+        !is_whole_answer
+    });
     let session = section.take("session");
     let session = session.and_then(|value| session_of(section, value));
     let not_found_is_empty = match section.text("not_found").as_deref() {
@@ -105,6 +116,7 @@ pub(super) fn check(section: &mut Section<'_>) -> Option<HttpOriginConfig> {
         items,
         item,
         total,
+        errors,
         session,
         not_found_is_empty,
         retries: u32::try_from(retries).unwrap_or(u32::MAX),

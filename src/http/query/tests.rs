@@ -71,6 +71,7 @@ fn too_large_is_refused_never_clamped() {
     bad(&format!("page={}", "9".repeat(40)), &["page"]);
     bad(&format!("offset={}", "9".repeat(40)), &["offset"]);
     bad(&format!("page={}&size=2", u64::MAX), &["page"]);
+    bad(&format!("page={PLACE_MAX}&size=2"), &["page"]);
     place(&format!("offset={PLACE_MAX}"), (PLACE_MAX, 24));
     bad(&format!("offset={}", PLACE_MAX + 1), &["offset"]);
 }

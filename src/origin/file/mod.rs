@@ -19,13 +19,13 @@ use std::{
 };
 
 use async_trait::async_trait;
-use flate2::read::MultiGzDecoder;
 use futures_util::stream::BoxStream;
 use tokio::time::Instant;
 
 use super::{
-    Items, NAMES_MAX, Origin, OriginError, Read, ReadOrder,
+    Items, Origin, OriginError, Read, ReadOrder, Unpacked,
     batches::{ItemSender, batches},
+    names_bound::NamesBound,
     ordering::in_order,
     selection::{Candidate, Selection},
 };
@@ -94,7 +94,7 @@ impl FileOrigin {
         let written = last_written(&file);
         let again = file.try_clone().map_err(|error| self.unreadable(error))?;
         let bytes: Box<dyn io::Read> = if self.packed {
-            Box::new(MultiGzDecoder::new(io::BufReader::with_capacity(READ_BYTES, file)))
+            Box::new(Unpacked::new(file))
         } else {
             Box::new(file)
         };
@@ -158,18 +158,16 @@ impl FileOrigin {
         let deadline = Instant::now() + self.timeout;
         let rows = tokio::task::spawn_blocking(move || {
             let selection = Selection::of_members(&members, &among);
-            let mut rows = BTreeSet::new();
+            let (mut rows, mut bound) = (BTreeSet::new(), NamesBound::default());
             origin.each_item(selection.wanted(), &mut |position, item| {
                 if Instant::now() > deadline {
                     return Err(OriginError::TimedOut);
                 }
-                if let Some(row) = selection.texts(position, item)? {
+                if let Some(row) = selection.texts(position, item)?
+                    && !rows.contains(&row)
+                {
+                    bound.take(&row)?;
                     rows.insert(row);
-                }
-                if rows.len() > NAMES_MAX {
-                    let members = members.join(", ");
-                    let reason = format!("there are more than {NAMES_MAX} different values of `{members}`");
-                    return Err(OriginError::Misdeclared(reason));
                 }
                 Ok(true)
             })?;

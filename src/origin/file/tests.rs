@@ -57,11 +57,35 @@ async fn a_packed_file_may_have_several_members() {
     let items = all(&origin, any_order(&[])).await.unwrap();
     assert_eq!(lines(&items).as_bytes(), bytes);
 
-    let (_directory, origin) = file("items.ndjson.gz", &packed(bytes)[..500]);
-    assert!(matches!(
-        all(&origin, any_order(&[])).await,
-        Err(OriginError::Unavailable(_))
-    ));
+    // A tape's last block is filled with zeros.
+    let (_directory, origin) = file("items.ndjson.gz", &[packed(bytes), vec![0; 100_000]].concat());
+    let items = all(&origin, any_order(&[])).await.unwrap();
+    assert_eq!(lines(&items).as_bytes(), bytes);
+
+    for broken in [&packed(bytes)[..500], &[packed(bytes), b"\0x".to_vec()].concat(), b""] {
+        let (_directory, origin) = file("items.ndjson.gz", broken);
+        let outcome = all(&origin, any_order(&[])).await;
+        assert!(matches!(outcome, Err(OriginError::Unavailable(_))), "{outcome:?}");
+    }
+}
+
+#[tokio::test]
+async fn half_a_character_is_refused_whether_or_not_a_sort_looks_at_it() {
+    let text = r#"{"id":1,"name":"Rye","c":"a"}
+{"id":2,"name":"Bread \ud83d","c":"b"}
+"#;
+    let (_directory, origin) = file("items.ndjson", text.as_bytes());
+    let category = || definition("{c}", "");
+    for order in [any_order(&[]), any_order(&["name"]), ReadOrder::By(by(&["name"]))] {
+        let error = collect(&origin, read(category(), "b", &[], order.clone()))
+            .await
+            .unwrap_err();
+        let says = "item 2: line 2: half of a character stands alone";
+        assert!(message(&error).starts_with(says), "{error}");
+        // The listings beside it are not concerned.
+        let items = collect(&origin, read(category(), "a", &[], order)).await.unwrap();
+        assert_eq!(ids(&items), ["1"]);
+    }
 }
 
 #[tokio::test]

@@ -1,22 +1,33 @@
 //! One answer of an API taken apart: its items, how many there are in all, and what leads to the next answer.
 //!
 //! Nothing is read into values: each part is a slice of the answer, and an item stays byte for byte what was sent.
+//!
+//! **An empty list** is one of the ways that [`lookup`](super::lookup) lists, at `items` or on the way to it. Where the
+//! member is not there at all the answer may as well be an error, or `items` misspelt: that is an empty list only if the
+//! total agrees, or the origin says so (`not_found = "empty"`). Anything else is an error.
 
-use std::{borrow::Cow, collections::HashMap, io::Read};
-
-use flate2::read::MultiGzDecoder;
 use serde_json::value::RawValue;
 
+use super::{
+    attempts::Failure,
+    lookup::{Found, count, elements, find, is_readable},
+    refusal::Refusal,
+};
 use crate::{
     config::{HttpOriginConfig, JsonPointer, Paging, Total},
-    listing::item_json::without_place,
+    listing::{gunzip::Gunzip, item_json::without_place},
     origin::OriginError,
 };
+
+/// The byte order mark that some servers put before UTF-8.
+const MARK: char = '\u{feff}';
 
 /// An answer's body, as it came.
 pub(super) struct Body {
     pub bytes: Vec<u8>,
     pub packed: bool,
+    /// The request that it answers, for messages.
+    pub request: String,
 }
 
 /// What an answer holds.
@@ -45,48 +56,79 @@ impl<T> Page<T> {
     }
 }
 
-/// Takes a page apart. `each` is given each item with its position, the first of which is `first`.
+/// Takes a page apart. `each` is given each item with its position; `before` items came on earlier pages. `total` is what
+/// a header said.
 pub(super) fn page<T>(
     body: Body,
     config: &HttpOriginConfig,
-    first: u64,
+    before: u64,
+    total: Option<u64>,
     each: &(dyn Fn(u64, &str) -> Result<T, OriginError> + Send + Sync),
-) -> Result<Page<T>, OriginError> {
+) -> Result<Page<T>, Failure> {
+    let Body { request, .. } = &body;
+    let request = request.clone();
     let bytes = unpacked(body, config.response_bytes_max)?;
     let document = document(&bytes)?;
-    let list = at(document, &config.items)?.filter(|value| !is_null(value));
-    let list = list.ok_or_else(|| nothing_at("items", &config.items))?;
-    let list: Vec<&RawValue> = serde_json::from_str(list.get()).map_err(|_| {
-        OriginError::Misdeclared(format!("the answer's value at `{}` (`items`) is no list", config.items))
-    })?;
-    let mut elements = Vec::with_capacity(list.len());
-    for (position, element) in (first..).zip(&list) {
-        let item = at(element, &config.item)?.ok_or_else(|| OriginError::BadItem {
-            position,
-            reason: format!("it has nothing at `{}` (`item`)", config.item),
-        })?;
-        elements.push(each(position, item.get())?);
+    let at = |key: &str, pointer| find_in(document, key, pointer);
+
+    let found = at("items", &config.items);
+    let list = found.as_ref().ok().and_then(|found| found.filled());
+    if let Some(refusal) = Refusal::in_answer(document, config.errors.as_ref(), list.is_some())? {
+        return Err(refusal.failure(&request));
     }
+    let found = found?;
     let total = match &config.total {
-        Some(Total::Pointer(pointer)) => {
-            let total = at(document, pointer)?.ok_or_else(|| nothing_at("total", pointer))?;
-            Some(serde_json::from_str(total.get()).map_err(|_| {
-                OriginError::Misdeclared(format!("the answer's value at `{pointer}` (`total`) is no count"))
-            })?)
-        }
-        _ => None,
+        Some(Total::Pointer(pointer)) => at("total", pointer)?
+            .filled()
+            .map(|total| count(total).ok_or_else(|| not("total", pointer, "count")))
+            .transpose()?,
+        _ => total,
     };
+    let list = match (found, list) {
+        (_, Some(list)) => elements(list).ok_or_else(|| not("items", &config.items, "list"))?,
+        (Found::Value(_) | Found::EmptyOnTheWay, None) => Vec::new(),
+        (Found::Absent, None) if total == Some(before) => Vec::new(),
+        (Found::Absent, None) if before == 0 && config.not_found_is_empty => Vec::new(),
+        (Found::Absent, None) => return Err(nothing_at("items", &config.items).into()),
+    };
+    if total.is_none() && !list.is_empty() {
+        match &config.total {
+            Some(Total::Pointer(pointer)) => return Err(nothing_at("total", pointer).into()),
+            Some(Total::Header(name)) => {
+                let reason = format!("the answer has no header `{name}` (`total_header`)");
+                return Err(OriginError::Misdeclared(reason).into());
+            }
+            None => {}
+        }
+    }
+
+    let mut items = Vec::with_capacity(list.len());
+    for (position, element) in (before + 1..).zip(&list) {
+        let bad = |reason| OriginError::BadItem { position, reason };
+        let Found::Value(item) = find(element, &config.item).map_err(bad)? else {
+            return Err(bad(format!("it has nothing at `{}` (`item`)", config.item)).into());
+        };
+        items.push(each(position, item.get())?);
+    }
     let next = match &config.paging {
-        Paging::Cursor(pointer) | Paging::Url(pointer) => at(document, pointer)?.filter(|next| leads_on(next)),
+        Paging::Cursor(pointer) | Paging::Url(pointer) => at("next", pointer)?.filled(),
         Paging::LastItem(pointer) => match list.last() {
-            Some(last) => Some(at(last, pointer)?.ok_or_else(|| nothing_at("next_in_item", pointer))?),
+            Some(last) => {
+                let next = find_in(last, "next_in_item", pointer)?.filled();
+                Some(next.ok_or_else(|| nothing_at("next_in_item", pointer))?)
+            }
             None => None,
         },
         _ => None,
     };
+    if next.is_some_and(|next| !is_readable(next)) {
+        return Err(Failure::unavailable(
+            "the next page's cursor or URL is no text that can be sent back",
+        ));
+    }
     let renewed = config.session.as_ref().and_then(|session| session.renewed.as_ref());
     let session = match renewed {
-        Some(pointer) => at(document, pointer)?,
+        Some(pointer) => at("session.renewed", pointer)?.filled(),
         None => None,
     };
     Ok(Page {
@@ -94,29 +136,53 @@ pub(super) fn page<T>(
         next: next.map(ToOwned::to_owned),
         session: session.map(ToOwned::to_owned),
         bytes: bytes.len() as u64,
-        elements,
+        elements: items,
     })
 }
 
-/// The value at a pointer in an answer that is no page.
-pub(super) fn value(body: Body, max: u64, pointer: &JsonPointer) -> Result<Box<RawValue>, OriginError> {
-    let bytes = unpacked(body, max)?;
-    let value = at(document(&bytes)?, pointer)?.filter(|value| !is_null(value));
-    value
-        .map(ToOwned::to_owned)
-        .ok_or_else(|| nothing_at("session.id", pointer))
+/// The id of a session, in the answer that opened it.
+pub(super) fn session_id(
+    body: Body,
+    config: &HttpOriginConfig,
+    pointer: &JsonPointer,
+) -> Result<Box<RawValue>, Failure> {
+    let request = body.request.clone();
+    let bytes = unpacked(body, config.response_bytes_max)?;
+    let document = document(&bytes)?;
+    let found = find_in(document, "session.id", pointer);
+    let id = found.as_ref().ok().and_then(|found| found.filled());
+    if let Some(refusal) = Refusal::in_answer(document, config.errors.as_ref(), id.is_some())? {
+        return Err(refusal.failure(&request));
+    }
+    found?;
+    let id = id.ok_or_else(|| nothing_at("session.id", pointer))?;
+    Ok(id.to_owned())
+}
+
+/// What the body of an answer with an error's status says, if it is JSON.
+pub(super) fn refusal(body: Body, max: u64) -> Option<Refusal> {
+    let bytes = unpacked(body, max).ok()?;
+    Some(Refusal::of(document(&bytes).ok()?))
 }
 
 fn unpacked(body: Body, max: u64) -> Result<Vec<u8>, OriginError> {
     if !body.packed {
         return Ok(body.bytes);
     }
-    let mut bytes = Vec::new();
-    // One byte more than may be there shows that there is more.
-    MultiGzDecoder::new(&body.bytes[..])
-        .take(max.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(|error| OriginError::Unavailable(Box::new(error)))?;
+    let unavailable = |error| OriginError::Unavailable(Box::new(error));
+    let mut gunzip = Gunzip::default();
+    let (mut bytes, mut piece) = (Vec::new(), Vec::new());
+    let mut rest = &body.bytes[..];
+    while !rest.is_empty() {
+        let taken = gunzip.unpack(rest, &mut piece).map_err(unavailable)?;
+        rest = rest.get(taken..).unwrap_or_default();
+        if (bytes.len() + piece.len()) as u64 > max {
+            return Err(too_large(max));
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    gunzip.end(&mut piece).map_err(unavailable)?;
+    bytes.extend_from_slice(&piece);
     if bytes.len() as u64 > max {
         return Err(too_large(max));
     }
@@ -130,89 +196,25 @@ pub(super) fn too_large(max: u64) -> OriginError {
 fn document(bytes: &[u8]) -> Result<&RawValue, OriginError> {
     let not_json = |reason: &str| OriginError::Unavailable(format!("the answer is not JSON: {reason}").into());
     let text = std::str::from_utf8(bytes).map_err(|_| not_json("not UTF-8"))?;
+    let text = text.strip_prefix(MARK).unwrap_or(text);
     serde_json::from_str(text).map_err(|error| not_json(&without_place(&error)))
+}
+
+fn find_in<'v>(value: &'v RawValue, key: &str, pointer: &JsonPointer) -> Result<Found<'v>, OriginError> {
+    find(value, pointer).map_err(|reason| OriginError::Misdeclared(format!("`{key}`: {reason}")))
 }
 
 fn nothing_at(key: &str, pointer: &JsonPointer) -> OriginError {
     OriginError::Misdeclared(format!("the answer has nothing at `{pointer}` (`{key}`)"))
 }
 
-/// The value that a pointer points at. Of two members of one name the last counts.
-fn at<'v>(value: &'v RawValue, pointer: &JsonPointer) -> Result<Option<&'v RawValue>, OriginError> {
-    let mut value = value;
-    for step in pointer.steps() {
-        let below = match value.get().as_bytes().first() {
-            Some(b'{') => serde_json::from_str::<HashMap<Cow<'v, str>, &'v RawValue>>(value.get())
-                .map(|members| members.get(step).copied()),
-            Some(b'[') => serde_json::from_str::<Vec<&'v RawValue>>(value.get())
-                .map(|elements| position(step).and_then(|at| elements.get(at).copied())),
-            _ => Ok(None),
-        };
-        // The document was parsed: what fails here is a name that is no text, such as half of a surrogate pair.
-        let below = below.map_err(|error| OriginError::Unavailable(without_place(&error).into()))?;
-        match below {
-            Some(below) => value = below,
-            None => return Ok(None),
-        }
-    }
-    Ok(Some(value))
-}
-
-/// A position as RFC 6901 writes it: no leading zero, no sign.
-fn position(step: &str) -> Option<usize> {
-    let is_number = step.bytes().all(|byte| byte.is_ascii_digit());
-    let is_canonical = step == "0" || !step.starts_with('0');
-    (is_number && is_canonical).then(|| step.parse().ok()).flatten()
-}
-
-fn is_null(value: &RawValue) -> bool {
-    value.get() == "null"
-}
-
-/// Whether a next cursor or URL is one: APIs say in several ways that there is none.
-fn leads_on(next: &RawValue) -> bool {
-    !matches!(next.get(), "null" | "false" | "\"\"" | "[]" | "{}")
+fn not(key: &str, pointer: &JsonPointer, kind: &str) -> OriginError {
+    OriginError::Misdeclared(format!("the answer's value at `{pointer}` (`{key}`) is no {kind}"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[track_caller]
-    fn check(document: &str, pointer: &str, expect: Option<&str>) {
-        let pointer = JsonPointer::parse(pointer).unwrap();
-        let document: &RawValue = serde_json::from_str(document).unwrap();
-        let found = at(document, &pointer).unwrap();
-        assert_eq!(found.map(RawValue::get), expect, "{pointer}");
-    }
-
-    #[test]
-    fn a_pointer_finds_a_value_as_it_was_sent() {
-        let document =
-            r#"{"a/b": [ {"x": 1.50}, [] ], "m~n": {"": 7}, "\u0061": {"b":[1,2]}, "two":1, "two": {"z" : 1 }}"#;
-        check(document, "/a~1b/0", Some(r#"{"x": 1.50}"#));
-        check(document, "/a~1b/0/x", Some("1.50"));
-        check(document, "/m~0n/", Some("7"));
-        check(document, "/a/b/1", Some("2"));
-        check(document, "/two", Some(r#"{"z" : 1 }"#));
-        for nothing in [
-            "/none", "/a/b/2", "/a/b/01", "/a/b/-", "/a/b/+1", "/a/b/0/x", "/two/z/y",
-        ] {
-            check(document, nothing, None);
-        }
-        check("[1]", "", Some("[1]"));
-        check("5", "/0", None);
-    }
-
-    #[test]
-    fn an_end_is_said_in_several_ways() {
-        for end in ["null", "false", "\"\"", "[]", "{}"] {
-            assert!(!leads_on(serde_json::from_str(end).unwrap()), "{end}");
-        }
-        for next in ["0", "\"a\"", "[1]", "true"] {
-            assert!(leads_on(serde_json::from_str(next).unwrap()), "{next}");
-        }
-    }
 
     #[test]
     fn what_is_packed_has_the_same_bound() {
@@ -224,6 +226,7 @@ mod tests {
             let body = Body {
                 bytes: bytes.clone(),
                 packed: true,
+                request: String::new(),
             };
             unpacked(body, max)
         };

@@ -4,26 +4,27 @@ use std::time::{Duration, SystemTime};
 
 use reqwest::{
     Client, Method, Response, StatusCode, Url,
-    header::{
-        ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION,
-        RETRY_AFTER,
-    },
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, LOCATION},
     redirect::Policy,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{
-    answer::{Body, too_large},
+    answer::{self, Body, too_large},
+    attempts::{Attempts, Failure, retry_after},
+    refusal::Refusal,
     validator::Validator,
 };
 use crate::{config::HttpOriginConfig, origin::OriginError};
 
 /// Redirects of one request.
 const REDIRECTS_MAX: usize = 4;
-/// The wait before the first repetition; doubled with each.
-const BACK_OFF_MIN: Duration = Duration::from_millis(200);
-/// The longest wait that the API did not ask for.
-const BACK_OFF_MAX: Duration = Duration::from_secs(5);
+/// The longest URL that is asked for: a cursor may be long. The HTTP library takes no more than twice as much.
+const URL_BYTES_MAX: usize = 32 * 1024;
+/// How much is read of the body of an answer with an error's status.
+const ERROR_BYTES_MAX: u64 = 64 * 1024;
+/// How long that body is waited for.
+const ERROR_TIMEOUT: Duration = Duration::from_secs(1);
 /// Until a connection is there. What hangs longer is tried again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -38,11 +39,19 @@ pub(super) struct Prepared {
 /// What an API answered.
 pub(super) enum Answer {
     /// A body.
-    Found { headers: HeaderMap, body: Body },
+    Found(Box<FoundAnswer>),
     /// 304: what the validator was given for still holds.
     NotModified,
     /// 404.
     NotFound,
+}
+
+/// An answer with a body.
+pub(super) struct FoundAnswer {
+    /// Where it came from, redirects followed.
+    pub url: Url,
+    pub headers: HeaderMap,
+    pub body: Body,
 }
 
 /// Sends requests. Clones share their connections.
@@ -90,67 +99,58 @@ impl ApiClient {
         url.map_err(|_| OriginError::Misdeclared(format!("`{target}` is no target of a request")))
     }
 
+    /// The attempts that one request has.
+    pub fn attempts(&self, deadline: Instant) -> Attempts {
+        Attempts::new(self.retries, deadline)
+    }
+
     /// Sends a request until it is answered, or repeating it helps no more, or the deadline would pass meanwhile.
     pub async fn send(
         &self,
         request: &Prepared,
         unless: Option<&Validator>,
-        deadline: Instant,
+        attempts: &mut Attempts,
     ) -> Result<Answer, OriginError> {
-        let mut repeated = 0;
         loop {
-            let failure = match self.send_once(request, unless).await {
+            match self.send_once(request, unless).await {
                 Ok(answer) => return Ok(answer),
-                Err(Failure::Final(error)) => return Err(error),
-                Err(Failure::Passing(failure)) => failure,
-            };
-            let wait = back_off(repeated).max(failure.retry_after.unwrap_or_default());
-            if repeated >= self.retries || wait >= deadline.saturating_duration_since(Instant::now()) {
-                return Err(OriginError::Unavailable(failure.source));
+                Err(failure) => attempts.again(failure).await?,
             }
-            repeated += 1;
-            tracing::debug!(
-                error = %failure.source,
-                repeated,
-                wait_ms = wait.as_millis() as u64,
-                "a request to the origin is repeated"
-            );
-            tokio::time::sleep(wait).await;
         }
     }
 
     async fn send_once(&self, request: &Prepared, unless: Option<&Validator>) -> Result<Answer, Failure> {
         let name = Named(&request.method, &request.url);
-        let response = self.follow(request, unless).await?;
+        let (url, response) = self.follow(request, unless).await?;
         let status = response.status();
         match status {
             StatusCode::NOT_MODIFIED if unless.is_some() => Ok(Answer::NotModified),
             StatusCode::NOT_FOUND => Ok(Answer::NotFound),
             _ if status.is_success() => {
                 let headers = response.headers().clone();
-                let body = self.body(&name, response).await?;
-                Ok(Answer::Found { headers, body })
+                let body = self.body(&name, response, self.response_bytes_max).await?;
+                Ok(Answer::Found(Box::new(FoundAnswer { url, headers, body })))
             }
-            StatusCode::TOO_MANY_REQUESTS
-            | StatusCode::BAD_GATEWAY
-            | StatusCode::SERVICE_UNAVAILABLE
-            | StatusCode::GATEWAY_TIMEOUT => {
+            _ => {
                 let retry_after = retry_after(response.headers(), SystemTime::now());
-                Err(Failure::Passing(PassingFailure {
-                    source: name.answered(status, retry_after).into(),
-                    retry_after,
-                }))
+                let refusal = match timeout(ERROR_TIMEOUT, self.body(&name, response, ERROR_BYTES_MAX)).await {
+                    Ok(Ok(body)) => answer::refusal(body, ERROR_BYTES_MAX),
+                    Ok(Err(_)) | Err(_) => None,
+                };
+                Err(refused(&name, status, retry_after, refusal))
             }
-            _ => Err(Failure::Final(OriginError::Unavailable(
-                name.answered(status, None).into(),
-            ))),
         }
     }
 
     /// Sends the request and follows redirects, for headers with secrets go along: not to another host.
-    async fn follow(&self, request: &Prepared, unless: Option<&Validator>) -> Result<Response, Failure> {
+    async fn follow(&self, request: &Prepared, unless: Option<&Validator>) -> Result<(Url, Response), Failure> {
         let mut url = request.url.clone();
         for _ in 0..=REDIRECTS_MAX {
+            if url.as_str().len() > URL_BYTES_MAX {
+                let name = Named(&request.method, &request.url);
+                let reason = format!("{name} is longer than {URL_BYTES_MAX} bytes with its query");
+                return Err(Failure::unavailable(reason));
+            }
             let mut builder = self.client.request(request.method.clone(), url.clone());
             if let Some(body) = &request.body {
                 builder = builder.header(CONTENT_TYPE, "application/json").body(body.clone());
@@ -162,14 +162,15 @@ impl ApiClient {
             let sent = builder.send().await;
             let response = sent.map_err(|error| Failure::passing(RequestFailed::new(&request.method, &url, error)))?;
             if !is_redirect(response.status()) {
-                return Ok(response);
+                return Ok((url, response));
             }
-            let to = self.redirected(request, &url, &response);
-            url = to.map_err(|reason| Failure::Final(OriginError::Unavailable(reason.into())))?;
+            url = self
+                .redirected(request, &url, &response)
+                .map_err(Failure::unavailable)?;
         }
         let name = Named(&request.method, &request.url);
         let reason = format!("{name} is redirected more than {REDIRECTS_MAX} times");
-        Err(Failure::Final(OriginError::Unavailable(reason.into())))
+        Err(Failure::unavailable(reason))
     }
 
     fn redirected(&self, request: &Prepared, from: &Url, response: &Response) -> Result<Url, String> {
@@ -177,17 +178,38 @@ impl ApiClient {
         let status = response.status();
         let keeps_method = matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
         if request.method != Method::GET && !keeps_method {
-            return Err(name.answered(status, None));
+            return Err(format!("{name} answered {status}"));
         }
-        let location = response
-            .headers()
-            .get(LOCATION)
-            .and_then(|location| location.to_str().ok());
-        let to = location.and_then(|location| from.join(location).ok());
+        // Some send UTF-8 as it is; a URL encodes it.
+        let location = response.headers().get(LOCATION).map(HeaderValue::as_bytes);
+        let location = location.and_then(|location| std::str::from_utf8(location).ok());
+        let to = location.and_then(|location| self.joined(from, location).ok());
         let to = to.ok_or_else(|| format!("{name} is redirected to no URL"))?;
         self.same_host(&to)
             .map_err(|host| format!("{name} is redirected to another host, {host}"))?;
         Ok(to)
+    }
+
+    /// A URL as an answer from another URL writes it. What it may hold besides its place is left out: a user would
+    /// replace the configured one, and a fragment is not sent.
+    pub fn joined(&self, from: &Url, to: &str) -> Result<Url, url::ParseError> {
+        let mut to = from.join(to)?;
+        to.set_fragment(None);
+        // A URL that is the API's own has a host, so it takes both; another one is refused.
+        let _ = (to.set_username(""), to.set_password(None));
+        Ok(to)
+    }
+
+    /// The same place by the API's own scheme, where only the scheme differs: an API behind a proxy that ends TLS does
+    /// not know it.
+    pub fn by_own_scheme(&self, mut url: Url) -> Url {
+        let has_own_host = url.host() == self.base.host() && (url.port().is_none() || url.port() == self.base.port());
+        let is_http = matches!(url.scheme(), "http" | "https");
+        if is_http && has_own_host && url.scheme() != self.base.scheme() {
+            // From one of the two to the other: both have a host.
+            let _ = (url.set_scheme(self.base.scheme()), url.set_port(self.base.port()));
+        }
+        url
     }
 
     /// Whether a URL has the API's own scheme, host and port; else what it has.
@@ -199,28 +221,22 @@ impl ApiClient {
         }
     }
 
-    async fn body(&self, name: &Named<'_>, mut response: Response) -> Result<Body, Failure> {
-        let packed = match response.headers().get(CONTENT_ENCODING).map(HeaderValue::as_bytes) {
-            None | Some(b"identity" | b"") => false,
-            Some(b"gzip" | b"x-gzip") => true,
-            Some(_) => {
-                let reason = format!("{name} answered in an encoding that was not asked for");
-                return Err(Failure::Final(OriginError::Unavailable(reason.into())));
-            }
-        };
-        let max = self.response_bytes_max;
+    async fn body(&self, name: &Named<'_>, mut response: Response, max: u64) -> Result<Body, Failure> {
+        let packed = is_packed(response.headers())
+            .map_err(|()| Failure::unavailable(format!("{name} answered in an encoding that was not asked for")))?;
         let expected = response.content_length().unwrap_or_default();
         if expected > max {
-            return Err(Failure::Final(too_large(max)));
+            return Err(too_large(max).into());
         }
         let mut bytes = Vec::with_capacity(usize::try_from(expected).unwrap_or_default());
         loop {
             match response.chunk().await {
-                Ok(Some(chunk)) if (bytes.len() + chunk.len()) as u64 > max => {
-                    return Err(Failure::Final(too_large(max)));
-                }
+                Ok(Some(chunk)) if (bytes.len() + chunk.len()) as u64 > max => return Err(too_large(max).into()),
                 Ok(Some(chunk)) => bytes.extend_from_slice(&chunk),
-                Ok(None) => return Ok(Body { bytes, packed }),
+                Ok(None) => {
+                    let request = name.to_string();
+                    return Ok(Body { bytes, packed, request });
+                }
                 // Reading twice does no harm, by POST neither.
                 Err(error) => return Err(Failure::passing(RequestFailed::new(name.0, name.1, error))),
             }
@@ -228,38 +244,50 @@ impl ApiClient {
     }
 }
 
-/// Why a request was not answered as it should be.
-enum Failure {
-    /// Perhaps it is the next time.
-    Passing(PassingFailure),
-    Final(OriginError),
+/// Whether a body is packed with gzip; an error where it is packed otherwise, or more than once.
+fn is_packed(headers: &HeaderMap) -> Result<bool, ()> {
+    let mut packed = 0;
+    for line in headers.get_all(CONTENT_ENCODING) {
+        for coding in line.to_str().map_err(|_| ())?.split(',') {
+            match &*coding.trim().to_ascii_lowercase() {
+                "" | "identity" => {}
+                "gzip" | "x-gzip" => packed += 1,
+                _ => return Err(()),
+            }
+        }
+    }
+    if packed > 1 { Err(()) } else { Ok(packed == 1) }
 }
 
-struct PassingFailure {
-    source: Box<dyn std::error::Error + Send + Sync>,
-    retry_after: Option<Duration>,
-}
-
-impl Failure {
-    fn passing(error: RequestFailed) -> Self {
-        Self::Passing(PassingFailure {
-            source: Box::new(error),
-            retry_after: None,
-        })
+/// An answer with an error's status.
+fn refused(name: &Named<'_>, status: StatusCode, retry_after: Option<Duration>, refusal: Option<Refusal>) -> Failure {
+    let is_passing = matches!(
+        status,
+        StatusCode::TOO_MANY_REQUESTS
+            | StatusCode::BAD_GATEWAY
+            | StatusCode::SERVICE_UNAVAILABLE
+            | StatusCode::GATEWAY_TIMEOUT
+    ) || refusal.as_ref().is_some_and(|refusal| refusal.is_throttled);
+    let mut reason = format!("{name} answered {status}");
+    if let Some(after) = retry_after.filter(|_| is_passing) {
+        let seconds = after.as_secs().saturating_add((after.subsec_nanos() > 0).into());
+        reason.push_str(&format!(", and asks to wait {seconds} s"));
+    }
+    if let Some(said) = refusal.and_then(|refusal| refusal.said) {
+        reason.push_str(": ");
+        reason.push_str(&said);
+    }
+    match is_passing {
+        true => Failure::Passing {
+            source: reason.into(),
+            retry_after,
+        },
+        false => Failure::unavailable(reason),
     }
 }
 
 /// A request as errors call it. What stands behind `?` is left out: it is long, and may be a secret.
 struct Named<'r>(&'r Method, &'r Url);
-
-impl Named<'_> {
-    fn answered(&self, status: StatusCode, retry_after: Option<Duration>) -> String {
-        match retry_after {
-            Some(after) => format!("{self} answered {status}, and asks to wait {} s", after.as_secs()),
-            None => format!("{self} answered {status}"),
-        }
-    }
-}
 
 impl std::fmt::Display for Named<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -287,51 +315,33 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// The wait before a repetition, ±20 %: those that were refused together do not come back together.
-fn back_off(repeated: u32) -> Duration {
-    let doubled = BACK_OFF_MIN * 2u32.saturating_pow(repeated.min(16));
-    doubled.min(BACK_OFF_MAX).mul_f64(0.8 + 0.4 * fastrand::f64())
-}
-
-/// Seconds, or a date.
-fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
-    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
-    if let Ok(seconds) = text.parse() {
-        return Some(Duration::from_secs(seconds));
-    }
-    let at = httpdate::parse_http_date(text).ok()?;
-    Some(at.duration_since(now).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn retry_after_is_seconds_or_a_date() {
-        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
-        for (text, expect) in [
-            ("7", Some(7)),
-            (" 0 ", Some(0)),
-            ("Sun, 09 Sep 2001 01:46:45 GMT", Some(5)),
-            ("Sun, 09 Sep 2001 01:46:35 GMT", Some(0)),
-            ("-1", None),
-            ("soon", None),
-        ] {
-            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
-            assert_eq!(retry_after(&headers, now), expect.map(Duration::from_secs), "{text}");
-        }
-        assert_eq!(retry_after(&HeaderMap::new(), now), None);
-    }
-
-    #[test]
-    fn the_wait_doubles_up_to_a_bound() {
-        for (repeated, ms) in [(0, 200), (1, 400), (2, 800), (5, 5000), (1000, 5000)] {
-            let ms = f64::from(ms);
-            for _ in 0..20 {
-                let wait = back_off(repeated).as_secs_f64() * 1000.0;
-                assert!((ms * 0.79..ms * 1.21).contains(&wait), "{repeated}: {wait}");
+    fn a_coding_is_read_in_any_case_and_place() {
+        let of = |lines: &[&'static str]| {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(CONTENT_ENCODING, HeaderValue::from_static(line));
             }
+            is_packed(&headers)
+        };
+        for plain in [&[][..], &[""], &["Identity"], &["identity, identity"]] {
+            assert_eq!(of(plain), Ok(false), "{plain:?}");
+        }
+        for packed in [
+            &["gzip"][..],
+            &["GZIP"],
+            &[" X-GZip "],
+            &["identity, gzip"],
+            &["identity", "Gzip"],
+        ] {
+            assert_eq!(of(packed), Ok(true), "{packed:?}");
+        }
+        for refused in [&["br"][..], &["gzip, gzip"], &["gzip", "gzip"], &["deflate"]] {
+            assert_eq!(of(refused), Err(()), "{refused:?}");
         }
     }
 }

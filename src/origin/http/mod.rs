@@ -7,9 +7,12 @@
 //! A read is whole or fails: see [`pages`] for how that is found out, [`wholeness`] for what is.
 
 mod answer;
+mod attempts;
 mod client;
 mod link;
+mod lookup;
 mod pages;
+mod refusal;
 mod session;
 mod validator;
 mod values;
@@ -28,9 +31,10 @@ use self::{
     values::Values,
 };
 use super::{
-    ITEM_BYTES_MAX, Items, NAMES_MAX, Origin, OriginError, OriginItem, Read, ReadOrder, Reading,
+    ITEM_BYTES_MAX, Items, Origin, OriginError, OriginItem, Read, ReadOrder, Reading,
     batches::in_batches,
     members::{Member, members_of},
+    names_bound::NamesBound,
     ordering::in_order,
     selection::{Candidate, Selection},
 };
@@ -39,7 +43,7 @@ use crate::{
     listing::{
         DataVersion, Item, ItemId,
         definition::{Defined, Filter},
-        item_json::parse_item,
+        item_json::{check_readable, parse_item},
         key::Choices,
     },
 };
@@ -97,10 +101,8 @@ impl HttpOrigin {
         let read = self.whole(request, values, &each, None).await?;
         let (rows, _) = read.unwrap_or_default();
         let rows: BTreeSet<Vec<String>> = rows.into_iter().filter_map(|row| row.0).collect();
-        if rows.len() > NAMES_MAX {
-            let reason = format!("there are more than {NAMES_MAX} different ones");
-            return Err(OriginError::Misdeclared(reason));
-        }
+        let mut bound = NamesBound::default();
+        rows.iter().try_for_each(|row| bound.take(row))?;
         Ok(rows.into_iter().collect())
     }
 }
@@ -226,6 +228,7 @@ impl Candidate for ApiItem {
 
 /// The texts of an element: of its members, or of itself where one text is wanted and it is no object.
 fn row(position: u64, json: &str, members: &[Box<str>]) -> Result<Row, OriginError> {
+    check_readable(json.as_bytes()).map_err(|error| bad_item(position)(error.to_string()))?;
     let found = match members {
         [only] if !json.starts_with(['{', '[']) => {
             let as_object = format!("{{\"value\":{json}}}");

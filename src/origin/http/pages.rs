@@ -8,15 +8,17 @@ use std::sync::Arc;
 
 use reqwest::{
     Method, Url,
-    header::{HeaderMap, LINK},
+    header::{HeaderMap, HeaderValue, LINK},
 };
 use serde_json::value::RawValue;
 use tokio::time::Instant;
 
 use super::{
     answer::{self, Body, Page},
-    client::{Answer, ApiClient, Prepared},
+    attempts::Failure,
+    client::{Answer, ApiClient, FoundAnswer, Prepared},
     link::next_link,
+    lookup::count_of,
     session::{Session, prepare},
     validator::Validator,
     values::{BoundValue, Values},
@@ -59,6 +61,15 @@ enum Next {
     Offset(u64),
     Cursor(Box<RawValue>),
     Url(Url),
+}
+
+/// What one request came to: with a page its headers, and the URL that it came from, redirects followed.
+enum Answered<T> {
+    /// What the validator was given for still holds.
+    Unchanged,
+    /// 404, which means that there are no items.
+    Nothing,
+    Page(Box<(Page<T>, HeaderMap, Url)>),
 }
 
 impl Pages<'_> {
@@ -107,17 +118,10 @@ impl Pages<'_> {
             // To POST there is no 304.
             let is_conditional = number == 0 && request.method == Method::GET;
             let unless = unless.filter(|_| is_conditional);
-            let (page, headers) = match self.client.send(&request, unless, self.deadline).await? {
-                Answer::NotModified => return Ok(None),
-                Answer::NotFound if number == 0 && self.config.not_found_is_empty => (Page::empty(), HeaderMap::new()),
-                Answer::NotFound => {
-                    let reason = format!("{} {} answered 404 Not Found", request.method, request.url.path());
-                    return Err(OriginError::Unavailable(reason.into()));
-                }
-                Answer::Found { headers, body } => {
-                    let page = self.page(body, wholeness.count() + 1, each).await?;
-                    (self.with_total(page, &headers)?, headers)
-                }
+            let (page, headers, url) = match self.answer(&request, unless, wholeness.count(), each).await? {
+                Answered::Unchanged => return Ok(None),
+                Answered::Nothing => (Page::empty(), HeaderMap::new(), request.url.clone()),
+                Answered::Page(answered) => *answered,
             };
             bytes += page.bytes;
             if bytes > self.config.read_bytes_max {
@@ -133,7 +137,7 @@ impl Pages<'_> {
             }
             let is_empty = page.elements.is_empty();
             elements.extend(page.elements);
-            next = self.next(&next, &request.url, is_empty, page.next, &headers, &wholeness)?;
+            next = self.next(&next, &url, is_empty, page.next, &headers, &wholeness)?;
             if matches!(next, Next::Nowhere) {
                 wholeness.end()?;
                 // Of several answers no one validator tells.
@@ -168,24 +172,59 @@ impl Pages<'_> {
         Ok(request)
     }
 
-    /// Takes an answer apart, off the runtime's own threads: it may have megabytes.
-    async fn page<T: Element>(&self, body: Body, first: u64, each: &Each<T>) -> Result<Page<T>, OriginError> {
-        let (config, each) = (self.config.clone(), each.clone());
-        tokio::task::spawn_blocking(move || answer::page(body, &config, first, &*each))
-            .await
-            .map_err(|died| OriginError::Unavailable(Box::new(died)))?
+    /// One answer, asked for again where the API says so, with its status or in a body.
+    async fn answer<T: Element>(
+        &self,
+        request: &Prepared,
+        unless: Option<&Validator>,
+        before: u64,
+        each: &Each<T>,
+    ) -> Result<Answered<T>, OriginError> {
+        let mut attempts = self.client.attempts(self.deadline);
+        loop {
+            let FoundAnswer { url, headers, body } = match self.client.send(request, unless, &mut attempts).await? {
+                Answer::NotModified => return Ok(Answered::Unchanged),
+                Answer::NotFound if before == 0 && self.config.not_found_is_empty => return Ok(Answered::Nothing),
+                Answer::NotFound => {
+                    let reason = format!("{} {} answered 404 Not Found", request.method, request.url.path());
+                    return Err(OriginError::Unavailable(reason.into()));
+                }
+                Answer::Found(answer) => *answer,
+            };
+            let total = self.total_in(&headers)?;
+            match self.page(body, before, total, each).await {
+                Ok(page) => return Ok(Answered::Page(Box::new((page, headers, url)))),
+                Err(failure) => attempts.again(failure).await?,
+            }
+        }
     }
 
-    fn with_total<T>(&self, mut page: Page<T>, headers: &HeaderMap) -> Result<Page<T>, OriginError> {
-        if let Some(Total::Header(name)) = &self.config.total {
-            let total = headers
-                .get(&**name)
-                .and_then(|value| value.to_str().ok()?.trim().parse().ok());
-            let no_count =
-                || OriginError::Misdeclared(format!("the answer's header `{name}` (`total_header`) is no count"));
-            page.total = Some(total.ok_or_else(no_count)?);
+    /// Takes an answer apart, off the runtime's own threads: it may have megabytes.
+    async fn page<T: Element>(
+        &self,
+        body: Body,
+        before: u64,
+        total: Option<u64>,
+        each: &Each<T>,
+    ) -> Result<Page<T>, Failure> {
+        let (config, each) = (self.config.clone(), each.clone());
+        tokio::task::spawn_blocking(move || answer::page(body, &config, before, total, &*each))
+            .await
+            .map_err(Failure::unavailable)?
+    }
+
+    /// The total in the header that is to say it; none where that is not there or empty.
+    fn total_in(&self, headers: &HeaderMap) -> Result<Option<u64>, OriginError> {
+        let Some(Total::Header(name)) = &self.config.total else {
+            return Ok(None);
+        };
+        let value = headers.get(&**name).map(HeaderValue::as_bytes).unwrap_or_default();
+        if value.trim_ascii().is_empty() {
+            return Ok(None);
         }
-        Ok(page)
+        let total = std::str::from_utf8(value).ok().and_then(count_of);
+        let no_count = || format!("the answer's header `{name}` (`total_header`) is no count");
+        total.map(Some).ok_or_else(|| OriginError::Misdeclared(no_count()))
     }
 
     /// Where the answer after this one is. That a page has fewer items than were asked for means nothing: an API may have
@@ -214,9 +253,10 @@ impl Pages<'_> {
                 None => Next::Nowhere,
             },
             (Paging::Link, _) => {
-                let mut links = headers.get_all(LINK).iter().filter_map(|link| link.to_str().ok());
-                match links.find_map(next_link) {
-                    Some(to) => self.next_url(url, to)?,
+                let lines = headers.get_all(LINK).iter().map(HeaderValue::as_bytes);
+                let unreadable = |_| OriginError::Unavailable("the answer's header `Link` cannot be read".into());
+                match next_link(lines).map_err(unreadable)? {
+                    Some(to) => self.next_url(url, &to)?,
                     None => Next::Nowhere,
                 }
             }
@@ -226,9 +266,11 @@ impl Pages<'_> {
 
     fn next_url(&self, from: &Url, to: &str) -> Result<Next, OriginError> {
         let unusable = |reason: String| OriginError::Unavailable(reason.into());
-        let to = from
-            .join(to)
+        let to = self
+            .client
+            .joined(from, to)
             .map_err(|_| unusable("the next page's URL is none".to_owned()))?;
+        let to = self.client.by_own_scheme(to);
         // Headers with secrets go along.
         self.client
             .same_host(&to)

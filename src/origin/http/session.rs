@@ -34,11 +34,17 @@ impl Session {
         deadline: Instant,
     ) -> Result<Self, OriginError> {
         let request = prepare(client, &session.open, &Values::default())?;
-        let id = match client.send(&request, None, deadline).await? {
-            Answer::Found { body, .. } => answer::value(body, config.response_bytes_max, &session.id)?,
-            Answer::NotFound | Answer::NotModified => {
-                let reason = format!("{} {} was not found", request.method, request.url.path());
-                return Err(OriginError::Unavailable(reason.into()));
+        let mut attempts = client.attempts(deadline);
+        let id = loop {
+            match client.send(&request, None, &mut attempts).await? {
+                Answer::Found(answer) => match answer::session_id(answer.body, config, &session.id) {
+                    Ok(id) => break id,
+                    Err(failure) => attempts.again(failure).await?,
+                },
+                Answer::NotFound | Answer::NotModified => {
+                    let reason = format!("{} {} was not found", request.method, request.url.path());
+                    return Err(OriginError::Unavailable(reason.into()));
+                }
             }
         };
         Ok(Self {
@@ -73,8 +79,8 @@ impl Drop for Session {
             let Ok(request) = prepare(&client, &close, &values) else {
                 return;
             };
-            let deadline = Instant::now() + CLOSE_TIMEOUT;
-            match timeout(CLOSE_TIMEOUT, client.send(&request, None, deadline)).await {
+            let mut attempts = client.attempts(Instant::now() + CLOSE_TIMEOUT);
+            match timeout(CLOSE_TIMEOUT, client.send(&request, None, &mut attempts)).await {
                 Ok(Ok(_)) => {}
                 Ok(Err(error)) => tracing::debug!(%error, "a session of the origin was not closed"),
                 Err(_) => tracing::debug!("a session of the origin was not closed in time"),

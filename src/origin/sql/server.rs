@@ -11,7 +11,7 @@ use sqlx::Database;
 use tokio::time::timeout;
 
 use super::{
-    super::{NAMES_MAX, OriginError, Read, ReadOrder, batches::ItemSender},
+    super::{OriginError, Read, ReadOrder, batches::ItemSender, names_bound::NamesBound},
     ItemColumns,
     failure::{Failure, pause_after},
     session::{Driver, Session},
@@ -251,7 +251,7 @@ async fn collect<S: Server>(
 ) -> Result<(usize, Vec<Vec<String>>), Failure> {
     let described = server.describe(session, statement).await?;
     let columns = described.columns.len();
-    let mut texts = Vec::new();
+    let (mut texts, mut bound) = (Vec::new(), NamesBound::default());
     let failure = {
         let mut rows = session.rows(S::select_texts(&described, statement), &statement.values)?;
         loop {
@@ -262,11 +262,8 @@ async fn collect<S: Server>(
             };
             let row = (0..columns).map(|at| S::text(&row, at).map_err(S::Driver::failure));
             if let Some(row) = row.collect::<Result<Option<Vec<String>>, Failure>>()? {
+                bound.take(&row)?;
                 texts.push(row);
-            }
-            if texts.len() > NAMES_MAX {
-                let reason = format!("a query yields more than {NAMES_MAX} names or values");
-                return Err(OriginError::Misdeclared(reason).into());
             }
         }
     };

@@ -22,10 +22,11 @@ use sqlx::{
 };
 
 use super::{
-    super::{NAMES_MAX, OriginError, batches::ItemSender},
+    super::{OriginError, batches::ItemSender, names_bound::NamesBound},
     ItemColumns,
     placeholders::Lexis,
     statement::{Dialect, Statement},
+    typed,
 };
 
 mod rows;
@@ -111,6 +112,7 @@ impl Sqlite {
             () = to.gone() => return Ok(()),
             snapshot = Snapshot::of(&mut connection) => snapshot?,
         };
+        snapshot.refuse_equal_names(&statement).await?;
         let (names, json) = snapshot.columns(&statement).await?;
         let mut items = ItemRows::new(&names, json, columns)?;
         let mut rows = snapshot.rows(&statement).ready_chunks(ROWS_AT_ONCE);
@@ -135,18 +137,15 @@ impl Sqlite {
         let (mut connection, _interrupt) = self.connect().await?;
         let mut snapshot = Snapshot::of(&mut connection).await?;
         let columns = snapshot.columns(&statement).await?.0.len();
-        let mut texts = Vec::new();
+        let (mut texts, mut bound) = (Vec::new(), NamesBound::default());
         let mut position = 0;
         let mut rows = snapshot.rows(&statement);
         while let Some(row) = rows.try_next().await.map_err(origin_error)? {
             position += 1;
             let row = (0..columns).map(|column| text_of(&row, column, position));
             if let Some(row) = row.collect::<Result<Option<Vec<String>>, _>>()? {
+                bound.take(&row)?;
                 texts.push(row);
-            }
-            if texts.len() > NAMES_MAX {
-                let reason = format!("a query yields more than {NAMES_MAX} names or values");
-                return Err(OriginError::Misdeclared(reason));
             }
         }
         Ok((columns, texts))
@@ -225,6 +224,15 @@ impl<'c> Snapshot<'c> {
             return Err(OriginError::Misdeclared(reason));
         }
         Ok(Self(transaction))
+    }
+
+    /// Of two columns of one name SQLite gives the second another name (`price:1`) once the query is a subquery: the query
+    /// by itself still tells.
+    async fn refuse_equal_names(&mut self, statement: &Statement) -> Result<(), OriginError> {
+        let sql = AssertSqlSafe(statement.query().to_owned()).into_sql_str();
+        let prepared = self.0.prepare(sql).await.map_err(origin_error)?;
+        let names: Vec<&str> = prepared.columns().iter().map(|column| column.name()).collect();
+        typed::refuse_equal_names(&names)
     }
 
     /// The names of a statement's columns, and which of them hold JSON: those of a table's column declared `JSON`.

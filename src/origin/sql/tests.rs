@@ -45,6 +45,36 @@ async fn rows_become_json_with_the_columns_in_the_querys_order() {
 }
 
 #[tokio::test]
+async fn two_columns_of_one_name_are_an_error() {
+    let shop = TestDatabase::create(SHOP).await;
+    for query in [
+        "select id, name, brand as name from products",
+        "select a.*, b.price from products a join products b using (id) where a.category = :category",
+    ] {
+        let read = read(definition("{category}", query), "BREAD", &[], any_order(&[]));
+        let error = message(collect(&shop.origin(), read).await.unwrap_err());
+        let says = "the definition does not fit the origin: the query yields two columns `";
+        assert!(error.starts_with(says), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn json_of_a_column_is_as_readable_as_an_item_must_be() {
+    const NESTED: &str = "create table t (id integer, details JSON);
+        insert into t values (1, replace(hex(zeroblob(120)), '00', '[') || replace(hex(zeroblob(120)), '00', ']'))";
+    const HALF: &str = r#"create table t (id integer, details JSON); insert into t values (1, '"Bread \ud83d"')"#;
+    for (sql, says) in [
+        (NESTED, "item 1: nested deeper than 120 levels"),
+        (HALF, "item 1: half of a character stands alone"),
+    ] {
+        let shop = TestDatabase::create(sql).await;
+        let read = read(definition("all", "select * from t"), "all", &[], any_order(&[]));
+        let error = message(collect(&shop.origin(), read).await.unwrap_err());
+        assert!(error.starts_with(says), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn any_order_brings_the_values_to_sort_by() {
     let shop = TestDatabase::create(SHOP).await;
     let mut items = collect(

@@ -3,11 +3,11 @@
 //! The same data must be the same bytes, whichever database holds it: so each database only says what a value is
 //! ([`Value`]), and how it is written is decided here, once.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use super::ItemColumns;
 use crate::{
-    listing::{Item, ItemId},
+    listing::{Item, ItemId, item_json::check_readable},
     origin::{ITEM_BYTES_MAX, OriginError, OriginItem, SortValue, object::ObjectWriter},
 };
 
@@ -48,6 +48,7 @@ pub(super) struct ItemRows {
 impl ItemRows {
     /// For a result of these columns.
     pub fn new(columns: &[Box<str>], wanted: &ItemColumns) -> Result<Self, OriginError> {
+        refuse_equal_names(columns)?;
         Ok(Self {
             id: place_of(columns, &wanted.id)?,
             keys: wanted
@@ -72,12 +73,14 @@ impl ItemRows {
     fn try_item<'r>(&mut self, value: impl Fn(usize) -> Result<Value<'r>, String>) -> Result<OriginItem, String> {
         self.object.begin();
         let mut id = Value::Null;
+        let mut holds_json = false;
         let mut keys = vec![SortValue::Null; self.keys.len()];
         for (at, column) in self.columns.iter().enumerate() {
             self.object.member(at);
             let in_column = |reason| format!("column `{column}`: {reason}");
             let value = value(at).map_err(in_column)?;
             write(&mut self.object, &value).map_err(in_column)?;
+            holds_json |= matches!(value, Value::Json(_));
             for (key, of) in keys.iter_mut().zip(&self.keys) {
                 if *of == at {
                     *key = sort_value(&value);
@@ -88,6 +91,9 @@ impl ItemRows {
             }
         }
         let json = self.object.end();
+        if holds_json {
+            check_readable(&json).map_err(|error| error.to_string())?;
+        }
         if json.len() > ITEM_BYTES_MAX {
             let len = json.len();
             return Err(format!(
@@ -109,6 +115,18 @@ impl ItemRows {
             id: sort_id,
             keys: keys.into(),
         })
+    }
+}
+
+/// An object has each member once. The databases differ: one refuses two columns of a name, one gives the second another
+/// name, and one hands both on.
+pub(super) fn refuse_equal_names<N: AsRef<str>>(columns: &[N]) -> Result<(), OriginError> {
+    let mut seen = HashSet::new();
+    match columns.iter().map(AsRef::as_ref).find(|name| !seen.insert(*name)) {
+        Some(twice) => Err(OriginError::Misdeclared(format!(
+            "the query yields two columns `{twice}`: give one of them another name (`as`)"
+        ))),
+        None => Ok(()),
     }
 }
 

@@ -252,16 +252,16 @@ async fn an_answer_that_is_not_as_declared_is_told() {
     for (body, expect) in [
         ("<html>", "the origin is unavailable: the answer is not JSON: expected value".to_owned()),
         ("{\"a/b\":[]", "the origin is unavailable: the answer is not JSON: EOF while parsing an object".to_owned()),
-        ("[]", format!("{misdeclared} has nothing at `/a~1b` (`items`)")),
-        ("{\"a/b\":null}", format!("{misdeclared} has nothing at `/a~1b` (`items`)")),
+        ("[1]", "the definition does not fit the origin: `items`: a list stands on the way to `/a~1b`, where an object should be".to_owned()),
+        ("{\"a\":1}", format!("{misdeclared} has nothing at `/a~1b` (`items`)")),
         ("{\"a/b\":7}", format!("{misdeclared}'s value at `/a~1b` (`items`) is no list")),
-        ("{\"a/b\":[]}", format!("{misdeclared} has nothing at `/n` (`total`)")),
-        ("{\"a/b\":[],\"n\":\"1\"}", format!("{misdeclared}'s value at `/n` (`total`) is no count")),
-        ("{\"a/b\":[{\"it\":{\"id\":1}},{}]}", "item 2: it has nothing at `/it` (`item`)".to_owned()),
-        ("{\"a/b\":[{\"it\":{\"x\":1}}]}", "item 1: the member `id`, the item's id, is missing".to_owned()),
-        ("{\"a/b\":[{\"it\":[]}]}", "item 1: an item must be a JSON object".to_owned()),
+        ("{\"a/b\":[{\"it\":{\"id\":1}}]}", format!("{misdeclared} has nothing at `/n` (`total`)")),
+        ("{\"a/b\":[],\"n\":\"1.5\"}", format!("{misdeclared}'s value at `/n` (`total`) is no count")),
+        ("{\"n\":2,\"a/b\":[{\"it\":{\"id\":1}},{}]}", "item 2: it has nothing at `/it` (`item`)".to_owned()),
+        ("{\"n\":1,\"a/b\":[{\"it\":{\"x\":1}}]}", "item 1: the member `id`, the item's id, is missing".to_owned()),
+        ("{\"n\":1,\"a/b\":[{\"it\":[]}]}", "item 1: an item must be a JSON object".to_owned()),
         (
-            "{\"a/b\":[{\"it\":{\"id\":1,\"price\":[1]}}]}",
+            "{\"n\":1,\"a/b\":[{\"it\":{\"id\":1,\"price\":[1]}}]}",
             "the definition does not fit the origin: the member `price` of item 1 is an object or array, and cannot be compared".to_owned(),
         ),
     ] {
@@ -269,7 +269,7 @@ async fn an_answer_that_is_not_as_declared_is_told() {
         fails(&shop, &expect).await;
     }
     let headers = config(&api.url, "paging = 'none'\ntotal_header = 'x-total'", QUERY, "");
-    api.script(|_| ApiAnswer::json("[]"));
+    api.script(|_| ApiAnswer::json("[]").header("x-total", "many"));
     fails(
         &headers,
         &format!("{misdeclared}'s header `x-total` (`total_header`) is no count"),

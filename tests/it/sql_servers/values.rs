@@ -75,6 +75,36 @@ async fn every_type_of_mariadb_has_one_form() {
 }
 
 #[tokio::test]
+async fn two_columns_of_one_name_are_an_error() {
+    let postgres = PostgresDatabase::create("select 1").await;
+    let mariadb = MariadbDatabase::create("select 1").await;
+    for (origin, says) in [
+        (open(&postgres.url()), "the query yields two columns `x`"),
+        (open(&mariadb.url()), "Duplicate column name 'x'"),
+    ] {
+        let read = read("select 1 as id, 2 as x, 3 as x", any_order(&[]));
+        let error = collect(&origin, read).await.unwrap_err();
+        assert!(matches!(error, OriginError::Misdeclared(_)), "{error:?}");
+        assert!(error.to_string().contains(says), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn json_of_a_column_is_as_readable_as_an_item_must_be() {
+    // MariaDB and MySQL refuse such JSON themselves.
+    let postgres = PostgresDatabase::create("select 1").await;
+    let origin = open(&postgres.url());
+    for (json, says) in [
+        (r#"'"\ud83d"'::json"#, "item 1: half of a character"),
+        ("(repeat('[', 120) || repeat(']', 120))::json", "item 1: nested deeper"),
+    ] {
+        let read = read(&format!("select 1 as id, {json} as x"), any_order(&[]));
+        let error = collect(&origin, read).await.unwrap_err();
+        assert!(error.to_string().starts_with(says), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn what_has_no_json_is_a_bad_item() {
     let postgres = PostgresDatabase::create("select 1").await;
     let postgres = open(&postgres.url());

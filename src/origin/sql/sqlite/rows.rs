@@ -8,7 +8,7 @@ use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef, sqlite::SqliteRow};
 
 use super::super::ItemColumns;
 use crate::{
-    listing::{Item, ItemId},
+    listing::{Item, ItemId, item_json::check_readable},
     origin::{ITEM_BYTES_MAX, OriginError, OriginItem, SortValue, object::ObjectWriter},
 };
 
@@ -84,6 +84,9 @@ impl ItemRows {
             }
         }
         let json = self.object.end();
+        if self.columns.iter().any(|column| column.json) {
+            check_readable(&json).map_err(|error| error.to_string())?;
+        }
         if json.len() > ITEM_BYTES_MAX {
             return Err(format!(
                 "an item may have {ITEM_BYTES_MAX} bytes, and this one has {}",
