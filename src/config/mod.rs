@@ -18,6 +18,8 @@ mod values;
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
+use encoding_rs::Encoding;
+
 use crate::listing::{Definitions, Policy, WarmScope};
 
 pub use environment::Environment;
@@ -270,6 +272,15 @@ impl Default for OriginBounds {
     }
 }
 
+/// How a file of rows is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct CsvConfig {
+    /// What stands between two cells, where the file's name does not tell.
+    pub delimiter: Option<u8>,
+    /// What it is encoded in, where it is not UTF-8.
+    pub encoding: Option<&'static Encoding>,
+}
+
 /// The kinds of origins.
 #[derive(Clone, Debug, PartialEq)]
 pub enum OriginKind {
@@ -286,6 +297,8 @@ pub enum OriginKind {
         path: PathBuf,
         /// Whether its listings become due when it changes.
         watch: bool,
+        /// How it is written, where it has rows.
+        csv: CsvConfig,
     },
     /// A JSON API.
     Http(Box<HttpOriginConfig>),

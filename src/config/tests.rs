@@ -242,7 +242,7 @@ fn names_may_stand_in_a_file() {
     let expect = Names::File(file.to_str().unwrap().into());
     assert_eq!(config.definitions.defined[0].names, Some(expect));
 
-    std::fs::write(&file, "A\n\nA\n").unwrap();
+    std::fs::write(&file, "\u{feff}A\n\nA\n").unwrap();
     bad(&shop, &[], &["listings[0].names_file line 3: `A` stands twice"]);
 }
 

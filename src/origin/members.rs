@@ -19,11 +19,46 @@ pub(super) enum Member {
     Large(u64),
     Real(f64),
     Text(Box<str>),
+    /// Of a file that knows only texts. It is compared by its spelling, and sorted as the number that it spells.
+    Cell(Box<str>),
     /// An object or an array: nothing to compare.
     Nested,
 }
 
+/// Digits that every real keeps.
+const REAL_DIGITS_MAX: usize = 15;
+
+/// The number that a cell spells as JSON would, if it can be read back exactly.
+pub(super) fn number_of_cell(text: &str) -> Option<SortValue> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let (whole, fraction) = match digits.split_once('.') {
+        Some((whole, fraction)) => (whole, Some(fraction)),
+        None => (digits, None),
+    };
+    let all_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !all_digits(whole) || (whole.len() > 1 && whole.starts_with('0')) {
+        return None;
+    }
+    match fraction {
+        // JSON allows `-0`, but it is no integer.
+        None if text == "-0" => None,
+        None => text.parse().ok().map(SortValue::Integer),
+        Some(fraction) if all_digits(fraction) && whole.len() + fraction.len() <= REAL_DIGITS_MAX => {
+            text.parse().ok().map(SortValue::Real)
+        }
+        Some(_) => None,
+    }
+}
+
 impl Member {
+    /// What stands in a cell; null where it is empty.
+    pub fn cell(text: &str) -> Self {
+        match text {
+            "" => Self::Null,
+            text => Self::Cell(text.into()),
+        }
+    }
+
     /// The value to sort by; `None` for an object or an array. `false` is 0 and `true` is 1, as in SQLite.
     pub fn sort_value(&self) -> Option<SortValue> {
         Some(match self {
@@ -34,6 +69,7 @@ impl Member {
             Self::Large(number) => SortValue::Real(*number as f64),
             Self::Real(number) => SortValue::Real(*number),
             Self::Text(text) => SortValue::Text(text.clone()),
+            Self::Cell(text) => number_of_cell(text).unwrap_or_else(|| SortValue::Text(text.clone())),
             Self::Nested => return None,
         })
     }
@@ -47,7 +83,7 @@ impl Member {
             Self::Integer(number) => number.to_string().into(),
             Self::Large(number) => number.to_string().into(),
             Self::Real(number) => serde_json::Number::from_f64(*number)?.to_string().into(),
-            Self::Text(text) => Cow::Borrowed(text),
+            Self::Text(text) | Self::Cell(text) => Cow::Borrowed(text),
         })
     }
 }
@@ -190,6 +226,46 @@ mod tests {
         check(r#""a\u00e9""#, Some("aé"), Some(SortValue::Text("aé".into())));
         check("[1]", None, None);
         check(r#"{"y":{}}"#, None, None);
+    }
+
+    #[test]
+    fn a_cell_that_json_would_spell_as_a_number_is_one() {
+        for (text, expect) in [
+            ("0", SortValue::Integer(0)),
+            ("-12", SortValue::Integer(-12)),
+            ("9223372036854775807", SortValue::Integer(i64::MAX)),
+            ("1.50", SortValue::Real(1.5)),
+            ("-0.5", SortValue::Real(-0.5)),
+        ] {
+            assert_eq!(Member::cell(text).sort_value(), Some(expect), "{text}");
+            assert_eq!(Member::cell(text).text().as_deref(), Some(text));
+            assert!(serde_json::from_str::<serde_json::Number>(text).is_ok());
+        }
+        for text in [
+            "007",
+            "+1",
+            "-0",
+            "1.",
+            ".5",
+            "1e3",
+            " 1",
+            "1,5",
+            "-",
+            "--1",
+            "9223372036854775808",
+            "0.1234567890123456",
+            "x",
+            "NaN",
+            "1.2.3",
+            "١",
+        ] {
+            assert_eq!(
+                Member::cell(text).sort_value(),
+                Some(SortValue::Text(text.into())),
+                "{text}"
+            );
+        }
+        assert_eq!(Member::cell(""), Member::Null);
     }
 
     #[test]

@@ -168,6 +168,9 @@ pub enum OriginError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The data cannot be read as it is. Someone has to mend it.
+    #[error("the origin's data is damaged: {0}")]
+    Damaged(String),
     /// The items changed while they were read, piece by piece: some may be missing. Try again.
     #[error("the origin's items shifted while they were read: {0}")]
     Shifted(String),
@@ -214,8 +217,9 @@ impl Origins {
                     limits.max_transaction_time = max_transaction_time.unwrap_or(limits.max_transaction_time);
                     SqlOrigin::open_with(url.expose(), limits).map(|origin| Arc::new(origin) as _)
                 }
-                OriginKind::File { path, watch } => FileOrigin::open(path, config.timeout).map(|mut origin| {
+                OriginKind::File { path, watch, csv } => FileOrigin::open(path, config.timeout).map(|mut origin| {
                     origin.watched = *watch;
+                    origin.csv = *csv;
                     Arc::new(origin) as _
                 }),
                 OriginKind::Http(api) => HttpOrigin::open(api, config.timeout).map(|origin| Arc::new(origin) as _),

@@ -92,9 +92,13 @@ impl Selection {
         let members = item.members();
         let keys = self.kept.iter().map(|at| self.sort_value(position, members, *at));
         Ok(Some(OriginItem {
-            item: taken,
             keys: keys.collect::<Result<_, _>>()?,
-            id: self.sort_value(position, members, 0)?,
+            id: match self.sort_value(position, members, 0)? {
+                // A cell such as `90.750`: the id is a text.
+                SortValue::Real(_) => SortValue::Text(taken.id.as_str().into()),
+                id => id,
+            },
+            item: taken,
         }))
     }
 

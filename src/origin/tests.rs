@@ -148,6 +148,7 @@ async fn configured_origins_are_opened_by_name() {
     let file = |path: &str| OriginKind::File {
         path: path.into(),
         watch: false,
+        csv: Default::default(),
     };
     let origins = Origins::open(&[config("shop", sql("sqlite:none.db")), config("export", file(CATALOGUE))]).unwrap();
     assert!(origins.get("shop").is_some());

@@ -13,6 +13,7 @@ mod definitions;
 mod documents;
 mod edge;
 mod faults;
+mod files;
 mod fills;
 mod http2;
 mod http_cursors;

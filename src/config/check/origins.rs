@@ -2,18 +2,22 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use encoding_rs::Encoding;
 use toml::{Table, Value};
 use url::Url;
 
 use super::http_origin;
 use crate::config::{
-    OriginBounds, OriginConfig, OriginKind, Secret,
+    CsvConfig, OriginBounds, OriginConfig, OriginKind, Secret,
     nearest::suggestion,
     section::{Report, Section, join},
     values::holds_password,
 };
 
 const NAME_BYTES_MAX: usize = 32;
+/// Ends of the names of files that hold rows.
+const ROWS: [&str; 2] = [".csv", ".tsv"];
+const CSV_KEYS: [&str; 2] = ["delimiter", "encoding"];
 
 /// The origins that the file declares. One that is itself wrong is still known by its name, so that no listing's
 /// `origin` is reported for it.
@@ -126,7 +130,7 @@ fn origin(mut section: Section<'_>, name: &str) -> Option<OriginConfig> {
     };
     if !is_kind {
         // Which of these belong here may not be known.
-        for key in http_origin::KEYS.into_iter().chain(["watch"]) {
+        for key in http_origin::KEYS.into_iter().chain(["watch"]).chain(CSV_KEYS) {
             let _ = section.take(key);
         }
     }
@@ -216,7 +220,7 @@ fn server(section: &mut Section<'_>, url: &str) {
 }
 
 fn file(section: &mut Section<'_>) -> Option<OriginKind> {
-    const FORMATS: [&str; 4] = [".ndjson", ".jsonl", ".json", ".csv"];
+    const FORMATS: [&str; 5] = [".ndjson", ".jsonl", ".json", ROWS[0], ROWS[1]];
     if section.take("url").is_some() {
         section.error("url", "a `file` origin has a `path`, no `url`");
     }
@@ -226,11 +230,44 @@ fn file(section: &mut Section<'_>) -> Option<OriginKind> {
     if !FORMATS.iter().any(|format| plain.ends_with(format)) {
         section.error(
             "path",
-            "the name must end in .ndjson, .jsonl, .json or .csv, with or without .gz: it tells the format",
+            "the name must end in .ndjson, .jsonl, .json, .csv or .tsv, with or without .gz: it tells the format",
         );
     }
+    let csv = csv(section, ROWS.iter().any(|format| plain.ends_with(format)));
     Some(OriginKind::File {
         path: PathBuf::from(path),
         watch,
+        csv,
     })
+}
+
+/// What only a file of rows has.
+fn csv(section: &mut Section<'_>, has_rows: bool) -> CsvConfig {
+    for key in CSV_KEYS {
+        if section.holds(key) && !has_rows {
+            section.error(
+                key,
+                "is for .csv and .tsv; NDJSON and JSON are UTF-8 by their standards",
+            );
+        }
+    }
+    let delimiter = section.text("delimiter");
+    let encoding = section.text("encoding");
+    CsvConfig {
+        delimiter: delimiter.and_then(|text| match text.as_bytes() {
+            [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n' | 0) => Some(*byte),
+            _ => {
+                section.error("delimiter", "one character of ASCII, such as \";\" or \"\\t\"; no quote and no line's end");
+                None
+            }
+        }),
+        encoding: encoding.and_then(|label| {
+            let encoding = Encoding::for_label_no_replacement(label.as_bytes());
+            if encoding.is_none() {
+                let known = "\"utf-8\", \"utf-16le\", \"windows-1252\", \"iso-8859-15\", \"shift_jis\" and the other names of https://encoding.spec.whatwg.org/#names-and-labels";
+                section.error("encoding", format!("`{label}` is no encoding that is known; known are {known}"));
+            }
+            encoding
+        }),
+    }
 }

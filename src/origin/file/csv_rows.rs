@@ -1,62 +1,197 @@
-//! Rows of CSV as items: the header names the members, and each row becomes one object of the same members.
+//! Rows of CSV or TSV as items: the header names the members, and each row becomes one object of the same members.
 //!
-//! CSV knows only texts. A value that is spelt as JSON spells a number, without an exponent, is a number and keeps its
-//! spelling (`1.50`); one that could not be read back exactly (an integer beyond 64 bits, more than 15 digits with a
-//! point) and one with a leading zero or a sign `+` is a text, for it is more likely a code than a count. Nothing is null.
-//! Taking only canonical spellings (`1.5`, not `1.50`) as numbers would sort a column of prices half as numbers, half as texts.
+//! Such a file knows only texts. A cell that is spelt as JSON spells a number, without an exponent, is a number and keeps
+//! its spelling (`1.50`); one that could not be read back exactly (an integer beyond 64 bits, more than 15 digits with a
+//! point) and one with a leading zero or a sign `+` is a text, since it is more likely a code than a count. An empty cell is
+//! null. Taking only canonical spellings (`1.5`, not `1.50`) as numbers would sort a column of prices half as numbers,
+//! half as texts. Names and parameters go by the spelling, and an id that is no integer is a string: `1.10` is not `1.1`.
+//!
+//! What spreadsheets write is taken: a first line `sep=;`, columns without a name (left out), rows of empty cells (left
+//! out), empty cells behind the last column. What is damaged is refused with its line: see [`SoundQuotes`].
 
-use std::io;
-
-use super::{Each, ReadError};
-use crate::{
-    listing::{Item, ItemId},
-    origin::{ITEM_BYTES_MAX, OriginError, members::Member, object::ObjectWriter, selection::Candidate},
+use std::{
+    io::{self, Cursor, Read as _},
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
-/// Digits that every real keeps.
-const REAL_DIGITS_MAX: usize = 15;
+use encoding_rs::Encoding;
 
-/// Hands on each row as an item.
-pub(super) fn read(bytes: Box<dyn io::Read>, wanted: &[Box<str>], each: &mut Each<'_>) -> Result<(), ReadError> {
-    let mut reader = csv::ReaderBuilder::new().from_reader(bytes);
-    let header = reader.headers().map_err(|error| csv_error(error, 0))?.clone();
-    for (at, name) in header.iter().enumerate() {
-        if header.iter().take(at).any(|before| before == name) {
-            return Err(misdeclared(format!("the file has two columns `{name}`")));
+use super::{Damaged, Each, ReadError, csv_quotes::SoundQuotes, decoded::Decoded};
+use crate::{
+    listing::{Item, ItemId},
+    origin::{
+        ITEM_BYTES_MAX, OriginError, SortValue,
+        members::{Member, number_of_cell},
+        object::ObjectWriter,
+        selection::Candidate,
+    },
+};
+
+/// The longest first line that names the delimiter: `sep=;` and the line's end.
+const SEPARATOR_LINE_MAX: u64 = 7;
+/// Columns that an error names.
+const COLUMNS_NAMED_MAX: usize = 30;
+
+/// A file of rows.
+pub(super) struct Rows<'f> {
+    pub path: &'f Path,
+    /// A first line `sep=;` says another one.
+    pub delimiter: u8,
+    pub encoding: Option<&'static Encoding>,
+    /// How many columns without a name were told last.
+    pub unnamed_told: &'f AtomicUsize,
+}
+
+/// The columns that have a name.
+struct Header {
+    names: Vec<Box<str>>,
+    /// Where each of them stands in a row.
+    places: Vec<usize>,
+    /// Columns with and without a name.
+    columns: usize,
+}
+
+impl Rows<'_> {
+    /// Hands on each row as an item.
+    pub fn read(&self, bytes: Box<dyn io::Read>, wanted: &[Box<str>], each: &mut Each<'_>) -> Result<(), ReadError> {
+        let mut text = Decoded::new(bytes, self.encoding);
+        let mut start = Vec::new();
+        (&mut text)
+            .take(SEPARATOR_LINE_MAX)
+            .read_to_end(&mut start)
+            .map_err(damaged)?;
+        let (delimiter, skipped) = separator_line(&start).unwrap_or((self.delimiter, 0));
+        let lines_skipped = u64::from(skipped > 0);
+        let text = Cursor::new(start.split_off(skipped)).chain(text);
+        let mut reader = csv::ReaderBuilder::new()
+            .delimiter(delimiter)
+            // How many cells a row must have is checked here.
+            .flexible(true)
+            .from_reader(SoundQuotes::new(text, delimiter, 1 + lines_skipped));
+
+        let header = self.header(reader.headers().map_err(csv_error)?)?;
+        let columns = wanted.iter().map(|member| header.column(member, delimiter));
+        let columns: Vec<usize> = columns.collect::<Result<_, _>>()?;
+        let mut object = ObjectWriter::new(header.names.iter().map(|name| &**name));
+        let mut row = csv::StringRecord::new();
+        let mut position = 0;
+        while reader.read_record(&mut row).map_err(csv_error)? {
+            if row.iter().all(str::is_empty) {
+                continue;
+            }
+            position += 1;
+            let line = row.position().map_or(0, csv::Position::line) + lines_skipped;
+            header
+                .check(&row)
+                .map_err(|reason| bad_row(position, format!("line {line}: {reason}")))?;
+            let cell = |column: &usize| Member::cell(row.get(*column).unwrap_or_default());
+            let mut item = CsvItem {
+                line,
+                members: columns.iter().map(cell).collect(),
+                id: columns.first().copied(),
+                header: &header,
+                row: &row,
+                object: &mut object,
+            };
+            if !each(position, &mut item)? {
+                break;
+            }
         }
+        Ok(())
     }
-    let columns = wanted.iter().map(|member| {
-        let column = header.iter().position(|name| *name == **member);
-        column.ok_or_else(|| misdeclared(format!("the file has no column `{member}`")))
-    });
-    let columns: Vec<usize> = columns.collect::<Result<_, _>>()?;
-    let mut object = ObjectWriter::new(header.iter());
-    let mut row = csv::StringRecord::new();
-    let mut position = 0;
-    loop {
-        position += 1;
-        if !reader
-            .read_record(&mut row)
-            .map_err(|error| csv_error(error, position))?
-        {
-            return Ok(());
+
+    fn header(&self, header: &csv::StringRecord) -> Result<Header, ReadError> {
+        let named = header.iter().enumerate().filter(|(_, name)| !name.trim().is_empty());
+        let (places, names): (Vec<usize>, Vec<Box<str>>) = named.map(|(at, name)| (at, name.into())).unzip();
+        for (at, name) in names.iter().enumerate() {
+            if names.iter().take(at).any(|before| before == name) {
+                return Err(misdeclared(format!("the file has two columns `{name}`")));
+            }
         }
-        let members = columns
-            .iter()
-            .map(|column| member(row.get(*column).unwrap_or_default()));
-        let mut item = CsvItem {
-            members: members.collect(),
-            row: &row,
-            object: &mut object,
-        };
-        if !each(position, &mut item)? {
-            return Ok(());
+        let unnamed = header.len() - names.len();
+        if self.unnamed_told.swap(unnamed, Ordering::Relaxed) != unnamed && unnamed > 0 {
+            tracing::warn!(file = %self.path.display(), columns = unnamed, "columns without a name are left out");
         }
+        Ok(Header {
+            names,
+            places,
+            columns: header.len(),
+        })
     }
 }
 
+impl Header {
+    /// Where a column stands in a row.
+    fn column(&self, wanted: &str, delimiter: u8) -> Result<usize, ReadError> {
+        let found = self.names.iter().position(|name| **name == *wanted);
+        let place = found.and_then(|at| self.places.get(at).copied());
+        place.ok_or_else(|| {
+            misdeclared(format!(
+                "the file has no column `{wanted}`; {}",
+                self.describe(delimiter)
+            ))
+        })
+    }
+
+    fn describe(&self, delimiter: u8) -> String {
+        if self.names.is_empty() {
+            return "its first line names none".to_owned();
+        }
+        let named = self.names.iter().take(COLUMNS_NAMED_MAX);
+        let named: Vec<String> = named.map(|name| format!("`{}`", name.escape_debug())).collect();
+        let mut text = format!("its header has {}", named.join(", "));
+        if let Some(more @ 1..) = self.names.len().checked_sub(COLUMNS_NAMED_MAX) {
+            text.push_str(&format!(" and {more} more"));
+        }
+        if let [only] = &*self.names
+            && let Some(other) = only
+                .chars()
+                .find(|c| matches!(c, ';' | '\t' | ',' | '|') && *c != char::from(delimiter))
+        {
+            text.push_str(&format!(
+                ": if the delimiter is `{0}`, say `delimiter = \"{0}\"`",
+                other.escape_debug()
+            ));
+        }
+        text
+    }
+
+    /// A row has a cell for each column that has a name, and nothing behind the last column.
+    fn check(&self, row: &csv::StringRecord) -> Result<(), String> {
+        let needed = self.places.last().map_or(0, |last| last + 1);
+        let has_more = row.iter().skip(self.columns).any(|cell| !cell.is_empty());
+        if row.len() < needed || has_more {
+            return Err(format!(
+                "the row has {} cells, and the header {}",
+                row.len(),
+                self.columns
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The delimiter that a spreadsheet's first line names, and how many bytes the line has.
+fn separator_line(start: &[u8]) -> Option<(u8, usize)> {
+    let (said, rest) = start.split_at_checked(b"sep=".len())?;
+    let (delimiter, end) = rest.split_first()?;
+    let end = match end {
+        [b'\r', b'\n', ..] => 2,
+        [b'\r' | b'\n', ..] => 1,
+        [] => 0,
+        _ => return None,
+    };
+    let sound = delimiter.is_ascii() && !matches!(delimiter, b'"' | b'\r' | b'\n');
+    (said.eq_ignore_ascii_case(b"sep=") && sound).then_some((*delimiter, said.len() + 1 + end))
+}
+
 struct CsvItem<'r> {
+    line: u64,
     members: Vec<Member>,
+    /// The id's column.
+    id: Option<usize>,
+    header: &'r Header,
     row: &'r csv::StringRecord,
     object: &'r mut ObjectWriter,
 }
@@ -67,55 +202,29 @@ impl Candidate for CsvItem<'_> {
     }
 
     fn item(&mut self) -> Result<Item, String> {
+        let line = self.line;
+        let at_line = |reason: String| format!("line {line}: {reason}");
         let id = match self.members.first() {
-            Some(Member::Integer(number)) => Some(ItemId::from_integer(*number)),
-            Some(Member::Text(text)) => ItemId::parse(text),
+            Some(Member::Cell(text)) => ItemId::parse(text),
             _ => None,
         };
-        let id = id.ok_or("the id must be a text of 1 to 256 bytes or an integer of 64 bits")?;
+        let id = id.ok_or_else(|| at_line(format!("an id has 1 to {} bytes", ItemId::BYTES_MAX)))?;
         self.object.begin();
-        for (at, text) in self.row.iter().enumerate() {
+        for (at, column) in self.header.places.iter().enumerate() {
+            let text = self.row.get(*column).unwrap_or_default();
             self.object.member(at);
-            match member(text) {
-                Member::Null => self.object.null(),
-                Member::Text(_) => self.object.text(text),
-                _ => self.object.raw(text),
+            match number_of_cell(text) {
+                Some(SortValue::Real(_)) if self.id == Some(*column) => self.object.text(text),
+                Some(_) => self.object.raw(text),
+                None if text.is_empty() => self.object.null(),
+                None => self.object.text(text),
             }
         }
         let json = self.object.end();
         if json.len() > ITEM_BYTES_MAX {
-            return Err(format!("an item may have {ITEM_BYTES_MAX} bytes"));
+            return Err(at_line(format!("an item may have {ITEM_BYTES_MAX} bytes")));
         }
         Ok(Item { id, json })
-    }
-}
-
-/// The value that a text of a row stands for.
-fn member(text: &str) -> Member {
-    if text.is_empty() {
-        return Member::Null;
-    }
-    number(text).unwrap_or_else(|| Member::Text(text.into()))
-}
-
-fn number(text: &str) -> Option<Member> {
-    let digits = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = match digits.split_once('.') {
-        Some((whole, fraction)) => (whole, Some(fraction)),
-        None => (digits, None),
-    };
-    let all_digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    if !all_digits(whole) || (whole.len() > 1 && whole.starts_with('0')) {
-        return None;
-    }
-    match fraction {
-        // JSON allows `-0`, but it is no integer.
-        None if text == "-0" => None,
-        None => text.parse().ok().map(Member::Integer),
-        Some(fraction) if all_digits(fraction) && whole.len() + fraction.len() <= REAL_DIGITS_MAX => {
-            text.parse().ok().map(Member::Real)
-        }
-        Some(_) => None,
     }
 }
 
@@ -123,11 +232,24 @@ fn misdeclared(reason: String) -> ReadError {
     ReadError::Origin(OriginError::Misdeclared(reason))
 }
 
-fn csv_error(error: csv::Error, position: u64) -> ReadError {
+fn bad_row(position: u64, reason: String) -> ReadError {
+    ReadError::Origin(OriginError::BadItem { position, reason })
+}
+
+fn csv_error(error: csv::Error) -> ReadError {
     let reason = error.to_string();
     match error.into_kind() {
-        csv::ErrorKind::Io(error) => ReadError::Io(error),
-        _ => ReadError::Origin(OriginError::BadItem { position, reason }),
+        csv::ErrorKind::Io(error) => damaged(error),
+        _ => ReadError::Origin(OriginError::Damaged(reason)),
+    }
+}
+
+/// What stands in the file, told from what its device or its packing does.
+fn damaged(error: io::Error) -> ReadError {
+    if error.get_ref().is_some_and(|source| source.is::<Damaged>()) {
+        ReadError::Origin(OriginError::Damaged(error.to_string()))
+    } else {
+        ReadError::Io(error)
     }
 }
 
@@ -136,37 +258,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_text_that_json_would_spell_as_a_number_is_one() {
-        for (text, expect) in [
-            ("0", Member::Integer(0)),
-            ("-12", Member::Integer(-12)),
-            ("9223372036854775807", Member::Integer(i64::MAX)),
-            ("1.50", Member::Real(1.5)),
-            ("-0.5", Member::Real(-0.5)),
-            ("", Member::Null),
+    fn a_first_line_may_name_the_delimiter() {
+        for (start, expect) in [
+            ("sep=;\r\n", Some((b';', 7))),
+            ("SEP=\t\n", Some((b'\t', 6))),
+            ("sep=|", Some((b'|', 5))),
+            ("sep=;x\n", None),
+            ("sep=\"\n", None),
+            ("sep=ö\n", None),
+            ("sep=", None),
+            ("id;x\n", None),
         ] {
-            assert_eq!(member(text), expect, "{text}");
-            assert!(text.is_empty() || serde_json::from_str::<serde_json::Number>(text).is_ok());
-        }
-        for text in [
-            "007",
-            "+1",
-            "-0",
-            "1.",
-            ".5",
-            "1e3",
-            " 1",
-            "1,5",
-            "-",
-            "--1",
-            "9223372036854775808",
-            "0.1234567890123456",
-            "x",
-            "NaN",
-            "1.2.3",
-            "١",
-        ] {
-            assert_eq!(member(text), Member::Text(text.into()), "{text}");
+            assert_eq!(separator_line(start.as_bytes()), expect, "{start}");
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Each, READ_BYTES, ReadError, read_piece};
+use super::{Each, READ_BYTES, ReadError, read_some};
 use crate::{
     listing::{
         Item,
@@ -45,9 +45,10 @@ pub(super) fn read(
     };
     let mut piece = vec![0; READ_BYTES];
     let outcome = loop {
-        let outcome = match read_piece(&mut bytes, &mut piece)? {
+        let read = read_some(&mut bytes, &mut piece).map_err(ReadError::Io)?;
+        let outcome = match piece.get(..read) {
+            Some([]) | None => break splitter.end(&mut take),
             Some(piece) => splitter.feed(piece, &mut take),
-            None => break splitter.end(&mut take),
         };
         if outcome.is_err() {
             break outcome;

@@ -1,11 +1,13 @@
-//! Files as origins: NDJSON, a JSON array or CSV, plain or packed with gzip.
+//! Files as origins: NDJSON, a JSON array, CSV or TSV, plain or packed with gzip.
 //!
 //! There is no query: the items of a name are those whose members of the names of the pattern's parameters have the
 //! parameters' values; variants and filters narrow by their members likewise. `names` and a filter's `values_query` are
 //! names of members. The file is read anew each time, on a thread that may block, and nothing of it is kept. Whoever
 //! replaces it should write another beside it and rename that: then a reader has the old one whole or the new one.
 
+mod csv_quotes;
 mod csv_rows;
+mod decoded;
 mod json_items;
 mod watch;
 
@@ -14,7 +16,7 @@ use std::{
     fs::File,
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -29,11 +31,14 @@ use super::{
     ordering::in_order,
     selection::{Candidate, Selection},
 };
-use crate::listing::{
-    DataVersion,
-    definition::{Defined, Filter},
-    document::DocumentFormat,
-    key::Choices,
+use crate::{
+    config::CsvConfig,
+    listing::{
+        DataVersion,
+        definition::{Defined, Filter},
+        document::DocumentFormat,
+        key::Choices,
+    },
 };
 
 /// Bytes read at a time.
@@ -48,20 +53,25 @@ pub struct FileOrigin {
     timeout: Duration,
     /// Whether its changes are told.
     pub(super) watched: bool,
+    /// How it is written, where it has rows.
+    pub(super) csv: CsvConfig,
+    /// Columns without a name, as they were told last.
+    unnamed_told: Arc<AtomicUsize>,
 }
 
 /// How a file is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum FileFormat {
     Document(DocumentFormat),
-    Csv,
+    /// Rows, with what stands between two cells unless something else is said.
+    Csv(u8),
 }
 
 /// Takes each item of a file and its 1-based position; `false` ends the reading.
 type Each<'e> = dyn FnMut(u64, &mut dyn Candidate) -> Result<bool, OriginError> + 'e;
 
 impl FileOrigin {
-    /// A file whose name ends in `.ndjson`, `.jsonl`, `.json` or `.csv`, or one of these and `.gz`. It need not exist yet.
+    /// A file whose name ends in `.ndjson`, `.jsonl`, `.json`, `.csv` or `.tsv`, or one of these and `.gz`. It need not exist yet.
     pub fn open(path: &Path, timeout: Duration) -> Result<Self, OriginError> {
         let name = path.to_string_lossy().to_ascii_lowercase();
         let (name, packed) = match name.strip_suffix(".gz") {
@@ -71,10 +81,11 @@ impl FileOrigin {
         let format = match Path::new(name).extension().and_then(|extension| extension.to_str()) {
             Some("ndjson" | "jsonl") => FileFormat::Document(DocumentFormat::NdJson),
             Some("json") => FileFormat::Document(DocumentFormat::JsonArray),
-            Some("csv") => FileFormat::Csv,
+            Some("csv") => FileFormat::Csv(b','),
+            Some("tsv") => FileFormat::Csv(b'\t'),
             _ => {
                 return Err(OriginError::Misdeclared(format!(
-                    "the name of the file `{}` must end in .ndjson, .jsonl, .json or .csv, or one of these and .gz",
+                    "the name of the file `{}` must end in .ndjson, .jsonl, .json, .csv or .tsv, or one of these and .gz",
                     path.display()
                 )));
             }
@@ -85,6 +96,8 @@ impl FileOrigin {
             packed,
             timeout,
             watched: false,
+            csv: CsvConfig::default(),
+            unnamed_told: Arc::default(),
         })
     }
 
@@ -100,7 +113,15 @@ impl FileOrigin {
         };
         let outcome = match self.format {
             FileFormat::Document(format) => json_items::read(bytes, format, wanted, each),
-            FileFormat::Csv => csv_rows::read(bytes, wanted, each),
+            FileFormat::Csv(delimiter) => {
+                let rows = csv_rows::Rows {
+                    path: &self.path,
+                    delimiter: self.csv.delimiter.unwrap_or(delimiter),
+                    encoding: self.csv.encoding,
+                    unnamed_told: &self.unnamed_told,
+                };
+                rows.read(bytes, wanted, each)
+            }
         };
         // Whatever came of it: half of a file that is being written says nothing.
         if last_written(&again) != written {
@@ -246,20 +267,29 @@ struct UnreadableFile {
     source: io::Error,
 }
 
+/// What stands in a file is not what it should be, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Damaged(String);
+
+impl Damaged {
+    fn error(reason: String) -> io::Error {
+        io::Error::new(io::ErrorKind::InvalidData, Self(reason))
+    }
+}
+
 /// Length and time of the last write, of a file that has them.
 fn last_written(file: &File) -> Option<(u64, std::time::SystemTime)> {
     let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
     Some((metadata.len(), metadata.modified().ok()?))
 }
 
-/// Reads a piece, `None` at the end.
-fn read_piece<'b>(bytes: &mut dyn io::Read, piece: &'b mut [u8]) -> Result<Option<&'b [u8]>, ReadError> {
+/// Reads some bytes; none at the end.
+fn read_some(from: &mut dyn io::Read, to: &mut [u8]) -> io::Result<usize> {
     loop {
-        match bytes.read(piece) {
-            Ok(0) => return Ok(None),
-            Ok(read) => return Ok(piece.get(..read)),
+        match from.read(to) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(ReadError::Io(error)),
+            read => return read,
         }
     }
 }

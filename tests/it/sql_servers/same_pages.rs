@@ -252,6 +252,7 @@ async fn one_catalogue_through_every_origin_gives_the_same_bytes() {
             OriginKind::File {
                 path: file,
                 watch: false,
+                csv: Default::default(),
             },
         ),
         origin("sqlite", sql(format!("sqlite:{}", sqlite.display()))),
