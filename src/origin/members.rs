@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::SortValue;
 use crate::listing::item_json::{without_half_characters, without_place};
@@ -15,8 +16,8 @@ pub(super) enum Member {
     Null,
     Bool(bool),
     Integer(i64),
-    /// More than fits an `i64`.
-    Large(u64),
+    /// An integer that no `i64` holds: its digits.
+    Large(Box<str>),
     Real(f64),
     Text(Box<str>),
     /// Of a file that knows only texts. It is compared by its spelling, and sorted as the number that it spells.
@@ -65,8 +66,7 @@ impl Member {
             Self::Null => SortValue::Null,
             Self::Bool(value) => SortValue::Integer((*value).into()),
             Self::Integer(number) => SortValue::Integer(*number),
-            // What rounding makes equal is told apart by the id.
-            Self::Large(number) => SortValue::Real(*number as f64),
+            Self::Large(digits) => SortValue::Decimal(digits.clone()),
             Self::Real(number) => SortValue::Real(*number),
             Self::Text(text) => SortValue::Text(text.clone()),
             Self::Cell(text) => number_of_cell(text).unwrap_or_else(|| SortValue::Text(text.clone())),
@@ -81,7 +81,7 @@ impl Member {
             Self::Bool(true) => "true".into(),
             Self::Bool(false) => "false".into(),
             Self::Integer(number) => number.to_string().into(),
-            Self::Large(number) => number.to_string().into(),
+            Self::Large(digits) => Cow::Borrowed(digits),
             Self::Real(number) => serde_json::Number::from_f64(*number)?.to_string().into(),
             Self::Text(text) | Self::Cell(text) => Cow::Borrowed(text),
         })
@@ -114,7 +114,7 @@ impl<'de> Visitor<'de> for Wanted<'_> {
         let mut values = vec![Member::Null; self.0.len()];
         while let Some(at) = members.next_key_seed(KeyAmong(self.0))? {
             match at.and_then(|at| values.get_mut(at)) {
-                Some(value) => *value = members.next_value_seed(AnyValue)?,
+                Some(value) => *value = member(members.next_value()?).map_err(A::Error::custom)?,
                 None => {
                     members.next_value::<IgnoredAny>()?;
                 }
@@ -147,15 +147,24 @@ impl Visitor<'_> for KeyAmong<'_> {
     }
 }
 
-struct AnyValue;
-
-impl<'de> DeserializeSeed<'de> for AnyValue {
-    type Value = Member;
-
-    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<Member, D::Error> {
-        value.deserialize_any(self)
+/// A value by its JSON. The parser by itself would round an integer that needs more than 64 bits, and refuse `1e999`.
+fn member(json: &RawValue) -> Result<Member, String> {
+    let json = json.get();
+    if let Ok(number) = json.parse() {
+        return Ok(Member::Integer(number));
     }
+    let digits = json.strip_prefix('-').unwrap_or(json);
+    if digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Ok(Member::Large(json.into()));
+    }
+    if digits.starts_with(|first: char| first.is_ascii_digit()) {
+        return json.parse().map(Member::Real).map_err(|error| error.to_string());
+    }
+    let mut parser = serde_json::Deserializer::from_str(json);
+    parser.deserialize_any(AnyValue).map_err(|error| without_place(&error))
 }
+
+struct AnyValue;
 
 impl<'de> Visitor<'de> for AnyValue {
     type Value = Member;
@@ -170,18 +179,6 @@ impl<'de> Visitor<'de> for AnyValue {
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Member, E> {
         Ok(Member::Bool(value))
-    }
-
-    fn visit_i64<E: Error>(self, number: i64) -> Result<Member, E> {
-        Ok(Member::Integer(number))
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Member, E> {
-        Ok(i64::try_from(number).map_or(Member::Large(number), Member::Integer))
-    }
-
-    fn visit_f64<E: Error>(self, number: f64) -> Result<Member, E> {
-        Ok(Member::Real(number))
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<Member, E> {
@@ -217,11 +214,14 @@ mod tests {
         check("null", None, Some(SortValue::Null));
         check("true", Some("true"), Some(SortValue::Integer(1)));
         check("-5", Some("-5"), Some(SortValue::Integer(-5)));
-        check(
-            "9223372036854775808",
-            Some("9223372036854775808"),
-            Some(SortValue::Real(2f64.powi(63))),
-        );
+        check("-0", Some("0"), Some(SortValue::Integer(0)));
+        // From 2⁶³ on every digit counts, beyond 2⁶⁴ too: neighbours are told apart.
+        for large in ["9223372036854775808", "18446744073709551616", "-9223372036854775809"] {
+            check(large, Some(large), Some(SortValue::Decimal(large.into())));
+        }
+        check("1e2", Some("100.0"), Some(SortValue::Real(100.0)));
+        // More than a real holds: it sorts above all others, and has no text.
+        check("1e999", None, Some(SortValue::Real(f64::INFINITY)));
         check("1.50", Some("1.5"), Some(SortValue::Real(1.5)));
         check(r#""a\u00e9""#, Some("aé"), Some(SortValue::Text("aé".into())));
         check("[1]", None, None);
