@@ -2,10 +2,12 @@
 
 mod apis;
 mod ending;
+mod kept_statements;
 mod same_pages;
 mod sorting;
 mod trying_again;
 mod values;
+mod waiting;
 
 use std::time::Duration;
 

@@ -17,6 +17,17 @@ pub(super) struct Failure {
     pub passing: bool,
     /// The server's SQLSTATE, where it is the server that said no.
     pub state: Option<Box<str>>,
+    /// A kept statement was described otherwise than the tables are now.
+    pub outdated: bool,
+}
+
+/// The tries of one read.
+#[derive(Debug, Default)]
+pub(super) struct Tries {
+    /// Those that a conflict ended.
+    conflicts: u32,
+    /// Whether nothing that was kept is believed any more.
+    pub afresh: bool,
 }
 
 impl Failure {
@@ -25,9 +36,37 @@ impl Failure {
         self.state.as_deref().is_some_and(|found| found.starts_with(state))
     }
 
-    /// Whether there is another try after this one, the n-th, of which nothing was handed out.
-    pub fn may_pass(&self, tried: u32) -> bool {
-        self.passing && tried < TRIES_MAX
+    /// A statement was kept whose columns are others now.
+    pub fn outdated() -> Self {
+        Self {
+            outdated: true,
+            ..OriginError::Unavailable("the columns of its tables change while they are read".into()).into()
+        }
+    }
+
+    /// The failure of a statement that was, or was not, described long before: then the description may be the reason.
+    pub fn with_description(mut self, kept: bool) -> Self {
+        let refused = self.state.is_some() || matches!(self.error, OriginError::Misdeclared(_));
+        let outdated = refused && !self.passing && !matches!(self.error, OriginError::TimedOut);
+        self.outdated |= kept && outdated;
+        self
+    }
+}
+
+impl Tries {
+    /// Whether there is another try after one that failed, of which nothing was handed out; waits until it may begin.
+    pub async fn again_after(&mut self, failure: &Failure) -> bool {
+        if failure.outdated && !self.afresh {
+            self.afresh = true;
+            return true;
+        }
+        self.conflicts += 1;
+        if !failure.passing || self.conflicts >= TRIES_MAX {
+            return false;
+        }
+        // Those who were in each other's way should not meet again.
+        tokio::time::sleep((PAUSE_MAX * self.conflicts).mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+        true
     }
 }
 
@@ -37,11 +76,7 @@ impl From<OriginError> for Failure {
             error,
             passing: false,
             state: None,
+            outdated: false,
         }
     }
-}
-
-/// Waits a little before the next try: those who were in each other's way should not meet again.
-pub(super) async fn pause_after(tried: u32) {
-    tokio::time::sleep((PAUSE_MAX * tried).mul_f64(0.5 + fastrand::f64() / 2.0)).await;
 }

@@ -2,9 +2,10 @@
 //!
 //! What is common to them stands in [`statement`] (wrapping a query) and [`placeholders`] (its values); a database is
 //! one file that runs statements and makes items of rows. Those that are servers, whose columns have types, share how they are
-//! read ([`server`], [`session`]), how values are written ([`typed`]) and what is tried again ([`failure`]).
+//! read ([`items`], [`texts`], [`session`]; what is a server's own is a [`Server`]), how values are written ([`typed`]) and what is tried again ([`failure`]).
 
 mod failure;
+mod items;
 mod mysql;
 mod placeholders;
 mod postgres;
@@ -12,6 +13,7 @@ mod server;
 mod session;
 mod sqlite;
 mod statement;
+mod texts;
 mod typed;
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -20,7 +22,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, timeout};
 use xxhash_rust::xxh3::xxh3_64;
 
-use self::{mysql::Mysql, postgres::Postgres, server::Server, sqlite::Sqlite, statement::Statement};
+use self::{items::ItemRead, mysql::Mysql, postgres::Postgres, server::Server, sqlite::Sqlite, statement::Statement};
 use super::{Items, Origin, OriginError, Read, ReadOrder, batches::batches};
 use crate::listing::{
     DataVersion,
@@ -112,8 +114,8 @@ impl SqlOrigin {
     async fn texts(&self, statement: Statement) -> Result<(usize, Vec<Vec<String>>), OriginError> {
         match &self.database {
             Database::Sqlite(sqlite) => self.in_time(sqlite.texts(statement)).await,
-            Database::Postgres(postgres) => self.in_time(server::texts(&**postgres, &statement)).await,
-            Database::Mysql(mysql) => self.in_time(server::texts(&**mysql, &statement)).await,
+            Database::Postgres(postgres) => self.in_time(texts::texts(&**postgres, &statement)).await,
+            Database::Mysql(mysql) => self.in_time(texts::texts(&**mysql, &statement)).await,
         }
     }
 
@@ -164,9 +166,27 @@ impl Origin for SqlOrigin {
             let outcome = match &database {
                 Database::Sqlite(sqlite) => sqlite.items(statement, &columns, &mut sender).await,
                 Database::Postgres(postgres) => {
-                    server::items(&**postgres, &statement, &read, &columns, &mut sender).await
+                    let server = &**postgres;
+                    let read = ItemRead {
+                        server,
+                        statement: &statement,
+                        read: &read,
+                        wanted: &columns,
+                        to: &mut sender,
+                    };
+                    read.run().await
                 }
-                Database::Mysql(mysql) => server::items(&**mysql, &statement, &read, &columns, &mut sender).await,
+                Database::Mysql(mysql) => {
+                    let server = &**mysql;
+                    let read = ItemRead {
+                        server,
+                        statement: &statement,
+                        read: &read,
+                        wanted: &columns,
+                        to: &mut sender,
+                    };
+                    read.run().await
+                }
             };
             sender.end(outcome).await;
         });

@@ -1,5 +1,11 @@
 //! MySQL and MariaDB: what is their own in a read.
 //!
+//! Statements that were prepared are kept with their connection. The driver could let go of one only by a message that has no
+//! answer, and over TCP the next message would wait for the server to confirm it: 40 ms, as the driver leaves Nagle's
+//! algorithm on. So none is let go of while its connection lives; a connection that keeps [`STATEMENTS_MAX`] is closed.
+//! Tables may have changed since a statement was prepared. The server notices, but the description that was kept does not: a
+//! read that does not fit it is begun again ([`Failure::with_description`]).
+//!
 //! A value is bound as a text; the server converts it where it is compared with a number, and compares texts as the column's
 //! collation says. Both are the server's ways: `'10abc'` is 10 to it, and `'bread'` may be `'BREAD'`.
 
@@ -16,7 +22,7 @@ use std::{
 
 use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Row,
+    AssertSqlSafe, ConnectOptions, Connection, Row,
     mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPool, MySqlPoolOptions, MySqlRow},
 };
 use url::Url;
@@ -42,6 +48,12 @@ const DIALECT: Dialect = Dialect {
     sorted: |expression| format!("cast(convert({expression} using utf8mb4) as binary)"),
     knows_nulls_last: false,
 };
+
+/// Statements that a connection keeps; with more it is closed after its read. The server has a bound for all its clients,
+/// `max_prepared_stmt_count`: 16,382 if nothing else is set.
+const STATEMENTS_MAX: usize = 64;
+/// Statements that one read may prepare, at most.
+const STATEMENTS_OF_A_READ: usize = 4;
 
 type Described = super::server::Described<Kind>;
 
@@ -70,12 +82,13 @@ impl Mysql {
             // Queries mean what they mean elsewhere on that server.
             .pipes_as_concat(false)
             .no_engine_substitution(false)
-            // A kept statement would keep its columns too, and the table may change.
-            .statement_cache_capacity(0)
+            // More than are ever kept, so that the driver lets go of none.
+            .statement_cache_capacity(STATEMENTS_MAX + STATEMENTS_OF_A_READ)
             .disable_statement_logging();
         let pool = MySqlPoolOptions::new()
             .max_connections(CONNECTIONS_MAX)
             .acquire_timeout(timeout)
+            .after_release(|connection, _| Box::pin(async { Ok(connection.cached_statements_size() < STATEMENTS_MAX) }))
             .connect_lazy_with(options.clone());
         Ok(Self {
             options: Arc::new(options),
@@ -100,30 +113,33 @@ impl Server for Mysql {
 
     async fn begin(&self) -> Result<Session<sqlx::MySql>, Failure> {
         let mut session = Session::acquire(&self.pool, &self.options).await?;
-        let (number, version): (u64, String) = sqlx::query_as("select connection_id(), version()")
-            .fetch_one(session.connection()?)
-            .await
-            .map_err(failure)?;
-        session.is_numbered(number);
-        let is_mariadb = version.contains("MariaDB");
-        self.is_mariadb.store(is_mariadb, Ordering::Relaxed);
-        let limit = match is_mariadb {
-            true => format!("max_statement_time = {}", self.timeout.as_secs_f64()),
-            false => format!("max_execution_time = {}", self.timeout.as_millis()),
-        };
+        // One message and one answer. Of the limits each server reads its own: the others are comments to it.
+        let seconds = self.timeout.as_secs_f64();
+        let milliseconds = self.timeout.as_millis();
         // The server must not give up on a reader that is slow, as long as the read may take.
+        let write_timeout = self.timeout.as_secs().max(60);
         let begin = format!(
-            "set session {limit}, session net_write_timeout = {}; \
+            "select connection_id(), version(); \
+             set session net_write_timeout = {write_timeout} \
+             /*M! , session max_statement_time = {seconds} */ /*!50708 , session max_execution_time = {milliseconds} */; \
              set transaction isolation level repeatable read; \
-             start transaction with consistent snapshot, read only",
-            self.timeout.as_secs().max(60)
+             start transaction with consistent snapshot, read only"
         );
-        session.run(begin).await?;
+        let answers = sqlx::raw_sql(AssertSqlSafe(begin)).fetch_all(session.connection()?);
+        let answers = answers.await.map_err(failure)?;
+        let row = answers.first().ok_or_else(|| failure(sqlx::Error::RowNotFound))?;
+        let version: String = row.try_get(1).map_err(failure)?;
+        session.is_numbered(row.try_get(0).map_err(failure)?);
+        self.is_mariadb.store(version.contains("MariaDB"), Ordering::Relaxed);
         Ok(session)
     }
 
     async fn describe(&self, session: &mut Session<sqlx::MySql>, statement: &Statement) -> Result<Described, Failure> {
         describe::describe(session, statement, self.is_mariadb.load(Ordering::Relaxed)).await
+    }
+
+    fn compare_with(row: &MySqlRow, described: &mut Described) -> Result<(), Failure> {
+        describe::compare_with(row, described)
     }
 
     fn sorts_by_itself(column: &Column<Kind>) -> Result<bool, OriginError> {
@@ -207,10 +223,17 @@ fn failure(error: sqlx::Error) -> Failure {
     let passing = matches!(number, 1213 | 1205 | 1020);
     // `1267` and `1271`: a mix of collations that cannot be compared.
     let misdeclared = matches!(class, Some("0A" | "21" | "22" | "25" | "42" | "45")) || matches!(number, 1267 | 1271);
+    // `1461`: others keep as many statements as the server allows.
+    let misdeclared = misdeclared && number != 1461;
     let error = match error {
         _ if late => OriginError::TimedOut,
         sqlx::Error::Database(said) if misdeclared && !passing => OriginError::Misdeclared(said.message().to_owned()),
         other => OriginError::Unavailable(Box::new(other)),
     };
-    Failure { error, passing, state }
+    Failure {
+        error,
+        passing,
+        state,
+        outdated: false,
+    }
 }

@@ -296,5 +296,10 @@ fn failure(error: sqlx::Error) -> Failure {
         sqlx::Error::Database(said) if misdeclared => OriginError::Misdeclared(said.message().to_owned()),
         other => OriginError::Unavailable(Box::new(other)),
     };
-    Failure { error, passing, state }
+    Failure {
+        error,
+        passing,
+        state,
+        outdated: false,
+    }
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures_util::{future::BoxFuture, stream::BoxStream};
-use sqlx::{ConnectOptions, Connection, Database, Pool, pool::PoolConnection};
+use sqlx::{ConnectOptions, Connection, Database, Pool, database::HasStatementCache, pool::PoolConnection};
 
 use super::failure::Failure;
 use crate::origin::OriginError;
@@ -15,7 +15,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 pub(super) type ConnectTo<D> = <<D as Database>::Connection as Connection>::Options;
 
 /// A driver, as far as a session needs it.
-pub(super) trait Driver: Database {
+pub(super) trait Driver: Database + HasStatementCache {
     /// Ends a transaction.
     const COMMIT: &'static str;
     /// Ends a transaction that has failed.
@@ -69,6 +69,11 @@ impl<D: Driver> Session<D> {
         }
     }
 
+    /// Lets go of the statements that the connection keeps.
+    pub async fn forget_statements(&mut self) -> Result<(), Failure> {
+        self.connection()?.clear_cached_statements().await.map_err(D::failure)
+    }
+
     /// Runs statements that take no values.
     pub async fn run(&mut self, statements: impl Into<String>) -> Result<(), Failure> {
         let statements = statements.into();
@@ -89,9 +94,10 @@ impl<D: Driver> Session<D> {
         self.end(D::COMMIT).await
     }
 
-    /// Ends it after a failure. Where it is the server that said no, its connection is sound.
+    /// Ends it after a failure. Where it is the server that said no, its connection is sound; unless it keeps statements that
+    /// are not.
     pub async fn give_up(self, failure: Failure) -> Failure {
-        if failure.state.is_some() {
+        if failure.state.is_some() && !failure.outdated {
             // If it fails, the connection is closed.
             let _ = self.end(D::ROLLBACK).await;
         }

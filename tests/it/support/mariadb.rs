@@ -1,4 +1,4 @@
-//! A MariaDB of the tests' own: one server on a Unix socket, a database a test.
+//! A MariaDB of the tests' own: one server on a Unix socket and a TCP port, a database a test.
 
 use std::{
     os::unix::net::UnixStream,
@@ -12,11 +12,12 @@ use std::{
 
 use sqlx::{AssertSqlSafe, ConnectOptions, MySqlConnection, mysql::MySqlConnectOptions};
 
-use super::watched;
+use super::{redis_server::free_port, watched};
 
 /// The server.
 struct MariadbServer {
     socket: PathBuf,
+    port: u16,
 }
 
 /// A database of a test's own, and a connection that writes to it.
@@ -56,6 +57,10 @@ impl MariadbDatabase {
         let socket = server().socket.display();
         format!("mariadb://root@localhost/{}?socket={socket}", self.name)
     }
+
+    pub fn tcp_url(&self) -> String {
+        format!("mariadb://root@127.0.0.1:{}/{}", server().port, self.name)
+    }
 }
 
 fn server() -> &'static MariadbServer {
@@ -68,6 +73,7 @@ impl MariadbServer {
         let directory = tempfile::Builder::new().prefix("mariadb-").tempdir().unwrap().keep();
         let data = format!("--datadir={}", directory.join("data").display());
         let socket = directory.join("mariadb.sock");
+        let port = free_port();
         // Without being told so it refuses to run as root.
         let user = watched::is_root().then_some("--user=root");
         let made = Command::new("mariadb-install-db")
@@ -89,7 +95,8 @@ impl MariadbServer {
             .args([
                 "--no-defaults",
                 &data,
-                "--skip-networking",
+                "--bind-address=127.0.0.1",
+                &format!("--port={port}"),
                 "--innodb-flush-log-at-trx-commit=0",
             ])
             .args(["--innodb-buffer-pool-size=32M", "--character-set-server=utf8mb4"])
@@ -100,7 +107,7 @@ impl MariadbServer {
         watched::start(&mut command, &directory, "KILL", || {
             UnixStream::connect(&socket).is_ok()
         });
-        Self { socket }
+        Self { socket, port }
     }
 
     fn options(&self) -> MySqlConnectOptions {

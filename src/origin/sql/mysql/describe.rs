@@ -1,36 +1,65 @@
-//! What a statement's columns hold, asked before it runs.
+//! What a statement's columns hold, asked before it runs, and compared with its first row.
 
-use sqlx::{AssertSqlSafe, Column as _, Executor, SqlSafeStr, Statement as _, mysql::MySqlColumn};
+use sqlx::{
+    AssertSqlSafe, Column as _, Connection, Executor, Row, SqlSafeStr, Statement as _,
+    mysql::{MySqlColumn, MySqlRow, MySqlStatement},
+};
 
 use super::{Described, failure, values::Kind};
 use crate::origin::sql::{failure::Failure, server::Column, session::Session, statement::Statement};
 
-/// Asks the server.
+/// Asks the server, or the connection, where it keeps the statement.
 pub(super) async fn describe(
     session: &mut Session<sqlx::MySql>,
     statement: &Statement,
     is_mariadb: bool,
 ) -> Result<Described, Failure> {
-    let prepared = session
-        .connection()?
-        .prepare(AssertSqlSafe(statement.sql.clone()).into_sql_str())
-        .await
-        .map_err(failure)?;
-    let mut columns: Vec<Column<Kind>> = prepared
-        .columns()
-        .iter()
-        .map(|column| Column {
-            name: column.name().into(),
-            kind: Kind::of(column.type_info()),
-        })
-        .collect();
-    if is_mariadb && columns.iter().any(|column| column.kind == Kind::BinaryText) {
-        find_json(session, statement, &mut columns).await?;
-    }
-    Ok(Described {
-        columns,
+    let (prepared, kept) = prepare(session, &statement.sql).await?;
+    let mut described = Described {
+        columns: columns_of(prepared.columns()),
+        kept,
         types: Vec::new(),
-    })
+    };
+    if is_mariadb && described.columns.iter().any(|column| column.kind == Kind::BinaryText) {
+        find_json(session, statement, &mut described).await?;
+    }
+    Ok(described)
+}
+
+/// What a row is of decides. Its columns are others where a table has changed since the statement was described.
+pub(super) fn compare_with(row: &MySqlRow, described: &mut Described) -> Result<(), Failure> {
+    let found = columns_of(row.columns());
+    let names = |columns: &[Column<Kind>]| columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();
+    if names(&found) != names(&described.columns) {
+        return Err(Failure::outdated());
+    }
+    for (column, found) in described.columns.iter_mut().zip(found) {
+        match (column.kind, found.kind) {
+            (Kind::Json, Kind::BinaryText) => {}
+            (Kind::Unknown, kind) => column.kind = kind,
+            (described, found) if described == found => {}
+            _ if described.kept => return Err(Failure::outdated()),
+            (_, kind) => column.kind = kind,
+        }
+    }
+    Ok(())
+}
+
+fn columns_of(columns: &[MySqlColumn]) -> Vec<Column<Kind>> {
+    let columns = columns.iter().map(|column| Column {
+        name: column.name().into(),
+        kind: Kind::of(column.type_info()),
+    });
+    columns.collect()
+}
+
+/// A prepared statement, and whether it was kept from an earlier read.
+async fn prepare(session: &mut Session<sqlx::MySql>, sql: &str) -> Result<(MySqlStatement, bool), Failure> {
+    let connection = session.connection()?;
+    let before = connection.cached_statements_size();
+    let sql = AssertSqlSafe(sql.to_owned()).into_sql_str();
+    let prepared = connection.prepare(sql).await.map_err(failure)?;
+    Ok((prepared, connection.cached_statements_size() == before))
 }
 
 /// To MariaDB a column declared `JSON` is a long text with a constraint. Of which table it is, only the query by itself
@@ -38,15 +67,20 @@ pub(super) async fn describe(
 async fn find_json(
     session: &mut Session<sqlx::MySql>,
     statement: &Statement,
-    columns: &mut [Column<Kind>],
+    described: &mut Described,
 ) -> Result<(), Failure> {
-    let prepared = session
-        .connection()?
-        .prepare(AssertSqlSafe(statement.query().to_owned()).into_sql_str())
-        .await
-        .map_err(failure)?;
-    for (column, described) in columns.iter_mut().zip(prepared.columns()) {
-        if column.kind == Kind::BinaryText && must_be_json(session, described).await? {
+    let (prepared, kept) = prepare(session, statement.query()).await?;
+    described.kept |= kept;
+    for column in described
+        .columns
+        .iter_mut()
+        .filter(|column| column.kind == Kind::BinaryText)
+    {
+        let by_name = |found: &&MySqlColumn| found.name() == &*column.name;
+        let Some(found) = prepared.columns().iter().find(by_name) else {
+            return Err(Failure::outdated());
+        };
+        if must_be_json(session, found).await? {
             column.kind = Kind::Json;
         }
     }

@@ -33,6 +33,8 @@ pub(in crate::origin::sql) enum Kind {
     Time,
     Bits,
     Bytes,
+    /// That of a value that is bound: known only when the statement runs.
+    Unknown,
 }
 
 impl Kind {
@@ -52,6 +54,7 @@ impl Kind {
             "TIME" => Self::Time,
             "BIT" => Self::Bits,
             "SET" => Self::Text,
+            "NULL" => Self::Unknown,
             "BLOB" | "LONGBLOB" if is_text => Self::BinaryText,
             name if name.contains("INT") && name.ends_with("UNSIGNED") => Self::Unsigned,
             name if name.contains("INT") => Self::Integer,
@@ -62,7 +65,10 @@ impl Kind {
 
     /// Whether its values sort by themselves as the process sorts them; others are sorted as texts.
     pub fn sorts_by_itself(self) -> bool {
-        !matches!(self, Self::Text | Self::BinaryText | Self::Json | Self::Bytes)
+        !matches!(
+            self,
+            Self::Text | Self::BinaryText | Self::Json | Self::Bytes | Self::Unknown
+        )
     }
 }
 
@@ -89,7 +95,7 @@ fn parse(bytes: &[u8], kind: Kind) -> Result<Value<'_>, String> {
         Kind::Single => Value::Single(f32::from_le_bytes(exactly(bytes)?)),
         Kind::Real => Value::Real(f64::from_le_bytes(exactly(bytes)?)),
         Kind::Decimal => Value::Decimal(text(bytes)?),
-        Kind::Text | Kind::BinaryText => Value::Text(Cow::Borrowed(text(bytes)?)),
+        Kind::Text | Kind::BinaryText | Kind::Unknown => Value::Text(Cow::Borrowed(text(bytes)?)),
         Kind::Json => {
             let json = text(bytes)?;
             serde_json::from_str::<IgnoredAny>(json).map_err(|error| format!("declared JSON: {error}"))?;

@@ -122,7 +122,11 @@ pub(super) async fn describe(
             types.push(name_of(session, parameter).await?);
         }
     }
-    Ok(Described { columns, types })
+    Ok(Described {
+        columns,
+        kept: false,
+        types,
+    })
 }
 
 /// How a type is written, schema and all; none for a text.
