@@ -5,6 +5,7 @@
 //! stop   not ready → running requests end → engine (running refreshes end) → private redis
 //! ```
 
+mod open_files;
 mod warm_on_start;
 
 use std::{io, io::Write, net::SocketAddr, sync::Arc, time::Duration};
@@ -141,9 +142,11 @@ impl App {
     /// Takes the configured addresses. Connections wait until [`Bound::run`].
     pub fn bind(&self, storefront: Option<Storefront>) -> Result<Bound, AppError> {
         let config = &self.config;
+        let mut http = config.http.clone();
+        open_files::make_room(&mut http.limits, 1 + usize::from(config.admin_listen.is_some()));
         let server = Server::bind(HttpParts {
             engine: self.engine.clone(),
-            config: config.http.clone(),
+            config: http,
             tls: config.tls.clone(),
             admin_listen: config.admin_listen,
             token: config.admin_token.clone(),

@@ -1,6 +1,30 @@
 //! A connection from its acceptance to its end: TLS where it is configured, the protocol, and who speaks it.
+//!
+//! **Every state has a deadline.** `http.…` is configured, the other names are constants.
+//!
+//! | state | deadline | at its end |
+//! |---|---|---|
+//! | beyond `http.connections_max` | `BEYOND_FOR`, 1 s | closed; until then health and metrics are answered, all else is 503 |
+//! | TLS handshake | `http.head_timeout` | closed |
+//! | before the first byte | `http.head_timeout`; after a handshake `FRAMEWORK_TICK` more | closed; after a handshake 408 |
+//! | HTTP/1.1: a head, the first or a later one | `http.head_timeout` from its first byte | closed |
+//! | HTTP/1.1: a body that its handler reads | `BODY_PAUSE_MAX`, 30 s without a byte; `PRICE_BODY_WITHIN`, 5 s for all of it | 408 |
+//! | HTTP/1.1: a body that its handler did not read | the answer; then as "after the last answer" | closed |
+//! | a handler at work | the engine's: `http.fill_wait`, `origin_timeout`, `redis.read_timeout` | 503 |
+//! | an answer that the client does not take | `http.send_timeout` without a byte | closed; HTTP/2: the stream is reset |
+//! | an event stream | none: a comment each `COMMENT_EVERY`, 15 s, must be taken within `http.send_timeout` | closed; at once where the client closes |
+//! | HTTP/1.1: idle between two requests | `http.keep_alive` | closed |
+//! | HTTP/1.1: after the last answer | `LINGER`, 0.5 s; `DISCONNECT_TIMEOUT`, 1 s, before it where a body has a length | closed |
+//! | HTTP/2: preface, a frame that is no DATA, a head | `http.head_timeout` from its first byte | closed |
+//! | HTTP/2: a body | as for HTTP/1.1; one that its handler did not read is reset with the answer | 408, or reset |
+//! | HTTP/2: without a stream | `http.keep_alive`, then `LEAVE_WITHIN`, 2 s, to answer GOAWAY | GOAWAY, closed |
+//! | HTTP/2: after the last stream | `LINGER`, 0.5 s | closed |
+//! | the service ends | `http.drain_timeout` for what is under way; what is idle ends at once | closed |
+//!
+//! A client that is gone without a word (its network ended) is the kernel's to notice: it gives a byte up that nobody acknowledges after some 15
+//! minutes, or sooner where the buffers are full.
 
-use std::{io, net::SocketAddr, rc::Rc, time::Duration};
+use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use actix_http::{Protocol, Request, Response, body::BoxBody, body::MessageBody, error::DispatchError};
 use actix_service::Service;
@@ -9,7 +33,9 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::{either::Either, sync::CancellationToken};
 
 use super::{
+    http1,
     http2::{self, Http2Limits},
+    places::Places,
     preface::HttpVersion,
     slow_clients::{SlowLimits, Taken, Watched},
     tls::Tls,
@@ -23,6 +49,8 @@ pub type Io = Watched<Either<Taken<TcpStream>, Box<TlsStream<Taken<TcpStream>>>>
 pub struct Connections {
     /// Without it they are plain.
     pub tls: Option<Tls>,
+    /// How many there may be.
+    pub places: Arc<Places>,
     /// Bounds on slowness.
     pub slow: SlowLimits,
     /// Bounds of HTTP/2.
@@ -46,10 +74,7 @@ impl Connections {
         let peer = stream.peer_addr().ok();
         let ended = match self.begin(stream).await {
             Ok(None) => Ok(()),
-            Ok(Some((io, HttpVersion::Http1))) => {
-                let served = http1.call((io, Protocol::Http1, peer)).await;
-                served.map_err(|error| io::Error::other(error.to_string()))
-            }
+            Ok(Some((io, HttpVersion::Http1))) => http1::serve(io, http1, peer).await,
             Ok(Some((io, HttpVersion::Http2))) => {
                 http2::serve(io, service, peer, self.http2, self.closing.clone()).await
             }

@@ -2,7 +2,8 @@
 //!
 //! A task of its own carries events from the engine to the connection, with a small queue between them. A client that
 //! does not read fills the queue; when nothing fits for a while the follower is cut, and its place is free at once, even
-//! while the connection still waits for its client. It gets the newest state when it comes back: the first event of a
+//! while the connection still waits for its client. A client that closes is noticed at once ([`http1::follow`]; by HTTP/2 its
+//! stream ends). It gets the newest state when it comes back: the first event of a
 //! subscription is the current head, which is why `Last-Event-ID` needs no answer.
 
 use std::{convert::Infallible, time::Duration};
@@ -19,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 
 use super::{
+    http1,
     name::Name,
     openapi,
     problem::{Problem, ProblemDocument},
@@ -77,6 +79,7 @@ pub async fn follow(
     let sort = query.sort_name();
     query.finish().map_err(Problem::parameters)?;
     let follower = engine.follow(&name, sort.as_ref()).await?;
+    http1::follow();
     let (to_connection, events) = mpsc::channel(QUEUED_MAX);
     actix_web::rt::spawn(carry(follower, to_connection, shared.closing.clone()));
     let body = stream::unfold(events, |mut events| async {

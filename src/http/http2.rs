@@ -82,7 +82,7 @@ where
     S::Response: Into<Response<B>>,
     B: MessageBody + 'static,
 {
-    let backlog = io.backlog();
+    let signals = io.signals();
     let io = Held::new(io);
     let handshake = builder(limits).handshake::<_, Bytes>(io.clone());
     let mut connection = timeout(limits.head, handshake)
@@ -119,7 +119,7 @@ where
                 if state == State::Open {
                     state = State::Idle;
                     connection.graceful_shutdown();
-                } else if !backlog.is_there() {
+                } else if !signals.has_backlog() {
                     // It has all that it asked for and was asked to go, but does not answer.
                     connection.abrupt_shutdown(Reason::NO_ERROR);
                     let _ = timeout(LEAVE_WITHIN, poll_fn(|cx| connection.poll_closed(cx))).await;

@@ -4,33 +4,26 @@
 //! moment to look elsewhere. Then event streams end, nothing is accepted any more, idle connections are closed, those of
 //! HTTP/2 are asked to open no more streams, and requests under way have the drain time to finish. The framework's own signal handling is off: the program decides.
 
-use std::{cell::RefCell, future::ready, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use actix_http::HttpService;
-use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_factory, fn_service, map_config};
 use actix_web::{
-    App, Error,
     dev::{self, ServerHandle},
-    middleware::from_fn,
     web,
 };
 use futures_util::future::try_join_all;
-use tokio::{
-    net::{TcpSocket, TcpStream},
-    time::{sleep, timeout},
-};
+use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     configuration::ConfigurationState,
     connection::Connections,
-    edge::edge,
     envelope::Envelopes,
     http2::Http2Limits,
+    listener::{DISCONNECT_TIMEOUT, Served, listen},
     openapi,
-    pages_first::{Pages, PagesFirst},
+    places::Places,
     readiness::Readiness,
-    routes::{self, Reach},
+    routes::Reach,
     shared::{Shared, sizes},
     slow_clients::SlowLimits,
     storefront::Storefront,
@@ -43,14 +36,6 @@ use crate::{
 
 /// How long readiness says 503 before sockets close.
 const NOTICE: Duration = Duration::from_millis(500);
-/// How long a closed connection may take to be gone, and what a forced end takes beyond the drain time.
-const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How far the framework's clock may be behind: what it times may end so much too early.
-const FRAMEWORK_TICK: Duration = Duration::from_millis(500);
-/// Connections that the kernel holds until they are accepted.
-const BACKLOG: u32 = 1024;
-/// A page of 24 items goes out in one write.
-const WRITE_BUFFER_BYTES: usize = 64 * 1024;
 /// Probes, scrapes and writes do not need more.
 const ADMIN_WORKERS: usize = 1;
 
@@ -210,6 +195,7 @@ impl Server {
 fn connections(tls: Option<Tls>, limits: &HttpLimits, closing: CancellationToken) -> Connections {
     Connections {
         tls,
+        places: Places::new(limits.connections_max),
         slow: SlowLimits {
             head: limits.head_timeout,
             send: limits.send_timeout,
@@ -222,94 +208,4 @@ fn connections(tls: Option<Tls>, limits: &HttpLimits, closing: CancellationToken
         },
         closing,
     }
-}
-
-/// What is served on a socket, and how.
-#[derive(Clone)]
-struct Served {
-    engine: web::Data<Engine>,
-    shared: web::Data<Shared>,
-    reach: Reach,
-    connections: Connections,
-}
-
-fn listen(
-    address: SocketAddr,
-    workers: usize,
-    limits: &HttpLimits,
-    served: Served,
-) -> io::Result<(Vec<SocketAddr>, dev::Server)> {
-    let listener = bind(address)?;
-    let address = listener.local_addr()?;
-    let builder = dev::Server::build()
-        .workers(workers)
-        // The framework counts a worker's connections; beyond the bound it stops accepting, and the backlog fills.
-        .max_concurrent_connections(limits.connections_max.div_ceil(workers).max(1))
-        .shutdown_timeout(limits.drain_timeout.as_secs().max(1))
-        .disable_signals();
-    let drained = builder.graceful_shutdown_signal();
-    let (head_timeout, keep_alive) = (limits.head_timeout, limits.keep_alive);
-    // As the framework's own HttpServer puts it together, but for what connections pass before, and for HTTP/2.
-    let server = builder.listen("http", listener, move || {
-        let (served, drained) = (served.clone(), drained.clone());
-        fn_factory(move || {
-            let (served, drained) = (served.clone(), drained.clone());
-            async move {
-                let pages = served.reach.pages.then(|| {
-                    Rc::new(Pages {
-                        engine: served.engine.clone(),
-                        shared: served.shared.clone(),
-                        known: RefCell::default(),
-                        _nearby: served.engine.read_nearby(),
-                    })
-                });
-                let app = App::new()
-                    .app_data(served.engine)
-                    .app_data(served.shared)
-                    .wrap(from_fn(edge))
-                    .configure(|service| routes::register(service, &served.reach));
-                let app = app.into_factory().map_err(|error: Error| error.error_response());
-                let app = map_config(app, |()| dev::AppConfig::default());
-                // One for both protocols.
-                let app = Rc::new(PagesFirst {
-                    app: app.new_service(()).await?,
-                    pages,
-                });
-                let for_http1 = app.clone();
-                let http1 = HttpService::build()
-                    .graceful_shutdown_signal(move || {
-                        let drained = drained.clone();
-                        async move { drained.notified().await }
-                    })
-                    // Heads are timed from their first byte on, exactly, by the watch; this is for who says nothing.
-                    .client_request_timeout(head_timeout + FRAMEWORK_TICK)
-                    .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-                    .keep_alive(keep_alive)
-                    .h1_write_buffer_size(WRITE_BUFFER_BYTES)
-                    .local_addr(address)
-                    .finish(fn_factory(move || ready(Ok::<_, ()>(for_http1.clone()))))
-                    .new_service(())
-                    .await?;
-                let http1 = Rc::new(http1);
-                Ok::<_, ()>(fn_service(move |stream: TcpStream| {
-                    let (connections, http1, app) = (served.connections.clone(), http1.clone(), app.clone());
-                    async move {
-                        connections.serve(stream, http1, app).await;
-                        Ok::<_, ()>(())
-                    }
-                }))
-            }
-        })
-    })?;
-    Ok((vec![address], server.run()))
-}
-
-fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = match address {
-        SocketAddr::V4(_) => TcpSocket::new_v4()?,
-        SocketAddr::V6(_) => TcpSocket::new_v6()?,
-    };
-    socket.set_reuseaddr(true)?;
-    socket.bind(address)?;
-    socket.listen(BACKLOG)?.into_std()
 }

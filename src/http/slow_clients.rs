@@ -4,32 +4,41 @@
 //! head byte by byte, or reads nothing, would hold a connection for as long as he likes. So each connection is looked at
 //! from outside, by the bytes that pass: [`Taken`] next to the socket, [`Watched`] above TLS, where requests can be read.
 //! What tells when a head is coming in is pure: [`HeadWatch`] for HTTP/1.1, [`FrameWatch`] for HTTP/2.
+//!
+//! The same place sees the end of a follower, refuses what the framework cannot take ([`LongNames`]), and hears a client out whose
+//! connection ends while it may still be sending (RFC 9112, 9.6).
 
 mod frames;
 mod heads;
+mod names;
+mod signals;
 mod taken;
 
 use std::{
-    cell::Cell,
     io::{self, IoSlice},
     pin::Pin,
-    rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
-    time::{Instant, Sleep, sleep_until},
+    time::{Instant, Sleep, sleep, sleep_until},
 };
 
-use self::{frames::FrameWatch, heads::HeadWatch};
+use self::{frames::FrameWatch, heads::HeadWatch, names::LongNames};
+pub use self::{signals::Signals, taken::Taken};
 use super::preface::{self, HttpVersion};
-pub use taken::Taken;
 
 /// What is read at first, to tell the protocol: most heads are shorter, and then nothing is read twice.
 const FIRST_READ_BYTES: usize = 1024;
+/// What is read at once of bytes that nobody wants.
+const DROPPED_AT_ONCE_BYTES: usize = 1024;
+/// No header name may hold it, so the framework refuses one that does, by 400.
+const NO_NAME_BYTE: u8 = 0;
+/// How long a client is heard out after the last answer. One that closes too ends it at once.
+pub const LINGER: Duration = Duration::from_millis(500);
 
 /// The bounds on a connection's slowness.
 #[derive(Clone, Copy, Debug)]
@@ -47,27 +56,12 @@ pub struct Watched<T> {
     read_ahead: Bytes,
     watch: Watch,
     head_ends: Option<Pin<Box<Sleep>>>,
-    backlog: Backlog,
-}
-
-/// Whether something waits until a client takes it. Who writes to a connection cannot see that by himself.
-#[derive(Clone, Debug, Default)]
-pub struct Backlog(Rc<Cell<bool>>);
-
-impl Backlog {
-    /// Whether it does now.
-    pub fn is_there(&self) -> bool {
-        self.0.get()
-    }
-
-    fn after<R>(&self, written: Poll<io::Result<R>>) -> Poll<io::Result<R>> {
-        self.0.set(written.is_pending());
-        written
-    }
+    heard_out: Option<Pin<Box<Sleep>>>,
+    signals: Signals,
 }
 
 enum Watch {
-    Heads(HeadWatch),
+    Heads(HeadWatch, LongNames),
     Frames(FrameWatch),
 }
 
@@ -78,17 +72,18 @@ impl<T> Watched<T> {
             io,
             read_ahead: Bytes::new(),
             watch: match version {
-                HttpVersion::Http1 => Watch::Heads(HeadWatch::new(head_limit)),
+                HttpVersion::Http1 => Watch::Heads(HeadWatch::new(head_limit), LongNames::new()),
                 HttpVersion::Http2 => Watch::Frames(FrameWatch::new(head_limit)),
             },
             head_ends: None,
-            backlog: Backlog::default(),
+            heard_out: None,
+            signals: Signals::default(),
         }
     }
 
-    /// What is known of its writes, also while somebody else has it.
-    pub fn backlog(&self) -> Backlog {
-        self.backlog.clone()
+    /// Its flags, also while somebody else has it.
+    pub fn signals(&self) -> Signals {
+        self.signals.clone()
     }
 }
 
@@ -106,31 +101,55 @@ impl<T: AsyncRead + Unpin> Watched<T> {
             }
         };
         let mut watched = Self::new(io, version, head_limit);
-        watched.read_ahead = first.freeze();
-        if !watched.read_ahead.is_empty() {
-            watched.watch.read(&watched.read_ahead);
+        if !first.is_empty() {
+            watched.watch.read(&mut first);
         }
+        watched.read_ahead = first.freeze();
         Ok((watched, version))
     }
 }
 
+impl<T: AsyncRead + Unpin> Watched<T> {
+    /// The end of a client of which nothing more is expected; what it says nevertheless is dropped.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        loop {
+            let mut dropped = [0; DROPPED_AT_ONCE_BYTES];
+            let mut dropped = ReadBuf::new(&mut dropped);
+            match ready!(Pin::new(&mut self.io).poll_read(cx, &mut dropped)) {
+                Ok(()) if dropped.filled().is_empty() => return Poll::Ready(io::ErrorKind::ConnectionAborted.into()),
+                Ok(()) => {}
+                Err(error) => return Poll::Ready(error),
+            }
+        }
+    }
+}
+
 impl Watch {
-    fn read(&mut self, bytes: &[u8]) {
+    /// Looks at what was read. A header name that is too long loses its colon.
+    fn read(&mut self, bytes: &mut [u8]) {
         match self {
-            Self::Heads(heads) => heads.read(bytes, Instant::now),
+            Self::Heads(heads, names) => {
+                let is_short = names.is_at_line_start() && heads.reads_whole(bytes);
+                if !is_short {
+                    heads.read(bytes, Instant::now);
+                    if let Some(colon) = names.colon_in(bytes).and_then(|at| bytes.get_mut(at)) {
+                        *colon = NO_NAME_BYTE;
+                    }
+                }
+            }
             Self::Frames(frames) => frames.read(bytes, Instant::now),
         }
     }
 
     fn wrote(&mut self, bytes: &[u8]) {
-        if let Self::Heads(heads) = self {
+        if let Self::Heads(heads, _) = self {
             heads.wrote(bytes, Instant::now);
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
         match self {
-            Self::Heads(heads) => heads.deadline(),
+            Self::Heads(heads, _) => heads.deadline(),
             Self::Frames(frames) => frames.deadline(),
         }
     }
@@ -144,6 +163,10 @@ fn cut(why: &'static str) -> io::Error {
 impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = &mut *self;
+        this.signals.reads();
+        if this.signals.is_follower() {
+            return this.poll_end(cx).map(Err);
+        }
         if !this.read_ahead.is_empty() {
             let count = this.read_ahead.len().min(buffer.remaining());
             buffer.put_slice(this.read_ahead.get(..count).unwrap_or_default());
@@ -156,7 +179,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut this.io).poll_read(cx, buffer);
         if let Poll::Ready(Ok(())) = &read
-            && let Some(bytes) = buffer.filled().get(before..)
+            && let Some(bytes) = buffer.filled_mut().get_mut(before..)
             && !bytes.is_empty()
         {
             this.watch.read(bytes);
@@ -182,7 +205,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Watched<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = &mut *self;
         let written = Pin::new(&mut this.io).poll_write(cx, bytes);
@@ -191,7 +214,8 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         {
             this.watch.wrote(written);
         }
-        this.backlog.after(written)
+        this.signals.wrote(&written);
+        written
     }
 
     /// For frames, which are many slices. A head of HTTP/1.1 goes out in one.
@@ -207,19 +231,35 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Watched<T> {
         {
             this.watch.wrote(first.get(..*count).unwrap_or(first));
         }
-        this.backlog.after(written)
+        this.signals.wrote(&written);
+        written
     }
 
     fn is_write_vectored(&self) -> bool {
         self.io.is_write_vectored()
     }
 
+    /// The framework flushes whenever it has something to do, also where it reads no more: so a follower's end is looked for here too.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flushed = Pin::new(&mut self.io).poll_flush(cx);
-        self.backlog.after(flushed)
+        let this = &mut *self;
+        let flushed = Pin::new(&mut this.io).poll_flush(cx);
+        if this.signals.is_follower()
+            && let Poll::Ready(end) = this.poll_end(cx)
+        {
+            return Poll::Ready(Err(end));
+        }
+        this.signals.flushed(&flushed);
+        flushed
     }
 
+    /// A client that may still be sending is heard out: a socket that is closed over unread bytes would take the last answer back.
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        let this = &mut *self;
+        ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+        if !this.signals.ends_after_answer() || this.poll_end(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
+        let heard_out = this.heard_out.get_or_insert_with(|| Box::pin(sleep(LINGER)));
+        heard_out.as_mut().poll(cx).map(Ok)
     }
 }

@@ -2,7 +2,7 @@
 
 mod assets;
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -14,6 +14,7 @@ use actix_web::{
 };
 use futures_util::{StreamExt, future::BoxFuture};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 use xxhash_rust::xxh3::xxh3_64;
 
 use assets::{ASSETS, CONTENT_SECURITY_POLICY};
@@ -139,13 +140,18 @@ struct PriceChanged {
 
 const PRICE_CENTS_MAX: i64 = 9_999_999;
 const PRICE_BODY_BYTES_MAX: usize = 1024;
+/// How long the whole body may take.
+const PRICE_BODY_WITHIN: Duration = Duration::from_secs(5);
 
 /// `POST /demo/price`: JSON or a form with `id` and `price_cents`, from the storefront's own page only.
 pub async fn price(request: HttpRequest, body: Payload, storefront: Data<Storefront>) -> Result<HttpResponse, Problem> {
     if !is_same_origin(request.headers()) {
         return Err(Problem::new(Kind::CROSS_ORIGIN));
     }
-    let body = short_body(body).await?;
+    let body = timeout(PRICE_BODY_WITHIN, short_body(body)).await.map_err(|_| {
+        let detail = format!("the body was not there within {} s", PRICE_BODY_WITHIN.as_secs());
+        Problem::new(Kind::SLOW_BODY).detail(detail)
+    })??;
     let price = parse_price(request.headers(), &body)?;
     let changed = (storefront.change_price)(price.id, price.price_cents).await;
     match changed {

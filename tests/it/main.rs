@@ -9,6 +9,7 @@ mod coalesced_refreshes;
 mod coherence;
 mod command_line;
 mod config_files;
+mod connections;
 mod definitions;
 mod documents;
 mod edge;

@@ -1,9 +1,10 @@
 //! The sample shop in a real browser, served by the real program: what a shopper does, and what they see of it.
 
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpStream,
     process::{Child, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
@@ -311,4 +312,29 @@ async fn by_http_2_too_only_the_shops_own_page_changes_prices() {
         let answer: Value = change.send().await.unwrap().json().await.unwrap();
         assert_eq!(answer["code"], code);
     }
+}
+
+#[test]
+fn a_price_whose_body_does_not_come_is_not_waited_for() {
+    let demo = Demo::start();
+    let host = demo.url.strip_prefix("http://").unwrap();
+    let begun = Instant::now();
+    let mut slow = TcpStream::connect(host).unwrap();
+    slow.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let head = format!(
+        "POST /demo/price HTTP/1.1\r\nHost: {host}\r\nOrigin: {}\r\nContent-Length: 9\r\n\r\n",
+        demo.url
+    );
+    slow.write_all(head.as_bytes()).unwrap();
+    let mut answer = String::new();
+    slow.read_to_string(&mut answer).expect("the connection is closed");
+    assert!(
+        answer.starts_with("HTTP/1.1 408 ") && answer.contains("slow-body"),
+        "{answer}"
+    );
+    assert!(
+        (4500..15_000).contains(&begun.elapsed().as_millis()),
+        "{:?}",
+        begun.elapsed()
+    );
 }

@@ -10,7 +10,6 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use tokio::{
@@ -18,8 +17,7 @@ use tokio::{
     time::timeout,
 };
 
-/// The longest wait for a client that does not close.
-const LINGER: Duration = Duration::from_millis(500);
+use crate::http::slow_clients::LINGER;
 
 /// A connection that two hold: who speaks the protocol, and who sees the client off.
 pub struct Held<T>(Rc<RefCell<T>>);

@@ -42,10 +42,22 @@ impl Service {
 
     /// Starts the service with a configuration and an environment.
     pub fn start_with(config: &str, environment: &[(&str, &str)]) -> Self {
+        Self::spawn(config, environment, Command::new(env!("CARGO_BIN_EXE_listcache")))
+    }
+
+    /// Starts the service by a shell, after a command of it such as `ulimit`.
+    pub fn start_by(shell: &str, config: &str) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("{shell} && exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_listcache")]);
+        Self::spawn(config, &[("LISTCACHE_TOKEN", TOKEN)], command)
+    }
+
+    fn spawn(config: &str, environment: &[(&str, &str)], mut command: Command) -> Self {
         let directory = TempDir::new().unwrap();
         let file = directory.path().join("listcache.toml");
         fs::write(&file, config).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_listcache"))
+        let mut child = command
             .args(["serve", "--listen", "127.0.0.1:0", "--config"])
             .arg(&file)
             .envs(environment.iter().copied())
@@ -176,6 +188,24 @@ impl Service {
         let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
         let number = line.trim_start_matches(':').split_whitespace().next();
         number.unwrap().parse().unwrap()
+    }
+
+    /// How long it has had a processor so far, in user mode and the kernel's: proc_pid_stat(5), whose ticks are of 10 ms.
+    pub fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields = stat.rsplit(") ").next().unwrap().split(' ');
+        let ticks = fields.skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap());
+        Duration::from_millis(10 * ticks.sum::<u64>())
+    }
+
+    /// Its soft limit of open files.
+    pub fn open_files_max(&self) -> u64 {
+        let limits = fs::read_to_string(format!("/proc/{}/limits", self.child.id())).unwrap();
+        let line = limits
+            .lines()
+            .find_map(|line| line.strip_prefix("Max open files"))
+            .unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     fn signal(&self, name: &str) {
