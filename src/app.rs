@@ -25,7 +25,7 @@ use crate::{
     http::{HttpParts, Server, Storefront},
     origin::{OriginError, Origins},
     store::{ConnectError, PrivateServer, Store, StoreOptions, private_server::PrivateServerError},
-    telemetry::Metrics,
+    telemetry::{Metrics, flush_logs},
 };
 
 /// How long Redis may take to be found at start, with every retry.
@@ -267,11 +267,12 @@ pub fn shutdown_on_signals() -> Result<CancellationToken, AppError> {
                 _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
             };
             if !first {
+                flush_logs();
                 std::process::exit(128 + number);
             }
             first = false;
-            tracing::info!("stopping: running requests may end; a second signal ends at once");
             token.cancel();
+            tracing::info!("stopping: running requests may end; a second signal ends at once");
         }
     });
     Ok(shutdown)

@@ -21,7 +21,7 @@ use crate::{
     app::{self, App, AppError, Role},
     config::{Config, ConfigErrors, Environment, Flag, PRIVATE_REDIS, Sources},
     engine::EngineError,
-    telemetry::{LogLevel, start_logs},
+    telemetry::{LogLevel, complain, flush_logs, start_logs},
 };
 use arguments::{Arguments, Command};
 
@@ -97,8 +97,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environme
             };
         }
     };
-    blocking(perform(arguments.command, environment)).unwrap_or_else(|error| {
-        eprintln!("listcache: {}", chain(&error));
+    let outcome = blocking(perform(arguments.command, environment));
+    flush_logs();
+    outcome.unwrap_or_else(|error| {
+        complain(&chain(&error));
         ExitCode::FAILURE
     })
 }
@@ -107,7 +109,7 @@ async fn perform(command: Command, environment: Environment) -> Outcome {
     match command {
         Command::CheckConfig { config } => check_config::run(sources(config, environment)),
         Command::Serve { config, listen, redis } => {
-            start_logs(LogLevel::Info, std::io::stderr);
+            start_logs(LogLevel::Info, std::io::stderr());
             let mut sources = sources(config, environment);
             sources.flags = flags(listen, redis);
             app::serve(sources.load()?, sources).await?;
@@ -143,6 +145,7 @@ async fn perform(command: Command, environment: Environment) -> Outcome {
             visiting(environment, async |app| freeze::freeze(app, &glob, period).await).await
         }
         Command::Thaw { glob } => visiting(environment, async |app| freeze::thaw(app, &glob).await).await,
+        Command::Freezes { json } => visiting(environment, async |app| freeze::freezes(app, json).await).await,
         Command::Rollback { name, hold } => {
             visiting(environment, async |app| rollback::run(app, &name, hold).await).await
         }
@@ -151,7 +154,7 @@ async fn perform(command: Command, environment: Environment) -> Outcome {
 
 /// Does the work of a command that looks, or writes a little.
 async fn visiting(environment: Environment, work: impl AsyncFnOnce(&App) -> Outcome) -> Outcome {
-    start_logs(LogLevel::Warn, std::io::stderr);
+    start_logs(LogLevel::Warn, std::io::stderr());
     let config = sources(None, environment).load()?;
     refuse_private_redis(&config)?;
     let app = App::start(config, Role::Visit).await?;

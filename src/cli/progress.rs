@@ -8,7 +8,6 @@ use std::{
 
 use indicatif::{HumanCount, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
-use tracing_subscriber::fmt::MakeWriter;
 
 use super::arguments::ProgressMode;
 use crate::engine::{
@@ -22,7 +21,7 @@ static BARS: LazyLock<MultiProgress> = LazyLock::new(MultiProgress::new);
 const TICK: Duration = Duration::from_millis(200);
 
 /// Writes log lines to stderr, above a bar where there is one.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 pub(super) struct BesideBar;
 
 impl Write for BesideBar {
@@ -32,14 +31,6 @@ impl Write for BesideBar {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
-    }
-}
-
-impl MakeWriter<'_> for BesideBar {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        *self
     }
 }
 
@@ -113,10 +104,17 @@ impl Progress {
     pub(super) fn joined(&self, joined: Joined) {
         let (how, said) = match joined {
             Joined::Begun => return,
-            Joined::AtWork => ("joined", "another process is at work on this: it is shared".to_owned()),
+            Joined::AtWork => (
+                "joined",
+                "another process was at work on this within the last 15 seconds: the work is shared".to_owned(),
+            ),
+            Joined::BrokenOff(ago) if ago < Duration::from_secs(60) => (
+                "resumed",
+                "goes on where the last run ended less than a minute ago".to_owned(),
+            ),
             Joined::BrokenOff(ago) => {
                 let ago = HumanDuration(ago);
-                ("resumed", format!("goes on where it was broken off {ago} ago"))
+                ("resumed", format!("goes on where the last run ended {ago} ago"))
             }
         };
         self.beside(&said);
@@ -209,14 +207,14 @@ impl Progress {
         if let Shown::Bar(bar) = &self.shown {
             bar.finish_and_clear();
             BARS.remove(bar);
-            eprintln!("  {}", sentence(&self.tally, of, took));
+            tell(&format!("  {}", sentence(&self.tally, of, took)));
             let untold = (self.tally.failed + self.tally.different).saturating_sub(self.tally.complaints.len());
             self.tally
                 .complaints
                 .iter()
-                .for_each(|complaint| eprintln!("    {complaint}"));
+                .for_each(|complaint| tell(&format!("    {complaint}")));
             if untold > 0 {
-                eprintln!("    and {untold} more");
+                tell(&format!("    and {untold} more"));
             }
         }
         self.write(|| {
@@ -249,7 +247,7 @@ impl Progress {
     /// A line for a person, above the bar.
     fn beside(&self, line: &str) {
         if let Shown::Bar(_) = &self.shown {
-            BARS.suspend(|| eprintln!("  {line}"));
+            BARS.suspend(|| tell(&format!("  {line}")));
         }
     }
 
@@ -273,6 +271,11 @@ impl Progress {
             Shown::Json(JsonTo::Stderr) => drop(writeln!(io::stderr().lock(), "{}", line())),
         }
     }
+}
+
+/// A line for a person on stderr. That it cannot be written is no reason to stop.
+fn tell(line: &str) {
+    let _ = writeln!(io::stderr().lock(), "{line}");
 }
 
 fn items_of(listings: &[Refreshed]) -> u64 {

@@ -19,6 +19,7 @@ use super::{
     Config, ConfigErrors, Secret,
     raw::Raw,
     section::{Report, Section},
+    unknown_variables,
 };
 use crate::listing::Definitions;
 
@@ -32,6 +33,12 @@ pub(super) fn check(raw: Raw) -> Result<Config, ConfigErrors> {
     }
     let report = Report::new(raw.errors, raw.outside);
     let config = config(&report, raw.table);
+    for name in &raw.unknown {
+        match unknown_variables::complaint(name, &report.known()) {
+            Some(complaint) => report.error(name, complaint),
+            None => tracing::debug!(variable = name, "unknown variable: ignored"),
+        }
+    }
     let errors = report.into_errors();
     if errors.is_empty() {
         Ok(config)

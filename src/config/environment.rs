@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
-const PREFIX: &str = "LISTCACHE_";
+pub(super) const PREFIX: &str = "LISTCACHE_";
 
 /// The variables whose names begin with `LISTCACHE_`, by name.
 #[derive(Clone, Debug, Default)]

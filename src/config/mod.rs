@@ -7,6 +7,7 @@
 mod check;
 mod environment;
 mod error;
+mod files;
 mod http_origin;
 mod json_pointer;
 mod nearest;
@@ -14,6 +15,7 @@ mod raw;
 mod request;
 mod section;
 mod tls;
+mod unknown_variables;
 mod values;
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
@@ -24,6 +26,7 @@ use crate::listing::{Definitions, Policy, WarmScope};
 
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
+pub use files::read_names_file;
 pub use http_origin::{HttpOriginConfig, Paging, SessionConfig, Total};
 pub use json_pointer::{InvalidPointer, JsonPointer};
 pub use request::{InvalidRequest, RequestMethod, RequestTemplate, TargetPiece, value_name};

@@ -3,7 +3,7 @@
 //! Values from outside the file are texts, whatever their key's type; their paths are remembered, so that the check
 //! reads `"24"` as a number there and nowhere else, and an error says where its value came from.
 
-use std::{collections::BTreeMap, fs, io, path::Path};
+use std::{collections::BTreeMap, io, path::Path};
 
 use toml::{Table, Value};
 
@@ -11,7 +11,7 @@ use super::{
     ConfigFile, Flag,
     environment::{Environment, Variable},
     error::ConfigError,
-    nearest::suggestion,
+    files,
 };
 
 /// The path under which the admin token is checked. It is not a key of the file.
@@ -23,6 +23,8 @@ pub(super) struct Raw {
     pub(super) table: Table,
     /// Paths of values that did not come from the file, with the variable or flag that they came from.
     pub(super) outside: BTreeMap<String, String>,
+    /// Variables that set no key.
+    pub(super) unknown: Vec<String>,
     /// What is wrong already.
     pub(super) errors: Vec<ConfigError>,
     /// Whether the file could be parsed: where it could not, the rest of the check would only add noise.
@@ -31,7 +33,7 @@ pub(super) struct Raw {
 
 /// The text of a configuration file; nothing where the default file is absent.
 pub(super) fn read_file(file: &ConfigFile) -> Result<String, ConfigError> {
-    match (fs::read_to_string(file.path()), file) {
+    match (files::read_text(file.path()), file) {
         (Ok(text), _) => Ok(text),
         (Err(error), ConfigFile::Default(_)) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
         (Err(error), _) => Err(ConfigError {
@@ -57,7 +59,7 @@ pub(super) fn overlay(text: &str, environment: &Environment, flags: &[Flag]) -> 
             Variable::Key(path) => (path, false),
             Variable::File(path) => (path, true),
             Variable::Unknown => {
-                raw.error(name, format!("unknown variable{}", variable_suggestion(name)));
+                raw.unknown.push(name.to_owned());
                 continue;
             }
         };
@@ -120,27 +122,8 @@ impl Raw {
 
 /// The file's content without the line feed that editors and `echo` leave at its end.
 fn read_secret(path: &Path) -> io::Result<String> {
-    let text = fs::read_to_string(path)?;
+    let text = files::read_text(path)?;
     Ok(text.trim_end_matches(['\r', '\n']).to_owned())
-}
-
-fn variable_suggestion(name: &str) -> String {
-    if name.starts_with("LISTCACHE_LISTINGS_") {
-        return "; listings are declared in the file only".to_owned();
-    }
-    const OFTEN_USED: [&str; 7] = [
-        Environment::CONFIG,
-        Environment::TOKEN,
-        "LISTCACHE_TOKEN_FILE",
-        "LISTCACHE_REDIS__URL",
-        "LISTCACHE_REDIS__URL_FILE",
-        "LISTCACHE_HTTP__LISTEN",
-        "LISTCACHE_ADMIN__LISTEN",
-    ];
-    match super::nearest::nearest(name, OFTEN_USED) {
-        Some(_) => suggestion(name, OFTEN_USED),
-        None => "; a key is written LISTCACHE_<SECTION>__<KEY>".to_owned(),
-    }
 }
 
 fn syntax_error(text: &str, error: &toml::de::Error) -> ConfigError {

@@ -6,7 +6,7 @@
 use std::{
     borrow::Cow,
     cell::{Cell, RefCell},
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
     ops::RangeInclusive,
     time::Duration,
@@ -24,6 +24,8 @@ use super::{
 #[derive(Debug, Default)]
 pub(super) struct Report {
     errors: RefCell<Vec<ConfigError>>,
+    /// The paths of all keys that were looked for.
+    known: RefCell<BTreeSet<String>>,
     outside: BTreeMap<String, String>,
 }
 
@@ -31,8 +33,14 @@ impl Report {
     pub(super) fn new(errors: Vec<ConfigError>, outside: BTreeMap<String, String>) -> Self {
         Self {
             errors: RefCell::new(errors),
+            known: RefCell::default(),
             outside,
         }
+    }
+
+    /// The paths of all keys that were looked for.
+    pub(super) fn known(&self) -> BTreeSet<String> {
+        self.known.borrow().clone()
     }
 
     /// Notes an error of the value at a path.
@@ -243,6 +251,8 @@ impl<'a> Section<'a> {
 
     /// Ends the reading: whatever is left is unknown.
     pub(super) fn finish(self) {
+        let known = self.known.iter().map(|key| join(&self.path, key));
+        self.report.known.borrow_mut().extend(known);
         for key in self.left.keys() {
             let path = join(&self.path, key);
             let suggestion = suggestion(key, self.known.iter().copied());

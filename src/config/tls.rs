@@ -3,7 +3,7 @@
 //! They are read and held against each other when the configuration is checked: what `check-config` finds good can be
 //! served, and a bad file of a reload is found before anything is swapped. No message holds anything of the key's file.
 
-use std::{fmt, fs, path::Path, sync::Arc};
+use std::{fmt, path::Path, sync::Arc};
 
 use tokio_rustls::rustls::{
     Error, InconsistentKeys,
@@ -11,6 +11,8 @@ use tokio_rustls::rustls::{
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
     sign::{CertifiedKey, SigningKey},
 };
+
+use super::files;
 
 /// A certificate chain with its key, good to be served.
 #[derive(Clone)]
@@ -58,7 +60,7 @@ impl fmt::Debug for TlsIdentity {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
+    files::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
 }
 
 fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
@@ -82,6 +84,8 @@ fn read_key(path: &Path) -> Result<Arc<dyn SigningKey>, String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use rcgen::{CertifiedKey, generate_simple_self_signed};
     use tempfile::TempDir;
 

@@ -11,6 +11,8 @@ use prometheus_client::{
     registry::{Metric, Registry, Unit},
 };
 
+use super::logs::lost_lines;
+
 /// Which layer served a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Layer {
@@ -287,6 +289,11 @@ impl Metrics {
             drop(metrics.refreshes.get_or_create(&ByOutcome { outcome }));
         }
         metrics.config_last_reload_successful.set(1);
+        made.register(
+            "log_lines_lost",
+            "Log lines not written, by why: too many of a kind (rate), a slow reader (backlog), a failed write (write)",
+            lost_lines().metric(),
+        );
         metrics.registry = made;
         metrics
     }
@@ -311,7 +318,7 @@ mod tests {
     use super::*;
 
     /// Every metric's name, as it is encoded without its suffix.
-    const NAMES: [(&str, &str); 29] = [
+    const NAMES: [(&str, &str); 30] = [
         ("listcache_pages", "counter"),
         ("listcache_pages_stale", "counter"),
         ("listcache_refreshes", "counter"),
@@ -341,6 +348,7 @@ mod tests {
         ("listcache_followers", "gauge"),
         ("listcache_config_last_reload_successful", "gauge"),
         ("listcache_server_errors", "counter"),
+        ("listcache_log_lines_lost", "counter"),
     ];
 
     #[test]

@@ -49,7 +49,18 @@ fn help_names_every_command_and_gives_examples() {
     let dir = tempfile::tempdir().unwrap();
     let help = run(dir.path(), &["--help"]);
     check(&help, 0, "Examples:");
-    for command in ["serve", "demo", "warm", "load", "inspect", "check-config"] {
+    for command in [
+        "serve",
+        "demo",
+        "warm",
+        "load",
+        "inspect",
+        "freeze",
+        "thaw",
+        "freezes",
+        "rollback",
+        "check-config",
+    ] {
         assert!(stdout(&help).contains(&format!("\n  {command} ")), "{command}");
         let help = run(dir.path(), &[command, "--help"]);
         check(&help, 0, "Examples:");
@@ -171,6 +182,53 @@ fn an_unknown_variable_is_an_error_of_every_command() {
             1,
             "LISTCACHE_REDIS_URL: unknown variable; did you mean `LISTCACHE_REDIS__URL`?",
         );
+    }
+}
+
+/// Kubernetes sets these for Services named `listcache` and `listcache-redis`; an image sets its version.
+#[test]
+fn variables_that_a_container_platform_sets_are_no_errors() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = listcache(dir.path(), &["check-config"])
+        .env("LISTCACHE_SERVICE_HOST", "10.96.0.7")
+        .env("LISTCACHE_SERVICE_PORT_HTTP", "8080")
+        .env("LISTCACHE_PORT", "tcp://10.96.0.7:8080")
+        .env("LISTCACHE_PORT_8080_TCP_ADDR", "10.96.0.7")
+        .env("LISTCACHE_REDIS_PORT", "tcp://10.96.0.8:6379")
+        .env("LISTCACHE_REDIS_PORT_6379_TCP_PROTO", "tcp")
+        .env("LISTCACHE_VERSION", "0.1.0")
+        .output()
+        .unwrap();
+    check(&output, 0, "good");
+}
+
+#[test]
+fn a_stream_that_cannot_be_written_changes_no_exit_code() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("bad.toml"), "unknown = 1").unwrap();
+    let (nobody, closed) = std::io::pipe().unwrap();
+    drop(nobody);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for (command, code) in [
+        (&["--help"][..], 0),
+        (&["check-config"], 0),
+        (&["check-config", "--config", "bad.toml"], 1),
+        (&["serve", "--config", "bad.toml"], 1),
+        (&["inspect", "all"], 1),
+        (&["no-such-command"], 1),
+    ] {
+        let to_a_full_disk = listcache(dir.path(), command)
+            .env("LISTCACHE_REDIS__URL", "private")
+            .stdout(full.try_clone().unwrap())
+            .stderr(full.try_clone().unwrap())
+            .status();
+        assert_eq!(to_a_full_disk.unwrap().code(), Some(code), "{command:?}");
+        let to_nobody = listcache(dir.path(), command)
+            .env("LISTCACHE_REDIS__URL", "private")
+            .stdout(closed.try_clone().unwrap())
+            .stderr(closed.try_clone().unwrap())
+            .status();
+        assert_eq!(to_nobody.unwrap().code(), Some(code), "{command:?}");
     }
 }
 

@@ -30,6 +30,7 @@ mod http_writes;
 mod judges;
 mod killed_writers;
 mod layers;
+mod logs;
 mod names_on_the_wire;
 mod one_reader;
 mod origin_bounds;

@@ -1,12 +1,12 @@
 //! `names` and `names_file` of a listing: what enumerates the names that exist.
 
-use std::{collections::HashSet, fs};
+use std::{collections::HashSet, path::Path};
 
 use toml::Value;
 
 use super::origins::Found;
 use crate::{
-    config::section::Section,
+    config::{files::read_names_file, section::Section},
     listing::{ListingName, definition::Names, pattern::NamePattern},
 };
 
@@ -43,7 +43,7 @@ pub(super) fn check(section: &mut Section<'_>, pattern: Option<&NamePattern>, or
             section.error(key, "expected a query or a list of values");
             return None;
         }
-        (None, Some(file)) => match fs::read_to_string(file) {
+        (None, Some(file)) => match read_names_file(Path::new(file)) {
             Ok(text) => with_paths(&path, &text),
             Err(error) => {
                 section.error(key, format!("cannot read `{file}`: {error}"));

@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 /// The admin token of every service under test.
 pub const TOKEN: &str = "a-token-for-tests";
+const PROGRAM: &str = env!("CARGO_BIN_EXE_listcache");
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A running `listcache serve`. Killed when dropped; says what it logged where a test fails.
@@ -42,18 +43,24 @@ impl Service {
 
     /// Starts the service with a configuration and an environment.
     pub fn start_with(config: &str, environment: &[(&str, &str)]) -> Self {
-        Self::spawn(config, environment, Command::new(env!("CARGO_BIN_EXE_listcache")))
+        Self::spawn(config, environment, Command::new(PROGRAM), None)
     }
 
     /// Starts the service by a shell, after a command of it such as `ulimit`.
     pub fn start_by(shell: &str, config: &str) -> Self {
         let mut command = Command::new("sh");
         let script = format!("{shell} && exec \"$0\" \"$@\"");
-        command.args(["-c", &script, env!("CARGO_BIN_EXE_listcache")]);
-        Self::spawn(config, &[("LISTCACHE_TOKEN", TOKEN)], command)
+        command.args(["-c", &script, PROGRAM]);
+        Self::spawn(config, &[("LISTCACHE_TOKEN", TOKEN)], command, None)
     }
 
-    fn spawn(config: &str, environment: &[(&str, &str)], mut command: Command) -> Self {
+    /// Starts the service with a configuration and another standard error than the file that [`Service::log`] reads.
+    pub fn start_logging_to(stderr: impl Into<Stdio>, config: &str) -> Self {
+        let environment = [("LISTCACHE_TOKEN", TOKEN)];
+        Self::spawn(config, &environment, Command::new(PROGRAM), Some(stderr.into()))
+    }
+
+    fn spawn(config: &str, environment: &[(&str, &str)], mut command: Command, stderr: Option<Stdio>) -> Self {
         let directory = TempDir::new().unwrap();
         let file = directory.path().join("listcache.toml");
         fs::write(&file, config).unwrap();
@@ -64,7 +71,7 @@ impl Service {
             .current_dir(directory.path())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(File::create(directory.path().join("log")).unwrap())
+            .stderr(stderr.unwrap_or_else(|| File::create(directory.path().join("log")).unwrap().into()))
             .spawn()
             .unwrap();
         let mut line = String::new();
@@ -163,8 +170,18 @@ impl Service {
 
     /// Writes another configuration and says so by SIGHUP.
     pub fn reconfigure(&self, config: &str) {
-        fs::write(self.directory.path().join("listcache.toml"), config).unwrap();
+        fs::write(self.file("listcache.toml"), config).unwrap();
+        self.hang_up();
+    }
+
+    /// SIGHUP.
+    pub fn hang_up(&self) {
         self.signal("HUP");
+    }
+
+    /// A file in its directory, where its configuration is `listcache.toml`.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
     }
 
     /// SIGSTOP: the process is there, and does nothing.

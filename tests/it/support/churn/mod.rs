@@ -198,7 +198,9 @@ impl Shop {
             .unwrap();
         let redis = RedisServer::start();
         let config = config(&redis.url(), &sample.url(), replay);
-        let node = |_| Arc::new(Service::start_with(&config, &[("LISTCACHE_TOKEN", TOKEN)]));
+        // Every refresh is in the log: there is no limit where this is set.
+        let environment = [("LISTCACHE_TOKEN", TOKEN), ("RUST_LOG", "listcache=info")];
+        let node = |_| Arc::new(Service::start_with(&config, &environment));
         let paths = year.listings.iter().map(|name| format!("/v1/listings/{name}"));
         Self {
             database,
