@@ -107,18 +107,38 @@ async fn redis_time_is_known_from_the_start() {
 }
 
 #[tokio::test]
-async fn a_private_server_lives_as_long_as_its_handle() {
+async fn a_private_server_that_dies_is_started_again_and_lives_as_long_as_its_handle() {
     let server = PrivateServer::start().await.unwrap();
     let store = connect(&server.url()).await;
     publish(&store, &listing("shoes/price"), 3).await;
     let directory = server.url().strip_prefix("unix://").unwrap().replace("/redis.sock", "");
     assert!(Path::new(&directory).exists());
-    let process = std::path::PathBuf::from(format!("/proc/{}", server.process_id()));
+    let process = |id: u32| std::path::PathBuf::from(format!("/proc/{id}"));
+    let first = server.process_id().unwrap();
+    kill(first);
+    // It is another, and takes what the first took.
+    let second = eventually(async || match server.process_id() {
+        Some(id) if id != first => Ok(id),
+        same => Err(same),
+    })
+    .await;
+    eventually(async || match store.draw(listing("shoes/price").name(), 1).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error),
+    })
+    .await;
+    publish(&store, &listing("shoes/price"), 3).await;
+    let process = process(second);
     assert!(process.exists());
     drop(server);
     assert!(!process.exists());
     assert!(!Path::new(&directory).exists());
     eventually(async || if store.is_up() { Err("up") } else { Ok(()) }).await;
+}
+
+fn kill(process: u32) {
+    let status = Command::new("kill").args(["-KILL", &process.to_string()]).status();
+    assert!(status.unwrap().success());
 }
 
 const TOLD_TO_HOLD: &str = "LISTCACHE_TEST_HOLDS_PRIVATE_SERVER";
@@ -128,8 +148,15 @@ const TOLD_TO_HOLD: &str = "LISTCACHE_TEST_HOLDS_PRIVATE_SERVER";
 async fn holds_a_private_server_if_told_to() {
     if std::env::var_os(TOLD_TO_HOLD).is_some() {
         let server = PrivateServer::start().await.unwrap();
-        println!("\nholding {} {}", server.process_id(), server.url());
-        std::future::pending::<()>().await;
+        let mut told = None;
+        loop {
+            let id = server.process_id();
+            if id != told {
+                println!("\nholding {} {}", id.unwrap(), server.url());
+                told = id;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 }
 
@@ -146,10 +173,14 @@ async fn a_private_server_ends_with_a_killed_process() {
         .spawn()
         .unwrap();
     let lines = BufReader::new(holder.stdout.take().unwrap()).lines();
-    let held = lines
+    let mut held = lines
         .map(Result::unwrap)
-        .find_map(|line| line.strip_prefix("holding ").map(str::to_owned));
-    let (process, url) = held.as_deref().and_then(|held| held.split_once(' ')).unwrap();
+        .filter_map(|line| line.strip_prefix("holding ").map(str::to_owned));
+    let first = held.next().unwrap();
+    kill(first.split_once(' ').unwrap().0.parse().unwrap());
+    // The one that is there in its place ends too.
+    let second = held.next().unwrap();
+    let (process, url) = second.split_once(' ').unwrap();
     let process = Path::new("/proc").join(process);
     assert!(process.exists());
     let socket = Path::new(url.strip_prefix("unix://").unwrap());
