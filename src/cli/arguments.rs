@@ -149,13 +149,28 @@ Examples:
 
     /// End a freeze
     #[command(after_help = "\
-Takes the glob as it was frozen. What is stale is refreshed as it is read, or when it is due.
+Takes the glob as it was frozen (`listcache freezes` shows it), or the name that was rolled back. Stale listings are refreshed
+as they are read, or when they are due.
 
-Example:
-  listcache thaw 'category:*'")]
+Examples:
+  listcache thaw 'category:*'
+  listcache thaw category:BREAD             after a rollback of that name")]
     Thaw {
         /// The glob that was frozen
         glob: String,
+    },
+
+    /// List what is frozen, and until when
+    #[command(after_help = "\
+A rollback freezes too. The configuration is that of LISTCACHE_CONFIG, else ./listcache.toml.
+
+Examples:
+  listcache freezes
+  listcache freezes --json")]
+    Freezes {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
     },
 
     /// Make the generation before the current one current again

@@ -1,11 +1,18 @@
-//! `freeze` and `thaw`: refreshing is paused for names, and goes on.
+//! `freeze`, `thaw` and `freezes`: refreshing is paused for names, goes on, and it is said what is paused.
 
 use std::{process::ExitCode, time::Duration};
 
-use super::{CommandError, Outcome, inspect::write_time};
+use globset::Glob;
+use serde_json::{Value, json};
+
+use super::{
+    CommandError, Outcome,
+    inspect::{quote, write_time},
+};
 use crate::{
     app::{App, say},
     engine::EngineError,
+    listing::Timestamp,
 };
 
 pub(super) async fn freeze(app: &App, glob: &str, period: Duration) -> Outcome {
@@ -16,12 +23,50 @@ pub(super) async fn freeze(app: &App, glob: &str, period: Duration) -> Outcome {
 }
 
 pub(super) async fn thaw(app: &App, glob: &str) -> Outcome {
-    let thawed = app.engine.thaw(glob).await;
-    if !thawed.map_err(CommandError::engine(format!("cannot thaw `{glob}`")))? {
-        return Err(CommandError::Refused(format!("`{glob}` is not frozen")));
+    let doing = || CommandError::engine(format!("cannot thaw `{glob}`"));
+    let thawed = app.engine.thaw(glob).await.map_err(doing())?;
+    let freezes = app.engine.freezes().await.map_err(doing())?;
+    let others = freezes.iter().filter(|(other, _)| covers(other, glob));
+    let others: Vec<String> = others.map(|(other, until)| still_frozen(other, *until)).collect();
+    if !thawed {
+        let reason = match others.is_empty() {
+            true => "`listcache freezes` shows what is".to_owned(),
+            false => others.join("; "),
+        };
+        return Err(CommandError::Refused(format!(
+            "`{glob}` is not frozen as such: {reason}"
+        )));
     }
     say("thawed");
+    others.iter().for_each(|other| say(other));
     Ok(ExitCode::SUCCESS)
+}
+
+pub(super) async fn freezes(app: &App, as_json: bool) -> Outcome {
+    let freezes = app.engine.freezes().await;
+    let freezes = freezes.map_err(CommandError::engine("cannot read what is frozen"))?;
+    if as_json {
+        let freeze = |(glob, until): &(String, Timestamp)| json!({ "glob": glob, "frozen_until": write_time(*until) });
+        say(&Value::Array(freezes.iter().map(freeze).collect()).to_string());
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (glob, until) in &freezes {
+        say(&format!("{}  {}", write_time(*until), quote(glob)));
+    }
+    if freezes.is_empty() {
+        say("nothing is frozen");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whether a freeze holds a name too, or all that a glob matches, as far as its text tells.
+fn covers(frozen: &str, glob: &str) -> bool {
+    Glob::new(frozen).is_ok_and(|frozen| frozen.compile_matcher().is_match(glob))
+}
+
+fn still_frozen(glob: &str, until: Timestamp) -> String {
+    let (until, quoted) = (write_time(until), quote(glob));
+    format!("`{glob}` freezes it until {until}, and `listcache thaw {quoted}` ends that")
 }
 
 /// An error that says what is wrong with which argument.

@@ -134,7 +134,7 @@ fn redis_cli(url: &str, found: &Explanation) -> String {
 }
 
 /// For a POSIX shell.
-fn quote(text: &str) -> String {
+pub(super) fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 

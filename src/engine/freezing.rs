@@ -100,14 +100,28 @@ impl Engine {
         Ok((until, self.live_on(&matcher, period).await?))
     }
 
-    /// Ends the freeze of a glob. Says whether there was one.
+    /// Ends the freeze of a glob, or of a name that a rollback froze. Says whether there was one.
     ///
     /// # Errors
     /// Redis's own.
     pub async fn thaw(&self, glob: &str) -> Result<bool, EngineError> {
-        let was_frozen = self.store.thaw(glob).await?;
+        let mut was_frozen = self.store.thaw(glob).await?;
+        let name = globset::escape(glob);
+        if !was_frozen && name != glob {
+            was_frozen = self.store.thaw(&name).await?;
+        }
         self.frozen.set(&self.store.frozen().await?);
         Ok(was_frozen)
+    }
+
+    /// The globs that are frozen now, in their order.
+    ///
+    /// # Errors
+    /// Redis's own.
+    pub async fn freezes(&self) -> Result<Vec<Freeze>, EngineError> {
+        let mut freezes = self.store.frozen().await?;
+        freezes.sort();
+        Ok(freezes)
     }
 
     /// Lets the listings of a glob live through a period and then as long as ever.

@@ -85,7 +85,7 @@ pub use self::{
         Form, PackedItems, PackedPiece, Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served, SkipItems,
         Waited,
     },
-    rollback::RolledBack,
+    rollback::{Rollback, RolledBack},
     runs::{RefreshFailure, Refreshed, Shrink},
     selection::{Asked, DeclaredParameters, Lasts, Selection},
     shape::Shape,

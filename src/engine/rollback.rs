@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::{Engine, error::EngineError, freezing::HEARD_WITHIN};
 use crate::{
-    listing::{Generation, ListingKey, ListingName, definition::Resolved},
+    listing::{Generation, ListingKey, ListingName, Timestamp, definition::Resolved},
     store::Published,
 };
 
@@ -24,13 +24,22 @@ pub struct RolledBack {
     pub total: u64,
 }
 
+/// What a rollback did.
+#[derive(Clone, Debug, Default)]
+pub struct Rollback {
+    /// The listings that have older items again.
+    pub listings: Vec<RolledBack>,
+    /// Until when the name is not refreshed, where it was frozen.
+    pub frozen_until: Option<Timestamp>,
+}
+
 impl Engine {
     /// Republishes, for each listing kept under a name, the newest generation before the current one; listings without one
     /// stay as they are. The name is frozen for `hold`, unless that is zero.
     ///
     /// # Errors
     /// [`EngineError::NotFound`] where nothing is kept under the name; Redis's own.
-    pub async fn rollback(&self, name: &ListingName, hold: Duration) -> Result<Vec<RolledBack>, EngineError> {
+    pub async fn rollback(&self, name: &ListingName, hold: Duration) -> Result<Rollback, EngineError> {
         let listings = self.store.listings_of(name).await?;
         if listings.is_empty() {
             return Err(EngineError::NotFound);
@@ -39,17 +48,18 @@ impl Engine {
         for listing in listings {
             older.extend(self.older(&listing).await?.map(|from| (listing, from)));
         }
+        let mut done = Rollback::default();
         // Nothing is frozen for nothing.
         if !hold.is_zero() && !older.is_empty() {
-            self.freeze(&globset::escape(name.as_str()), hold).await?;
+            let (until, _) = self.freeze(&globset::escape(name.as_str()), hold).await?;
+            done.frozen_until = Some(until);
             // A node that has not heard of it could draw after us, and bring back what is being undone.
             tokio::time::sleep(HEARD_WITHIN).await;
         }
-        let mut rolled_back = Vec::new();
         for (listing, from) in older {
-            rolled_back.extend(self.rollback_one(listing, from, hold).await?);
+            done.listings.extend(self.rollback_one(listing, from, hold).await?);
         }
-        Ok(rolled_back)
+        Ok(done)
     }
 
     /// The newest generation before the current one that is there still.

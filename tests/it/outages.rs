@@ -88,9 +88,26 @@ async fn what_is_frozen_is_served_long_after_its_time_and_not_refreshed() {
     assert_eq!((first.0, total(&first)), (200, 30));
     assert!(installed.refused(&["freeze", "[", "--for", "1h"]).contains("glob"));
     assert!(installed.refused(&["thaw", "category:*"]).contains("not frozen"));
+    assert_eq!(installed.done(&["freezes"]), "nothing is frozen\n");
 
     let said = installed.done(&["freeze", "category:*", "--for", "1h"]);
     assert!(said.starts_with("frozen until "), "{said}");
+    let (until, _) = said["frozen until ".len()..].split_once(": ").unwrap();
+    assert_eq!(installed.done(&["freezes"]), format!("{until}  'category:*'\n"));
+    let listed = installed.done(&["freezes", "--json"]);
+    assert_eq!(
+        listed,
+        format!("[{{\"glob\":\"category:*\",\"frozen_until\":\"{until}\"}}]\n")
+    );
+    // A name under a frozen glob is not thawed by itself: the messages name the glob.
+    let still = format!("`category:*` freezes it until {until}, and `listcache thaw 'category:*'` ends that");
+    let refused = installed.refused(&["thaw", "category:BREAD"]);
+    assert!(refused.contains(&still), "{refused}");
+    installed.done(&["freeze", "category:BREAD", "--for", "2h"]);
+    assert_eq!(
+        installed.done(&["thaw", "category:BREAD"]),
+        format!("thawed\n{still}\n")
+    );
     // The origin is away for longer than the listing would live.
     shop.close();
     let page = installed
@@ -151,6 +168,13 @@ async fn a_rollback_brings_the_older_generation_back_and_keeps_it() {
         said.contains("category:BREAD/price?currency=EUR: 30 items of "),
         "{said}"
     );
+    // The freeze is said, with the command that ends it.
+    assert!(said.contains("\nfrozen until "), "{said}");
+    assert!(
+        said.ends_with(": `listcache thaw 'category:BREAD'` ends that\n"),
+        "{said}"
+    );
+    assert!(installed.done(&["freezes"]).ends_with("  'category:BREAD'\n"));
     let good = installed
         .until(|(_, _, page)| page["generation"] != wrong["generation"])
         .await;

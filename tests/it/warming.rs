@@ -140,7 +140,17 @@ impl Shop {
         }
     }
 
-    /// The same to its end.
+    /// `listcache warm` with a bar, whose terminal takes nothing. Gives its exit code.
+    fn warm_unseen(&self) -> Option<i32> {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        // It must end by itself.
+        let mut command = Command::new("timeout");
+        command.args(["--signal=KILL", "20", env!("CARGO_BIN_EXE_listcache")]);
+        command.args(["warm", "--progress", "bar", "--config"]).arg(self.file());
+        command.stderr(full).status().unwrap().code()
+    }
+
+    /// `listcache warm` to its end.
     fn warm(&self, flags: &[&str]) -> Warmed {
         self.begin(flags).end()
     }

@@ -97,8 +97,9 @@ async fn warm(
         })
         .await;
     progress.ended(ended);
-    if ended.why == Why::Finished {
-        app.engine.end_warm_up(&job).await;
+    match ended.why {
+        Why::Finished => app.engine.end_warm_up(&job).await,
+        Why::Stopped | Why::OutOfTime => app.engine.leave_warm_up(&job).await,
     }
     let mut different = 0;
     if let Some(verifying) = verifying {

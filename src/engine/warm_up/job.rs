@@ -32,9 +32,9 @@ pub struct WarmUpJob {
 pub enum Joined {
     /// It begins.
     Begun,
-    /// Somebody is at work on it.
+    /// Another process was at work on it a moment ago.
     AtWork,
-    /// It was broken off so long ago.
+    /// The last process that worked on it stopped, or was killed, about so long ago.
     BrokenOff(Duration),
 }
 
@@ -79,6 +79,17 @@ impl Engine {
     pub(super) async fn renew_warm_up(&self, job: &WarmUpJob) {
         if let Err(error) = self.store.renew_warm_up(job.id, job.began(), job.resumable_for).await {
             tracing::debug!(error = %Chain(&error), "the warm-up's record was not renewed");
+        }
+    }
+
+    /// This process stops before the job is done: the next one takes it up, and does not take this one for still at work. Where
+    /// others are at work, their next renewal says so again.
+    pub async fn leave_warm_up(&self, job: &WarmUpJob) {
+        let left = job
+            .resumable_for
+            .saturating_sub(AT_WORK_WITHIN + Duration::from_millis(1));
+        if let Err(error) = self.store.renew_warm_up(job.id, job.began(), left).await {
+            tracing::debug!(error = %Chain(&error), "the warm-up's record was not shortened");
         }
     }
 

@@ -15,12 +15,7 @@ fn a_time_budget_ends_it_and_the_next_run_goes_on() {
     assert_eq!(second.code, Some(0));
     assert_eq!((second.count("already_done"), second.count("refreshed")), (done, left));
     assert_eq!(shop.api.requests().len(), 100);
-    assert!(
-        second
-            .lines
-            .iter()
-            .any(|line| line["event"] == "joined" || line["event"] == "resumed")
-    );
+    assert!(second.lines.iter().any(|line| line["event"] == "resumed"));
 }
 
 #[test]
@@ -46,7 +41,19 @@ fn a_signal_lets_what_runs_end_and_begins_no_more() {
         // Whatever was asked of the origin was published.
         assert_eq!(shop.api.requests().len() as u64, done);
         assert_eq!(shop.publishes().len() as u64, 3 * done);
+        // Nobody else is at work on it.
+        let next = shop.warm(&["--time-budget", "0s"]);
+        assert!(next.lines.iter().any(|line| line["event"] == "resumed"), "{next:?}");
     }
+}
+
+#[test]
+fn a_bar_that_nobody_sees_stops_nothing() {
+    let shop = Shop::start(3, |request| match number_of(request) {
+        0 => ApiAnswer::status(500),
+        _ => answer(request),
+    });
+    assert_eq!(shop.warm_unseen(), Some(2));
 }
 
 #[test]
