@@ -147,16 +147,15 @@ fn an_error_says_which_variable_or_flag() {
             ("LISTCACHE_HTTP__SIZE_MAXX", "1"),
             ("LISTCACHE_LISTINGS__0__NAME", "x"),
             ("LISTCACHE_REDIS_URL", "redis://localhost"),
-            ("LISTCACHE_TIMEOUT", "5s"),
+            ("LISTCACHE_SERVICE_HOST", "10.96.0.7"),
             ("LISTCACHE_TOKEN", "short"),
         ],
         &[
-            "LISTCACHE_LISTINGS__0__NAME: unknown variable; listings are declared in the file only",
-            "LISTCACHE_REDIS_URL: unknown variable; did you mean `LISTCACHE_REDIS__URL`?",
-            "LISTCACHE_TIMEOUT: unknown variable; a key is written LISTCACHE_<SECTION>__<KEY>",
             "http.size_default (LISTCACHE_HTTP__SIZE_DEFAULT): expected an integer, found `many`",
             "http.size_maxx (LISTCACHE_HTTP__SIZE_MAXX): unknown key; did you mean `size_max`?",
             "admin.token (LISTCACHE_TOKEN): too short: at least 16 bytes",
+            "LISTCACHE_LISTINGS__0__NAME: unknown variable; listings are declared in the file only",
+            "LISTCACHE_REDIS_URL: unknown variable; did you mean `LISTCACHE_REDIS__URL`?",
         ],
     );
     let errors = sources(&[], &[("http.listen", "--listen", "8080")])
