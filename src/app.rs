@@ -16,6 +16,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+mod losses;
 mod reload;
 
 use self::reload::Reloading;
@@ -231,6 +232,7 @@ async fn serve_until(
         engine: app.engine.clone(),
         state: bound.server.configuration(),
         certificate: bound.server.certificate(),
+        doubted: None,
     };
     let reloading = reloading.run(shutdown.clone());
     let warming = app.config.warm.on_start.then(|| {

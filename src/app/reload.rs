@@ -1,15 +1,19 @@
 //! Reading the configuration again: on SIGHUP it is checked as a whole and then swapped as a whole. A bad one changes
-//! nothing, and is told in the log, in health and in a metric.
+//! nothing, and is told in the log, in health and in a metric. So does one that loses too many listings, unless the same file
+//! is read at a second signal soon after.
 //!
 //! Listings, pushed names, origins and the certificate are swapped. What sockets, pools and tables were made from (`[http]`, `[admin]`,
 //! `[redis]`, `[l1]`, `[warm]`, the token) stays until the next start: that is said when it differs.
 
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::AppError;
+use super::{AppError, losses::Losses};
 use crate::{
     config::{Config, Sources},
     engine::{Chain, Engine},
@@ -20,6 +24,11 @@ use crate::{
 pub(super) fn hangups() -> Result<Signal, AppError> {
     signal(SignalKind::hangup()).map_err(AppError::Signals)
 }
+
+/// For so long a file that was refused for its losses is taken at a second signal.
+const INSIST_WITHIN: Duration = Duration::from_secs(60);
+/// Lost listings that one line of the log names.
+const LOST_LOGGED_MAX: usize = 20;
 
 /// Waits for SIGHUP.
 pub(super) struct Reloading {
@@ -32,6 +41,8 @@ pub(super) struct Reloading {
     pub state: Arc<ConfigurationState>,
     /// What handshakes show, where there are any.
     pub certificate: Option<Arc<Certificate>>,
+    /// The file that was refused last for its losses, and when.
+    pub doubted: Option<(String, Instant)>,
 }
 
 impl Reloading {
@@ -48,20 +59,27 @@ impl Reloading {
         }
     }
 
-    async fn reload(&self) {
+    async fn reload(&mut self) {
         let sources = self.sources.clone();
         // Files are read.
-        let loaded = match tokio::task::spawn_blocking(move || sources.load()).await {
+        let loaded = match tokio::task::spawn_blocking(move || sources.load_with_text()).await {
             Ok(loaded) => loaded,
             Err(died) => return self.refuse(died.to_string(), Vec::new()),
         };
-        let config = match loaded {
-            Ok(config) => config,
+        let (config, text) = match loaded {
+            Ok(loaded) => loaded,
             Err(errors) => {
                 let paths = errors.errors().iter().map(|error| error.path.clone()).collect();
                 return self.refuse(errors.to_string(), paths);
             }
         };
+        let losses = Losses::between(&self.engine.definitions(), &config.definitions);
+        if let Some(losses) = losses
+            && !self.is_insisted_on(&text)
+        {
+            self.doubted = Some((text, Instant::now()));
+            return self.doubt(losses);
+        }
         let origins = match self.engine.origins().reopen(&config.origins) {
             Ok(origins) => origins,
             Err(error) => return self.refuse(Chain(&error).to_string(), vec!["origins".to_owned()]),
@@ -81,9 +99,35 @@ impl Reloading {
         if let (Some(certificate), Some(identity)) = (&self.certificate, &config.tls) {
             certificate.replace(identity);
         }
+        self.doubted = None;
         self.engine.declare(config.definitions, origins);
         self.engine.metrics().config_last_reload_successful.set(1);
         self.state.accepted(waiting);
+    }
+
+    /// Whether the same file was refused for its losses not long ago.
+    fn is_insisted_on(&self, text: &str) -> bool {
+        let doubted = self.doubted.as_ref();
+        doubted.is_some_and(|(doubted, at)| doubted == text && at.elapsed() <= INSIST_WITHIN)
+    }
+
+    fn doubt(&self, losses: Losses) {
+        let listings: Vec<_> = losses
+            .listings
+            .iter()
+            .take(LOST_LOGGED_MAX)
+            .map(String::as_str)
+            .collect();
+        tracing::error!(
+            lost = losses.listings.len(),
+            of = losses.of,
+            listings = listings.join(", "),
+            pushed = losses.pushed,
+            "the configuration loses too many listings: the one before stays; \
+             to take the same file, send SIGHUP again within a minute"
+        );
+        self.engine.metrics().config_last_reload_successful.set(0);
+        self.state.doubted(losses.paths(), losses.listings);
     }
 
     fn refuse(&self, error: String, paths: Vec<String>) {

@@ -60,12 +60,20 @@ pub struct Flag {
 impl Sources {
     /// Reads and checks the file, the environment and the flags.
     pub fn load(&self) -> Result<Config, ConfigErrors> {
+        self.load_with_text().map(|(config, _)| config)
+    }
+
+    /// The same, with the file's text, by which it is recognised.
+    pub fn load_with_text(&self) -> Result<(Config, String), ConfigErrors> {
         let file = self.file_to_read();
         let text = match raw::read_file(&file) {
             Ok(text) => text,
             Err(error) => return Err(ConfigErrors::new(None, vec![error])),
         };
-        self.load_text(&text).map_err(|errors| errors.in_file(file.path()))
+        match self.load_text(&text) {
+            Ok(config) => Ok((config, text)),
+            Err(errors) => Err(errors.in_file(file.path())),
+        }
     }
 
     /// Checks a text in the place of the file.

@@ -149,6 +149,11 @@ impl Engine {
         self.declaration.replace(declared);
     }
 
+    /// The definitions, for who compares them with others.
+    pub fn definitions(&self) -> Definitions {
+        self.declared().definitions.clone()
+    }
+
     /// The origins, for what is asked of them beside the engine, and for those that stay.
     pub fn origins(&self) -> Origins {
         self.declared().origins.clone()

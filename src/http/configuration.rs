@@ -10,11 +10,14 @@ const PATHS_MAX: usize = 20;
 /// What became of a configuration that was read again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ConfigurationHealth {
-    /// `current`, or `refused`: it is bad, and the one before is in use.
+    /// `current`, or `refused`: it is bad, or loses too many listings, and the one before is in use.
     pub state: &'static str,
     /// Where its errors are, some of them; the log says what they are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<String>,
+    /// Listings that it would lose, some of them. The same file is taken if it is read again within a minute.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub loses: Vec<String>,
     /// Sections that have changed and are good from the next start on.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub needs_restart: Vec<&'static str>,
@@ -30,18 +33,26 @@ impl ConfigurationState {
         *self.0.lock() = Some(ConfigurationHealth {
             state: "current",
             errors: Vec::new(),
+            loses: Vec::new(),
             needs_restart,
         });
     }
 
     /// A configuration was bad, there.
-    pub fn refused(&self, mut errors: Vec<String>) {
+    pub fn refused(&self, errors: Vec<String>) {
+        self.doubted(errors, Vec::new());
+    }
+
+    /// A configuration loses listings, by what is lacking there.
+    pub fn doubted(&self, mut errors: Vec<String>, mut loses: Vec<String>) {
         errors.truncate(PATHS_MAX);
+        loses.truncate(PATHS_MAX);
         let mut known = self.0.lock();
         let needs_restart = known.take().map_or_else(Vec::new, |known| known.needs_restart);
         *known = Some(ConfigurationHealth {
             state: "refused",
             errors,
+            loses,
             needs_restart,
         });
     }

@@ -74,6 +74,17 @@ async fn is_current(service: &Service) {
     .await;
 }
 
+/// Gives the service a configuration that loses so much that it is taken at the second signal only.
+async fn insist_on(service: &Service, config: &str) {
+    service.reconfigure(config);
+    eventually(async || match health(service).await {
+        health if health["loses"].is_array() => Ok(()),
+        health => Err(health),
+    })
+    .await;
+    service.hang_up();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_changed_query_sort_or_chunk_len_is_everywhere_within_one_life_and_nothing_fails_meanwhile() {
     let redis = RedisServer::start();
@@ -159,9 +170,11 @@ async fn a_url_that_was_asked_for_before_is_read_by_the_new_configuration() {
     is((StatusCode::OK, Some("rank"))).await;
     service.reconfigure(&sorted("label", "rank"));
     is((StatusCode::OK, Some("label"))).await;
-    service.reconfigure(
+    insist_on(
+        &service,
         &(config(&redis, &api, &listing("cake", &format!("{QUERY}\n{PRICE}"))) + "\n[http]\nworkers = 1\n"),
-    );
+    )
+    .await;
     is((StatusCode::NOT_FOUND, None)).await;
 }
 
@@ -203,14 +216,59 @@ async fn a_bad_file_keeps_the_old_configuration_and_shows_in_health() {
     assert_eq!(get(&service, "/v1/listings/a:B").await.0, StatusCode::OK);
 
     // What only a start can change is said, and the rest is taken.
-    service.reconfigure(&format!(
-        "l1.ttl = '1s'\n{}",
-        good.replace("a:{category}", "b:{category}")
-    ));
+    insist_on(
+        &service,
+        &format!("l1.ttl = '1s'\n{}", good.replace("a:{category}", "b:{category}")),
+    )
+    .await;
     is_current(&service).await;
     assert_eq!(health(&service).await["needs_restart"], serde_json::json!(["l1"]));
     assert_eq!(get(&service, "/v1/listings/b:A").await.0, StatusCode::OK);
     assert_eq!(get(&service, "/v1/listings/a:A").await.0, StatusCode::NOT_FOUND);
+}
+
+/// A file that is empty, or written to its half, is well-formed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_loses_its_listings_is_taken_only_at_a_second_signal() {
+    let redis = RedisServer::start();
+    let api = Api::start(items);
+    let listings = ["a", "b", "c"].map(|name| listing(name, &format!("{QUERY}\n{PRICE}")));
+    let whole = config(&redis, &api, &listings.concat());
+    let half = config(&redis, &api, &listings[0]);
+    let service = Service::start(&whole);
+    let is_served = async |name: &str| get(&service, &format!("/v1/listings/{name}:A")).await.0 == StatusCode::OK;
+    let loses = async |lost: &[&str]| {
+        let lost: Vec<_> = lost.iter().map(|name| format!("{name}:{{category}}")).collect();
+        let expect = serde_json::json!({"state": "refused", "errors": ["listings"], "loses": lost});
+        eventually(async || match health(&service).await {
+            health if health == expect => Ok(()),
+            health => Err(health),
+        })
+        .await;
+        for name in ["a", "b", "c"] {
+            assert!(is_served(name).await, "{name}");
+        }
+    };
+    service.reconfigure("");
+    loses(&["a", "b", "c"]).await;
+    // Another file is no insistence.
+    service.reconfigure(&half);
+    loses(&["b", "c"]).await;
+    assert_eq!(service.metric("listcache_config_last_reload_successful").await, 0.0);
+    let told = "send SIGHUP again within a minute";
+    assert!(service.log().contains(told), "{}", service.log());
+
+    service.hang_up();
+    is_current(&service).await;
+    assert_eq!((is_served("a").await, is_served("b").await), (true, false));
+    // What adds listings, or loses few, is taken at once.
+    service.reconfigure(&whole);
+    eventually(async || match is_served("b").await {
+        true => Ok(()),
+        false => Err(()),
+    })
+    .await;
+    assert_eq!(health(&service).await["loses"], Value::Null);
 }
 
 #[tokio::test(flavor = "multi_thread")]
