@@ -13,6 +13,7 @@ use std::{
 use listcache::{
     app::{App, Role},
     config::Sources,
+    engine::Shrink,
     listing::{Item, ItemId, ListingName, SortName},
 };
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
@@ -139,7 +140,11 @@ async fn a_page_in_l1_costs_as_many_allocations_however_large_it_is() {
         .await
         .unwrap();
     let name = ListingName::parse("bread").unwrap();
-    let mut push = app.engine.push(&name, SortName::default_sort()).await.unwrap();
+    let mut push = app
+        .engine
+        .push(&name, SortName::default_sort(), Shrink::Refused)
+        .await
+        .unwrap();
     for number in 1..=ITEMS {
         let json = format!("{{\"id\":{number},\"name\":\"Loaf {}\"}}", number * number);
         push.append(Item {

@@ -111,6 +111,9 @@ Examples:
         /// The member that is an item's id
         #[arg(long, value_name = "F", default_value = "id")]
         id_field: String,
+        /// Believe a file without items, or with fewer than `min_items` and `pushed.max_shrink` allow
+        #[arg(long)]
+        accept_shrink: bool,
     },
 
     /// Show how a listing lies in Redis

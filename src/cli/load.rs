@@ -5,6 +5,7 @@ use std::{fs::File, io::Read, path::Path, process::ExitCode};
 use super::{CommandError, Outcome};
 use crate::{
     app::{App, say},
+    engine::{EngineError, Shrink},
     listing::{
         Item, ListingName, SortName,
         document::{BadItem, DocumentFormat, DocumentReader},
@@ -16,7 +17,18 @@ use crate::{
 const READ_BYTES: usize = 64 * 1024;
 
 /// Everything is checked before the first byte is written, and nothing changes unless the last one is good.
-pub(super) async fn run(app: &App, name: &str, file: &Path, sort: Option<&str>, id_field: &str) -> Outcome {
+pub(super) async fn run(
+    app: &App,
+    name: &str,
+    file: &Path,
+    sort: Option<&str>,
+    id_field: &str,
+    accept_shrink: bool,
+) -> Outcome {
+    let shrink = match accept_shrink {
+        true => Shrink::Accepted,
+        false => Shrink::Refused,
+    };
     let name = parse_name(name)?;
     let sort = parse_sort(sort)?.unwrap_or_else(SortName::default_sort);
     let shown = file.display().to_string();
@@ -36,7 +48,7 @@ pub(super) async fn run(app: &App, name: &str, file: &Path, sort: Option<&str>, 
     let mut document = DocumentReader::new(format, id_field, item_bytes_max);
     let mut push = app
         .engine
-        .push(&name, sort)
+        .push(&name, sort, shrink)
         .await
         .map_err(CommandError::engine(format!("cannot push `{name}`")))?;
     let bad_item = |source: BadItem| CommandError::BadItem {
@@ -63,10 +75,12 @@ pub(super) async fn run(app: &App, name: &str, file: &Path, sort: Option<&str>, 
             break;
         }
     }
-    let pushed = push
-        .finish()
-        .await
-        .map_err(CommandError::engine(format!("cannot push `{name}`")))?;
+    let pushed = push.finish().await.map_err(|error| match &error {
+        EngineError::Shrunk(refusal) => {
+            CommandError::Refused(format!("cannot push `{name}`: {refusal}; --accept-shrink accepts it"))
+        }
+        _ => CommandError::engine(format!("cannot push `{name}`"))(error),
+    })?;
     let verb = if pushed.created { "created" } else { "replaced" };
     say(&format!(
         "{verb} {}: {} items, generation {}",

@@ -129,9 +129,10 @@ async fn perform(command: Command, environment: Environment) -> Outcome {
             file,
             sort,
             id_field,
+            accept_shrink,
         } => {
             visiting(environment, async |app| {
-                load::run(app, &name, &file, sort.as_deref(), &id_field).await
+                load::run(app, &name, &file, sort.as_deref(), &id_field, accept_shrink).await
             })
             .await
         }

@@ -249,7 +249,7 @@ impl Attempt<'_> {
                 })
             }
             Published::Fenced => Err(BuildError::LeaseLost),
-            Published::Incomplete => Err(BuildError::StreamLost),
+            Published::Incomplete | Published::Unwanted => Err(BuildError::StreamLost),
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{listing::Generation, store::StoreError};
+use crate::{
+    listing::{Generation, Refusal},
+    store::StoreError,
+};
 
 /// A parameter that cannot be what it was given as.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,6 +69,9 @@ pub enum EngineError {
         /// The generation that is current now.
         current: Generation,
     },
+    /// A push that would leave too few items of what is there. The old generation stays.
+    #[error("{0}")]
+    Shrunk(Refusal),
     /// More items than `max_items`.
     #[error("more than {max} items")]
     TooManyItems {

@@ -112,7 +112,7 @@ impl Engine {
                 }))
             }
             Published::Older { current } => Err(EngineError::Superseded { current }),
-            Published::Fenced | Published::Incomplete => Err(EngineError::broken_load()),
+            Published::Fenced | Published::Incomplete | Published::Unwanted => Err(EngineError::broken_load()),
         }
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     listing::{
-        Family, Generation, Item, ListingKey, ListingName, Policy, SortName, StoredSort,
+        Family, Generation, HeadState, Item, ListingKey, ListingName, Policy, SortName, StoredSort,
         definition::{Defined, Resolved},
     },
     store::{GenerationWriter, Published, Store},
@@ -26,6 +26,7 @@ pub struct Push {
     policy: Arc<Policy>,
     listing: ListingKey,
     writer: GenerationWriter,
+    shrink: Shrink,
 }
 
 /// What a push came to.
@@ -58,11 +59,21 @@ impl Push {
     /// Publishes what was pushed. What this node serves next is this generation or a newer one.
     ///
     /// # Errors
-    /// [`EngineError::Superseded`] where a later write was published first.
+    /// [`EngineError::Superseded`] where a later write was published first, [`EngineError::Shrunk`] where too few items would
+    /// be left and that was not accepted.
     pub async fn finish(self) -> Result<PushOutcome, EngineError> {
         let finished = self.writer.finish().await?;
         let (generation, total) = (finished.generation(), finished.total());
-        match self.store.publish(finished, &self.policy, None, None).await? {
+        let mut believed = Ok(());
+        let believe = |head: &HeadState| {
+            let before = head.live().map_or(0, |head| head.total);
+            if self.shrink == Shrink::Refused {
+                believed = self.policy.believes_push(before, total);
+            }
+            believed.is_ok()
+        };
+        let published = self.store.publish_over(finished, &self.policy, None, None, believe);
+        match published.await? {
             Published::Moved { announcement, replaced } => {
                 self.announcer.apply(&announcement, true);
                 tracing::info!(listing = %self.listing, %generation, items = total, "listing pushed");
@@ -76,16 +87,21 @@ impl Push {
             Published::Older { current } => Err(EngineError::Superseded { current }),
             // The stream expired or was evicted while it was written.
             Published::Fenced | Published::Incomplete => Err(EngineError::broken_load()),
+            Published::Unwanted => {
+                let refusal = believed.err().ok_or(EngineError::broken_load())?;
+                tracing::warn!(listing = %self.listing, %refusal, "push refused");
+                Err(EngineError::Shrunk(refusal))
+            }
         }
     }
 }
 
 impl Engine {
-    /// Begins to replace a pushed listing.
+    /// Begins to replace a pushed listing. [`Shrink`] says whether any number of items is believed.
     ///
     /// # Errors
     /// [`EngineError::HasOrigin`] where a definition fills the name, [`EngineError::NotAllowed`] where `pushed.names` does not allow it.
-    pub async fn push(&self, name: &ListingName, sort: SortName) -> Result<Push, EngineError> {
+    pub async fn push(&self, name: &ListingName, sort: SortName, shrink: Shrink) -> Result<Push, EngineError> {
         match self.resolve(name) {
             Resolved::Defined(_) => return Err(EngineError::HasOrigin),
             Resolved::Unknown => return Err(EngineError::NotAllowed),
@@ -104,6 +120,7 @@ impl Engine {
             policy,
             listing,
             writer,
+            shrink,
         })
     }
 

@@ -30,7 +30,7 @@ use super::{
 };
 use crate::{
     config::HttpLimits,
-    engine::{Engine, Push},
+    engine::{Engine, Push, Shrink},
     listing::{
         Item, SortName,
         document::{BadItem, DocumentFormat, DocumentReader},
@@ -75,7 +75,7 @@ pub struct Pushed {
         (status = 401, description = "No token, or a wrong one", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "No token is configured, or the name may not be pushed", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 408, description = "The body stopped coming", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 409, description = "`has-origin`: a definition fills it; `superseded`: a later write was published first", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 409, description = "`has-origin`: a definition fills it; `superseded`: a later write was published first; `shrunk`: too few items would be left, see `before` and `after`", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 413, description = "The body, an item or the number of items is too large", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 415, description = "Another content type or coding", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 422, description = "A bad item, with its line", body = ProblemDocument, content_type = "application/problem+json"),
@@ -96,7 +96,7 @@ pub async fn put(
     let limits = &shared.limits;
     refuse_announced_excess(request.headers(), limits)?;
 
-    let push = engine.push(&name, asked.sort).await?;
+    let push = engine.push(&name, asked.sort, asked.shrink).await?;
     let reader = DocumentReader::new(format, &asked.id_field, limits.item_bytes_max);
     let outcome = Ingest::new(reader, push, limits).take(body, coding).await?;
 
@@ -123,18 +123,23 @@ pub async fn put(
 struct PushQuery {
     sort: SortName,
     id_field: String,
+    shrink: Shrink,
 }
 
 impl PushQuery {
     fn read(raw: &str) -> Result<Self, Problem> {
-        let mut query = Query::read(raw, &["sort", "id_field"]);
+        let mut query = Query::read(raw, &["sort", "id_field", "accept_shrink"]);
         let sort = query.sort_name().unwrap_or_else(SortName::default_sort);
         let id_field = query.text("id_field").unwrap_or("id").to_owned();
         if id_field.len() > ID_FIELD_BYTES_MAX {
             query.refuse("id_field", format!("must be at most {ID_FIELD_BYTES_MAX} bytes"));
         }
+        let shrink = match query.flag("accept_shrink") {
+            true => Shrink::Accepted,
+            false => Shrink::Refused,
+        };
         query.finish().map_err(Problem::parameters)?;
-        Ok(Self { sort, id_field })
+        Ok(Self { sort, id_field, shrink })
     }
 }
 

@@ -102,6 +102,9 @@ pub struct PushParameters {
     /// The member that is an item's id, a string or an integer.
     #[param(default = "id", min_length = 1, max_length = 128)]
     id_field: Option<String>,
+    /// Whether any number of items is believed, none too.
+    #[param(default = false)]
+    accept_shrink: Option<bool>,
 }
 
 /// Which listings.

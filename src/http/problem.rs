@@ -65,6 +65,7 @@ impl Kind {
     pub const HAS_ORIGIN: Self = kind("has-origin", 409, "A definition fills this listing", NO_STORE);
     pub const NO_ORIGIN: Self = kind("no-origin", 409, "This listing is pushed and has no origin", NO_STORE);
     pub const SUPERSEDED: Self = kind("superseded", 409, "A later write was published first", NO_STORE);
+    pub const SHRUNK: Self = kind("shrunk", 409, "Too few items would be left of the listing", NO_STORE);
     pub const GENERATION_GONE: Self = kind("generation-gone", 410, "The generation asked for is no longer kept", A_MINUTE);
     pub const PRECONDITION_FAILED: Self = kind("precondition-failed", 412, "The page is not the one asked for", NO_STORE);
     pub const BODY_TOO_LARGE: Self = kind("body-too-large", 413, "The body is too large", NO_STORE);
@@ -115,6 +116,12 @@ pub struct ProblemDocument {
     /// Line of the document where a bad item begins.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<u64>,
+    /// How many items the listing has, where a push would leave too few.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub before: Option<u64>,
+    /// How many it would have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub after: Option<u64>,
     /// The same window of the newest generation.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub newest: Option<String>,
@@ -150,6 +157,8 @@ impl Problem {
                 code: kind.code,
                 errors: Vec::new(),
                 line: None,
+                before: None,
+                after: None,
                 newest: None,
                 generation: None,
             },
@@ -233,6 +242,13 @@ impl From<EngineError> for Problem {
             EngineError::Superseded { current } => {
                 let mut problem = Self::new(Kind::SUPERSEDED);
                 problem.0.document.generation = Some(current.to_string());
+                problem
+            }
+            EngineError::Shrunk(refusal) => {
+                let detail = format!("{refusal}; `?accept_shrink=true` accepts it");
+                let mut problem = Self::new(Kind::SHRUNK).detail(detail);
+                problem.0.document.before = Some(refusal.before());
+                problem.0.document.after = Some(refusal.after());
                 problem
             }
             EngineError::TooManyItems { .. } => said(Kind::TOO_MANY_ITEMS),

@@ -44,6 +44,8 @@ pub enum Published {
     Fenced,
     /// The stream does not hold what was written.
     Incomplete,
+    /// The caller does not want it in the place of what is current.
+    Unwanted,
 }
 
 /// What the script says.
@@ -63,10 +65,22 @@ impl Store {
     /// What is refused is unlinked. Where the outcome is unknown the stream is left to its expiry, for it may be current.
     pub async fn publish(
         &self,
+        finished: FinishedGeneration,
+        policy: &Policy,
+        lease: Option<&Lease>,
+        next_due: Option<Duration>,
+    ) -> Result<Published, StoreError> {
+        self.publish_over(finished, policy, lease, next_due, |_| true).await
+    }
+
+    /// The same, if the caller wants it in the place of the head that it would replace, and of no other.
+    pub async fn publish_over(
+        &self,
         mut finished: FinishedGeneration,
         policy: &Policy,
         lease: Option<&Lease>,
         next_due: Option<Duration>,
+        mut is_wanted_over: impl FnMut(&HeadState) -> bool,
     ) -> Result<Published, StoreError> {
         // Before the first call: a caller that goes away must not unlink what the script has made current.
         finished.keep();
@@ -75,6 +89,11 @@ impl Store {
         let mut replaced = None;
         for _ in 0..ATTEMPTS_MAX {
             let before = self.read_head_for_writing(finished.key()).await?;
+            // After an attempt without an answer, what is current may be this generation itself.
+            if unanswered == 0 && !is_wanted_over(&before.state) {
+                finished.unlink().await;
+                return Ok(Published::Unwanted);
+            }
             let head = head_of(&finished.written, &before.state);
             let publishing = Publishing {
                 written: &finished.written,

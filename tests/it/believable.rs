@@ -235,3 +235,88 @@ async fn what_is_kept_warm_is_filled_before_anybody_asks_and_never_idle() {
     )
     .await;
 }
+
+/// Replaces a pushed listing by numbered items; gives status and body.
+async fn put(service: &Service, query: &str, items: usize) -> (u16, Value) {
+    let request = service.admin(Method::PUT, &format!("/v1/listings/promo:summer{query}"));
+    let response = request
+        .header("Content-Type", "application/x-ndjson")
+        .body(lines(items));
+    let response = response.send().await.unwrap();
+    (response.status().as_u16(), response.json().await.unwrap())
+}
+
+fn lines(items: usize) -> String {
+    (0..items).map(|id| format!("{{\"id\":{id}}}\n")).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_push_may_shrink_a_listing_but_empties_it_only_where_that_is_said() {
+    let redis = RedisServer::start();
+    let shop = Shop::new().await;
+    let config = shop.config(&redis.url(), "[defaults]\nmin_items = 5\n");
+    let service = Service::start(&config);
+    let total = async || {
+        get(&service, "/v1/listings/promo:summer").await["total"]
+            .as_u64()
+            .unwrap()
+    };
+    // An empty listing may be new, and nothing is lost where one stays empty.
+    for status in [201, 200] {
+        assert_eq!(put(&service, "?accept_shrink=false", 0).await.0, status);
+    }
+    for items in [100, 5] {
+        assert_eq!(put(&service, "", items).await.0, 200);
+    }
+    for (items, bound) in [(4, "min_items is 5"), (0, "min_items is 5")] {
+        let (status, problem) = put(&service, "", items).await;
+        assert_eq!(
+            (status, &problem["code"]),
+            (409, &serde_json::json!("shrunk")),
+            "{problem}"
+        );
+        assert_eq!((&problem["before"], &problem["after"]), (&5.into(), &items.into()));
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(
+            detail.contains(bound) && detail.contains("accept_shrink=true"),
+            "{detail}"
+        );
+        assert_eq!(total().await, 5);
+    }
+    assert_eq!(put(&service, "?accept_shrink=true", 3).await.0, 200);
+    assert_eq!(put(&service, "", 3).await.0, 200);
+    drop(service);
+
+    // The same from a file, where no minimum is configured; and a bound for pushes.
+    let file = |name: &str, text: &str| {
+        let path = shop.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    };
+    let load = |config: &str, items: usize, options: &[&str]| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_listcache"));
+        command
+            .arg("load")
+            .arg("promo:summer")
+            .arg(file("items.ndjson", &lines(items)));
+        command
+            .args(options)
+            .env("LISTCACHE_CONFIG", file("listcache.toml", config));
+        let output = command.output().unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let plain = shop.config(&redis.url(), "");
+    let (code, error) = load(&plain, 0, &[]);
+    assert_eq!(code, Some(1));
+    assert!(
+        error.contains("the items would fall from 3 to 0; --accept-shrink accepts it"),
+        "{error}"
+    );
+    assert_eq!(load(&plain, 0, &["--accept-shrink"]).0, Some(0));
+    assert_eq!(load(&plain, 100, &[]).0, Some(0));
+    let bounded = format!("{plain}max_shrink = 0.1\n");
+    let (code, error) = load(&bounded, 89, &[]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("from 100 to 89; max_shrink is 0.1"), "{error}");
+    assert_eq!(load(&bounded, 90, &[]).0, Some(0));
+}

@@ -90,7 +90,7 @@ fn help_of_each_command_names_its_flags() {
                 "--progress",
             ],
         ),
-        ("load", &["--sort", "--id-field"]),
+        ("load", &["--sort", "--id-field", "--accept-shrink"]),
         ("inspect", &["--sort", "--json"]),
         ("check-config", &["--config"]),
     ] {

@@ -34,6 +34,8 @@ pub(super) fn check(mut section: Section<'_>, defaults: &Policy, defaults_are_cl
     let policy = Policy {
         keep_for: section.duration("keep_for", Duration::from_secs(1)..=366 * DAY, 30 * DAY),
         fresh_for: section.duration("max_age", Duration::from_secs(1)..=366 * DAY, Duration::from_secs(60)),
+        // A push that shrinks a listing is somebody's wish.
+        max_shrink: section.number("max_shrink", 0.0..=1.0, 1.0),
         ..defaults.clone()
     };
     if section.is_clean() && section.is_given() {

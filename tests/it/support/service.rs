@@ -276,6 +276,11 @@ impl Shop {
         shop
     }
 
+    /// Where a test may put files beside the database.
+    pub fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
     fn database(&self) -> PathBuf {
         self.directory.path().join("shop.db")
     }

@@ -14,7 +14,7 @@ use futures_util::{StreamExt, stream};
 use globset::{Glob, GlobSetBuilder};
 use listcache::{
     config::L1Config,
-    engine::{Asked, Engine, EngineError, EngineLimits, EngineParts, Page, Place, Selection},
+    engine::{Asked, Engine, EngineError, EngineLimits, EngineParts, Page, Place, Selection, Shrink},
     listing::{
         DataVersion, Definition, Definitions, Generation, Item, ItemId, ListingName, Order, Policy, SortName,
         definition::{Defined, Descending, Filter, Links, Names, Pushed, Sort, SortColumn},
@@ -261,7 +261,7 @@ pub async fn page(engine: &Arc<Engine>, name: &ListingName, place: &Place) -> Re
 
 /// Replaces a pushed listing.
 pub async fn push(engine: &Engine, name: &ListingName, items: Vec<Item>) -> Result<Generation, EngineError> {
-    let mut push = engine.push(name, SortName::default_sort()).await?;
+    let mut push = engine.push(name, SortName::default_sort(), Shrink::Refused).await?;
     for item in items {
         push.append(item).await?;
     }
