@@ -100,7 +100,8 @@ impl Engine {
         else {
             return None;
         };
-        if !selection.policy.redis_down_direct || selection.existence == Existence::Unknown {
+        let may_exist = !matches!(selection.existence, Existence::Unknown | Existence::ByHead);
+        if !selection.policy.redis_down_direct || !may_exist {
             return None;
         }
         let _permit = self.permits.wait().ok()?;

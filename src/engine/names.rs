@@ -2,6 +2,11 @@
 //! each request.
 //!
 //! A name outside the enumeration is 404 at once, so a scanner of random names costs neither Redis nor the origin anything.
+//!
+//! An enumeration that loses too many names is doubted, as items are ([`belief`](super::belief)): a table that is being rebuilt
+//! must not make a shop's pages 404. Meanwhile the names before exist, with those that came to them, and any other name that has
+//! a live head. The doubt ends when a read gives enough names again; when few names were left and a read `fresh_for` later
+//! finds none either; when the names before are `keep_for` old; or when somebody accepts it.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -15,7 +20,7 @@ use tokio::runtime::Handle;
 use super::{coalesce::Coalescer, error::Chain};
 use crate::{
     listing::{
-        Definition, Definitions, ListingName,
+        Definition, Definitions, ListingName, Refusal,
         definition::{Defined, Names},
     },
     origin::{Origins, names_in_file},
@@ -30,6 +35,9 @@ const ENUMERATED_WITHIN: Duration = Duration::from_secs(3600);
 /// Between two attempts to read an enumeration that failed.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// Between two readings of names that are doubted, at most.
+const DOUBTED_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
 /// Whether a name exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existence {
@@ -39,7 +47,9 @@ pub enum Existence {
     Outside,
     /// Its definition enumerates nothing: a name exists when it has items.
     ByItems,
-    /// The enumeration could not be read yet.
+    /// It is none of the names, but these may be wrong, or do not count now: it exists if it has a live head, and is not filled.
+    ByHead,
+    /// The enumeration could not be read yet, or the first one is empty.
     Unknown,
 }
 
@@ -56,6 +66,16 @@ struct Enumeration {
     source: (Box<str>, Option<Names>),
     names: ArcSwapOption<NameSet>,
     failed_at: parking_lot::Mutex<Option<Instant>>,
+    doubt: parking_lot::Mutex<Option<Doubt>>,
+}
+
+/// Since when reads have given names that are not believed.
+#[derive(Clone, Copy, Debug)]
+struct Doubt {
+    since: Instant,
+    looked_at: Instant,
+    /// Somebody has looked: the next read is believed.
+    is_accepted: bool,
 }
 
 struct NameSet {
@@ -72,6 +92,79 @@ impl NameSet {
             names,
             read_at: Instant::now(),
         }
+    }
+
+    /// The same, and names that came to them; as old as before.
+    fn with(&self, more: &[ListingName]) -> Option<Self> {
+        let new = more.iter().filter(|name| !self.set.contains(*name)).cloned();
+        let new: Vec<_> = new.take(NAMES_MAX.saturating_sub(self.names.len())).collect();
+        (!new.is_empty()).then(|| Self {
+            read_at: self.read_at,
+            ..Self::new([self.names.as_slice(), &new].concat())
+        })
+    }
+}
+
+impl Enumeration {
+    fn is_doubted(&self) -> bool {
+        self.doubt.lock().is_some()
+    }
+
+    /// Whether these names may take the place of those before; says since when they are doubted otherwise.
+    fn believes(&self, definition: &Definition, names: usize) -> bool {
+        let policy = &definition.policy;
+        let (pattern, before) = (definition.pattern.as_str(), self.names.load());
+        let count = before.as_ref().map_or(0, |before| before.names.len());
+        let refusal = match (&*before, names) {
+            (None, 0) if policy.max_shrink < 1.0 => Some(Refusal::Emptied { before: 0 }),
+            (None, _) => None,
+            (Some(_), _) => policy.believes_shrink(count as u64, names as u64).err(),
+        };
+        let now = Instant::now();
+        let mut doubt = self.doubt.lock();
+        let Some(refusal) = refusal else {
+            if doubt.take().is_some() {
+                tracing::info!(
+                    definition = pattern,
+                    before = count,
+                    after = names,
+                    "names are believed again"
+                );
+            }
+            return true;
+        };
+        let since = doubt.map_or(now, |doubt| doubt.since);
+        let is_accepted = doubt.is_some_and(|doubt| doubt.is_accepted);
+        let is_confirmed = matches!(refusal, Refusal::Emptied { .. }) && now - since >= policy.fresh_for;
+        let is_old = before
+            .as_ref()
+            .is_some_and(|before| before.read_at.elapsed() >= policy.keep_for);
+        if is_accepted || is_confirmed || is_old {
+            tracing::warn!(
+                definition = pattern,
+                before = count,
+                after = names,
+                "fewer names are believed"
+            );
+            *doubt = None;
+            return true;
+        }
+        if doubt.is_none() {
+            tracing::warn!(
+                definition = pattern,
+                before = count,
+                after = names,
+                max_shrink = policy.max_shrink,
+                "names refused: those before stay; to accept them: POST /v1/listings/NAME/refresh?accept_shrink=true, of one \
+                 of the names and on each node"
+            );
+        }
+        *doubt = Some(Doubt {
+            since,
+            looked_at: now,
+            is_accepted,
+        });
+        false
     }
 }
 
@@ -98,6 +191,7 @@ impl KnownNames {
                 source,
                 names: ArcSwapOption::empty(),
                 failed_at: parking_lot::Mutex::default(),
+                doubt: parking_lot::Mutex::default(),
             };
             if let Some(Names::List(values)) = &definition.names {
                 let names = values
@@ -129,8 +223,33 @@ impl KnownNames {
         match self.names_of(definition).await {
             None => Existence::Unknown,
             Some(names) if names.set.contains(name) => Existence::Enumerated,
+            Some(_) if self.is_doubted(definition) => Existence::ByHead,
             Some(_) => Existence::Outside,
         }
+    }
+
+    fn is_doubted(&self, definition: &Definition) -> bool {
+        let enumeration = self.by_pattern.get(definition.pattern.as_str());
+        enumeration.is_some_and(|enumeration| enumeration.is_doubted())
+    }
+
+    /// Believes the next reading of a definition's names that are doubted, whatever it gives, and begins it.
+    pub async fn accept(&self, definition: &Arc<Definition>) {
+        if let Some(enumeration) = self.by_pattern.get(definition.pattern.as_str()) {
+            if let Some(doubt) = &mut *enumeration.doubt.lock() {
+                doubt.is_accepted = true;
+            }
+            self.names_of(definition).await;
+        }
+    }
+
+    /// The patterns whose names are doubted, at most so many.
+    pub fn doubted(&self, limit: usize) -> Vec<Box<str>> {
+        let doubted = self
+            .by_pattern
+            .iter()
+            .filter(|(_, enumeration)| enumeration.is_doubted());
+        doubted.map(|(pattern, _)| pattern.clone()).take(limit).collect()
     }
 
     /// Every name of a definition, in the enumeration's order; empty where it enumerates none.
@@ -154,9 +273,11 @@ impl KnownNames {
             return enumeration.names.load_full();
         }
         let known = enumeration.names.load_full();
-        let due = known
-            .as_ref()
-            .is_none_or(|names| names.read_at.elapsed() >= definition.policy.fresh_for);
+        let fresh_for = definition.policy.fresh_for;
+        let due = match *enumeration.doubt.lock() {
+            Some(doubt) => doubt.is_accepted || doubt.looked_at.elapsed() >= DOUBTED_AGAIN_AFTER.min(fresh_for),
+            None => known.as_ref().is_none_or(|names| names.read_at.elapsed() >= fresh_for),
+        };
         let resting = || {
             enumeration
                 .failed_at
@@ -208,10 +329,18 @@ impl KnownNames {
                     false
                 }
                 Ok(rows) => {
-                    let names = rows.iter().filter_map(|values| name_of(&definition, values)).collect();
-                    enumeration.names.store(Some(Arc::new(NameSet::new(names))));
+                    let names: Vec<_> = rows.iter().filter_map(|values| name_of(&definition, values)).collect();
                     *enumeration.failed_at.lock() = None;
-                    true
+                    let is_believed = enumeration.believes(&definition, names.len());
+                    let before = enumeration.names.load();
+                    let names = match is_believed {
+                        true => Some(NameSet::new(names)),
+                        false => before.as_ref().and_then(|before| before.with(&names)),
+                    };
+                    if let Some(names) = names {
+                        enumeration.names.store(Some(Arc::new(names)));
+                    }
+                    is_believed
                 }
                 Err(error) => {
                     tracing::warn!(definition = definition.pattern.as_str(), error = %Chain(&error), "names could not be read");

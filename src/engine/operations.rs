@@ -184,10 +184,15 @@ impl Engine {
         }
     }
 
-    /// Listings whose last refresh here was not believed, at most so many.
+    /// What an origin gave that was not believed here: the names of patterns, and listings, at most so many.
     pub fn refused(&self, limit: usize) -> Vec<String> {
-        let refused = self.refresher.refused(limit);
-        refused.iter().map(Family::to_string).collect()
+        let names = self.declared().names.doubted(limit);
+        let names = names.into_iter().map(|pattern| format!("names of {pattern}"));
+        let listings = self.refresher.refused(limit);
+        names
+            .chain(listings.iter().map(Family::to_string))
+            .take(limit)
+            .collect()
     }
 
     /// A live subscription to a name. Its first events are the current heads.

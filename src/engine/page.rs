@@ -21,6 +21,13 @@ pub enum Place {
     Cursor(String),
 }
 
+impl Place {
+    /// Whether a generation is asked for.
+    pub fn is_pinned(&self) -> bool {
+        !matches!(self, Self::Offset { pinned: None, .. })
+    }
+}
+
 /// What a page is, without its items: all that headers, links and the body's prefix need.
 #[derive(Clone, Debug)]
 pub struct PageMeta {

@@ -94,6 +94,8 @@ impl Engine {
             }
         };
         let mut page = match page {
+            // It was one of the names once, or never: nothing is left of it.
+            Err(EngineError::Gone) if selection.existence == Existence::ByHead => return Err(EngineError::NotFound),
             Err(down @ EngineError::RedisDown { .. }) => match Box::pin(self.direct_page(selection, place)).await {
                 Some(page) => page?,
                 None => return Err(down),
@@ -322,6 +324,9 @@ impl Engine {
         let Some(defined) = &selection.defined else {
             return Err(self.missing_pushed(selection).await);
         };
+        if selection.existence == Existence::ByHead {
+            return Err(EngineError::NotFound);
+        }
         if selection.existence == Existence::Unknown {
             // It may be any scanner's invention: the origin is asked for what exists only.
             return Err(EngineError::NothingYet {
@@ -338,6 +343,9 @@ impl Engine {
             self.lost_pushed.tell(&selection.key);
             return Err(EngineError::NotFound);
         };
+        if selection.existence == Existence::ByHead {
+            return Err(EngineError::NotFound);
+        }
         self.fills.wait_anew(defined, &selection.key, deadline).await
     }
 

@@ -49,6 +49,8 @@ pub struct Asked<'a> {
     pub order: Order,
     /// Declared variants and filters with their values.
     pub choices: Vec<(&'a str, &'a str)>,
+    /// Whether a generation is asked for, by its name or a cursor.
+    pub is_pinned: bool,
 }
 
 /// One listing in one order, chosen and checked.
@@ -210,9 +212,13 @@ impl Engine {
         began: Instant,
     ) -> Result<Selection, EngineError> {
         let declared = self.declaration.take();
-        let existence = declared.names.existence(&defined, name).await;
+        let mut existence = declared.names.existence(&defined, name).await;
         if existence == Existence::Outside {
-            return Err(EngineError::NotFound);
+            // What is frozen lives on, and whoever follows links comes to their end.
+            if !asked.is_pinned && self.frozen_until(name).is_none() {
+                return Err(EngineError::NotFound);
+            }
+            existence = Existence::ByHead;
         }
         let definition = &defined.definition;
         let mut errors = Vec::new();
@@ -244,7 +250,10 @@ impl Engine {
                 ));
             }
         }
-        let mut lasts = Lasts::WhileItStands;
+        let mut lasts = match existence {
+            Existence::ByHead => Lasts::Once,
+            _ => Lasts::WhileItStands,
+        };
         for filter in &definition.filters {
             let Some(value) = given.get(&*filter.parameter) else {
                 continue;

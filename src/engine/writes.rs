@@ -178,6 +178,7 @@ impl Engine {
         sort: Option<&SortName>,
         shrink: Shrink,
     ) -> Result<(), EngineError> {
+        self.accept_names(name, shrink).await;
         let families = self.families(name, sort).await?;
         let coalesce_for = families
             .first()
@@ -209,6 +210,7 @@ impl Engine {
         sort: Option<&SortName>,
         shrink: Shrink,
     ) -> Result<Vec<Refreshed>, EngineError> {
+        self.accept_names(name, shrink).await;
         let waits: Vec<_> = self
             .families(name, sort)
             .await?
@@ -262,6 +264,14 @@ impl Engine {
             all.extend(wanted.cloned());
         }
         Ok(all)
+    }
+
+    /// Whoever has looked at a listing that shrinks has looked at the names too, where they are doubted.
+    async fn accept_names(&self, name: &ListingName, shrink: Shrink) {
+        if let (Resolved::Defined(defined), Shrink::Accepted) = (self.resolve(name), shrink) {
+            let declared = self.declaration.take();
+            declared.names.accept(&defined.definition).await;
+        }
     }
 
     /// The families of a defined name: the default one, and those with other choices that are kept.

@@ -24,8 +24,8 @@ use super::{
 pub struct Health {
     /// `live` or `ready`.
     pub status: &'static str,
-    /// Names whose last refresh here was refused, some of them: too few items to be believed, or too many. They are served
-    /// as they were before; `explain` says why.
+    /// Listings whose last refresh here was refused, some of them: too few items to be believed, or too many. They are served
+    /// as they were before; `explain` says why. And `names of` patterns whose names were refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
     /// `down`, where Redis does not answer, or `full`, where it takes no more data: pages that are known are served on, and

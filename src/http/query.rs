@@ -228,6 +228,7 @@ impl PageQuery {
             sort: self.sort.as_deref(),
             order: self.order,
             choices: self.choices.iter().map(|(name, value)| (&**name, &**value)).collect(),
+            is_pinned: self.place.is_pinned(),
         }
     }
 

@@ -116,6 +116,7 @@ async fn ask(
         sort: Some(sort),
         order,
         choices: choices.to_vec(),
+        ..Asked::default()
     };
     let selection = node.select(&shop::name(name), asked).await?;
     node.page(&selection, &place(0, 100), &|_| false).await
@@ -174,6 +175,7 @@ async fn a_cursor_stays_in_the_stream_it_is_of() {
             sort: Some(sort),
             order,
             choices: EUR.to_vec(),
+            ..Asked::default()
         };
         let selection = node.select(&shop::name("category:BREAD"), asked).await.unwrap();
         let cursor = Cursor {

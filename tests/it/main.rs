@@ -12,6 +12,7 @@ mod config_files;
 mod connections;
 mod definitions;
 mod documents;
+mod doubted_names;
 mod edge;
 mod faults;
 mod files;
