@@ -266,6 +266,58 @@ async fn a_changed_price_appears_by_itself_in_every_open_window() {
     assert_eq!(browser.script("return window.untouched").await, json!(true));
 }
 
+/// While a shopper pages on, a product of the first page becomes the dearest of all. The pager stays in the state that it began with: no
+/// product comes twice, none is missed, and the page says that it is older. Who asks for the newest gets it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_pager_shows_each_product_once_and_says_when_the_list_has_changed() {
+    let demo = Demo::start();
+    let browser = Browser::start().await;
+    browser.window(1280, 1000).await;
+    browser.open(&demo.url).await;
+    browser.sees("#results[data-state=ready]").await;
+    let listing = browser.text_of_data("#results", "listing").await;
+    let sorted = query(&[("listing", &listing), ("sort", "price"), ("size", "12")]);
+    browser.open(&demo.page(&sorted)).await;
+    browser.sees("#results[data-state=ready][data-sort=price]").await;
+    let mut seen = cards(&browser).await;
+    let began = browser.text_of_data("#results", "generation").await;
+    browser.click("#pager a[data-go=next]").await;
+    browser.sees("#results[data-state=ready][data-page='2']").await;
+    browser.sees("#live[data-state=live]").await;
+    let second = cards(&browser).await;
+    seen.extend(second.clone());
+
+    let first: i64 = seen[0].0.parse().unwrap();
+    let change = reqwest::Client::new().post(format!("{}/demo/price", demo.url));
+    let change = change
+        .header("origin", &demo.url)
+        .json(&json!({"id": first, "price_cents": 99_999}));
+    change.send().await.unwrap().error_for_status().unwrap();
+    browser.sees("#older:not([hidden])").await;
+    assert_eq!(cards(&browser).await, second);
+
+    browser.click("#pager a[data-go=next]").await;
+    browser.sees("#results[data-state=ready][data-page='3']").await;
+    browser.sees("#older:not([hidden])").await;
+    assert_eq!(browser.text_of_data("#results", "generation").await, began);
+    seen.extend(cards(&browser).await);
+    assert!(seen.is_sorted_by_key(|(_, price)| *price), "{seen:?}");
+    let ids: std::collections::BTreeSet<_> = seen.iter().map(|(id, _)| id).collect();
+    assert_eq!(ids.len(), 36, "{seen:?}");
+
+    browser.click("#older-newest").await;
+    browser
+        .sees(&format!("#results[data-state=ready]:not([data-generation='{began}'])"))
+        .await;
+    browser.sees("#older[hidden]").await;
+
+    // An address of a generation that is gone shows the newest.
+    let gone = format!("{sorted}&page=2&generation=7-00000000");
+    browser.open(&demo.page(&gone)).await;
+    browser.sees("#results[data-state=ready][data-page='2']").await;
+    assert!(!browser.address().await.contains("generation"));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_shop_says_kindly_what_is_not_there() {
     let demo = Demo::start();

@@ -9,7 +9,7 @@ import { frontListing, labelOf, loadCategories, markCategory, prepareCategories,
 import { byId, count, mark, money, readable, toast } from "./elements.js";
 import { follow, isOutdated } from "./live.js";
 import { pageLink, showPager } from "./pager.js";
-import { addressOf, pageUrl, placeFromAddress, SORTS } from "./place.js";
+import { addressOf, firstPage, newest, pageUrl, placeFromAddress, SORTS } from "./place.js";
 import { openPriceDialog, preparePriceDialog } from "./price.js";
 import { showServed } from "./served.js";
 
@@ -66,6 +66,11 @@ async function load({ scroll = null, focus = null, quiet = false, cache = "defau
     if (loading !== mine || error.name === "AbortError") return;
     loading = null;
     if (!(error instanceof Trouble)) throw error;
+    if (error.status === 410 && place.generation) {
+      toast("The list has changed since. This is how it is now.");
+      history.replaceState(history.state, "", addressOf((place = newest(place))));
+      return load({ scroll, focus, quiet });
+    }
     if (quiet && shown && error.status !== 404) {
       retryTimer = setTimeout(() => load({ quiet, cache }), 1000 * (error.retryAfter || 2));
     } else {
@@ -76,9 +81,13 @@ async function load({ scroll = null, focus = null, quiet = false, cache = "defau
 
 let tries = 0;
 
-/** Asks for the page again, past the browser's cache, while a newer generation is known than the one shown. */
+/**
+ * Asks for the page again, past the browser's cache, while a newer generation is known than the one shown. A page that the pager
+ * led to stays in its generation, and says that it is older.
+ */
 function catchUp() {
-  if (!shown || loading || !isOutdated(shown.generation)) {
+  showOlder();
+  if (!shown || loading || place.generation || !isOutdated(shown.generation)) {
     tries = 0;
   } else if (tries < CATCH_UP_TRIES_MAX) {
     const wait = tries === 0 ? 0 : CATCH_UP_WAIT_MS;
@@ -113,6 +122,7 @@ function showPage(page) {
   showCards(page.items, before !== null);
   showPager(page);
   showServed(page);
+  showOlder();
   const results = byId("results");
   results.removeAttribute("aria-busy");
   Object.assign(results.dataset, {
@@ -137,7 +147,7 @@ function showControls() {
   byId("order-text").textContent = SORTS[place.sort][place.order];
   for (const link of byId("sizes").querySelectorAll("a")) {
     const size = Number(link.dataset.size);
-    link.href = addressOf({ ...place, size, page: 1 });
+    link.href = addressOf(firstPage(place, { size }));
     mark(link, size === place.size, "true");
   }
   markCategory(place);
@@ -158,6 +168,13 @@ function showSummary({ total, offset, count: here, pages }) {
   }
 }
 
+/** Says that the page is of an older state than the newest, where it is. */
+function showOlder() {
+  const isOlder = shown !== null && shown.place.generation !== null && isOutdated(shown.generation);
+  byId("older").hidden = !isOlder;
+  if (isOlder) byId("older-newest").href = addressOf(newest(shown.place));
+}
+
 function showTrouble(trouble) {
   byId("trouble-title").textContent = trouble.title;
   byId("trouble-detail").textContent = trouble.detail;
@@ -170,6 +187,7 @@ function showTrouble(trouble) {
     byId("cards").replaceChildren();
     byId("pager").hidden = true;
     byId("served").hidden = true;
+    byId("older").hidden = true;
     byId("summary").textContent = "";
   }
   byId("results").removeAttribute("aria-busy");
@@ -180,9 +198,9 @@ function showTrouble(trouble) {
 // ---- What the shopper does ----
 
 function prepareControls() {
-  byId("sort").addEventListener("change", (event) => go({ ...place, sort: event.target.value, page: 1 }));
+  byId("sort").addEventListener("change", (event) => go(firstPage(place, { sort: event.target.value })));
   byId("order").addEventListener("click", () => {
-    go({ ...place, order: place.order === "asc" ? "desc" : "asc", page: 1 });
+    go(firstPage(place, { order: place.order === "asc" ? "desc" : "asc" }));
   });
   byId("retry").addEventListener("click", () => start());
   byId("ask-again").addEventListener("click", () => load({ quiet: true, cache: "no-cache" }));
@@ -214,6 +232,7 @@ function priceChanged({ id, name, price_cents }) {
   const from = place;
   setTimeout(async () => {
     if (place !== from) return;
+    if (place.generation) return toast(`${readable(name)} costs ${price} now. This page shows the list as it was before.`);
     if (!isShown() && isHere()) await load({ quiet: true, cache: "no-cache" });
     if (place === from && !isHere()) toast(`${readable(name)} costs ${price} now and has moved to another page`);
   }, ANNOUNCEMENT_WAIT_MS);

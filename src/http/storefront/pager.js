@@ -1,17 +1,21 @@
-// The pager: first, previous, a window of numbers, next, last; all of them links.
+// The pager: first, previous, a window of numbers, next, last; all of them links to pages of the generation that is shown.
 
 import { byId, count, element, mark } from "./elements.js";
-import { addressOf } from "./place.js";
+import { addressOf, newest } from "./place.js";
 
 const NUMBERS_EACH_SIDE = 2;
 
-export function showPager({ place, pages }) {
+export function showPager({ place: shown, pages, generation }) {
+  const place = { ...shown, generation };
   const at = place.page;
   const pager = byId("pager");
   pager.hidden = pages <= 1;
   // Left alone where nothing changed: a link in it may have the focus.
-  const drawn = `${addressOf(place)} of ${pages}`;
-  if (pager.dataset.drawn === drawn) return;
+  const drawn = `${addressOf(newest(place))} of ${pages}`;
+  if (pager.dataset.drawn === drawn) {
+    for (const link of pager.querySelectorAll("a[href]")) link.href = addressOf({ ...place, page: Number(link.dataset.page) });
+    return;
+  }
   pager.dataset.drawn = drawn;
   const from = Math.max(1, Math.min(at - NUMBERS_EACH_SIDE, pages - 2 * NUMBERS_EACH_SIDE));
   const to = Math.min(pages, Math.max(at + NUMBERS_EACH_SIDE, 1 + 2 * NUMBERS_EACH_SIDE));

@@ -1,4 +1,7 @@
 // A place in the shop: which page of which listing. The address says it, and nothing else does.
+//
+// A page that is reached by the pager is of the same generation as the page before, as by a cursor: so a shopper who pages on sees
+// each product exactly once, whatever changes meanwhile. An address without a generation shows the newest.
 
 export const SORTS = {
   popularity: { asc: "Most popular", desc: "Least popular" },
@@ -9,9 +12,13 @@ export const SORTS = {
   name: { asc: "A to Z", desc: "Z to A" },
 };
 const SIZES = [12, 24, 48, 96];
+const GENERATION = /^[1-9][0-9]{0,15}-[0-9a-f]{8}$/;
 const DEFAULTS = { sort: "popularity", order: "asc", page: 1, size: 24 };
 
-/** The place that an address's query names: `{ listing, sort, order, page, size }`; `listing` is null on the front page. */
+/**
+ * The place that an address's query names: `{ listing, sort, order, page, size, generation }`; `listing` is null on the front page,
+ * `generation` where the newest is shown.
+ */
 export function placeFromAddress(search = location.search) {
   const given = new URLSearchParams(search);
   const page = Number(given.get("page"));
@@ -22,6 +29,7 @@ export function placeFromAddress(search = location.search) {
     order: given.get("order") === "desc" ? "desc" : DEFAULTS.order,
     page: Number.isSafeInteger(page) && page > 0 ? page : DEFAULTS.page,
     size: SIZES.includes(size) ? size : DEFAULTS.size,
+    generation: GENERATION.test(given.get("generation")) ? given.get("generation") : null,
   };
 }
 
@@ -30,14 +38,22 @@ export function addressOf(place) {
   for (const name of ["sort", "order", "page", "size"]) {
     if (place[name] !== DEFAULTS[name]) query.set(name, place[name]);
   }
+  if (place.generation) query.set("generation", place.generation);
   return `/?${query}`;
 }
+
+/** The same page of the newest generation. */
+export const newest = (place) => ({ ...place, generation: null });
+
+/** The first page of the newest generation, in another sort, order or size. */
+export const firstPage = (place, changed) => ({ ...newest(place), page: 1, ...changed });
 
 const listingUrl = (place) => `/v1/listings/${encodeURIComponent(place.listing)}`;
 
 /** Where the page's JSON is. */
-export const pageUrl = ({ sort, order, page, size, ...place }) =>
-  `${listingUrl(place)}?sort=${sort}&order=${order}&page=${page}&size=${size}`;
+export const pageUrl = ({ sort, order, page, size, generation, ...place }) =>
+  `${listingUrl(place)}?sort=${sort}&order=${order}&page=${page}&size=${size}` +
+  (generation ? `&generation=${generation}` : "");
 
 /** Where the announcements of the place's listing are. */
 export const eventsUrl = (place) => `${listingUrl(place)}/events?sort=${place.sort}`;
