@@ -1,4 +1,4 @@
-//! `check-config`: every error at once, or what the configuration amounts to.
+//! `check-config`: every error at once, or what the configuration amounts to, with what is probably not meant.
 
 use std::process::ExitCode;
 
@@ -28,6 +28,9 @@ pub(super) fn run(sources: Sources) -> Outcome {
         count(listings, "definition"),
         count(sorts, "sort"),
     ));
+    for warning in config.warnings() {
+        say(&format!("  warning: {warning}"));
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -17,6 +17,7 @@ mod section;
 mod tls;
 mod unknown_variables;
 mod values;
+mod warnings;
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 

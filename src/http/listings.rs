@@ -35,7 +35,8 @@ const PACKED_BYTES_LEAST: u64 = 600;
 /// One page of a listing.
 ///
 /// By `page` and `size`, by `offset` and `limit`, or by a `cursor` from the links of a page. Links `self`, `prev` and
-/// `next` stay in one generation: following `next` shows each item exactly once, whatever is published meanwhile.
+/// `next` stay in one generation: following `next` shows each item exactly once, whatever is published meanwhile,
+/// until `pin_for` (10 minutes by default) has passed or `pinned_generations_max` (16) generations have replaced theirs: then 410.
 #[utoipa::path(
     method(get, head),
     path = "/v1/listings/{name}",

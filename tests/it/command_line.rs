@@ -123,13 +123,22 @@ fn a_mistyped_command_line_exits_1() {
 fn check_config_says_good_or_every_error() {
     let dir = tempfile::tempdir().unwrap();
     let good = run(dir.path(), &["check-config", "--config", &fixture("full.toml")]);
-    check(&good, 0, "full.toml: good (3 origins, 3 definitions, 5 sorts)");
+    check(&good, 0, "full.toml: good (4 origins, 3 definitions, 5 sorts)");
     check(
         &run(dir.path(), &["check-config"]),
         0,
         "no listcache.toml: the defaults",
     );
 
+    // What is allowed and probably not meant.
+    let often = "[defaults]\ncoalesce_for = '1s'\n".to_owned() + &fs::read_to_string(fixture("minimal.toml")).unwrap();
+    fs::write(dir.path().join("often.toml"), often).unwrap();
+    let warned = run(dir.path(), &["check-config", "--config", "often.toml"]);
+    check(
+        &warned,
+        0,
+        "warning: listings[0] (category:{category}): coalesce_for (1s) x pinned_generations_max (16) = 16s",
+    );
     let bad = run(dir.path(), &["check-config", "--config", &fixture("bad/sorts.toml")]);
     check(&bad, 1, "10 errors in the configuration");
     let expected = fs::read_to_string(fixture("bad/sorts.expected")).unwrap();
