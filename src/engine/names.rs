@@ -194,10 +194,7 @@ impl KnownNames {
                 doubt: parking_lot::Mutex::default(),
             };
             if let Some(Names::List(values)) = &definition.names {
-                let names = values
-                    .iter()
-                    .filter_map(|value| name_of(definition, &[value]))
-                    .collect();
+                let names = names_from(definition, values.iter().map(|value| [value]));
                 enumeration.names.store(Some(Arc::new(NameSet::new(names))));
             }
             (pattern.into(), Arc::new(enumeration))
@@ -329,7 +326,7 @@ impl KnownNames {
                     false
                 }
                 Ok(rows) => {
-                    let names: Vec<_> = rows.iter().filter_map(|values| name_of(&definition, values)).collect();
+                    let names = names_from(&definition, rows.iter());
                     *enumeration.failed_at.lock() = None;
                     let is_believed = enumeration.believes(&definition, names.len());
                     let before = enumeration.names.load();
@@ -352,13 +349,41 @@ impl KnownNames {
     }
 }
 
-fn name_of<V: AsRef<str>>(definition: &Definition, values: &[V]) -> Option<ListingName> {
-    let name = definition.pattern.fill(values)?;
-    match ListingName::parse(&name) {
+/// The names that rows of values make. Rows that make none are left out, and the log says how many and why.
+fn names_from<V: AsRef<str>>(definition: &Definition, rows: impl Iterator<Item = impl AsRef<[V]>>) -> Vec<ListingName> {
+    let (mut left_out, mut first) = (0_u64, None);
+    let names = rows.filter_map(|values| match name_of(definition, values.as_ref()) {
         Ok(name) => Some(name),
-        Err(error) => {
-            tracing::warn!(name, %error, "an enumerated name cannot be a listing's name");
+        Err(why) => {
+            left_out += 1;
+            first.get_or_insert(why);
             None
         }
+    });
+    let names = names.collect();
+    if let Some(first) = first {
+        let definition = definition.pattern.as_str();
+        tracing::warn!(
+            definition,
+            names = left_out,
+            first,
+            "enumerated names were left out: they are no listings"
+        );
     }
+    names
+}
+
+fn name_of<V: AsRef<str>>(definition: &Definition, values: &[V]) -> Result<ListingName, String> {
+    let pattern = &definition.pattern;
+    let Some(name) = pattern.fill(values) else {
+        let wanted = pattern.parameters().count();
+        return Err(format!("{} values for {wanted} parameters", values.len()));
+    };
+    if !pattern.reads_back(&name, values) {
+        let values: Vec<_> = values.iter().map(AsRef::as_ref).collect();
+        let read = pattern.matches(&name).unwrap_or_default();
+        let read: Vec<_> = read.iter().map(|(_, value)| &**value).collect();
+        return Err(format!("`{name}` is made of {values:?}, but is read as {read:?}"));
+    }
+    ListingName::parse(&name).map_err(|error| format!("`{name}`: {error}"))
 }

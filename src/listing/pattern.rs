@@ -118,6 +118,14 @@ impl NamePattern {
         rest.is_empty().then_some(values)
     }
 
+    /// Whether a name that was made of these values is read back as them. One whose value holds the text between two parameters is
+    /// not: `FOOD/DRINK` and `TEA` make `FOOD/DRINK/TEA`, which is read as `FOOD` and `DRINK/TEA`.
+    pub fn reads_back<V: AsRef<str>>(&self, name: &str, values: &[V]) -> bool {
+        let read = self.matches(name);
+        let given = values.iter().map(AsRef::as_ref);
+        read.is_some_and(|read| read.iter().map(|(_, value)| &**value).eq(given))
+    }
+
     /// The name with these values of the parameters, in the pattern's order; `None` where their number differs.
     pub fn fill<V: AsRef<str>>(&self, values: &[V]) -> Option<String> {
         let mut values = values.iter();
@@ -170,6 +178,23 @@ mod tests {
         check("shop {a} list", "shop x list list", Some(&["x list"]));
         check("shop {a} list", "shop x lis", None);
         check("{a}é", "éé", Some(&["é"]));
+    }
+
+    #[test]
+    fn a_name_is_read_back_as_the_values_that_it_was_made_of_or_not() {
+        for (pattern, values, reads_back) in [
+            ("{a}/{b}", ["FOOD", "TEA"], true),
+            ("{a}/{b}", ["FOOD", "DRINK/TEA"], true),
+            ("{a}/{b}", ["FOOD/DRINK", "TEA"], false),
+            ("{a}/{b}", ["FOOD/", "TEA"], false),
+            ("{a}/{b}", ["", "TEA"], false),
+            ("{a} of {b} list", ["x", "y list"], true),
+            ("{a} of {b} list", ["x of z", "y"], false),
+        ] {
+            let pattern = NamePattern::parse(pattern).unwrap();
+            let name = pattern.fill(&values).unwrap();
+            assert_eq!(pattern.reads_back(&name, &values), reads_back, "{name}");
+        }
     }
 
     #[test]

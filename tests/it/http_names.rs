@@ -80,3 +80,36 @@ async fn what_is_no_route_is_a_problem_too() {
         "{answer}"
     );
 }
+
+/// A name that is read as other values than it was made of would show another listing's items: it is left out, and the log says so.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_enumerated_name_that_does_not_read_back_is_left_out_and_told() {
+    let redis = RedisServer::start();
+    let shop = Shop::new().await;
+    shop.sql(
+        "insert into products values
+             (40, 'FOOD/DRINK', 'EUR', 'TEA', 100, 0), (41, 'FOOD', 'EUR', 'DRINK/TEA', 100, 0), (42, 'FOOD', 'EUR', 'JAM', 100, 0);",
+    )
+    .await;
+    let two_values = r#"
+[[listings]]
+name = "shelf:{category}/{brand}"
+origin = "shop"
+names = "select distinct category, brand from products where category like 'FOOD%'"
+query = "select id, price_cents from products where category = :category and brand = :brand"
+[listings.sorts]
+price = { by = ["price_cents"] }
+"#;
+    let service = Service::start(&(shop.config(&redis.url(), "") + two_values));
+    let page = json_of(service.request(Method::GET, "/v1/listings/shelf:FOOD%2FJAM")).await;
+    assert_eq!(page["items"][0]["id"], 42);
+    // Two rows make this name. It is read as the second's values.
+    let page = json_of(service.request(Method::GET, "/v1/listings/shelf:FOOD%2FDRINK%2FTEA")).await;
+    assert_eq!(page["items"][0]["id"], 41);
+    let log = service.log();
+    let told = log.lines().find(|line| line.contains("enumerated names were left out"));
+    let told = told.unwrap_or_else(|| panic!("not told: {log}"));
+    for part in ["WARN", "FOOD/DRINK/TEA", "DRINK/TEA", r#""names":1"#] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
