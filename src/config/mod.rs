@@ -229,6 +229,8 @@ pub struct L1Config {
     pub heads_max: usize,
     /// Heads of listings that are not.
     pub absent_max: usize,
+    /// Replaced generations whose shapes are remembered.
+    pub shapes_max: usize,
     /// Whether the chunks of the page that follows are read behind each page.
     pub read_ahead: bool,
 }

@@ -9,7 +9,7 @@ use super::{
     shape::Shape,
 };
 use crate::{
-    listing::{Chunk, Generation, HeadState, ListingKey, WindowPlan},
+    listing::{Chunk, HeadState, ListingKey, WindowPlan},
     store::Store,
 };
 
@@ -24,6 +24,8 @@ pub struct PinnedRange {
     chunks: LoadedRange,
     /// How long the generation is still kept; `None` where it is gone.
     pub left: Option<Duration>,
+    /// The generation's shape, by what it says of itself; `None` where it is gone.
+    pub shape: Option<Shape>,
 }
 
 /// Reads chunks.
@@ -31,8 +33,9 @@ pub struct Chunks {
     store: Store,
     l1: Arc<L1>,
     permits: ReadPermits,
-    loads: Coalescer<(Generation, Range<u64>), Result<LoadedRange, EngineError>>,
-    pinned_loads: Coalescer<(ListingKey, Generation, Range<u64>), Result<PinnedRange, EngineError>>,
+    loads: Coalescer<(Shape, Range<u64>), Result<LoadedRange, EngineError>>,
+    /// By shape: a load keeps what fits the shape of the caller that leads it, and anybody can make a cursor of another one.
+    pinned_loads: Coalescer<(ListingKey, Shape, Range<u64>), Result<PinnedRange, EngineError>>,
 }
 
 /// The items of a page some of which were read.
@@ -59,7 +62,7 @@ impl Chunks {
     /// not there yet on a lagging replica.
     pub async fn read(&self, key: &ListingKey, shape: Shape, partly: Partly) -> Result<Option<ReadItems>, EngineError> {
         let _permit = self.permits.wait()?;
-        let load_key = (shape.generation, partly.missing.clone());
+        let load_key = (shape, partly.missing.clone());
         let load = || self.load(key, shape, partly.missing.clone());
         // Boxed, so that a hit's future is none the larger for it.
         let joined = Box::pin(self.loads.join(&load_key, load)).await;
@@ -86,7 +89,7 @@ impl Chunks {
             Ok(_) => plan.chunks().start..plan.chunks().start + 1,
             Err(partly) => partly.missing.clone(),
         };
-        let load_key = (key.clone(), shape.generation, range.clone());
+        let load_key = (key.clone(), shape, range.clone());
         let _permit = self.permits.wait()?;
         let load = || self.load_pinned(key, shape, range.clone());
         let joined = match patience {
@@ -111,7 +114,7 @@ impl Chunks {
         let Some(missing) = self.l1.chunks.missing(shape, plan) else {
             return false;
         };
-        self.loads.begin(&(shape.generation, missing.clone()), || {
+        self.loads.begin(&(shape, missing.clone()), || {
             let load = self.load(key, shape, missing);
             async move {
                 let _place = place;
@@ -146,11 +149,19 @@ impl Chunks {
             let _permit = permits.take()?;
             let load = l1.heads.begin_load(&key);
             let first = range.start;
-            let read = store.read_pinned(&key, shape.generation, range).await?;
+            let known = l1.shape_of(&key, shape.generation);
+            let read = store
+                .read_pinned(&key, shape.generation, range, known.is_none())
+                .await?;
+            let described = read.description.map(|said| Shape::described(shape.generation, said));
+            if let Some(described) = described {
+                l1.shapes.insert((key.clone(), shape.generation), described);
+            }
             Ok(PinnedRange {
                 head: load.finish(read.head),
                 chunks: keep(&l1, shape, first, read.chunks),
                 left: read.left,
+                shape: known.or(described),
             })
         }
     }

@@ -56,6 +56,7 @@ impl Node {
             chunks_bytes_max: 0,
             heads_max: 100,
             absent_max: 100,
+            shapes_max: 100,
             read_ahead: false,
         };
         let node = Self {

@@ -5,11 +5,8 @@ use moka::sync::Cache;
 use super::{chunk_cache::ChunkCache, head_cache::HeadCache, shape::Shape};
 use crate::{
     config::L1Config,
-    listing::{Generation, ListingKey, Timestamp},
+    listing::{Generation, HeadState, ListingKey, Timestamp},
 };
-
-/// How many pinned generations' shapes are remembered.
-const PINS_MAX: u64 = 100_000;
 
 /// Heads, chunks, and the shapes of pinned generations.
 pub struct L1 {
@@ -20,18 +17,28 @@ pub struct L1 {
     /// Until when pinned generations are kept at least. By listing too: a generation asked for under another listing's
     /// name is not that listing's. And by shape: what a cursor says of a generation is good for that cursor alone.
     pub pins: Cache<(ListingKey, Shape), Timestamp>,
-    /// What pinned generations said of themselves.
+    /// What pinned generations said of themselves, read once of each.
     pub shapes: Cache<(ListingKey, Generation), Shape>,
 }
 
 impl L1 {
     /// Nothing yet.
     pub fn new(config: &L1Config) -> Self {
+        let shapes_max = config.shapes_max as u64;
         Self {
             heads: HeadCache::new(config),
             chunks: ChunkCache::new(config.chunks_bytes_max),
-            pins: Cache::builder().max_capacity(PINS_MAX).build(),
-            shapes: Cache::builder().max_capacity(PINS_MAX).build(),
+            pins: Cache::builder().max_capacity(shapes_max).build(),
+            shapes: Cache::builder().max_capacity(shapes_max).build(),
         }
+    }
+
+    /// The shape of a listing's generation, where it is known here: from the head, else from what the generation said of itself.
+    pub fn shape_of(&self, key: &ListingKey, generation: Generation) -> Option<Shape> {
+        let head = self.heads.last_known(key);
+        let current = head.as_ref().and_then(HeadState::live).map(Shape::from);
+        current
+            .filter(|shape| shape.generation == generation)
+            .or_else(|| self.shapes.get(&(key.clone(), generation)))
     }
 }

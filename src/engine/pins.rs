@@ -16,7 +16,7 @@ use super::{
     selection::Selection,
     shape::Shape,
 };
-use crate::listing::{Generation, HeadState, Window, WindowPlan};
+use crate::listing::{Generation, Window, WindowPlan};
 
 impl Engine {
     pub(super) async fn pinned_page(
@@ -43,6 +43,11 @@ impl Engine {
                 ..Served::default()
             },
         };
+        // Anybody can make a cursor: one that says something else of a generation than is known of it leads nowhere.
+        let known = self.l1.shape_of(&selection.key, shape.generation);
+        if known.is_some_and(|known| !known.agrees(&shape)) {
+            return Err(EngineError::Gone);
+        }
         let plan = shape.plan(window);
         if let Some(kept_ms) = self.kept_here(selection, shape)? {
             meta.freshness.ttl_ms = kept_ms;
@@ -86,10 +91,11 @@ impl Engine {
         let (Some(left), false) = (pinned.left, shape.generation.id < pinned.head.pins_from()) else {
             return Err(EngineError::Gone);
         };
-        // Invariant 1: where the head still names the generation it says best what belongs to it. A stream that says
-        // something else of itself was damaged, or the cursor was made up.
-        let current = pinned.head.live().filter(|head| head.generation == shape.generation);
-        if current.is_some_and(|head| Shape::from(head) != shape) {
+        // Invariant 1: where the head still names the generation it says best what belongs to it; else the generation itself
+        // does. A cursor that says something else was made up, or the stream was damaged.
+        let current = pinned.head.live().map(Shape::from);
+        let current = current.filter(|current| current.generation == shape.generation);
+        if !current.or(pinned.shape).is_some_and(|said| said.agrees(&shape)) {
             return Err(EngineError::Gone);
         }
         let left = self.remember_pin(selection, shape, left);
@@ -151,14 +157,7 @@ impl Engine {
         generation: Generation,
         window: Window,
     ) -> Result<Shape, EngineError> {
-        if let Lookup::Usable(HeadState::Live(head)) | Lookup::Recheck(HeadState::Live(head)) =
-            self.l1.heads.lookup(&selection.key)
-            && head.generation == generation
-        {
-            return Ok(Shape::from(&head));
-        }
-        let pin = (selection.key.clone(), generation);
-        if let Some(shape) = self.l1.shapes.get(&pin) {
+        if let Some(shape) = self.l1.shape_of(&selection.key, generation) {
             return Ok(shape);
         }
         let permit = self.permits.take()?;
@@ -166,12 +165,8 @@ impl Engine {
         drop(permit);
         match described {
             Some(described) => {
-                let shape = Shape {
-                    generation,
-                    total: described.total,
-                    chunk_len: described.chunk_len,
-                };
-                self.l1.shapes.insert(pin, shape);
+                let shape = Shape::described(generation, described);
+                self.l1.shapes.insert((selection.key.clone(), generation), shape);
                 Ok(shape)
             }
             // No stream: gone, or the current generation is empty.

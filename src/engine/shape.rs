@@ -2,7 +2,10 @@
 
 use std::num::NonZeroU32;
 
-use crate::listing::{Chunk, Cursor, Generation, Head, Window, WindowPlan};
+use crate::{
+    listing::{Chunk, Cursor, Generation, Head, Window, WindowPlan},
+    store::Description,
+};
 
 /// Which snapshot, how many items, how many a chunk. Never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -16,6 +19,23 @@ pub struct Shape {
 }
 
 impl Shape {
+    /// The shape of a generation by what its stream says of itself.
+    pub fn described(generation: Generation, Description { total, chunk_len }: Description) -> Self {
+        Self {
+            generation,
+            total,
+            chunk_len,
+        }
+    }
+
+    /// Whether both cut the same pages: where one chunk holds all items its stream does not say how many more it could hold.
+    pub fn agrees(&self, other: &Self) -> bool {
+        let is_one_chunk = |shape: &Self| u64::from(shape.chunk_len.get()) >= shape.total;
+        self.generation == other.generation
+            && self.total == other.total
+            && (self.chunk_len == other.chunk_len || is_one_chunk(self) && is_one_chunk(other))
+    }
+
     /// The chunks and cuts of a window; `None` past the end.
     pub fn plan(&self, window: Window) -> Option<WindowPlan> {
         window.plan(self.total, self.chunk_len)
@@ -54,5 +74,29 @@ impl From<&Cursor> for Shape {
             total: cursor.total,
             chunk_len: cursor.chunk_len,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_agree_where_they_cut_the_same_pages() {
+        let shape = |total, chunk_len: u32| Shape {
+            generation: Generation { id: 7, nonce: 1 },
+            total,
+            chunk_len: NonZeroU32::new(chunk_len).unwrap(),
+        };
+        assert!(shape(30, 12).agrees(&shape(30, 12)));
+        assert!(shape(5, 12).agrees(&shape(5, 5)));
+        assert!(!shape(30, 12).agrees(&shape(30, 13)));
+        assert!(!shape(30, 12).agrees(&shape(31, 12)));
+        assert!(!shape(5, 12).agrees(&shape(5, 4)));
+        let other = Shape {
+            generation: Generation { id: 8, nonce: 1 },
+            ..shape(30, 12)
+        };
+        assert!(!shape(30, 12).agrees(&other));
     }
 }

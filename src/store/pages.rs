@@ -26,6 +26,8 @@ pub struct PinnedRead {
     pub chunks: Vec<Chunk>,
     /// How long the stream is still kept; `None` where it is gone.
     pub left: Option<Duration>,
+    /// What the stream says of itself, where that was asked for and the stream is there.
+    pub description: Option<Description>,
 }
 
 /// What a generation's stream says of itself.
@@ -35,8 +37,6 @@ pub struct Description {
     pub total: u64,
     /// Items in its first entry: only the last one may have fewer.
     pub chunk_len: NonZeroU32,
-    /// How long it is still kept.
-    pub left: Duration,
 }
 
 impl Store {
@@ -81,31 +81,42 @@ impl Store {
         decode_range(&replies.into_iter().next().unwrap_or_default(), &stream_key, &chunks)
     }
 
-    /// A range of a pinned generation's chunks, with what decides whether it may be served.
+    /// A range of a pinned generation's chunks, with what decides whether it may be served; and, with `describe`, with what the
+    /// generation says of itself.
     pub async fn read_pinned(
         &self,
         key: &ListingKey,
         generation: Generation,
         chunks: Range<u64>,
+        describe: bool,
     ) -> Result<PinnedRead, StoreError> {
         const OPERATION: &str = "read pinned";
         let (head_key, stream_key) = (self.head_key(key), self.stream_key(key, generation));
         let mut turn = Commands::default();
         read_head(&mut turn, &head_key);
         time_left(&mut turn, &stream_key);
+        if describe {
+            read_description(&mut turn, &stream_key);
+        }
         if !chunks.is_empty() {
             read_range(&mut turn, &stream_key, &chunks);
         }
-        let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start));
+        let described = if describe { ENTRIES_DESCRIBED } else { 0 };
+        let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start) + described);
         let replies = self.inner.connections.read_raw(size, OPERATION, turn).await?;
         let mut replies = replies.into_iter();
         let head = self.seen_head(key, &head_key, next_value(&mut replies, OPERATION)?)?;
         let left = decode_left(next_value(&mut replies, OPERATION)?, &stream_key)?;
+        let description = match describe {
+            true => next_value(&mut replies, OPERATION)?.filter(|_| left.is_some()),
+            false => None,
+        };
         let chunks = replies.next().map(|reply| decode_range(&reply, &stream_key, &chunks));
         Ok(PinnedRead {
             head,
             chunks: chunks.transpose()?.unwrap_or_default(),
             left,
+            description: description.map(|info| decode_info(info, &stream_key)).transpose()?,
         })
     }
 
@@ -113,18 +124,12 @@ impl Store {
     pub async fn describe(&self, key: &ListingKey, generation: Generation) -> Result<Option<Description>, StoreError> {
         let stream_key = self.stream_key(key, generation);
         let mut turn = Commands::default();
-        turn.call(&[b"XINFO", b"STREAM", stream_key.as_bytes()]);
         time_left(&mut turn, &stream_key);
+        read_description(&mut turn, &stream_key);
         let mut replies = self.inner.connections.read("describe", turn).await?.into_iter();
+        let left = decode_left(replies.next(), &stream_key)?;
         let info = replies.next().unwrap_or_default();
-        // Without the stream XINFO is an error, which nothing but its text tells from others: PTTL says it plainly.
-        let Some(left) = decode_left(replies.next(), &stream_key)? else {
-            return Ok(None);
-        };
-        let info = reply::answered(info, "describe", &stream_key)?;
-        let (total, chunk_len) =
-            decode_info(info).ok_or_else(|| StoreError::corrupt(&stream_key, "a stream that is no generation"))?;
-        Ok(Some(Description { total, chunk_len, left }))
+        left.map(|_| decode_info(info, &stream_key)).transpose()
     }
 
     /// Whether the stream of a head has as many entries as the head promises: fewer where some were lost.
@@ -183,8 +188,21 @@ pub(super) fn decode_left(reply: Option<Value>, key: &str) -> Result<Option<Dura
     }
 }
 
-/// Total and chunk length from XINFO STREAM: all entries but the last are as long as the first.
-fn decode_info(info: Value) -> Option<(u64, NonZeroU32)> {
+/// Without the stream XINFO is an error, which only its text tells from others: ask for the time left in the same turn.
+fn read_description(to: &mut Commands, key: &str) {
+    to.call(&[b"XINFO", b"STREAM", key.as_bytes()]);
+}
+
+/// XINFO STREAM answers with so many entries: the first and the last.
+const ENTRIES_DESCRIBED: u64 = 2;
+
+fn decode_info(info: Value, key: &str) -> Result<Description, StoreError> {
+    let info = reply::answered(info, "describe", key)?;
+    description_of(info).ok_or_else(|| StoreError::corrupt(key, "a stream that is no generation"))
+}
+
+/// Total and chunk length: all entries but the last are as long as the first.
+fn description_of(info: Value) -> Option<Description> {
     let (mut length, mut first, mut last) = (None, None, None);
     for (name, value) in reply::pairs(info)? {
         match reply::bytes(name)?.as_slice() {
@@ -199,5 +217,8 @@ fn decode_info(info: Value) -> Option<(u64, NonZeroU32)> {
     let last = decode_entry(last?, ChunkIndex(before_last)).ok()?;
     let chunk_len = NonZeroU32::new(u32::try_from(first.len()).ok()?)?;
     let whole = before_last.checked_mul(chunk_len.get().into())?;
-    Some((whole.checked_add(last.len() as u64)?, chunk_len))
+    Some(Description {
+        total: whole.checked_add(last.len() as u64)?,
+        chunk_len,
+    })
 }

@@ -1,12 +1,18 @@
 //! Cursors that no link ever held.
 
-use listcache::listing::{Cursor, ListingKey, Order};
+use futures_util::{FutureExt, future::join_all};
+use listcache::{
+    engine::{EngineError, Place},
+    listing::{Cursor, ListingKey, Order},
+};
 use reqwest::Method;
 use serde_json::Value;
 
 use crate::support::{
+    Proxy,
     redis_server::RedisServer,
     service::{Service, Shop},
+    shop::{self, ScriptedOrigin, definitions, engine, items, page, place, push, select},
 };
 
 const BREAD: &str = "/v1/listings/category:BREAD";
@@ -68,4 +74,78 @@ async fn a_made_up_cursor_harms_nobody() {
     assert_eq!(pinned["total"], 30);
     assert_eq!(pinned, page);
     assert_eq!(page_of(&url(&cursor)).await, page);
+}
+
+/// A forged cursor is 410 for its own client. Clients that follow good links to the same chunks at the same time get their
+/// pages, whoever began to read first; and a replaced generation says only once what shape it has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_forged_cursor_that_comes_first_spoils_no_good_link() {
+    const TOTAL: u64 = 60;
+    const GOOD: usize = 99;
+    let redis = RedisServer::start();
+    let proxy = Proxy::start(&redis.url());
+    let origin = ScriptedOrigin::new(Vec::new());
+    let writer = engine(&redis.url(), &origin, definitions(Vec::new())).await;
+    let name = shop::name("pushed:x");
+    let generation = push(&writer, &name, items(TOTAL, 0)).await.unwrap();
+    push(&writer, &name, items(TOTAL, 1)).await.unwrap();
+    let node = engine(&proxy.url(), &origin, definitions(Vec::new())).await;
+    page(&node, &name, &place(0, 12)).await.unwrap();
+    let selection = select(&node, &name, Order::Asc).await.unwrap();
+    let cursor = |offset, chunk_len: u32, total| {
+        let cursor = Cursor {
+            generation,
+            offset,
+            limit: 12.try_into().unwrap(),
+            order: Order::Asc,
+            total,
+            chunk_len: chunk_len.try_into().unwrap(),
+        };
+        Place::Cursor(cursor.encode(&selection.key))
+    };
+    let described = || {
+        let asked = |name: &&String| name.as_str() == "XINFO";
+        let turns = proxy.turns();
+        turns.iter().flat_map(|turn| &turn.commands).filter(asked).count()
+    };
+
+    for offset in [12, 36] {
+        // Whatever is asked for now is under way together.
+        proxy.mute(true);
+        let at = offset / 12;
+        // Chunks of other lengths, so chosen that the page lies in the same one; and another number of items.
+        let forged = [
+            cursor(at * 11, 11, TOTAL),
+            cursor(at * 13, 13, TOTAL),
+            cursor(offset, 12, TOTAL - 1),
+        ];
+        let mut forged: Vec<_> = forged.iter().map(|place| Box::pin(page(&node, &name, place))).collect();
+        for asking in &mut forged {
+            assert!(asking.now_or_never().is_none() || offset > 12);
+        }
+        let good = cursor(offset, 12, TOTAL);
+        let mut asking: Vec<_> = (0..GOOD).map(|_| Box::pin(page(&node, &name, &good))).collect();
+        for asking in &mut asking {
+            assert!(asking.now_or_never().is_none());
+        }
+        proxy.mute(false);
+        for answer in join_all(asking).await {
+            let page = answer.expect("a good link");
+            assert_eq!(
+                (page.count, page.meta.total, page.meta.generation),
+                (12, TOTAL, generation)
+            );
+        }
+        if offset == 12 {
+            for answer in join_all(forged).await {
+                assert!(matches!(answer, Err(EngineError::Gone)), "{answer:?}");
+            }
+        }
+    }
+    let described_before = described();
+    assert!((1..=4).contains(&described_before), "{described_before} times");
+    for offset in [0, 24, 48] {
+        assert_eq!(page(&node, &name, &cursor(offset, 12, TOTAL)).await.unwrap().count, 12);
+    }
+    assert_eq!(described(), described_before, "the shape is known");
 }

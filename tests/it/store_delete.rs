@@ -29,7 +29,10 @@ async fn a_deleted_listing_stays_deleted_under_a_running_writer() {
     assert!(matches!(refused, Published::Older { current } if current == tombstone));
     assert_eq!(store.read_head(&shoes).await.unwrap(), HeadState::Deleted(tombstone));
     for generation in [first.generation, second.generation] {
-        assert_eq!(store.read_pinned(&shoes, generation, 0..1).await.unwrap().left, None);
+        assert_eq!(
+            store.read_pinned(&shoes, generation, 0..1, false).await.unwrap().left,
+            None
+        );
     }
     assert!(store.listings_of(shoes.name()).await.unwrap().is_empty());
     let left: u64 = redis.cli(&["PTTL", &store.head_key(&shoes)]).parse().unwrap();

@@ -32,7 +32,7 @@ async fn a_published_generation_is_read_in_one_turn() {
     assert_eq!(turns[0].commands, ["HMGET", "XRANGE"]);
 
     proxy.clear();
-    let pinned = store.read_pinned(&shoes, head.generation, 2..9).await.unwrap();
+    let pinned = store.read_pinned(&shoes, head.generation, 2..9, false).await.unwrap();
     assert_eq!((pinned.head, pinned.chunks.len()), (HeadState::Live(head), 1));
     let kept = policy().keep_for + policy().pin_for;
     assert!(pinned.left.unwrap() > kept - Duration::from_secs(60) && pinned.left.unwrap() <= kept);
@@ -167,7 +167,7 @@ async fn generations_beyond_the_bound_are_unlinked() {
         assert_eq!(streams.len(), published.len().min(4), "{streams:?}");
     }
     for (at, generation) in published.iter().enumerate() {
-        let left = store.read_pinned(&shoes, *generation, 0..1).await.unwrap().left;
+        let left = store.read_pinned(&shoes, *generation, 0..1, false).await.unwrap().left;
         assert_eq!(left.is_some(), at >= 4, "{at}");
         // Only the current one outlives its pins.
         assert_eq!(left > Some(policy.pin_for), at == 7, "{at}");

@@ -224,7 +224,7 @@ async fn the_rights_that_the_documentation_names_are_enough() {
     let shoes = listing("shoes/price");
     let head = publish(&store, &shoes, 30).await;
     assert_eq!(next_moved(&mut heard).await.1, head.generation);
-    store.read_pinned(&shoes, head.generation, 0..1).await.unwrap();
+    store.read_pinned(&shoes, head.generation, 0..1, false).await.unwrap();
     store.describe(&shoes, head.generation).await.unwrap().unwrap();
     store.stream_bytes(&shoes, head.generation).await.unwrap().unwrap();
     let grant = granted(store.draw_with_lease(&shoes.family, 1, false).await.unwrap());

@@ -80,6 +80,7 @@ pub(super) fn check_l1(mut section: Section<'_>) -> L1Config {
         chunks_bytes_max: section.size("chunks_max", 1024..=1 << 40, 256 << 20),
         heads_max: as_usize(section.integer("heads_max", 1..=100_000_000, 100_000)),
         absent_max: as_usize(section.integer("absent_max", 1..=100_000_000, 100_000)),
+        shapes_max: as_usize(section.integer("shapes_max", 1..=100_000_000, 100_000)),
         read_ahead: section.boolean("read_ahead", false),
     };
     section.finish();

@@ -118,7 +118,12 @@ impl Client {
         let left = super::super::pages::decode_left(replies.next(), "stream")?;
         let reply = replies.next().unwrap_or_default();
         let chunks = decode_range(&resp::written(&reply), "stream", chunks)?;
-        Ok(PinnedRead { head, chunks, left })
+        Ok(PinnedRead {
+            head,
+            chunks,
+            left,
+            description: None,
+        })
     }
 
     /// For a refresh, with its lease.

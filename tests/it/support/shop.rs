@@ -187,6 +187,7 @@ pub fn l1() -> L1Config {
         chunks_bytes_max: 64 << 20,
         heads_max: 10_000,
         absent_max: 10_000,
+        shapes_max: 10_000,
         read_ahead: false,
     }
 }
