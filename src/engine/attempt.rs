@@ -29,6 +29,8 @@ pub(super) enum Done {
     Unchanged(Arc<[Refreshed]>),
     /// Nothing: it was fresh already, or is another's to refresh.
     Nothing,
+    /// The origin has no items of a name that exists by its items alone, and nothing is kept of it.
+    NoSuchName,
 }
 
 /// One attempt to refresh a family.
@@ -62,7 +64,7 @@ impl Attempt<'_> {
         {
             return self.leave().await;
         }
-        let (kept, streams) = self.request.left(kept, streams);
+        let (kept, streams) = self.request.left(kept, streams, self.grant.as_of);
         match kept.first() {
             Some(first) if !self.is_unnecessary(first).await? => self.read(&kept, &streams).await,
             _ => Ok(Done::Nothing),
@@ -83,7 +85,7 @@ impl Attempt<'_> {
         let is_answer = grant.asked.is_none_or(|mark| head.as_of.0 > mark / 1000);
         Ok(match request.wants {
             Wants::Fresh => self.is_fresh(head),
-            Wants::Later(after) => head.as_of >= after && is_answer,
+            Wants::Later(after) => head.is_read_since(after, grant.as_of) && is_answer,
             // Under the lease: nobody else can be about to.
             Wants::Due(claim) => is_answer && self.refresher.store.next_due(&request.family).await? != Some(claim),
             // What is so for a warm-up is left out already.
@@ -141,6 +143,7 @@ impl Attempt<'_> {
             Some(reader) => build.all(reader).await?.map(Vec::into_iter),
             None => None,
         };
+        let is_kept = kept.iter().any(|kept| kept.head().is_some());
         let mut changed = false;
         let mut refreshed = Vec::new();
         for (at, kept) in kept.iter().enumerate() {
@@ -152,6 +155,9 @@ impl Attempt<'_> {
                 },
             };
             refreshed.push(match built.finished {
+                Some(finished) if request.leaves_nothing(finished.total(), is_kept) => {
+                    return self.no_such_name().await;
+                }
                 Some(finished) => {
                     changed = true;
                     self.publish(finished, confirming.next_due).await?
@@ -173,6 +179,16 @@ impl Attempt<'_> {
         } else {
             Done::Unchanged(refreshed.into())
         })
+    }
+
+    async fn no_such_name(&self) -> Result<Done, BuildError> {
+        if self.is_coalesced() && self.request.wants != Wants::Fresh {
+            self.settle(ReadEnd::Current(None)).await;
+        } else {
+            // It may have been due while it had items.
+            self.unschedule().await;
+        }
+        Ok(Done::NoSuchName)
     }
 
     /// Leaves a family to the nodes that have the newer definition of it.

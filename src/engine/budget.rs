@@ -23,6 +23,8 @@ pub struct Budget {
     at_once: Arc<Semaphore>,
     /// What is only due passes this gate first: some of the places are always left to what somebody waits for.
     due_at_once: Arc<Semaphore>,
+    /// Fills of names that nothing tells of pass this gate first: anybody can make up such names.
+    unknown_at_once: Arc<Semaphore>,
     beginnings: Option<Pace>,
     bytes: Option<Pace>,
 }
@@ -39,6 +41,7 @@ impl Budget {
         let at_once = bounds.refreshes_at_once;
         Self {
             at_once: Arc::new(Semaphore::new(at_once)),
+            unknown_at_once: Arc::new(Semaphore::new((at_once / 2).max(1))),
             due_at_once: Arc::new(Semaphore::new(at_once.saturating_sub((at_once / 4).max(1)).max(1))),
             beginnings: bounds.refreshes_per_second.map(Pace::new),
             bytes: bounds.bytes_per_second.map(|bytes| Pace::new(bytes as f64)),
@@ -69,6 +72,12 @@ impl Budget {
             _due: due,
             _at_once: self.at_once.clone().acquire_owned().await.ok(),
         }
+    }
+
+    /// Waits for a place among the fills of names that nothing tells of. To be held while the fill runs.
+    pub async fn unknown_place(&self) -> Option<OwnedSemaphorePermit> {
+        // It is never closed.
+        self.unknown_at_once.clone().acquire_owned().await.ok()
     }
 
     /// Counts what one generation writes.
@@ -124,6 +133,8 @@ impl Pace {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+
     use super::*;
 
     #[test]
@@ -137,6 +148,23 @@ mod tests {
         // Nobody came for a while.
         assert_eq!(pace.turn(1.0, now + ms(500)), now + ms(500));
         assert_eq!(pace.turn(1.0, now + ms(500)), now + ms(510));
+    }
+
+    #[tokio::test]
+    async fn names_that_nothing_tells_of_take_half_of_the_places_and_at_least_one() {
+        for (at_once, unknown) in [(1, 1), (4, 2), (9, 4), (40, 20)] {
+            let budget = Budget::new(OriginBounds {
+                refreshes_at_once: at_once,
+                ..OriginBounds::default()
+            });
+            let mut places = Vec::new();
+            while let Some(place) = budget.unknown_place().now_or_never() {
+                places.push(place.unwrap());
+            }
+            assert_eq!(places.len(), unknown);
+            places.pop();
+            assert!(budget.unknown_place().now_or_never().is_some());
+        }
     }
 
     #[tokio::test]

@@ -233,6 +233,11 @@ where
         None
     }
 
+    /// Whether a load of `key` is under way.
+    pub fn is_under_way(&self, key: &K) -> bool {
+        self.loads.lock().by_key.contains_key(key)
+    }
+
     /// How many loads are under way.
     pub fn len(&self) -> usize {
         self.loads.lock().by_key.len()

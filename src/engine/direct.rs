@@ -30,6 +30,8 @@ use crate::{
 
 /// Listings that are read so at once; for more there is no place.
 const READS_MAX: usize = 4;
+/// Of these, so many for names that nothing tells of: anybody can make up such names.
+const UNKNOWN_READS_MAX: usize = 2;
 /// The most a read may take: it is made for somebody who waits.
 const READ_WITHIN: Duration = Duration::from_secs(2);
 /// Items that are held of either end of a listing: no page has more.
@@ -106,7 +108,7 @@ impl Engine {
         }
         let _permit = self.permits.wait().ok()?;
         let began = Instant::now();
-        let read = || self.read_ends(selection.key.clone(), defined.clone());
+        let read = || self.read_ends(selection.key.clone(), defined.clone(), self.is_known(selection));
         let joined = self.direct.reads.join(&selection.key, read).await;
         let ends = joined.value??;
         if ends.total == 0 && selection.existence == Existence::ByItems {
@@ -148,10 +150,18 @@ impl Engine {
     }
 
     /// Reads a listing in its order, and holds its ends. `None` where there is no place, or the origin fails.
-    fn read_ends(&self, key: ListingKey, defined: Defined) -> impl Future<Output = Option<Arc<Ends>>> + Send + use<> {
+    fn read_ends(
+        &self,
+        key: ListingKey,
+        defined: Defined,
+        is_known: bool,
+    ) -> impl Future<Output = Option<Arc<Ends>>> + Send + use<> {
         let (declared, places) = (self.declaration.take(), self.direct.places.clone());
         let metrics = self.metrics.clone();
         async move {
+            if !is_known && places.available_permits() <= READS_MAX - UNKNOWN_READS_MAX {
+                return None;
+            }
             let _place = places.try_acquire_owned().ok()?;
             let origin = declared.origins.get(&defined.definition.origin)?;
             metrics.origin_reads.inc();

@@ -27,7 +27,7 @@ impl Refresher {
         }
         let before = self.store.failure(&request.family).await.ok().flatten();
         let remembered = self.failures_in_a_row(&request.family);
-        let in_a_row = before.map_or(0, |failure| failure.count).max(remembered);
+        let in_a_row = before.as_ref().map_or(0, |failure| failure.count).max(remembered);
         let mut retry_after = back_off(in_a_row);
         let mut emptiness = Emptiness::Untold;
         match error {
@@ -43,22 +43,22 @@ impl Refresher {
         }
         let text = Chain(error).to_string();
         tracing::warn!(listing = %request.family, error = text, retry_ms = retry_after.as_millis() as u64, "refresh failed");
-        if error.is_refusal() {
-            self.remember_refusal(&request.family, in_a_row + 1, retry_after);
-        } else {
-            self.remember_failure(&request.family, in_a_row + 1, retry_after);
-        }
+        self.remember_error(&request.family, in_a_row + 1, retry_after, error.is_refusal(), &text);
         // What was never filled is tried again when somebody asks for it, and by nobody else.
-        let schedule = self.is_kept(request).await;
-        let failing = Failing {
-            error: &text,
-            retry_after,
-            schedule,
-            emptiness,
-        };
-        let recorded = self.store.record_failure(&request.family, failing);
-        if let Err(error) = recorded.await {
-            tracing::debug!(error = %Chain(&error), "the failure could not be recorded");
+        let is_kept = self.is_kept(request).await;
+        // A name that nothing tells of may be anybody's invention: its failure is remembered in this process only, or a scanner of
+        // names would fill Redis while the origin is away. One that failed while it was kept is known.
+        let is_known = is_kept || before.is_some() || request.defined.definition.enumerates();
+        if is_known || request.wants.is_demanded() {
+            let failing = Failing {
+                error: &text,
+                retry_after,
+                schedule: is_kept,
+                emptiness,
+            };
+            if let Err(error) = self.store.record_failure(&request.family, failing).await {
+                tracing::debug!(error = %Chain(&error), "the failure could not be recorded");
+            }
         }
         RefreshFailure {
             error: error.into(),

@@ -36,6 +36,8 @@ const FAILURES_MAX: u64 = 10_000;
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 /// Readings of filters' values at once; a request that needs one more is shed.
 const LOADS_MAX: usize = 256;
+/// The same for names that nothing tells of: anybody can make up such names.
+const UNKNOWN_LOADS_MAX: usize = LOADS_MAX / 4;
 
 /// What was learnt lately of filters' values.
 pub struct KnownFilters {
@@ -63,7 +65,7 @@ impl KnownFilters {
         }
     }
 
-    /// The values that a filter of a name may have.
+    /// The values that a filter of a name may have. `is_known`: an enumeration or a head tells of the name.
     ///
     /// # Errors
     /// [`EngineError::NothingYet`] where they are not known by the deadline; [`EngineError::Overloaded`].
@@ -72,6 +74,7 @@ impl KnownFilters {
         name: &ListingName,
         defined: &Defined,
         filter: &Filter,
+        is_known: bool,
         deadline: Instant,
     ) -> Result<FilterValues, EngineError> {
         let key = (name.clone(), filter.parameter.clone());
@@ -85,7 +88,7 @@ impl KnownFilters {
         if self.failures.contains_key(&key) {
             return Err(failed);
         }
-        if self.loads.len() >= LOADS_MAX {
+        if self.loads.len() >= if is_known { LOADS_MAX } else { UNKNOWN_LOADS_MAX } {
             return Err(EngineError::Overloaded {
                 retry_after: RETRY_AFTER,
             });

@@ -17,6 +17,7 @@ mod declared;
 mod direct;
 mod error;
 mod failures;
+mod far_off;
 mod fills;
 mod filters;
 mod fragments;
@@ -183,15 +184,14 @@ impl Engine {
             store,
             origins,
             definitions,
-            l1,
+            l1: l1_config,
             limits,
             metrics,
             refreshes_due,
         } = parts;
         let runtime = Handle::current();
-        let l1_ttl = l1.ttl;
-        let read_ahead = ReadAhead::new(l1.read_ahead, metrics.clone());
-        let l1 = Arc::new(L1::new(&l1));
+        let read_ahead = ReadAhead::new(l1_config.read_ahead, metrics.clone());
+        let l1 = Arc::new(L1::new(&l1_config));
         let permits = ReadPermits::new(limits.redis_reads_max, limits.redis_waiters_max);
         let declared = Declared::new(definitions, origins, &limits, runtime.clone(), None);
         let declaration = Arc::new(Declaration::new(declared));
@@ -205,7 +205,7 @@ impl Engine {
         ));
         let chunks = Chunks::new(store.clone(), l1.clone(), permits.clone(), runtime.clone());
         let fragments = Fragments::new(l1.clone(), metrics.clone(), runtime.clone());
-        let memory = Arc::new(SelectionMemory::new(l1_ttl));
+        let memory = Arc::new(SelectionMemory::new(l1_config.ttl));
         let subscriptions = Arc::new(Subscriptions::new(limits.followers_max, metrics.clone()));
         let announcer = Arc::new(Announcer::new(
             heads.clone(),
@@ -230,6 +230,7 @@ impl Engine {
             refresher.clone(),
             announcer.clone(),
             heads.clone(),
+            &l1_config,
             runtime.clone(),
         );
         let engine = Arc::new(Self {

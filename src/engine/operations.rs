@@ -169,7 +169,10 @@ impl Engine {
             lease: lease.map(|lease| (lease.generation, lease.left)),
             next_refresh: self.store.next_due(&key.family).await?,
             frozen_until: self.frozen_until(key.name()),
-            last_error: failure.map(|failure| failure.error),
+            last_error: failure.map(|failure| failure.error).or_else(|| {
+                let error = self.refresher.last_error(&key.family);
+                error.map(|error| error.to_string())
+            }),
             l1,
             listing: key.clone(),
         })

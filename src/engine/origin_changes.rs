@@ -124,7 +124,8 @@ impl Engine {
             // Sorts of one family are neighbours, save at the end of a turn: to be made due twice does no harm.
             let mut due: BTreeSet<&Family> = BTreeSet::new();
             for (listing, state) in &listings {
-                let old = state.live().is_some_and(|head| head.as_of < read_before);
+                let now = self.store.now();
+                let old = state.live().is_some_and(|head| !head.is_read_since(read_before, now));
                 let of_origin = || match self.resolve(listing.name()) {
                     Resolved::Defined(defined) => *defined.definition.origin == *origin,
                     Resolved::Pushed | Resolved::Unknown => false,

@@ -15,15 +15,18 @@ const RETRY_AFTER_MAX: u64 = 3;
 pub struct ReadPermits {
     reads: Arc<Semaphore>,
     waits: Arc<Semaphore>,
+    unknown_waits: Arc<Semaphore>,
 }
 
 impl ReadPermits {
-    /// So many reads at once, and so many requests that wait for one, or for a fill.
+    /// So many reads at once, and so many requests that wait for one, or for a fill. Half as many may wait for fills of names that
+    /// nothing tells of besides: they take no place of others.
     pub fn new(reads_max: usize, waiters_max: usize) -> Self {
         let semaphore = |max: usize| Arc::new(Semaphore::new(max.min(Semaphore::MAX_PERMITS)));
         Self {
             reads: semaphore(reads_max),
             waits: semaphore(waiters_max),
+            unknown_waits: semaphore((waiters_max / 2).max(1)),
         }
     }
 
@@ -36,6 +39,11 @@ impl ReadPermits {
     /// each of them takes one to wait.
     pub fn wait(&self) -> Result<OwnedSemaphorePermit, EngineError> {
         at_once(&self.waits)
+    }
+
+    /// A permit for a request to wait for the fill of a name that nothing tells of, or [`EngineError::Overloaded`] at once.
+    pub fn wait_for_unknown(&self) -> Result<OwnedSemaphorePermit, EngineError> {
+        at_once(&self.unknown_waits)
     }
 }
 
@@ -69,5 +77,15 @@ mod tests {
         assert_eq!(told, [1, 2, 3].into());
         drop((read, waits));
         assert!(permits.take().is_ok() && permits.wait().is_ok());
+    }
+
+    #[test]
+    fn unknown_names_take_no_place_of_others() {
+        let permits = ReadPermits::new(1, 4);
+        let unknown = [permits.wait_for_unknown(), permits.wait_for_unknown()];
+        assert!(unknown.iter().all(Result::is_ok));
+        assert!(permits.wait_for_unknown().is_err());
+        let waits: Vec<_> = (0..4).map(|_| permits.wait()).collect();
+        assert!(waits.iter().all(Result::is_ok));
     }
 }

@@ -334,7 +334,17 @@ impl Engine {
                 retry_after: Duration::from_secs(1),
             });
         }
-        self.fills.wait(defined, &selection.key, deadline).await
+        if self.is_known(selection) {
+            self.fills.wait(defined, &selection.key, deadline).await
+        } else {
+            self.fills.wait_for_unknown(defined, &selection.key, deadline).await
+        }
+    }
+
+    /// Whether an enumeration or a head tells of the name. Anybody can make up others.
+    pub(super) fn is_known(&self, selection: &Selection) -> bool {
+        let has_head = |state| state != HeadState::Absent;
+        selection.existence == Existence::Enumerated || self.l1.heads.last_known(&selection.key).is_some_and(has_head)
     }
 
     /// Fills a listing anew whose stream was lost. Says whether somebody else had begun it.

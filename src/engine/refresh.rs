@@ -146,6 +146,16 @@ impl Refresher {
                 (Ok(refreshed), RefreshOutcome::Unchanged)
             }
             Ok(Done::Nothing) => return Ok(self.current(request, streams).await),
+            Ok(Done::NoSuchName) => {
+                self.forget_failure(&request.family);
+                // Anybody can ask for such names.
+                tracing::debug!(listing = %request.family, "the origin has no items of this name");
+                let failure = RefreshFailure {
+                    error: EngineError::NotFound,
+                    retry_after: Duration::ZERO,
+                };
+                (Err(failure), RefreshOutcome::NoSuchName)
+            }
             Err((failure, error)) => {
                 let label = match &error {
                     error if error.is_refusal() => RefreshOutcome::Refused,

@@ -98,9 +98,14 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Whether so many items are no listing: nothing enumerates the name, so that it exists by its items alone. Its empty
-    /// generation keeps readers off the origin for a while; it is not refreshed unless somebody asks again, or every name
-    /// that a scanner ever made up would be.
+    /// Whether an empty generation would only tell of a name that anybody may have made up: nothing enumerates it, nothing is kept of it,
+    /// and no operator wants it. Nothing is published then, or a scanner of names would fill Redis.
+    pub fn leaves_nothing(&self, total: u64, is_kept: bool) -> bool {
+        self.is_nothing(total) && !is_kept && !self.wants.is_demanded() && !matches!(self.wants, Wants::Since(_))
+    }
+
+    /// Whether so many items are no listing: nothing enumerates the name, so that it exists by its items alone. It is not
+    /// refreshed unless somebody asks again.
     pub fn is_nothing(&self, total: u64) -> bool {
         total == 0 && !self.defined.definition.enumerates()
     }
@@ -160,6 +165,8 @@ struct Failing {
     in_a_row: u32,
     /// What the origin gave was not believed: somebody has to look.
     refused: bool,
+    /// What failed, where that is known.
+    error: Option<Arc<str>>,
 }
 
 impl Refresher {
@@ -362,21 +369,36 @@ impl Refresher {
     }
 
     pub(super) fn remember_failure(&self, family: &Family, in_a_row: u32, retry_after: Duration) {
-        self.remember(family, in_a_row, retry_after, false);
-    }
-
-    pub(super) fn remember_refusal(&self, family: &Family, in_a_row: u32, retry_after: Duration) {
-        self.remember(family, in_a_row, retry_after, true);
-    }
-
-    fn remember(&self, family: &Family, in_a_row: u32, retry_after: Duration, refused: bool) {
-        let until = Instant::now() + retry_after;
         let failing = Failing {
-            until,
+            until: Instant::now() + retry_after,
             in_a_row,
-            refused,
+            refused: false,
+            error: None,
         };
         self.failing.insert(family.clone(), failing);
+    }
+
+    /// The same with what failed; `refused`: what the origin gave was not believed.
+    pub(super) fn remember_error(
+        &self,
+        family: &Family,
+        in_a_row: u32,
+        retry_after: Duration,
+        refused: bool,
+        error: &str,
+    ) {
+        let failing = Failing {
+            until: Instant::now() + retry_after,
+            in_a_row,
+            refused,
+            error: Some(error.into()),
+        };
+        self.failing.insert(family.clone(), failing);
+    }
+
+    /// Why the last refresh of the family failed here.
+    pub(super) fn last_error(&self, family: &Family) -> Option<Arc<str>> {
+        self.failing.get(family)?.error
     }
 
     /// Families whose last refresh here was not believed, at most so many.

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Engine, error::Chain, names::Existence};
+use super::{Engine, error::Chain, far_off::FarOff, names::Existence};
 use crate::{
     listing::{Family, definition::Resolved},
     store::Claim,
@@ -15,6 +15,8 @@ use crate::{
 
 /// Between two looks at what is due.
 const PERIOD: Duration = Duration::from_millis(500);
+/// Between two looks at what is due too late.
+const FAR_OFF_PERIOD: Duration = Duration::from_secs(2);
 /// A claimed family that nobody refreshed is due again after this.
 const CLAIM_FOR: Duration = Duration::from_secs(30);
 /// A frozen family is due again after this at the latest: it may be thawed.
@@ -32,12 +34,17 @@ impl Engine {
             async move {
                 // Nodes started together do not look together.
                 let mut wait = PERIOD.mul_f64(fastrand::f64());
+                let (mut looked, mut look_at) = (FarOff::new(), Instant::now());
                 loop {
                     tokio::select! {
                         () = tokio::time::sleep(wait) => {}
                         () = engine.stopping.cancelled() => return,
                     }
                     let began = Instant::now();
+                    if began >= look_at {
+                        engine.bring_forward_far_off(&mut looked).await;
+                        look_at = began + FAR_OFF_PERIOD;
+                    }
                     engine.refresh_due().await;
                     wait = PERIOD.saturating_sub(began.elapsed());
                 }

@@ -13,6 +13,7 @@ use super::{
     Engine,
     error::{EngineError, ParameterError},
     names::Existence,
+    writes::default_family,
 };
 use crate::listing::{
     Definition, Direction, Family, HeadState, ListingKey, ListingName, Order, Policy, SortName, StoredSort,
@@ -261,7 +262,11 @@ impl Engine {
             // Which values there are changes with the items.
             lasts = Lasts::Once;
             let deadline = began + self.fill_wait(&definition.policy);
-            let values = declared.filters.values(name, &defined, filter, deadline).await?;
+            let is_known = existence == Existence::Enumerated || self.has_head(name, &defined);
+            let values = declared
+                .filters
+                .values(name, &defined, filter, is_known, deadline)
+                .await?;
             if !values.contains(*value) {
                 errors.push(invalid(&filter.parameter, "no item has this value".into()));
             }
@@ -299,6 +304,14 @@ impl Engine {
             lasts,
             defined: Some(defined),
         })
+    }
+
+    /// Whether a head of the name's default listing is known here.
+    fn has_head(&self, name: &ListingName, defined: &Defined) -> bool {
+        let stream = defined.definition.streams().next();
+        let key = stream.map(|stream| default_family(defined, name).listing(stream.stored()));
+        let known = key.and_then(|key| self.l1.heads.last_known(&key));
+        known.is_some_and(|state| state != HeadState::Absent)
     }
 
     async fn select_pushed(&self, name: &ListingName, asked: &Asked<'_>) -> Result<Selection, EngineError> {

@@ -12,7 +12,7 @@ use super::{
     runs::{Refreshed, Refresher, Request, Wants},
 };
 use crate::{
-    listing::{DataVersion, Head, ListingKey, definition::StreamOrder},
+    listing::{DataVersion, Head, ListingKey, Timestamp, definition::StreamOrder},
     store::{Confirmation, Confirmed, Grant, Kept},
 };
 
@@ -67,9 +67,10 @@ impl Request {
         &self,
         kept: Vec<KeptStream>,
         streams: &[StreamOrder<'a>],
+        now: Timestamp,
     ) -> (Vec<KeptStream>, Vec<StreamOrder<'a>>) {
         let is_done = |kept: &KeptStream| match self.wants {
-            Wants::Since(since) => kept.recognised().is_some_and(|head| head.as_of >= since),
+            Wants::Since(since) => kept.recognised().is_some_and(|head| head.is_read_since(since, now)),
             Wants::Fresh | Wants::Later(_) | Wants::Due(_) | Wants::Asked | Wants::Anew => false,
         };
         let left = kept.into_iter().zip(streams.iter().copied());
@@ -146,7 +147,11 @@ impl Refresher {
             Confirmed::Fenced => Err(BuildError::LeaseLost),
             Confirmed::Gone => Ok(None),
             Confirmed::Yes => {
-                let as_of = grant.as_of.max(head.as_of);
+                // As the script decides.
+                let as_of = match head.as_of.is_ahead_of(grant.as_of) {
+                    true => grant.as_of,
+                    false => grant.as_of.max(head.as_of),
+                };
                 self.announcer.confirm(&kept.listing, Head { as_of, ..*head });
                 Ok(Some(Refreshed {
                     listing: kept.listing.clone(),

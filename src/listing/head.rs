@@ -23,6 +23,13 @@ pub struct Head {
     pub pins_from: u64,
 }
 
+impl Head {
+    /// Whether its items were read at a time or later, as far as that can be told at `now`.
+    pub fn is_read_since(&self, since: Timestamp, now: Timestamp) -> bool {
+        self.as_of >= since && !self.as_of.is_ahead_of(now)
+    }
+}
+
 /// What is known of a listing's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadState {

@@ -2,6 +2,11 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
+/// The most by which a node's estimate of Redis's clock is wrong. The scripts that compare times use the same.
+const CLOCK_ERROR_MAX: Duration = Duration::from_secs(5);
+/// A due time is never set further ahead than this, or than the listing's own period: the longest back-off, and some more.
+const DUE_WITHIN_MIN: Duration = Duration::from_secs(75);
+
 /// Milliseconds since the Unix epoch by Redis's clock: no node's own clock matters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Timestamp(pub u64);
@@ -12,12 +17,21 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
+    /// Whether this lies further ahead of `now` than the error of an estimate: then Redis's clock was set back since, and this
+    /// says nothing of how long ago something was.
+    pub fn is_ahead_of(self, now: Self) -> bool {
+        self.since(now) > CLOCK_ERROR_MAX
+    }
+
     /// The time `duration` later.
     pub fn after(self, duration: Duration) -> Self {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(millis))
     }
 }
+
+/// The most of its period after which a refresh is due.
+const NEXT_DUE_MOST: f64 = 1.1;
 
 /// What a listing's definition says of its life and its bounds.
 #[derive(Clone, Debug, PartialEq)]
@@ -115,8 +129,12 @@ pub enum Freshness {
 }
 
 impl Policy {
-    /// How items read at `as_of` stand at `now`.
+    /// How items read at `as_of` stand at `now`. Those that seem to be read in the future are stale: how old they are, only another
+    /// read can tell.
     pub fn freshness(&self, as_of: Timestamp, now: Timestamp) -> Freshness {
+        if as_of.is_ahead_of(now) {
+            return Freshness::Stale(Duration::ZERO);
+        }
         let age = now.since(as_of);
         if age < self.fresh_for {
             Freshness::Fresh(self.fresh_for - age)
@@ -137,8 +155,19 @@ impl Policy {
     /// How long after a refresh the next one is due. `spread`, from 0 to 1, is chance. The `first` time it is anywhere in
     /// the period, so that what was loaded together does not stay together; then 10 % either way keeps it so.
     pub fn next_due(&self, first: bool, spread: f64) -> Duration {
-        let part = if first { spread } else { 0.9 + 0.2 * spread };
+        let part = if first {
+            spread
+        } else {
+            0.9 + (NEXT_DUE_MOST - 0.9) * spread
+        };
         self.fresh_for.mul_f64(self.refresh_ahead * part)
+    }
+
+    /// The furthest that a due time may lie ahead, with the error of the clock. One that lies further off was set before Redis's clock
+    /// was set back, or before the period was made shorter: the listing is due.
+    pub fn due_within(&self) -> Duration {
+        let longest = self.fresh_for.mul_f64(self.refresh_ahead * NEXT_DUE_MOST);
+        longest.max(DUE_WITHIN_MIN) + CLOCK_ERROR_MAX
     }
 }
 
@@ -160,6 +189,24 @@ mod tests {
         check(1000, 3_601_000, Freshness::Expired);
         // A head drawn a moment ahead of our estimate of Redis's clock is fresh, not an underflow.
         check(2000, 1000, Freshness::Fresh(Duration::from_secs(60)));
+        check(6000, 1000, Freshness::Fresh(Duration::from_secs(60)));
+        // Further ahead: the clock was set back since.
+        check(6001, 1000, Freshness::Stale(Duration::ZERO));
+        check(3_600_000, 1000, Freshness::Stale(Duration::ZERO));
+    }
+
+    #[test]
+    fn no_due_time_lies_further_off_than_the_period() {
+        let seconds = Duration::from_secs;
+        for fresh_for in [1, 60, 120, 86_400].map(seconds) {
+            let policy = Policy {
+                fresh_for,
+                refresh_ahead: 1.0,
+                ..Policy::default()
+            };
+            assert!(policy.next_due(false, 1.0) < policy.due_within());
+            assert!(policy.due_within() <= fresh_for.mul_f64(1.1).max(seconds(75)) + seconds(5));
+        }
     }
 
     #[test]

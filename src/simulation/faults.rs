@@ -79,9 +79,12 @@ impl World {
             }
             72..78 => {
                 self.tally.count("clock_jumps");
-                let most = if self.random.u32(..5) == 0 { 40 * SECOND } else { SECOND } as i64;
+                let most = match self.random.u32(..10) {
+                    0..3 => 3600 * SECOND,
+                    3 => 40 * SECOND,
+                    _ => SECOND,
+                } as i64;
                 self.redis.clock_ahead += self.random.i64(-most..most);
-                self.redis.clock_jumped = self.now;
                 self.tell("redis's clock jumps".into());
             }
             78..88 => {

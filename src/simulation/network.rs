@@ -59,6 +59,7 @@ pub enum Tick {
     Write,
     /// The schedule looks for what is due.
     Schedule,
+    FarOff,
     /// Heads are compared with the logs.
     Compare,
     /// The subscription is tried again.

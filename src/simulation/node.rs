@@ -106,6 +106,7 @@ pub enum Operation {
         subscription: u64,
     },
     Claim,
+    DueLater,
     Draw {
         place: Place,
         owner: Option<String>,

@@ -13,6 +13,9 @@ use crate::{
     store::simulated::{Client, Replies, Server, Snapshot, Turn},
 };
 
+/// A listing whose head or due time is of before the clock was set back is refreshed within this: all nodes may stand still.
+const REFRESHED_WITHIN: u64 = 90 * SECOND;
+
 /// The one that all nodes are connected to.
 pub struct Redis {
     pub server: Server,
@@ -20,7 +23,8 @@ pub struct Redis {
     pub run: u64,
     /// By how much its clock is ahead, in microseconds.
     pub clock_ahead: i64,
-    pub clock_jumped: u64,
+    /// Since when each listing's head says that it was read in the future, or its due time lies too far ahead.
+    amiss_since: Vec<Option<u64>>,
     pub paused_until: u64,
     pub snapshots: VecDeque<Snapshot>,
     /// When the last message to each node arrives: they come in their order, mostly.
@@ -34,7 +38,7 @@ impl Redis {
             server: Server::new(),
             run: 1,
             clock_ahead: 0,
-            clock_jumped: 0,
+            amiss_since: vec![None; LISTINGS],
             paused_until: 0,
             snapshots: VecDeque::new(),
             last_message: vec![0; nodes],
@@ -195,20 +199,30 @@ impl World {
         let wall = self.wall();
         for place in 0..PUSHED {
             self.observe(place)?;
-            if self.head_in_redis(place).live().is_none() {
+            let Some(head) = self.head_in_redis(place).live().copied() else {
+                self.redis.amiss_since[place] = None;
                 continue;
-            }
+            };
             // Nothing that is there is forgotten: a claim whose node died is due again.
             let due = self.observer.due(&self.listings[place].family);
-            let due = Client::score(&self.redis.server.run(wall, &due).0);
-            let latest = self.wall_ms().0 + 31_000;
-            let calm = self.redis.clock_jumped + 90 * SECOND < self.now;
-            match due {
-                None => return Err(format!("{place} is there and will never be due")),
-                Some(due) if due > latest && calm => {
-                    return Err(format!("{place} is due only at {due}, after {latest}"));
+            let Some(due) = Client::score(&self.redis.server.run(wall, &due).0) else {
+                return Err(format!("{place} is there and will never be due"));
+            };
+            // Where the clock was set back a refresh comes all the same.
+            let (now, latest) = (self.wall_ms(), self.wall_ms().after(self.policy.due_within()));
+            let amiss = if head.as_of.is_ahead_of(now) {
+                Some(format!("read at {:?}, and it is {now:?}", head.as_of))
+            } else {
+                (due > latest.0).then(|| format!("due only at {due}, after {latest:?}"))
+            };
+            match amiss {
+                None => self.redis.amiss_since[place] = None,
+                Some(amiss) => {
+                    let since = *self.redis.amiss_since[place].get_or_insert(self.now);
+                    if self.now - since > REFRESHED_WITHIN {
+                        return Err(format!("{place} is {amiss}, for {} s", (self.now - since) / SECOND));
+                    }
                 }
-                Some(_) => {}
             }
         }
         Ok(())

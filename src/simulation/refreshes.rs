@@ -6,7 +6,7 @@ use super::{
     network::{Number, Sender, Tick},
     node::{HeldLease, Operation, ReadBefore},
     truth::{Place, Violation, Written, item_text},
-    world::{LISTINGS, MILLISECOND, PUSHED, SECOND, WRITE_TIMEOUT, World},
+    world::{LISTINGS, MILLISECOND, PUSHED, READ_TIMEOUT, SECOND, WRITE_TIMEOUT, World},
 };
 use crate::{
     listing::{Family, HeadState, Item, ItemId},
@@ -53,6 +53,26 @@ impl World {
         for family in Client::take_claims(replies) {
             let place = self.listings.iter().position(|key| key.family == family).unwrap();
             self.begin_refresh(node, place);
+        }
+    }
+
+    /// Looks for what is due too late.
+    pub fn look_far_off(&mut self, node: Number) {
+        let families: Vec<Family> = self.listings[..PUSHED].iter().map(|key| key.family.clone()).collect();
+        let than = self.wall_ms().after(self.policy.due_within());
+        let turn = self.nodes[node].client.due_later(&families, than);
+        self.send(node, turn, Operation::DueLater, READ_TIMEOUT);
+    }
+
+    fn far_off(&mut self, node: Number, replies: Replies) {
+        let (now, due_within) = (self.wall_ms(), self.policy.due_within());
+        let mut due = Client::take_due_later(replies);
+        due.retain(|(_, at)| at.since(now) > due_within);
+        let families: Vec<Family> = due.into_iter().map(|(family, _)| family).collect();
+        if !families.is_empty() {
+            self.tally.count("brought_forward");
+            let turn = self.nodes[node].client.bring_forward(&families, now);
+            self.send(node, turn, Operation::Forgotten, WRITE_TIMEOUT);
         }
     }
 
@@ -359,6 +379,7 @@ impl World {
             (operation @ Operation::Log { .. }, replies) => self.log_read(to, operation, replies),
             (Operation::Newest { subscription }, replies) => self.newest_read(node, subscription, replies),
             (Operation::Claim, Some(replies)) => self.claimed(node, replies),
+            (Operation::DueLater, Some(replies)) => self.far_off(node, replies),
             (
                 Operation::Draw {
                     place,

@@ -11,7 +11,7 @@ pub type Place = usize;
 pub type Violation = String;
 
 /// Everything that is counted.
-const KINDS: [&str; 20] = [
+const KINDS: [&str; 21] = [
     "pages_of_l1",
     "pages_of_redis",
     "pages_of_memory",
@@ -31,6 +31,7 @@ const KINDS: [&str; 20] = [
     "kills",
     "histories",
     "clock_jumps",
+    "brought_forward",
     "evictions",
 ];
 

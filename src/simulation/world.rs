@@ -228,6 +228,7 @@ impl World {
             Tick::Walk,
             Tick::Write,
             Tick::Schedule,
+            Tick::FarOff,
             Tick::Heartbeat,
         ] {
             let after = self.random.u64(1..100 * MILLISECOND);
@@ -336,6 +337,10 @@ impl World {
             Tick::Schedule => {
                 self.look_for_due(node);
                 SECOND / 2
+            }
+            Tick::FarOff => {
+                self.look_far_off(node);
+                2 * SECOND
             }
             Tick::Heartbeat => {
                 self.heartbeat(node);

@@ -10,6 +10,9 @@ use crate::listing::{Family, Timestamp};
 /// Families made due in one turn.
 const FAMILIES_A_TURN: usize = 100;
 
+/// Families whose due times are read of each partition in one turn.
+pub const LATER_A_PARTITION: usize = 32;
+
 /// A family that was due, and that this node may refresh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claim {
@@ -80,16 +83,31 @@ impl Store {
         const OPERATION: &str = "make due";
         let families: Vec<&Family> = families.collect();
         for families in families.chunks(FAMILIES_A_TURN) {
+            let now = self.now();
             let mut turn = Pipeline::new();
             for family in families {
                 let key = self.inner.keys.due(Partition::of(&family.name));
-                let at = self.now().0;
-                turn.cmd("ZADD").arg(key).arg("LT").arg(at).arg(family.to_string());
+                turn.add_command(bringing_forward(&key, family, now));
             }
             let replies = self.inner.connections.write(OPERATION, &turn).await?;
             reply::done(replies, OPERATION, "due")?;
         }
         Ok(())
+    }
+
+    /// Families that are due later than a time, one of each partition: at most [`LATER_A_PARTITION`] of each, the next due first.
+    pub async fn due_later(&self, than: &[Timestamp]) -> Result<Vec<Vec<(Family, Timestamp)>>, StoreError> {
+        const OPERATION: &str = "read due times";
+        let mut turn = Pipeline::new();
+        for (partition, than) in Partition::all().zip(than) {
+            turn.add_command(reading_later(&self.inner.keys.due(partition), *than));
+        }
+        let replies = self.inner.connections.read(OPERATION, &turn).await?;
+        let due = replies.into_iter().map(|reply| {
+            let reply = reply::answered(reply, OPERATION, "due")?;
+            due_times(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))
+        });
+        due.collect()
     }
 
     /// Moves the due time of a family that has one.
@@ -143,6 +161,32 @@ pub(super) fn claiming(due_key: &String, at_most: usize, claim_for: Duration) ->
     let mut call = scripts::CLAIM_DUE.call(std::slice::from_ref(due_key));
     call.arg(at_most).arg(millis(claim_for));
     call
+}
+
+/// Makes a family due by a time, where it is not due earlier.
+pub(super) fn bringing_forward(due_key: &str, family: &Family, at: Timestamp) -> Cmd {
+    let mut call = redis::cmd("ZADD");
+    call.arg(due_key).arg("LT").arg(at.0).arg(family.to_string());
+    call
+}
+
+/// Reads what is due later than a time.
+pub(super) fn reading_later(due_key: &str, than: Timestamp) -> Cmd {
+    let mut call = redis::cmd("ZRANGE");
+    call.arg(due_key).arg(format!("({}", than.0)).arg("+inf");
+    call.arg("BYSCORE")
+        .arg("LIMIT")
+        .arg(0)
+        .arg(LATER_A_PARTITION)
+        .arg("WITHSCORES");
+    call
+}
+
+/// Families with their due times; a member that no version wrote is left out.
+pub(super) fn due_times(reply: Value) -> Option<Vec<(Family, Timestamp)>> {
+    let members = reply::pairs(reply)?.into_iter();
+    let due = members.filter_map(|(family, due)| Some((parse_family(&family)?, Timestamp(reply::score(&due)?))));
+    Some(due.collect())
 }
 
 /// When what was claimed is due again, and what was.

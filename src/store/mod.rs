@@ -65,7 +65,7 @@ pub use announcements::{Announcement, Heard};
 pub use asked::ReadEnd;
 pub use confirm::{Confirmation, Confirmed, Kept};
 pub use draw::{Drawn, DrawnFor, Grant};
-pub use due::Claim;
+pub use due::{Claim, LATER_A_PARTITION};
 pub use error::{ConnectError, StoreError};
 pub use failures::{Emptiness, Failing, Failure};
 pub use footprint::{Footprint, StreamSize};

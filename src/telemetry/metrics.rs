@@ -58,16 +58,19 @@ pub enum RefreshOutcome {
     Superseded,
     /// The lease had lapsed, and another reader has it.
     Fenced,
+    /// The origin has no items of a name that nothing tells of.
+    NoSuchName,
 }
 
 impl RefreshOutcome {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Published,
         Self::Unchanged,
         Self::Failed,
         Self::Refused,
         Self::Superseded,
         Self::Fenced,
+        Self::NoSuchName,
     ];
 
     /// The label's value.
@@ -79,6 +82,7 @@ impl RefreshOutcome {
             Self::Refused => "refused",
             Self::Superseded => "superseded",
             Self::Fenced => "fenced",
+            Self::NoSuchName => "no-such-name",
         }
     }
 }

@@ -32,6 +32,7 @@ mod judges;
 mod killed_writers;
 mod layers;
 mod logs;
+mod made_up_names;
 mod names_on_the_wire;
 mod one_reader;
 mod origin_bounds;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use listcache::store::{Drawn, Store};
+use listcache::store::{Drawn, Grant, Store};
 
 use crate::support::{
     Proxy, RedisServer, eventually,
@@ -163,4 +163,54 @@ async fn ids_ascend_over_nodes_and_an_emptied_redis() {
     redis.restart_empty();
     let grant = eventually(async || store.draw(shoes.name(), 1).await).await;
     assert!(grant.generations[0].id > last);
+}
+
+/// Redis's clock was set back by an hour: a lease and a back-off of before seem to last until it has caught up.
+#[tokio::test]
+async fn after_the_clock_was_set_back_neither_a_lease_nor_a_back_off_lasts_longer() {
+    const HOUR_MS: u64 = 3_600_000;
+    let redis = RedisServer::start();
+    let store = connect(&redis.url()).await;
+    let shoes = family("shoes");
+    drop(store.draw_with_lease(&shoes, 1, false).await.unwrap());
+    let key = |class: &str| {
+        redis
+            .cli_lines(&["--scan", "--pattern", &format!("*:{class}:shoes")])
+            .remove(0)
+    };
+    redis.cli(&["PEXPIRE", &key("lease"), &HOUR_MS.to_string()]);
+    let Drawn::Leased { left, .. } = store.draw_with_lease(&shoes, 1, false).await.unwrap() else {
+        panic!("not leased");
+    };
+    assert!(left <= Duration::from_millis(1200), "{left:?}");
+    let grant = eventually_granted(&store).await;
+    store
+        .record_failure(&shoes, failing("no", Duration::from_secs(20)))
+        .await
+        .unwrap();
+    grant.lease.unwrap().release().await;
+    let refused = store.draw_with_lease(&shoes, 1, false).await.unwrap();
+    assert!(matches!(refused, Drawn::BackingOff { .. }), "{refused:?}");
+    let failure = store.failure(&shoes).await.unwrap().unwrap();
+    let ahead = |at: listcache::listing::Timestamp| (at.0 + HOUR_MS).to_string();
+    redis.cli(&[
+        "HSET",
+        &key("fail"),
+        "at",
+        &ahead(failure.at),
+        "retry_at",
+        &ahead(failure.retry_at),
+    ]);
+    granted(store.draw_with_lease(&shoes, 1, false).await.unwrap());
+}
+
+/// A lease, when it is free.
+async fn eventually_granted(store: &Store) -> Grant {
+    eventually(
+        async || match store.draw_with_lease(&family("shoes"), 1, false).await.unwrap() {
+            Drawn::Granted(grant) => Ok(grant),
+            busy => Err(busy),
+        },
+    )
+    .await
 }

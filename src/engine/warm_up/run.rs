@@ -166,7 +166,7 @@ impl Engine {
             let same_shape = heads
                 .iter()
                 .all(|(key, state)| state.live().is_none_or(|head| !definition.reshapes(&key.stored, head)));
-            standing.push(if same_shape && each(&|head| head.as_of >= since) {
+            standing.push(if same_shape && each(&|head| head.is_read_since(since, now)) {
                 Some(Step::Done)
             } else if effort.skip_fresh
                 && same_shape

@@ -17,8 +17,10 @@ local entries = redis.pcall('XLEN', KEYS[2])
 if entries ~= tonumber(ARGV[3]) then
     return 'gone'
 end
--- A lease is drawn before the origin is asked, so a later one's as_of is greater; a failover may have undone that.
-if (tonumber(head[4] or '') or 0) <= tonumber(ARGV[4]) then
+-- A lease is drawn before the origin is asked, so a later one's as_of is greater; a failover may have undone that. One that lies
+-- far ahead is of before the clock was set back.
+local kept_as_of, as_of = tonumber(head[4] or '') or 0, tonumber(ARGV[4])
+if kept_as_of <= as_of or kept_as_of > as_of + 5000 then
     redis.call('HSET', KEYS[1], 'as_of', ARGV[4], 'version', ARGV[5], 'sum', ARGV[11])
 end
 -- GT: a life is never shortened here.

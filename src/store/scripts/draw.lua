@@ -41,6 +41,12 @@ end
 if #KEYS > 1 then
     -- Invariant 6: while a node holds the lease no other begins to read the origin.
     local left = redis.call('PTTL', KEYS[2])
+    local life = tonumber(ARGV[5])
+    if left > life then
+        -- The clock was set back: a lease whose holder is dead would last until it has caught up.
+        redis.call('PEXPIRE', KEYS[2], life)
+        left = life
+    end
     if left ~= -2 then
         if mark then
             -- Its holder may die before it answers.
@@ -53,7 +59,9 @@ if #KEYS > 1 then
         local wait = (tonumber(retry_at or '0') or 0) - now_ms
         -- Who asks after a failure does not wait for the back-off.
         local insists = mark and mark / 1000 > (tonumber(failed_at or '') or 0)
-        if wait > 0 and not insists then
+        -- A failure that lies ahead is of before the clock was set back.
+        local lies_ahead = (tonumber(failed_at or '') or 0) > now_ms + 5000
+        if wait > 0 and not insists and not lies_ahead then
             return { 'backing_off', wait, failure or '' }
         end
     end

@@ -87,7 +87,13 @@ impl Commands {
                 more(&[&self.number(), &self.number()]);
             }
             "ZREM" | "ZSCORE" => more(&[&self.number()]),
-            "ZRANGE" => more(&["-inf", &self.number(), "BYSCORE", "LIMIT", "0", &self.number()]),
+            "ZRANGE" => match self.0.bool() {
+                true => more(&["-inf", &self.number(), "BYSCORE", "LIMIT", "0", &self.number()]),
+                false => {
+                    let above = format!("({}", self.number());
+                    more(&[&above, "+inf", "BYSCORE", "LIMIT", "0", &self.number(), "WITHSCORES"]);
+                }
+            },
             "XADD" => {
                 if self.0.u32(..4) == 0 {
                     more(&["NOMKSTREAM"]);

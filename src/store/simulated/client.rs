@@ -11,7 +11,7 @@ use super::{
         commands::Commands,
         delete::{self, Deleting},
         draw::{self, Drawing, Drawn, Seen},
-        due::{claimed, claiming, parse_family},
+        due::{bringing_forward, claimed, claiming, due_times, parse_family, reading_later},
         error::StoreError,
         followed_logs::{Followed, FollowedLogs, Next},
         generations::{BUILDING_LIFE, Draft, Written},
@@ -291,11 +291,8 @@ impl Client {
     }
 
     pub fn claim(&self, families: &[Family], claim_for: Duration) -> Turn {
-        let mut partitions: Vec<Partition> = families.iter().map(|family| Partition::of(&family.name)).collect();
-        partitions.sort_unstable();
-        partitions.dedup();
         turn(
-            partitions
+            partitions_of(families)
                 .into_iter()
                 .map(|partition| claiming(&self.keys.due(partition), 2, claim_for)),
         )
@@ -305,6 +302,21 @@ impl Client {
         let claims = replies.0.into_iter().filter_map(claimed);
         let members = claims.flat_map(|(_, members)| members);
         members.filter_map(|member| parse_family(&member)).collect()
+    }
+
+    /// What is due later than a time.
+    pub fn due_later(&self, families: &[Family], than: Timestamp) -> Turn {
+        let partitions = partitions_of(families).into_iter();
+        turn(partitions.map(|partition| reading_later(&self.keys.due(partition), than)))
+    }
+
+    pub fn take_due_later(replies: Replies) -> Vec<(Family, Timestamp)> {
+        replies.0.into_iter().filter_map(due_times).flatten().collect()
+    }
+
+    pub fn bring_forward(&self, families: &[Family], at: Timestamp) -> Turn {
+        let key = |family: &Family| self.keys.due(Partition::of(&family.name));
+        turn(families.iter().map(|family| bringing_forward(&key(family), family, at)))
     }
 
     pub fn record_failure(&self, family: &Family, back_off: Duration) -> Turn {
@@ -376,6 +388,13 @@ impl Client {
         let commands = turn(positions.iter().map(read));
         (From(positions), commands)
     }
+}
+
+fn partitions_of(families: &[Family]) -> Vec<Partition> {
+    let mut partitions: Vec<Partition> = families.iter().map(|family| Partition::of(&family.name)).collect();
+    partitions.sort_unstable();
+    partitions.dedup();
+    partitions
 }
 
 /// A generation that was written.

@@ -231,16 +231,24 @@ impl Data {
                     [b"BYSCORE".to_vec(), b"LIMIT".to_vec(), b"0".to_vec()],
                     "ZRANGE"
                 );
-                assert_eq!(args[1], b"-inf", "ZRANGE");
-                let (most, limit) = (number::<f64>(&args[2]), number::<usize>(&args[6]));
+                let (above, from, most) = match (text(&args[1]), text(&args[2])) {
+                    (from, "+inf") if from.starts_with('(') => (true, number::<f64>(&args[1][1..]), f64::INFINITY),
+                    ("-inf", most) => (false, f64::NEG_INFINITY, number(most.as_bytes())),
+                    other => panic!("ZRANGE {other:?}"),
+                };
+                let (limit, with_scores) = (number::<usize>(&args[6]), args.len() > 7);
                 let Some(set) = kept!(self, &args[0], Sorted) else {
                     return Value::Array(Vec::new());
                 };
                 let mut members: Vec<(f64, &Bytes)> = set.iter().map(|(member, score)| (*score, member)).collect();
-                members.retain(|(score, _)| *score <= most);
+                members.retain(|(score, _)| *score <= most && if above { *score > from } else { *score >= from });
                 members.sort_by(|one, other| one.0.total_cmp(&other.0).then_with(|| one.1.cmp(other.1)));
                 let members = members.into_iter().take(limit);
-                Value::Array(members.map(|(_, member)| bulk(member.clone())).collect())
+                let told = |(score, member): (f64, &Bytes)| match with_scores {
+                    true => Value::Array(vec![bulk(member.clone()), bulk(score.to_string())]),
+                    false => bulk(member.clone()),
+                };
+                Value::Array(members.map(told).collect())
             }
             "XLEN" => kept!(self, &args[0], Stream).map_or(Value::Int(0), |stream| count(stream.entries.len())),
             "XADD" => self.xadd(now_ms, args),
