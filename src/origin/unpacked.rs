@@ -38,6 +38,8 @@ impl<R: Read> Unpacked<R> {
         let Some(gunzip) = &mut self.gunzip else {
             return Ok(false);
         };
+        // First: where reading fails here and is tried again, nothing may be handed on twice.
+        self.piece.clear();
         self.taken = 0;
         if self.rest.is_empty() {
             self.rest = 0..self.from.read(&mut self.packed)?;
@@ -67,5 +69,50 @@ impl<R: Read> Read for Unpacked<R> {
         into[..read].copy_from_slice(&piece[..read]);
         self.taken += read;
         Ok(read)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use flate2::{Compression, write::GzEncoder};
+
+    use super::*;
+
+    /// Gives a few bytes at a time, and is interrupted before each.
+    struct Haltingly<'b> {
+        bytes: &'b [u8],
+        interrupted: bool,
+    }
+
+    impl Read for Haltingly<'_> {
+        fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+            self.interrupted = !self.interrupted;
+            if self.interrupted {
+                return Err(io::ErrorKind::Interrupted.into());
+            }
+            let few = into.len().min(1000);
+            self.bytes.read(&mut into[..few])
+        }
+    }
+
+    #[test]
+    fn each_byte_comes_once_however_reading_is_interrupted() {
+        let plain: Vec<u8> = (0..100_000u32).flat_map(|number| number.to_le_bytes()).collect();
+        let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+        packer.write_all(&plain).unwrap();
+        let packed = [packer.finish().unwrap(), vec![0; 3000]].concat();
+        let read = |bytes: &[u8]| {
+            let mut unpacked = Vec::new();
+            let haltingly = Haltingly {
+                bytes,
+                interrupted: false,
+            };
+            // Tries again where it is interrupted.
+            Unpacked::new(haltingly).read_to_end(&mut unpacked).map(|_| unpacked)
+        };
+        assert!(read(&packed).unwrap() == plain);
+        assert!(read(&packed[..packed.len() / 2]).is_err());
     }
 }

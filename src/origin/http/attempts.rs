@@ -34,6 +34,17 @@ impl Failure {
         }
     }
 
+    /// Not before the API's headers say, where it is to be tried again.
+    pub fn not_before(self, headers: &HeaderMap) -> Self {
+        match self {
+            Self::Passing { source, .. } => Self::Passing {
+                source,
+                retry_after: retry_after(headers, SystemTime::now()),
+            },
+            Self::Final(error) => Self::Final(error),
+        }
+    }
+
     pub fn unavailable(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Final(OriginError::Unavailable(reason.into()))
     }

@@ -122,6 +122,8 @@ impl<'h> Links<'h> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -132,6 +134,19 @@ mod tests {
             expect.as_ref().copied(),
             "{header}"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn any_title_leaves_the_next_page_where_it_is(title in "[^\"\\\\\r\n]{0,30}") {
+            let header = format!("</1>; rel=prev; title=\"{title}\", </2>; title*=x; title=\"{title}\"; rel=next");
+            prop_assert_eq!(next_link([header.as_bytes()].into_iter()), Ok(Some("/2".to_owned())));
+        }
+
+        #[test]
+        fn any_header_is_read_to_its_end(header in "[<>;,='\"\\\\ relnxtö]{0,60}") {
+            let _ = next_link([header.as_bytes()].into_iter());
+        }
     }
 
     #[test]

@@ -194,7 +194,7 @@ impl Pages<'_> {
             let total = self.total_in(&headers)?;
             match self.page(body, before, total, each).await {
                 Ok(page) => return Ok(Answered::Page(Box::new((page, headers, url)))),
-                Err(failure) => attempts.again(failure).await?,
+                Err(failure) => attempts.again(failure.not_before(&headers)).await?,
             }
         }
     }

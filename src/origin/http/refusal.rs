@@ -62,12 +62,13 @@ impl Refusal {
         if let Some(pointer) = errors {
             let found =
                 find(document, pointer).map_err(|reason| OriginError::Misdeclared(format!("`errors`: {reason}")))?;
-            return Ok(found.filled().map(Self::of));
+            return Ok(found.filled().filter(|value| is_error(value)).map(Self::of));
         }
         let is_beside_data = matches!(member(document, "/data"), Some(Found::Value(_)));
         let errors = filled(document, "/errors").filter(|_| is_beside_data || !has_list);
         let error = || filled(document, "/error").filter(|_| !has_list);
-        Ok(errors.or_else(error).map(Self::of))
+        let found = errors.or_else(error).filter(|value| is_error(value));
+        Ok(found.map(Self::of))
     }
 
     /// What a value says that holds one error or several, or an error's whole answer.
@@ -88,6 +89,11 @@ impl Refusal {
             false => Failure::unavailable(reason),
         }
     }
+}
+
+/// A number of errors, or the code of one, may be 0.
+fn is_error(value: &RawValue) -> bool {
+    value.get() != "0"
 }
 
 fn member<'v>(value: &'v RawValue, pointer: &str) -> Option<Found<'v>> {
@@ -177,6 +183,7 @@ mod tests {
             Some((Some("down"), false)),
         );
         check(r#"{"message":"hello"}"#, false, None);
+        check(r#"{"error":0,"products":[]}"#, false, None);
         check("[]", true, None);
         let limited = r#"{"data":{},"errors":[{"type":"rate-limited"}]}"#;
         check(limited, true, Some((None, true)));
@@ -187,6 +194,7 @@ mod tests {
         let pointer = JsonPointer::parse("/_shards/failures").unwrap();
         let of = |answer| Refusal::in_answer(raw(answer), Some(&pointer), true).unwrap();
         assert_eq!(of(r#"{"data":1,"errors":["x"],"_shards":{"failed":0}}"#), None);
+        assert_eq!(of(r#"{"_shards":{"failures":0}}"#), None);
         let refusal = of(r#"{"_shards":{"failures":[{"shard":3,"reason":{"reason":"no room"}}]}}"#);
         assert_eq!(refusal.unwrap().said.as_deref(), Some("no room"));
         assert!(Refusal::in_answer(raw(r#"{"_shards":"x"}"#), Some(&pointer), true).is_err());

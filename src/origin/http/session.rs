@@ -37,9 +37,9 @@ impl Session {
         let mut attempts = client.attempts(deadline);
         let id = loop {
             match client.send(&request, None, &mut attempts).await? {
-                Answer::Found(answer) => match answer::session_id(answer.body, config, &session.id) {
+                Answer::Found(found) => match answer::session_id(found.body, config, &session.id) {
                     Ok(id) => break id,
-                    Err(failure) => attempts.again(failure).await?,
+                    Err(failure) => attempts.again(failure.not_before(&found.headers)).await?,
                 },
                 Answer::NotFound | Answer::NotModified => {
                     let reason = format!("{} {} was not found", request.method, request.url.path());

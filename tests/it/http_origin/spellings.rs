@@ -265,11 +265,18 @@ async fn an_error_in_a_good_answer_fails_the_read_and_passes_where_it_says_so() 
     // Throttled is asked again, with `data` or without.
     let whole = page("");
     api.script(move |request| match request.number {
-        1 => ApiAnswer::json(r#"{"errors": [{"message": "Throttled", "extensions": {"code": "THROTTLED"}}]}"#),
+        1 => ApiAnswer::json(r#"{"errors": [{"message": "Throttled", "extensions": {"code": "THROTTLED"}}]}"#)
+            .header("retry-after", "0.7"),
         2 => ApiAnswer::json(r#"{"data": null, "errors": [{"type": "RATE_LIMITED", "message": "Slow down"}]}"#),
         _ => ApiAnswer::json(whole.clone()),
     });
+    let begun = std::time::Instant::now();
     counts(&shop, SIZE, "after two refusals").await;
+    assert!(
+        begun.elapsed() >= std::time::Duration::from_secs_f64(0.7 + 0.32),
+        "{:?}",
+        begun.elapsed()
+    );
     assert_eq!(api.requests().len(), 4);
     api.script(|_| ApiAnswer::json(r#"{"errors": [{"message": "Throttled", "extensions": {"code": "THROTTLED"}}]}"#));
     let impatient = config(&api.url, &format!("{keys}\nretries = 1"), query, "");
