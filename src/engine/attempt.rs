@@ -114,6 +114,7 @@ impl Attempt<'_> {
             request,
             grant: self.grant,
             next_due: (!self.is_coalesced()).then_some(next_due),
+            is_certain: origin.versions_are_certain(),
         };
         let contents: Vec<_> = kept.iter().map(|kept| confirming.content(kept)).collect();
         let build = Build {
@@ -163,7 +164,9 @@ impl Attempt<'_> {
                     self.publish(finished, confirming.next_due).await?
                 }
                 None => {
-                    let confirmed = refresher.confirm(&confirming, kept, built.version.as_ref()).await?;
+                    let confirmed = refresher
+                        .confirm(&confirming, kept, built.version.as_ref(), true)
+                        .await?;
                     confirmed.ok_or(BuildError::StreamLost)?
                 }
             });

@@ -99,7 +99,11 @@ impl Refresher {
             Wants::Later(_) | Wants::Due(_) | Wants::Since(_) | Wants::Fresh | Wants::Anew => {
                 // Somebody has looked at what was refused.
                 let insist = request.wants == Wants::Anew || request.accepts_any;
-                return self.store.draw_with_lease(&request.family, count, insist).await;
+                return match coalesce_for.is_zero() {
+                    true => self.store.draw_with_lease(&request.family, count, insist).await,
+                    // It tells whether a refresh was asked for, which this one answers.
+                    false => self.store.draw_uncoalesced(&request.family, count, insist).await,
+                };
             }
         };
         self.store

@@ -43,6 +43,8 @@ pub struct Confirming<'a> {
     pub grant: &'a Grant,
     /// Where the confirmation sets it.
     pub next_due: Option<Duration>,
+    /// Whether the origin's versions tell of every change.
+    pub is_certain: bool,
 }
 
 impl Confirming<'_> {
@@ -52,11 +54,22 @@ impl Confirming<'_> {
         kept.kept.content.filter(|_| self.request.wants != Wants::Anew)
     }
 
-    /// The version of the origin's data that all streams were read from, where they may live on.
+    /// The version of the origin's data that all streams were read from, where they may live on by that alone. Whoever asks
+    /// for a refresh has seen a change, which the version may not tell: one by `max(updated_at)` tells of no deletion.
     pub fn version<'k>(&self, kept: &'k [KeptStream]) -> Option<&'k DataVersion> {
         let version = kept.first()?.kept.version.as_ref()?;
-        let is_same = |kept: &KeptStream| kept.recognised().is_some() && kept.kept.version.as_ref() == Some(version);
-        (self.request.wants != Wants::Anew && kept.iter().all(is_same)).then_some(version)
+        let is_asked_for = self.request.wants.is_demanded() || self.grant.asked.is_some();
+        let is_same = |kept: &KeptStream| self.is_trusted(kept) && kept.kept.version.as_ref() == Some(version);
+        (!is_asked_for && kept.iter().all(is_same)).then_some(version)
+    }
+
+    /// Whether the items were read not too long ago.
+    fn is_trusted(&self, kept: &KeptStream) -> bool {
+        kept.recognised().is_some_and(|head| {
+            let drawn_at = Timestamp(head.generation.id / 1000);
+            let read_ago = self.grant.as_of.since(kept.kept.read_at.unwrap_or(drawn_at));
+            self.is_certain || self.request.defined.definition.policy.trusts_version(read_ago)
+        })
     }
 }
 
@@ -115,7 +128,7 @@ impl Refresher {
     ) -> Result<Option<Arc<[Refreshed]>>, BuildError> {
         let mut refreshed = Vec::with_capacity(kept.len());
         for kept in kept {
-            match self.confirm(confirming, kept, version).await? {
+            match self.confirm(confirming, kept, version, false).await? {
                 Some(one) => refreshed.push(one),
                 None => return Ok(None),
             }
@@ -123,12 +136,13 @@ impl Refresher {
         Ok(Some(refreshed.into()))
     }
 
-    /// Lets a generation live on, as fresh as one read now; `None` where it is gone meanwhile.
+    /// Lets a generation live on, as fresh as one read now, which it was if `is_read`; `None` where it is gone meanwhile.
     pub(super) async fn confirm(
         &self,
         confirming: &Confirming<'_>,
         kept: &KeptStream,
         version: Option<&DataVersion>,
+        is_read: bool,
     ) -> Result<Option<Refreshed>, BuildError> {
         let Confirming { request, grant, .. } = confirming;
         let (Some(head), Some(lease)) = (kept.recognised(), &grant.lease) else {
@@ -139,6 +153,7 @@ impl Refresher {
             head,
             as_of: grant.as_of,
             version,
+            is_read,
             policy: &request.defined.definition.policy,
             lease,
             next_due: confirming.next_due.filter(|_| !request.is_nothing(head.total)),

@@ -69,6 +69,8 @@ pub struct Policy {
     pub max_shrink_from: u64,
     /// A refresh that shrinks a listing below so many items is refused.
     pub min_items: u64,
+    /// The items are read at least once in so many periods of `fresh_for`, whatever the origin says of their version.
+    pub version_trust: u32,
     /// Whether the first page comes straight from the origin where Redis does not answer and it is not at hand.
     pub redis_down_direct: bool,
     /// What nobody has read for so long is not refreshed any more.
@@ -106,6 +108,7 @@ impl Default for Policy {
             max_shrink: 0.5,
             max_shrink_from: 50,
             min_items: 0,
+            version_trust: 10,
             redis_down_direct: false,
             idle_stop: Duration::from_secs(24 * 3600),
             keep_warm: false,
@@ -150,6 +153,12 @@ impl Policy {
     pub fn is_early(&self, left: Duration, spread: f64) -> bool {
         let part = self.refresh_ahead + (1.0 - self.refresh_ahead) * spread;
         self.fresh_for.saturating_sub(left) >= self.fresh_for.mul_f64(part.clamp(0.0, 1.0))
+    }
+
+    /// Whether an origin that says nothing changed is believed, where the items were read so long ago. The next refresh comes
+    /// within `fresh_for`, and must not be too late.
+    pub fn trusts_version(&self, read_ago: Duration) -> bool {
+        read_ago < self.fresh_for.saturating_mul(self.version_trust.saturating_sub(1))
     }
 
     /// How long after a refresh the next one is due. `spread`, from 0 to 1, is chance. The `first` time it is anywhere in
@@ -218,6 +227,18 @@ mod tests {
         assert!(!policy.is_early(seconds(4), 0.5));
         assert!(policy.is_early(seconds(3), 0.5));
         assert!(!policy.is_early(seconds(1), 1.0));
+    }
+
+    #[test]
+    fn a_version_is_trusted_for_some_periods_only() {
+        let policy = Policy::default();
+        let minutes = |minutes| Duration::from_secs(60 * minutes);
+        assert!(policy.trusts_version(minutes(8)) && !policy.trusts_version(minutes(9)));
+        let never = Policy {
+            version_trust: 1,
+            ..policy
+        };
+        assert!(!never.trusts_version(Duration::ZERO));
     }
 
     #[test]

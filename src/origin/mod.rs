@@ -138,6 +138,11 @@ pub trait Origin: Send + Sync {
         Ok(None)
     }
 
+    /// Whether items of the same version are the same for certain, and not only as somebody says.
+    fn versions_are_certain(&self) -> bool {
+        false
+    }
+
     /// The names that exist, as rows of values of the pattern's parameters in its order.
     async fn names(&self, query: &str, parameters: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError>;
 

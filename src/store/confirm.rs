@@ -26,6 +26,8 @@ pub struct Kept {
     pub content: Option<u128>,
     /// The version of the origin's data that it was read from.
     pub version: Option<DataVersion>,
+    /// When its items were read last, and not only said to be the same.
+    pub read_at: Option<Timestamp>,
 }
 
 impl Kept {
@@ -33,6 +35,7 @@ impl Kept {
         state: HeadState::Absent,
         content: None,
         version: None,
+        read_at: None,
     };
 }
 
@@ -47,6 +50,8 @@ pub struct Confirmation<'a> {
     pub as_of: Timestamp,
     /// The version of the origin's data.
     pub version: Option<&'a DataVersion>,
+    /// Whether the items were read, and not only said to be the same.
+    pub is_read: bool,
     /// The lives that begin anew.
     pub policy: &'a Policy,
     /// The right to say so.
@@ -73,7 +78,10 @@ impl Store {
         let keys: Vec<String> = listings.iter().map(|listing| self.head_key(listing)).collect();
         let mut turn = Pipeline::new();
         for key in &keys {
-            turn.cmd("HMGET").arg(key).arg(&FIELDS).arg(&["content", "version"]);
+            turn.cmd("HMGET")
+                .arg(key)
+                .arg(&FIELDS)
+                .arg(&["content", "version", "read_at"]);
         }
         // Through the writing connection, which is the one that the next step needs anyway.
         let replies = self.inner.connections.write(OPERATION, &turn).await?;
@@ -125,7 +133,8 @@ impl Store {
             .arg(sum_of(&Head {
                 as_of: confirmation.as_of,
                 ..**head
-            }));
+            }))
+            .arg(u8::from(confirmation.is_read));
         let reply = self
             .inner
             .connections
@@ -148,6 +157,8 @@ fn decode_kept(reply: Value, key: &str) -> Result<Kept, StoreError> {
     let reply = reply::answered(reply, "read head", key)?;
     let mut fields = reply::array(reply).ok_or_else(|| StoreError::odd_reply("read head"))?;
     let mut number = || fields.pop().and_then(reply::text);
+    // A release before this one has not written it.
+    let read_at = number().and_then(|text| text.parse().ok()).map(Timestamp);
     // Missing or unreadable: then what is there is not recognised, and read anew.
     let version = number().and_then(|text| DataVersion::parse(&text));
     let content = number().and_then(|text| u128::from_str_radix(&text, 16).ok());
@@ -155,6 +166,7 @@ fn decode_kept(reply: Value, key: &str) -> Result<Kept, StoreError> {
         state: decode_head(Value::Array(fields), key)?,
         content,
         version,
+        read_at,
     })
 }
 
@@ -169,11 +181,12 @@ mod tests {
         let text = |text: &str| Value::BulkString(text.into());
         let head = ["5", "000000ab", "1", "12", "7", "1", "0"].map(text);
         let reply = |content: Value, version: Value| {
-            let rest = [Value::Nil, text(""), Value::Nil, text(SUM), content, version];
+            let rest = [Value::Nil, text(""), Value::Nil, text(SUM), content, version, text("9")];
             Value::Array(head.iter().cloned().chain(rest).collect())
         };
         let kept = decode_kept(reply(text("ff"), text("a")), "k").unwrap();
         assert_eq!((kept.content, kept.version), (Some(255), DataVersion::parse("a")));
+        assert_eq!(kept.read_at, Some(Timestamp(9)));
         assert_eq!(kept.state.id(), 5);
         let kept = decode_kept(reply(Value::Nil, text("")), "k").unwrap();
         assert_eq!((kept.content, kept.version), (None, None));

@@ -124,6 +124,12 @@ impl Store {
             .await
     }
 
+    /// The same, but whenever it is: for whoever does not wait until `coalesce_for` has passed.
+    pub async fn draw_uncoalesced(&self, family: &Family, count: usize, insist: bool) -> Result<Drawn, StoreError> {
+        let coalescing = Some((DrawnFor::Due(None), Duration::ZERO));
+        self.draw_leased(family, count, insist, coalescing).await
+    }
+
     async fn draw_leased(
         &self,
         family: &Family,

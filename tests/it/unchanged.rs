@@ -4,11 +4,13 @@ use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use listcache::{
     engine::{Engine, EngineError, Refreshed, Shrink},
-    listing::{Definition, Generation, Policy},
+    listing::{Definition, Family, Generation, Policy},
 };
+use reqwest::Method;
 
 use crate::support::{
     RedisServer, eventually,
+    service::{Service, Shop, json_of},
     shop::{self, ScriptedOrigin, bread, definition, definitions, items, page, place, sort},
 };
 
@@ -110,6 +112,99 @@ async fn the_same_version_is_not_even_read() {
         reread(&redis, &node).await,
         Err(EngineError::RefreshFailed(_))
     ));
+}
+
+/// A version by `max(updated_at)` does not tell of a deletion.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_version_that_stays_the_same_is_believed_for_some_periods_only() {
+    let redis = RedisServer::start();
+    let origin = ScriptedOrigin::new(items(30, 1));
+    *origin.version.lock() = Some("monday".to_owned());
+    let policy = Policy {
+        fresh_for: Duration::from_secs(1),
+        version_trust: 3,
+        ..shop::policy()
+    };
+    let node = node(&redis, &origin, definition(policy)).await;
+    current(&node).await;
+    origin.items.lock().pop();
+    let mut believed = 0;
+    for (reads, total) in [(2, 29), (3, 29)] {
+        eventually(async || {
+            reread(&redis, &node).await.unwrap();
+            believed += usize::from(origin.reads() < reads);
+            match origin.reads() == reads {
+                true => Ok(()),
+                false => Err(origin.reads()),
+            }
+        })
+        .await;
+        assert_eq!(page(&node, &bread(), &place(0, 5)).await.unwrap().meta.total, total);
+        // The age of what was read, and not only said to be the same, begins anew: the next one is believed.
+        reread(&redis, &node).await.unwrap();
+        assert_eq!(origin.reads(), reads);
+    }
+    assert!(believed > 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_asked_for_is_read_whatever_its_version_says_and_whoever_reads_it() {
+    let redis = RedisServer::start();
+    let origin = ScriptedOrigin::new(items(30, 1));
+    *origin.version.lock() = Some("monday".to_owned());
+    let policy = Policy {
+        fresh_for: Duration::from_millis(500),
+        coalesce_for: Duration::from_millis(100),
+        version_trust: 1000,
+        ..shop::policy()
+    };
+    let node = node(&redis, &origin, definition(policy.clone())).await;
+    let total = async || page(&node, &bread(), &place(0, 5)).await.unwrap().meta.total;
+    let becomes = async |expect: u64| {
+        eventually(async || match total().await {
+            total if total == expect => Ok(()),
+            total => Err(total),
+        })
+        .await;
+    };
+    assert_eq!(total().await, 30);
+    origin.items.lock().pop();
+    node.refresh(&bread(), None, Shrink::Refused).await.unwrap();
+    becomes(29).await;
+    // Asked of a node that dies: this one reads it because it is stale.
+    origin.items.lock().pop();
+    let other = shop::store(&redis.url()).await;
+    other.ask(&[Family::plain(bread())], policy.coalesce_for).await.unwrap();
+    becomes(28).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_version_query_of_the_manual_tells_of_a_deletion() {
+    let redis = RedisServer::start();
+    let shop = Shop::new().await;
+    let query = "version_query = \"select count(*), max(price_cents), sum(id) from products where category = :category\"\n[listings.sorts]";
+    let config = shop.config(&redis.url(), "[defaults]\nversion_trust = 1000\n");
+    let (before, short) = config.split_at(config.find("name = \"short:").unwrap());
+    let service = Service::start(&format!("{before}{}", short.replace("[listings.sorts]", query)));
+    let total = async || json_of(service.request(Method::GET, "/v1/listings/short:BREAD")).await["total"].clone();
+    assert_eq!(total().await, 31);
+    let unchanged = "listcache_refreshes_total{outcome=\"unchanged\"";
+    eventually(async || {
+        assert_eq!(total().await, 31);
+        match service.metric(unchanged).await {
+            0.0 => Err(service.log()),
+            _ => Ok(()),
+        }
+    })
+    .await;
+    assert_eq!(service.metric("listcache_origin_reads_total").await, 1.0);
+    // Not the newest.
+    shop.sql("delete from products where id = 15").await;
+    eventually(async || match total().await {
+        total if total == 30 => Ok(()),
+        total => Err(total),
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

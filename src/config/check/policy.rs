@@ -65,6 +65,8 @@ pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
         max_shrink: section.number("max_shrink", 0.0..=1.0, base.max_shrink),
         max_shrink_from: section.integer("max_shrink_from", 0..=100_000_000, base.max_shrink_from),
         min_items: section.integer("min_items", 0..=100_000_000, base.min_items),
+        version_trust: u32::try_from(section.integer("version_trust", 1..=1000, base.version_trust.into()))
+            .unwrap_or(base.version_trust),
         redis_down_direct: redis_down(section, base),
         idle_stop: section.duration("idle_stop", SECOND..=LIFE_MAX, base.idle_stop),
         keep_warm: section.boolean("keep_warm", base.keep_warm),

@@ -204,6 +204,10 @@ impl FileOrigin {
 
 #[async_trait]
 impl Origin for FileOrigin {
+    fn versions_are_certain(&self) -> bool {
+        true
+    }
+
     /// Which file lies there and when it was last written. Tools that keep the time of a copy give it another inode.
     async fn version(&self, _: &Defined, _: &Choices) -> Result<Option<DataVersion>, OriginError> {
         use std::os::unix::fs::MetadataExt;

@@ -134,17 +134,17 @@ impl Origin for SqlOrigin {
         let Some(statement) = Statement::of_version(self.dialect(), defined, choices)? else {
             return Ok(None);
         };
-        let (columns, rows) = self.texts(statement).await?;
-        let several = || {
-            let reason = "`version_query` must yield one row of one column".to_owned();
-            OriginError::Misdeclared(reason)
-        };
-        if columns != 1 || rows.len() > 1 {
-            return Err(several());
+        let (_, rows) = self.texts(statement).await?;
+        if rows.len() > 1 {
+            let reason = "`version_query` must yield one row".to_owned();
+            return Err(OriginError::Misdeclared(reason));
         }
-        // No row, or null: nothing is known. The same version of another database is another version.
-        let version = rows.into_iter().flatten().next();
-        Ok(version.map(|version| DataVersion::of(&format!("{:016x}:{version}", self.identity))))
+        // No row, or a null: nothing is known. The same version of another database is another version.
+        Ok(rows.into_iter().next().map(|values| {
+            // Lengths keep neighbouring values apart.
+            let values: String = values.iter().map(|value| format!(":{}:{value}", value.len())).collect();
+            DataVersion::of(&format!("{:016x}{values}", self.identity))
+        }))
     }
 
     async fn read(&self, read: Read) -> Result<Items, OriginError> {

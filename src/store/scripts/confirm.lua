@@ -3,7 +3,7 @@
 --   ARGV[1] id and ARGV[2] nonce of the generation  ARGV[3] entries that its stream must have  ARGV[4] as_of, ms
 --   ARGV[5] version of the origin's data, '' where unknown  ARGV[6] the lease's value
 --   ARGV[7] life of the head, ms  ARGV[8] life of the stream, ms  ARGV[9] family  ARGV[10] ms until it is due, '' for no change
---   ARGV[11] check sum of the head with that as_of
+--   ARGV[11] check sum of the head with that as_of  ARGV[12] '1': the items were read, '0': the origin has said so
 -- Returns 'confirmed'; 'fenced' (the lease is not the caller's); 'gone' (the head names another generation, or its stream
 --   is not whole).
 if redis.call('GET', KEYS[5]) ~= ARGV[6] then
@@ -22,6 +22,9 @@ end
 local kept_as_of, as_of = tonumber(head[4] or '') or 0, tonumber(ARGV[4])
 if kept_as_of <= as_of or kept_as_of > as_of + 5000 then
     redis.call('HSET', KEYS[1], 'as_of', ARGV[4], 'version', ARGV[5], 'sum', ARGV[11])
+    if ARGV[12] == '1' then
+        redis.call('HSET', KEYS[1], 'read_at', ARGV[4])
+    end
 end
 -- GT: a life is never shortened here.
 redis.call('PEXPIRE', KEYS[1], ARGV[7], 'GT')

@@ -50,7 +50,7 @@ local pin_for, kept_max = tonumber(ARGV[15]), tonumber(ARGV[16])
 -- The head is written first: where the server is full this is what it refuses, with nothing done yet.
 redis.call('HSET', KEYS[1], 'id', ARGV[1], 'nonce', ARGV[2], 'total', ARGV[3], 'chunk_len', ARGV[5], 'as_of', ARGV[6],
     'definition', ARGV[7], 'pins_from', ARGV[8], 'definition_version', ARGV[25], 'content', ARGV[26], 'version', ARGV[27],
-    'sum', ARGV[28])
+    'sum', ARGV[28], 'read_at', ARGV[6])
 redis.call('HDEL', KEYS[1], 'deleted')
 redis.call('PEXPIRE', KEYS[1], ARGV[13])
 redis.call('PEXPIRE', KEYS[2], ARGV[14])

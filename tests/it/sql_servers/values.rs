@@ -381,3 +381,31 @@ async fn a_server_that_is_away_is_unavailable_and_no_error_holds_the_password() 
         assert!(!format!("{error:?} {error}").contains("hunter2"), "{error}");
     }
 }
+
+/// The row of a `version_query`, whose types each server has its own of.
+#[tokio::test]
+async fn a_version_is_a_row_of_values_and_tells_of_a_deletion() {
+    const SCHEMA: &str = "
+        create table products (id int, updated_at timestamp null);
+        insert into products values (1, '2024-05-01 10:00:00'), (2, '2024-05-01 12:00:00'), (3, '2024-05-01 09:00:00')";
+    const DELETE: &str = "delete from products where id = 3";
+    let version = async |url: String| {
+        let definition = Definition {
+            version_query: Some("select count(*), max(updated_at), sum(id) from products".into()),
+            ..definition("all", "select id from products")
+        };
+        let read = read_of(definition, "all", &[], ReadOrder::By(by(&[])));
+        open(&url).version(&read.defined, &read.choices).await.unwrap().unwrap()
+    };
+    let mut postgres = PostgresDatabase::create(SCHEMA).await;
+    let mut mariadb = MariadbDatabase::create(SCHEMA).await;
+    let urls = [postgres.url(), mariadb.url()];
+    let before = [version(urls[0].clone()).await, version(urls[1].clone()).await];
+    postgres.run(DELETE).await;
+    mariadb.run(DELETE).await;
+    for (url, before) in urls.into_iter().zip(before) {
+        let after = version(url.clone()).await;
+        assert_ne!(after, before);
+        assert_eq!(after, version(url).await);
+    }
+}
