@@ -21,8 +21,10 @@
 //! | HTTP/2: after the last stream | `LINGER`, 0.5 s | closed |
 //! | the service ends | `http.drain_timeout` for what is under way; what is idle ends at once | closed |
 //!
-//! A client that is gone without a word (its network ended) is the kernel's to notice: it gives a byte up that nobody acknowledges after some 15
-//! minutes, or sooner where the buffers are full.
+//! A client may be gone without a word, because its network ended. Then the kernel closes the connection when a byte of ours has not been
+//! acknowledged for `http.send_timeout` (TCP_USER_TIMEOUT); left to itself it would try for some 15 minutes.
+//!
+//! The tests of these rows are in `tests/it/connections`, `tests/it/http2` and `tests/it/faults` (`clients`, `drain`).
 
 use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
@@ -71,6 +73,7 @@ impl Connections {
     {
         // A page goes out in few writes, each when it is whole.
         let _ = stream.set_nodelay(true);
+        give_up_after(&stream, self.slow.send);
         let peer = stream.peer_addr().ok();
         let ended = match self.begin(stream).await {
             Ok(None) => Ok(()),
@@ -109,4 +112,32 @@ async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -
             "it said nothing, or too slowly",
         ))
     })
+}
+
+/// How long the kernel waits for the client to acknowledge what it was sent. A system that has no such option keeps its own time.
+#[cfg(target_os = "linux")]
+fn give_up_after(stream: &TcpStream, limit: Duration) {
+    use nix::sys::socket::{setsockopt, sockopt::TcpUserTimeout};
+
+    let milliseconds = u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+    let _ = setsockopt(stream, TcpUserTimeout, &milliseconds);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_up_after(_: &TcpStream, _: Duration) {}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use nix::sys::socket::{getsockopt, sockopt::TcpUserTimeout};
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn the_kernel_gives_up_as_soon_as_we_do() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        give_up_after(&stream, Duration::from_secs(30));
+        assert_eq!(getsockopt(&stream, TcpUserTimeout).unwrap(), 30_000);
+    }
 }

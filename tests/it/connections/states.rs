@@ -6,11 +6,12 @@ use std::{
 };
 
 use reqwest::Method;
+use tokio::io::AsyncReadExt;
 
 use super::{LIVE, PROMO, next_answer, send, service, until_closed};
 use crate::support::{
-    RedisServer,
-    frames::{END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, Raw, frame, get_head},
+    Certificate, RedisServer,
+    frames::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, Raw, frame, get_head, put_head},
     service::TOKEN,
 };
 
@@ -146,6 +147,59 @@ fn silence_between_requests_has_an_end() {
     raw.until(|frame| frame.kind == GOAWAY).unwrap();
     raw.rest();
     assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn silence_after_a_handshake_has_an_end() {
+    let redis = RedisServer::start();
+    let certificate = Certificate::new();
+    let config = certificate.config().replace("[http]\n", "");
+    let service = service(&redis, &format!("{config}head_timeout = \"1s\"\n"));
+    for protocol in ["http/1.1", "h2"] {
+        let begun = Instant::now();
+        let mut silent = certificate.connect(&service, &[protocol]).await.unwrap();
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(SOON, silent.read_to_end(&mut answer)).await;
+        assert!(ended.is_ok(), "{protocol}: still open after {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() >= Duration::from_millis(900),
+            "{protocol}: {:?}",
+            begun.elapsed()
+        );
+    }
+}
+
+/// Takes the 30 s that a body may pause.
+#[test]
+fn a_push_whose_body_stops_is_refused() {
+    let redis = RedisServer::start();
+    let service = service(&redis, "");
+    let patience = Some(Duration::from_secs(60));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let head = format!(
+                "PUT {PROMO} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {TOKEN}\r\nContent-Type: application/json\r\n"
+            );
+            let mut stopped = send(&service, &format!("{head}Content-Length: 9\r\n\r\n["));
+            stopped.set_read_timeout(patience).unwrap();
+            let (answer, took) = until_closed(&mut stopped);
+            assert!(
+                answer.starts_with("HTTP/1.1 408 ") && answer.contains("slow-body"),
+                "{answer}"
+            );
+            assert!(took > Duration::from_secs(25), "{took:?}");
+        });
+        scope.spawn(|| {
+            let mut raw = Raw::connect(&service, &[]);
+            raw.0.set_read_timeout(patience).unwrap();
+            raw.send(&frame(HEADERS, END_HEADERS, 1, &put_head(PROMO)));
+            raw.until(|frame| frame.stream == 1 && frame.kind == HEADERS).unwrap();
+            let problem = raw.until(|frame| frame.stream == 1 && frame.kind == DATA).unwrap();
+            assert!(String::from_utf8_lossy(&problem.payload).contains("slow-body"));
+            let reset = raw.until(|frame| frame.kind == RST_STREAM).unwrap();
+            assert_eq!((reset.stream, reset.reason()), (1, 0));
+        });
+    });
 }
 
 #[test]
