@@ -232,7 +232,7 @@ mod tests {
     #[test]
     fn a_version_is_trusted_for_some_periods_only() {
         let policy = Policy::default();
-        let minutes = |minutes| Duration::from_secs(60 * minutes);
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
         assert!(policy.trusts_version(minutes(8)) && !policy.trusts_version(minutes(9)));
         let never = Policy {
             version_trust: 1,
