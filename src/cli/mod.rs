@@ -21,7 +21,7 @@ use crate::{
     app::{self, App, AppError, Role},
     config::{Config, ConfigErrors, Environment, Flag, PRIVATE_REDIS, Sources},
     engine::EngineError,
-    telemetry::{LogLevel, complain, flush_logs, start_logs},
+    telemetry::{FlushAtEnd, LogLevel, complain, start_logs},
 };
 use arguments::{Arguments, Command};
 
@@ -97,8 +97,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environme
             };
         }
     };
-    let outcome = blocking(perform(arguments.command, environment));
-    flush_logs();
+    let outcome = {
+        let _flush = FlushAtEnd;
+        blocking(perform(arguments.command, environment))
+    };
     outcome.unwrap_or_else(|error| {
         complain(&chain(&error));
         ExitCode::FAILURE

@@ -14,7 +14,7 @@ use super::{Engine, declared::Declaration, error::Chain};
 use crate::{
     listing::{HeadState, ListingKey, ListingName, Timestamp, definition::Resolved},
     store::Store,
-    telemetry::{Metrics, UNLIMITED},
+    telemetry::{LOST_PUSHED, Metrics},
 };
 
 const REMEMBERED_MAX: u64 = 10_000;
@@ -53,7 +53,7 @@ impl LostPushed {
             return;
         }
         told.push(listing.clone());
-        tracing::error!(target: UNLIMITED, %listing, "a pushed listing is gone from redis, its only place");
+        tracing::error!(target: LOST_PUSHED, %listing, "a pushed listing is gone from redis, its only place");
         self.metrics.lost_pushed.inc();
     }
 

@@ -20,7 +20,7 @@ use super::{
     request_id::{self, X_REQUEST_ID},
     shared::Shared,
 };
-use crate::telemetry::UNLIMITED;
+use crate::telemetry::ACCESS;
 
 /// The longest URL, path and query. The longest of our own links is far shorter: a name of 256 bytes, encoded, and a cursor.
 pub const URI_BYTES_MAX: usize = 8 * 1024;
@@ -117,7 +117,7 @@ fn log<B: MessageBody>(request: &RequestHead, response: &HttpResponse<B>, began:
         _ => None,
     };
     tracing::info!(
-        target: UNLIMITED,
+        target: ACCESS,
         method = %request.method,
         uri = %request.uri,
         status = response.status().as_u16(),

@@ -20,7 +20,10 @@ use std::{
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
 use self::{limit::Limit, queue::LogQueue};
-pub use self::{limit::UNLIMITED, lost::lost_lines};
+pub use self::{
+    limit::{ACCESS, LOST_PUSHED},
+    lost::lost_lines,
+};
 
 /// How long the end of the process may wait for whoever reads stderr.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
@@ -75,7 +78,11 @@ pub fn start_logs(level: LogLevel, writer: impl Write + Send + 'static) {
         logs.with(limit).try_init()
     };
     // The standard hook writes to stderr, which may block.
-    panic::set_hook(Box::new(|panic| {
+    let standard = panic::take_hook();
+    panic::set_hook(Box::new(move |panic| {
+        if !tracing::enabled!(tracing::Level::ERROR) {
+            return standard(panic);
+        }
         let backtrace = Backtrace::capture();
         tracing::error!(%panic, %backtrace, "the program has a bug: please report this");
     }));
@@ -85,6 +92,15 @@ pub fn start_logs(level: LogLevel, writer: impl Write + Send + 'static) {
 pub fn flush_logs() {
     if let Some(queue) = QUEUE.get() {
         queue.flush(WRITTEN_WITHIN);
+    }
+}
+
+/// Waits until all lines are written when it is dropped, by a panic too.
+pub struct FlushAtEnd;
+
+impl Drop for FlushAtEnd {
+    fn drop(&mut self) {
+        flush_logs();
     }
 }
 

@@ -3,5 +3,5 @@
 mod logs;
 mod metrics;
 
-pub use logs::{LogLevel, UNLIMITED, complain, flush_logs, start_logs};
+pub use logs::{ACCESS, FlushAtEnd, LOST_PUSHED, LogLevel, complain, flush_logs, start_logs};
 pub use metrics::{ByLayer, ByOutcome, Layer, Metrics, RefreshOutcome};

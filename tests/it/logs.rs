@@ -117,29 +117,53 @@ async fn no_stranger_fills_the_log() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_strangers_cause_is_logged_a_few_times_a_minute_and_counted() {
+async fn lines_that_strangers_cause_are_few_a_minute_and_the_rest_is_counted() {
     let redis = RedisServer::start();
     let shop = Shop::new().await;
-    let service = Service::start(&shop.config(&redis.url(), ""));
-    let names = 3 * LINES_A_MINUTE;
+    let numbers = || 0..3 * LINES_A_MINUTE;
+    let names: Vec<String> = numbers().map(|number| format!("'{number}'")).collect();
+    let listing = |name: &str| {
+        let names = names.join(", ");
+        format!(
+            "[[listings]]\nname = '{name}:{{number}}'\norigin = 'shop'\nnames = [{names}]\n\
+             query = 'select id from products where category = :number'\nsorts.id = {{ by = ['id'] }}\n"
+        )
+    };
+    let config = shop.config(&redis.url(), "") + &listing("empty") + &listing("failing");
+    let service = Service::start(&config);
     let ask = async |name: &str| {
-        for number in 0..names {
-            let page = service.request(Method::GET, &format!("/v1/listings/plain:{name}{number}"));
+        for number in numbers() {
+            let page = service.request(Method::GET, &format!("/v1/listings/{name}:{number}"));
             page.send().await.unwrap();
         }
     };
-    // Each name is looked up in the shop, which has none of them, and then fails.
-    ask("unknown").await;
+    // Each is read from the shop for the first time; then the shop is away.
+    ask("empty").await;
     shop.close();
     ask("failing").await;
     let log = service.log();
     for message in ["listing refreshed", "refresh failed"] {
-        let lines: Vec<&str> = log.lines().filter(|line| line.contains(message)).collect();
+        let lines = log.lines().filter(|line| line.contains(message)).count();
         // Where the minute ends within the test, there is another.
-        let most = 2 * LINES_A_MINUTE;
-        assert!((1..=most).contains(&lines.len()), "{} of `{message}`", lines.len());
+        assert!((1..=2 * LINES_A_MINUTE).contains(&lines), "{lines} of `{message}`");
     }
     assert!(log.contains("more lines of this kind are left out"), "{log}");
     let left_out = service.metric("listcache_log_lines_lost_total{why=\"rate\"}").await;
-    assert!(left_out >= (2 * names - 4 * LINES_A_MINUTE) as f64, "{left_out}");
+    assert!(left_out >= (2 * LINES_A_MINUTE) as f64, "{left_out}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_variable_that_sets_nothing_is_logged_at_debug() {
+    let redis = RedisServer::start();
+    let environment = [
+        ("LISTCACHE_SERVICE_HOST", "10.96.0.7"),
+        ("RUST_LOG", "listcache::config=debug"),
+    ];
+    let service = Service::start_with(&format!("redis.url = '{}'", redis.url()), &environment);
+    let told = "\"unknown variable: ignored\",\"variable\":\"LISTCACHE_SERVICE_HOST\"";
+    eventually(async || match service.log() {
+        log if log.contains(told) => Ok(()),
+        log => Err(log),
+    })
+    .await;
 }

@@ -18,8 +18,10 @@ use super::lost::{LostLines, Why};
 /// Lines of one kind within a minute; more are left out, and counted.
 pub const LINES_A_MINUTE: u32 = 30;
 const MINUTE: Duration = Duration::from_secs(60);
-/// A line with this target has no limit: the operator asked for each, or it has a bound of its own.
-pub const UNLIMITED: &str = "listcache::each";
+/// The target of the access log. It has no limit: the operator asked for each line.
+pub const ACCESS: &str = "listcache::access";
+/// The target of lines about lost pushed listings. They have no limit: only the log names them, and each is told once.
+pub const LOST_PUSHED: &str = "listcache::lost_pushed";
 /// Lines of this program.
 const OURS: &str = "listcache";
 
@@ -72,7 +74,7 @@ impl Limit {
         let target = metadata.target();
         let is_ours = target.split("::").next() == Some(OURS);
         // The more a level tells, the greater it is.
-        *metadata.level() <= Level::INFO && target != UNLIMITED && !(is_ours && self.is_asked_for)
+        *metadata.level() <= Level::INFO && ![ACCESS, LOST_PUSHED].contains(&target) && !(is_ours && self.is_asked_for)
     }
 
     fn count(&self, kind: Identifier, now: Instant) -> Verdict {
