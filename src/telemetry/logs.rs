@@ -10,6 +10,7 @@ mod queue;
 
 use std::{
     backtrace::Backtrace,
+    env,
     io::{self, IsTerminal, Write},
     panic,
     sync::{OnceLock, mpsc},
@@ -61,9 +62,13 @@ pub fn start_logs(level: LogLevel, writer: impl Write + Send + 'static) {
         LogLevel::Info => "info",
         LogLevel::Warn => "warn",
     };
-    let asked_for = EnvFilter::try_from_default_env();
-    let limit = Limit::new(asked_for.is_ok(), lost_lines().clone());
-    let filter = asked_for.unwrap_or_else(|_| EnvFilter::new(format!("{DEPENDENCIES},listcache={level}")));
+    // An empty variable is none: it would turn the log off.
+    let asked_for = env::var(EnvFilter::DEFAULT_ENV)
+        .ok()
+        .filter(|filter| !filter.is_empty());
+    let asked_for = asked_for.and_then(|filter| EnvFilter::try_new(filter).ok());
+    let limit = Limit::new(asked_for.is_some(), lost_lines().clone());
+    let filter = asked_for.unwrap_or_else(|| EnvFilter::new(format!("{DEPENDENCIES},listcache={level}")));
     let logs = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(queue)

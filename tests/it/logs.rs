@@ -81,7 +81,8 @@ async fn a_log_that_cannot_be_written_stops_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_last_line_is_written_before_the_end() {
     let redis = RedisServer::start();
-    let mut service = Service::start(&format!("redis.url = '{}'", redis.url()));
+    // An empty variable is none.
+    let mut service = Service::start_with(&format!("redis.url = '{}'", redis.url()), &[("RUST_LOG", "")]);
     service.terminate();
     assert_eq!(service.ended().code(), Some(0));
     assert!(service.log().contains("\"stopped\""), "{}", service.log());
