@@ -239,7 +239,8 @@ impl Pages<'_> {
         wholeness: &Wholeness,
     ) -> Result<Next, OriginError> {
         let is_last = is_empty || wholeness.is_complete();
-        Ok(match (&self.config.paging, this) {
+        let link = || next_link(headers.get_all(LINK).iter().map(HeaderValue::as_bytes));
+        let next = match (&self.config.paging, this) {
             (Paging::Page, Next::Page(page)) if !is_last => Next::Page(page + 1),
             (Paging::Offset, Next::Offset(_)) if !is_last => Next::Offset(wholeness.count()),
             (Paging::Cursor(_), _) => next_cursor(this, found)?,
@@ -253,15 +254,22 @@ impl Pages<'_> {
                 None => Next::Nowhere,
             },
             (Paging::Link, _) => {
-                let lines = headers.get_all(LINK).iter().map(HeaderValue::as_bytes);
                 let unreadable = |_| OriginError::Unavailable("the answer's header `Link` cannot be read".into());
-                match next_link(lines).map_err(unreadable)? {
+                match link().map_err(unreadable)? {
                     Some(to) => self.next_url(url, &to)?,
                     None => Next::Nowhere,
                 }
             }
             _ => Next::Nowhere,
-        })
+        };
+        // A pointer that leads nowhere looks like the end, and so does the only page of an API that has more.
+        if matches!(next, Next::Nowhere) && !is_last && matches!(link(), Ok(Some(_))) {
+            return Err(OriginError::Misdeclared(
+                "the answer names a next page in its header `Link`, and `paging` finds none: \"link\" follows it"
+                    .to_owned(),
+            ));
+        }
+        Ok(next)
     }
 
     fn next_url(&self, from: &Url, to: &str) -> Result<Next, OriginError> {

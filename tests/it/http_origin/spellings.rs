@@ -63,6 +63,17 @@ async fn a_link_header_is_read_in_every_form_or_is_an_error() {
         )
         .await;
     }
+
+    // Another way of paging that finds no next page where the API has one.
+    api.script(|_| {
+        let body = format!(r#"{{"items": {}, "next": "x"}}"#, list(0, SIZE));
+        ApiAnswer::json(body).header("link", "</v1/p?from=5>; rel=next")
+    });
+    for keys in ["paging = 'none'", "paging = 'url'\nnext = '/nxet'"] {
+        let shop = config(&api.url, &format!("{keys}\nitems = '/items'"), QUERY, "");
+        let named = "the answer names a next page in its header `Link`, and `paging` finds none: \"link\" follows it";
+        fails(&shop, &format!("the definition does not fit the origin: {named}")).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
