@@ -107,7 +107,9 @@ impl App {
             .await
             .map_err(|_| AppError::RedisTimedOut)?
             .map_err(AppError::Redis)?;
-        let origins = Origins::open(&config.origins).map_err(AppError::Origins)?;
+        let origins = Origins::counted_in(&metrics)
+            .reopen(&config.origins)
+            .map_err(AppError::Origins)?;
         let engine = Engine::start(EngineParts {
             store,
             origins,

@@ -32,6 +32,7 @@ pub(super) async fn run(environment: Environment, flags: Vec<Flag>) -> Outcome {
     for origin in &mut config.origins {
         origin.kind = OriginKind::Sql {
             max_transaction_time: None,
+            strict: false,
             url: Secret::new(catalogue.url()),
         };
     }

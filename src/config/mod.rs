@@ -304,6 +304,8 @@ pub enum OriginKind {
         url: Secret,
         /// How long a transaction may be open, for PostgreSQL; where nothing is said, the origin's own default.
         max_transaction_time: Option<Duration>,
+        /// Whether a value that JSON has no form for fails the read; else it becomes null.
+        strict: bool,
     },
     /// NDJSON, JSON array or CSV, plain or gz, told by the file's name.
     File {

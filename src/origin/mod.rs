@@ -23,6 +23,7 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
+use self::sql::Formless;
 pub use self::{
     file::FileOrigin,
     http::HttpOrigin,
@@ -38,6 +39,7 @@ use crate::{
         definition::{Defined, Filter, SortColumn},
         key::Choices,
     },
+    telemetry::{Counter, Metrics},
 };
 
 /// The most bytes of JSON that an item from an origin may have.
@@ -188,6 +190,8 @@ pub enum OriginError {
 #[derive(Clone, Default)]
 pub struct Origins {
     by_name: HashMap<Box<str>, Opened>,
+    /// Counts the values that became null.
+    nulled: Counter,
 }
 
 /// An origin, and what it was opened from, where that was a configuration.
@@ -203,9 +207,20 @@ impl Origins {
         Self::default().reopen(configured)
     }
 
+    /// None yet, whose successors count in the metrics.
+    pub fn counted_in(metrics: &Metrics) -> Self {
+        Self {
+            nulled: metrics.nulled_values.clone(),
+            ..Self::default()
+        }
+    }
+
     /// The origins of another configuration. Those that are configured as they were stay, with their connections.
     pub fn reopen(&self, configured: &[OriginConfig]) -> Result<Self, OriginError> {
-        let mut origins = Self::default();
+        let mut origins = Self {
+            nulled: self.nulled.clone(),
+            ..Self::default()
+        };
         for config in configured {
             let name = &config.name;
             let before = self.by_name.get(name);
@@ -217,10 +232,13 @@ impl Origins {
                 OriginKind::Sql {
                     url,
                     max_transaction_time,
+                    strict,
                 } => {
                     let mut limits = SqlLimits::new(config.timeout);
                     limits.max_transaction_time = max_transaction_time.unwrap_or(limits.max_transaction_time);
-                    SqlOrigin::open_with(url.expose(), limits).map(|origin| Arc::new(origin) as _)
+                    let formless = Formless::new(name, *strict, self.nulled.clone());
+                    SqlOrigin::open_with(url.expose(), limits)
+                        .map(|origin| Arc::new(origin.with_formless(formless)) as _)
                 }
                 OriginKind::File { path, watch, csv } => FileOrigin::open(path, config.timeout).map(|mut origin| {
                     origin.watched = *watch;

@@ -143,6 +143,7 @@ async fn configured_origins_are_opened_by_name() {
     };
     let sql = |url: &str| OriginKind::Sql {
         max_transaction_time: None,
+        strict: false,
         url: Secret::new(url.to_owned()),
     };
     let file = |path: &str| OriginKind::File {

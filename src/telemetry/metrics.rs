@@ -120,6 +120,8 @@ pub struct Metrics {
     pub refreshes: Family<ByOutcome, Counter>,
     /// Reads of an origin begun.
     pub origin_reads: Counter,
+    /// Values of databases that JSON has no form for, and that became null.
+    pub nulled_values: Counter,
     /// How long a refresh took, from draw to publish.
     pub refresh_seconds: Histogram,
     /// Age past `fresh_for` of the oldest listing served stale since the read counts were last told.
@@ -205,6 +207,11 @@ impl Metrics {
             pages_stale: new(registry, "pages_stale", "Pages served stale"),
             refreshes: new(registry, "refreshes", "Refreshes ended, by outcome"),
             origin_reads: new(registry, "origin_reads", "Reads of an origin begun"),
+            nulled_values: new(
+                registry,
+                "nulled_values",
+                "Values of databases that JSON has no form for, such as a zero date, and that became null",
+            ),
             refresh_seconds: seconds(
                 registry,
                 "refresh",
@@ -322,11 +329,12 @@ mod tests {
     use super::*;
 
     /// Every metric's name, as it is encoded without its suffix.
-    const NAMES: [(&str, &str); 30] = [
+    const NAMES: [(&str, &str); 31] = [
         ("listcache_pages", "counter"),
         ("listcache_pages_stale", "counter"),
         ("listcache_refreshes", "counter"),
         ("listcache_origin_reads", "counter"),
+        ("listcache_nulled_values", "counter"),
         ("listcache_refresh_seconds", "histogram"),
         ("listcache_oldest_stale_seconds", "gauge"),
         ("listcache_redis_seconds", "histogram"),

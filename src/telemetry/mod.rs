@@ -3,5 +3,7 @@
 mod logs;
 mod metrics;
 
+pub use prometheus_client::metrics::counter::Counter;
+
 pub use logs::{ACCESS, FlushAtEnd, LOST_PUSHED, LogLevel, complain, flush_logs, start_logs};
 pub use metrics::{ByLayer, ByOutcome, Layer, Metrics, RefreshOutcome};

@@ -135,6 +135,7 @@ pub async fn catalogue_engine(redis: &RedisServer, directory: &Path, defined: Ve
         bounds: Default::default(),
         kind: OriginKind::Sql {
             max_transaction_time: None,
+            strict: false,
             url: Secret::new(sample.url()),
         },
     }])

@@ -14,7 +14,7 @@ const LINES_MAX: usize = 450;
 const LAYERS: &[(&str, &[&str])] = &[
     ("listing", &[]),
     // An origin is opened from its part of the configuration.
-    ("origin", &["listing", "config"]),
+    ("origin", &["listing", "config", "telemetry"]),
     ("store", &["listing", "telemetry"]),
     ("engine", &["listing", "origin", "store", "config", "telemetry"]),
     ("http", &["listing", "engine", "config", "telemetry"]),

@@ -1,6 +1,7 @@
 //! PostgreSQL and MariaDB as origins: real servers, on sockets of their own.
 
 mod apis;
+mod beyond_json;
 mod ending;
 mod kept_statements;
 mod same_pages;

@@ -130,7 +130,7 @@ fn origin(mut section: Section<'_>, name: &str) -> Option<OriginConfig> {
     };
     if !is_kind {
         // Which of these belong here may not be known.
-        for key in http_origin::KEYS.into_iter().chain(["watch"]).chain(CSV_KEYS) {
+        for key in http_origin::KEYS.into_iter().chain(["watch", "strict"]).chain(CSV_KEYS) {
             let _ = section.take(key);
         }
     }
@@ -177,6 +177,7 @@ fn sql(section: &mut Section<'_>) -> Option<OriginKind> {
         Duration::from_secs(600),
     );
     let max_transaction_time = is_given.then_some(max_transaction_time);
+    let strict = section.boolean("strict", false);
     let url = url?;
     // Says nothing of the URL's text, for it may hold a password.
     match url.split_once(':') {
@@ -204,6 +205,7 @@ fn sql(section: &mut Section<'_>) -> Option<OriginKind> {
     Some(OriginKind::Sql {
         url: Secret::new(url),
         max_transaction_time,
+        strict,
     })
 }
 

@@ -91,7 +91,9 @@ impl<S: Server> ItemRead<'_, S> {
         handed_out: &mut bool,
     ) -> Result<Sent, Failure> {
         let ordered = self.in_order(&described)?;
-        let mut items = ItemRows::new(&described.names(), self.wanted)?;
+        described.ranked = self.ranked(&described)?;
+        let ranked: Vec<usize> = described.ranked.iter().map(|(at, _)| *at).collect();
+        let mut items = ItemRows::new(&described.names(), &ranked, self.wanted)?;
         let failure = {
             let sql = S::select_items(&described, &ordered);
             let mut rows = session.rows(sql, &ordered.values)?.ready_chunks(ROWS_AT_ONCE);
@@ -112,7 +114,7 @@ impl<S: Server> ItemRead<'_, S> {
                     if !*handed_out {
                         S::compare_with(&row, &mut described)?;
                     }
-                    let item = items.item(|at| S::value(&row, at, described.columns[at].kind))?;
+                    let item = items.item(|at| S::value(&row, at, described.kind_at(at)))?;
                     *handed_out = true;
                     if self.to.push(item).await.is_err() {
                         return Ok(Sent::UntilGone);
@@ -129,6 +131,23 @@ impl<S: Server> ItemRead<'_, S> {
             return Ok(Sent::All);
         }
         Err(failure)
+    }
+
+    /// Of the columns that the process will sort by, those whose order only the server knows.
+    fn ranked(&self, described: &Described<S::Kind>) -> Result<Vec<(usize, S::Kind)>, OriginError> {
+        let ReadOrder::Any { columns } = &self.read.order else {
+            return Ok(Vec::new());
+        };
+        let names = described.names();
+        let mut ranked = Vec::new();
+        for column in columns.iter().chain([&self.wanted.id]) {
+            let at = place_of(&names, column)?;
+            let is_new = ranked.iter().all(|(known, _)| *known != at);
+            if let Some(kind) = S::rank_of(&described.columns[at]).filter(|_| is_new) {
+                ranked.push((at, kind));
+            }
+        }
+        Ok(ranked)
     }
 
     /// The statement in the order that is asked for; an error where a column to sort by is not there, or cannot be sorted by.

@@ -5,6 +5,7 @@
 //! read ([`items`], [`texts`], [`session`]; what is a server's own is a [`Server`]), how values are written ([`typed`]) and what is tried again ([`failure`]).
 
 mod failure;
+mod formless;
 mod items;
 mod mysql;
 mod placeholders;
@@ -22,6 +23,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, timeout};
 use xxhash_rust::xxh3::xxh3_64;
 
+pub(super) use self::formless::Formless;
 use self::{items::ItemRead, mysql::Mysql, postgres::Postgres, server::Server, sqlite::Sqlite, statement::Statement};
 use super::{Items, Origin, OriginError, Read, ReadOrder, batches::batches};
 use crate::listing::{
@@ -36,6 +38,7 @@ pub struct SqlOrigin {
     identity: u64,
     database: Database,
     timeout: Duration,
+    formless: Formless,
 }
 
 /// The kinds of databases.
@@ -55,11 +58,12 @@ pub struct SqlLimits {
     pub max_transaction_time: Duration,
 }
 
-/// The columns that an item needs besides its JSON.
+/// How rows become items: the columns that an item needs besides its JSON, and what becomes of values without one.
 #[derive(Clone, Debug)]
 struct ItemColumns {
     id: Box<str>,
     keys: Vec<Box<str>>,
+    formless: Formless,
 }
 
 impl SqlLimits {
@@ -103,7 +107,14 @@ impl SqlOrigin {
             identity: xxh3_64(url.as_bytes()),
             database,
             timeout,
+            formless: Formless::default(),
         })
+    }
+
+    /// The same with a rule for values that JSON has no form for.
+    pub(super) fn with_formless(mut self, formless: Formless) -> Self {
+        self.formless = formless;
+        self
     }
 
     async fn in_time<T>(&self, work: impl Future<Output = Result<T, OriginError>>) -> Result<T, OriginError> {
@@ -159,6 +170,7 @@ impl Origin for SqlOrigin {
                 ReadOrder::Any { columns } => columns.clone(),
                 ReadOrder::By(_) => Vec::new(),
             },
+            formless: self.formless.clone(),
         };
         let database = self.database.clone();
         let (mut sender, items) = batches(Instant::now() + self.timeout);

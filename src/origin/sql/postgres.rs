@@ -200,6 +200,11 @@ impl Server for Postgres {
         }
     }
 
+    fn rank_of(column: &Column<Kind>) -> Option<Kind> {
+        // `dense_rank` is a `bigint`.
+        (column.kind == Kind::Ordered).then_some(Kind::Integer)
+    }
+
     fn sorts_by_itself(column: &Column<Kind>) -> Result<bool, OriginError> {
         column.sorts_by_itself()
     }

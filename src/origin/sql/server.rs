@@ -39,6 +39,11 @@ pub(super) trait Server: Send + Sync {
         statement: &Statement,
     ) -> impl Future<Output = Result<Described<Self::Kind>, Failure>> + Send;
 
+    /// The kind of a column's rank, where only the server knows the order of its values: then the process sorts by ranks.
+    fn rank_of(_: &Column<Self::Kind>) -> Option<Self::Kind> {
+        None
+    }
+
     /// Compares a statement's description with what it yields: some of it is known only when the statement runs.
     fn compare_with(_: &Row<Self>, _: &mut Described<Self::Kind>) -> Result<(), Failure>
     where
@@ -82,6 +87,8 @@ pub(super) struct Described<Kind> {
     pub columns: Vec<Column<Kind>>,
     /// Whether it was described for an earlier read, so that its tables may have changed since.
     pub kept: bool,
+    /// Columns whose ranks are selected too, behind the columns, each with the kind of a rank.
+    pub ranked: Vec<(usize, Kind)>,
     /// Of each value the type that it is converted to, where the server must be told; none for a text.
     pub types: Vec<Option<String>>,
 }
@@ -93,7 +100,15 @@ pub(super) struct Column<Kind> {
     pub kind: Kind,
 }
 
-impl<Kind> Described<Kind> {
+impl<Kind: Copy> Described<Kind> {
+    /// What stands at a place of a row.
+    pub fn kind_at(&self, at: usize) -> Kind {
+        match self.columns.get(at) {
+            Some(column) => column.kind,
+            None => self.ranked[at - self.columns.len()].1,
+        }
+    }
+
     pub fn names(&self) -> Vec<Box<str>> {
         self.columns.iter().map(|column| column.name.clone()).collect()
     }

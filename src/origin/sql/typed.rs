@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
-use super::ItemColumns;
+use super::{Formless, ItemColumns};
 use crate::{
     listing::{Item, ItemId, item_json::check_readable},
     origin::{ITEM_BYTES_MAX, OriginError, OriginItem, SortValue, object::ObjectWriter},
@@ -34,28 +34,40 @@ pub(super) enum Value<'r> {
         text: String,
         microseconds: i64,
     },
+    /// What JSON or RFC 3339 has no form for: why, and what it is sorted by.
+    Formless {
+        reason: String,
+        sorts: SortValue,
+    },
 }
 
 /// Makes items of the rows of one statement.
 pub(super) struct ItemRows {
     columns: Vec<Box<str>>,
     id: usize,
+    /// Where the ranks stand that the id and the keys are sorted by, behind the columns.
+    id_rank: Option<usize>,
     keys: Vec<usize>,
+    formless: Formless,
     object: ObjectWriter,
     position: u64,
 }
 
 impl ItemRows {
-    /// For a result of these columns.
-    pub fn new(columns: &[Box<str>], wanted: &ItemColumns) -> Result<Self, OriginError> {
+    /// For a result of these columns, with the ranks of some of them behind them.
+    pub fn new(columns: &[Box<str>], ranked: &[usize], wanted: &ItemColumns) -> Result<Self, OriginError> {
         refuse_equal_names(columns)?;
+        let rank_of = |at: usize| {
+            let rank = ranked.iter().position(|ranked| *ranked == at)?;
+            Some(columns.len() + rank)
+        };
+        let id = place_of(columns, &wanted.id)?;
+        let key = |column| place_of(columns, column).map(|at| rank_of(at).unwrap_or(at));
         Ok(Self {
-            id: place_of(columns, &wanted.id)?,
-            keys: wanted
-                .keys
-                .iter()
-                .map(|key| place_of(columns, key))
-                .collect::<Result<_, _>>()?,
+            id,
+            id_rank: rank_of(id),
+            keys: wanted.keys.iter().map(|column| key(column)).collect::<Result<_, _>>()?,
+            formless: wanted.formless.clone(),
             object: ObjectWriter::new(columns.iter().map(|name| &**name)),
             columns: columns.to_vec(),
             position: 0,
@@ -79,7 +91,10 @@ impl ItemRows {
             self.object.member(at);
             let in_column = |reason| format!("column `{column}`: {reason}");
             let value = value(at).map_err(in_column)?;
-            write(&mut self.object, &value).map_err(in_column)?;
+            if let Err(reason) = write(&mut self.object, &value) {
+                self.formless.becomes_null(self.position, in_column(reason))?;
+                self.object.null();
+            }
             holds_json |= matches!(value, Value::Json(_));
             for (key, of) in keys.iter_mut().zip(&self.keys) {
                 if *of == at {
@@ -88,6 +103,11 @@ impl ItemRows {
             }
             if at == self.id {
                 id = value;
+            }
+        }
+        for (key, at) in keys.iter_mut().zip(&self.keys) {
+            if *at >= self.columns.len() {
+                *key = sort_value(&value(*at)?);
             }
         }
         let json = self.object.end();
@@ -100,19 +120,28 @@ impl ItemRows {
                 "an item may have {ITEM_BYTES_MAX} bytes, and this one has {len}"
             ));
         }
-        let sort_id = sort_value(&id);
-        let id = match (&sort_id, &id) {
+        let id_value = sort_value(&id);
+        let id = match (&id_value, &id) {
             (SortValue::Integer(number), value) if !matches!(value, Value::Bool(_) | Value::Time { .. }) => {
                 Some(ItemId::from_integer(*number))
             }
             (_, Value::Unsigned(number)) => ItemId::parse(&number.to_string()),
             (_, Value::Text(text)) => ItemId::parse(text),
+            // An integer of more than 64 bits.
+            (_, Value::Decimal(digits))
+                if !digits.contains('.') && digits.ends_with(|last: char| last.is_ascii_digit()) =>
+            {
+                ItemId::parse(digits)
+            }
             _ => None,
         };
         let id = id.ok_or("the id must be an integer or a text of 1 to 256 bytes")?;
         Ok(OriginItem {
             item: Item { id, json },
-            id: sort_id,
+            id: match self.id_rank {
+                Some(at) => sort_value(&value(at)?),
+                None => id_value,
+            },
             keys: keys.into(),
         })
     }
@@ -136,6 +165,7 @@ pub(super) fn place_of(columns: &[Box<str>], wanted: &str) -> Result<usize, Orig
     place.ok_or_else(|| OriginError::Misdeclared(format!("the query yields no column `{wanted}`")))
 }
 
+/// Writes a value, or nothing and says why it has no form.
 fn write(object: &mut ObjectWriter, value: &Value<'_>) -> Result<(), String> {
     match value {
         Value::Null => object.null(),
@@ -150,6 +180,7 @@ fn write(object: &mut ObjectWriter, value: &Value<'_>) -> Result<(), String> {
         Value::Text(text) => object.text(text),
         Value::Json(json) => object.raw(json),
         Value::Moment(text) | Value::Time { text, .. } => object.text(text),
+        Value::Formless { reason, .. } => return Err(reason.clone()),
     }
     Ok(())
 }
@@ -187,14 +218,20 @@ fn sort_value(value: &Value<'_>) -> SortValue {
         }
         Value::Real(number) => SortValue::Real(*number),
         Value::Single(number) => SortValue::Real((*number).into()),
-        Value::Decimal(digits) => digits
-            .parse()
-            .map_or_else(|_| SortValue::Decimal((*digits).into()), SortValue::Integer),
+        Value::Decimal(digits) => digits.parse().map_or_else(
+            |_| match digits.bytes().any(|byte| byte.is_ascii_digit()) {
+                true => SortValue::Decimal((*digits).into()),
+                // `NaN` and `-Infinity`: nothing else has no digits.
+                false => SortValue::Real(digits.parse().unwrap_or(f64::NAN)),
+            },
+            SortValue::Integer,
+        ),
         Value::Text(text) => SortValue::Text((&**text).into()),
         Value::Json(json) => SortValue::Text((*json).into()),
         // Without the `Z` a fraction of a second comes after the whole second.
         Value::Moment(text) => SortValue::Text(text.trim_end_matches('Z').into()),
         Value::Time { microseconds, .. } => SortValue::Integer(*microseconds),
+        Value::Formless { sorts, .. } => sorts.clone(),
     }
 }
 
@@ -232,6 +269,15 @@ mod tests {
         check(Value::Decimal("Infinity"), Err("the number Infinity has no JSON"));
         check(Value::Real(f64::NAN), Err("what is no finite number has no JSON"));
         check(Value::Json("{\"a\": 1}"), Ok("{\"a\": 1}"));
+    }
+
+    #[test]
+    fn decimals_without_digits_sort_above_and_below_all_others() {
+        use crate::origin::ordering::compare;
+        let values = ["-Infinity", "-1.5", "0.5", "Infinity", "NaN"].map(|digits| sort_value(&Value::Decimal(digits)));
+        for pair in values.windows(2) {
+            assert!(compare(&pair[0], &pair[1]).is_lt(), "{pair:?}");
+        }
     }
 
     #[test]

@@ -169,6 +169,7 @@ fn sql(url: String) -> OriginKind {
     OriginKind::Sql {
         url: Secret::new(url),
         max_transaction_time: None,
+        strict: false,
     }
 }
 

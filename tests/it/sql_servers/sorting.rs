@@ -51,14 +51,18 @@ fn rows() -> String {
 const COLUMNS: [&str; 7] = ["id", "text", "exact", "moment", "inexact", "flag", "size"];
 
 async fn check(origin: &SqlOrigin, query: &str) {
-    let unsorted = collect(origin, read(query, any_order(&COLUMNS))).await.unwrap();
-    assert_eq!(unsorted.len(), 64);
-    let columns = COLUMNS.map(Box::from);
-    for column in COLUMNS {
+    check_columns(origin, query, &COLUMNS, "flag desc", 64).await;
+}
+
+async fn check_columns(origin: &SqlOrigin, query: &str, names: &[&str], other: &str, items: usize) {
+    let unsorted = collect(origin, read(query, any_order(names))).await.unwrap();
+    assert_eq!(unsorted.len(), items);
+    let columns: Vec<Box<str>> = names.iter().map(|name| Box::from(*name)).collect();
+    for column in names {
         for sort in [
-            vec![column.to_owned()],
+            vec![(*column).to_owned()],
             vec![format!("{column} desc")],
-            vec!["flag desc".to_owned(), column.to_owned()],
+            vec![other.to_owned(), (*column).to_owned()],
         ] {
             let sort = by(&sort.iter().map(String::as_str).collect::<Vec<_>>());
             let here = order_by(&unsorted, &columns, &sort);
@@ -108,6 +112,60 @@ async fn sorting_in_mariadb_and_in_the_process_is_the_same() {
     check(
         &origin,
         "select concat('x', id) as id, text, exact, moment, inexact, flag, size from t",
+    )
+    .await;
+}
+
+/// Each column's values ascend with the id, their texts do not; the last two are equal.
+const ORDERED: &str = "
+    create table t (id int, cost money, span interval, range int4range, host inet, at timetz, bits varbit, exact numeric,
+        inexact float8, day date, moment timestamptz);
+    insert into t values
+        (3, '-2', '-1 day', 'empty', '9.0.0.1', '10:00+02', B'0', '-inf', '-inf', '-infinity', '-infinity'),
+        (4, '9', '9 days', '[9,10)', '10.0.0.9', '09:00+00', B'1', '9', '9', '0044-03-15 bc', '0044-03-15 bc'),
+        (5, '10', '10 days', '[10,11)', '10.0.0.10', '10:00+00', B'10', '10', '10', '9999-12-31', '9999-12-31 23:59:59.5'),
+        (8, '1000.5', '1 month', '[10,100)', '10.0.0.128/25', '10:00-02', B'101', 'inf', 'inf', '12024-05-01', '12024-05-01'),
+        (9, null, null, null, null, null, null, null, null, null, null),
+        (6, '99999', '30 days 1 hour', '[10,)', '::1', '11:00-02', B'11', 'nan', 'nan', 'infinity', 'infinity'),
+        (7, '99999', '1 month 1 hour', '[10,)', '::1', '11:00-02', B'11', 'nan', 'nan', 'infinity', 'infinity');
+    update t set id = case id when 8 then 6 when 6 then 7 when 7 then 8 else id end";
+
+#[tokio::test]
+async fn types_of_postgresql_sort_by_their_values() {
+    let database = PostgresDatabase::create(ORDERED).await;
+    let origin = open(&database.url());
+    let columns = [
+        "cost", "span", "range", "host", "at", "bits", "exact", "inexact", "day", "moment",
+    ];
+    for column in columns {
+        let sorted = collect(&origin, read("select * from t", ReadOrder::By(by(&[column])))).await;
+        assert_eq!(ids(&sorted.unwrap()), ["3", "4", "5", "6", "7", "8", "9"], "{column}");
+    }
+    check_columns(&origin, "select * from t", &columns, "bits desc", 7).await;
+    // An id has such an order too.
+    let query = "select host as id, cost from t where host is not null and id < 8";
+    check_columns(&origin, query, &["cost"], "cost", 5).await;
+    let sorted = collect(&origin, read(query, ReadOrder::By(by(&[])))).await.unwrap();
+    assert_eq!(
+        ids(&sorted),
+        ["9.0.0.1", "10.0.0.9", "10.0.0.10", "10.0.0.128/25", "::1"]
+    );
+}
+
+#[tokio::test]
+async fn dates_of_mariadb_sort_by_their_values_though_json_has_no_form_for_them() {
+    let database = MariadbDatabase::create(
+        "set sql_mode = ''; create table t (id int, day date, moment datetime(1) not null);
+         insert into t values (1, '2024-05-01', '2024-05-01 10:00'), (2, '0000-00-00', '0000-00-00'), (3, '2024-00-00', '2024-05-01 10:00:00.5'),
+             (4, null, '2024-05-00 09:00'), (5, '2024-05-00', '2023-01-01')",
+    )
+    .await;
+    check_columns(
+        &open(&database.url()),
+        "select * from t",
+        &["day", "moment"],
+        "day desc",
+        5,
     )
     .await;
 }

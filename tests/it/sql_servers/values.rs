@@ -110,12 +110,6 @@ async fn what_has_no_json_is_a_bad_item() {
     let postgres = open(&postgres.url());
     for (column, expect) in [
         ("decode('00', 'hex')", "column `x`: bytes have no JSON"),
-        ("'nan'::numeric", "column `x`: the number NaN has no JSON"),
-        ("'inf'::float8", "column `x`: what is no finite number has no JSON"),
-        (
-            "'infinity'::timestamptz",
-            "column `x`: the time infinity has no form in RFC 3339",
-        ),
         (
             "repeat('x', 300000)",
             "an item may have 262144 bytes, and this one has 300017",
@@ -136,20 +130,13 @@ async fn what_has_no_json_is_a_bad_item() {
             "{id}"
         );
     }
-    let mariadb =
-        MariadbDatabase::create("set sql_mode = ''; create table t (day date); insert into t values ('0000-00-00')")
-            .await;
-    let mariadb = open(&mariadb.url());
-    for (query, expect) in [
-        ("select 1 as id, x'00' as x", "column `x`: bytes have no JSON"),
-        (
-            "select 1 as id, day from t",
-            "column `day`: a date without day, month or year has no form in RFC 3339",
-        ),
-    ] {
-        let error = collect(&mariadb, read(query, any_order(&[]))).await;
-        assert_eq!(error.unwrap_err().to_string(), format!("item 1: {expect}"));
-    }
+    let mariadb = MariadbDatabase::create("select 1").await;
+    let error = collect(
+        &open(&mariadb.url()),
+        read("select 1 as id, x'00' as x", any_order(&[])),
+    )
+    .await;
+    assert_eq!(error.unwrap_err().to_string(), "item 1: column `x`: bytes have no JSON");
 }
 
 const BOUND: &str = "

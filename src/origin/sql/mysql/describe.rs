@@ -18,6 +18,7 @@ pub(super) async fn describe(
     let mut described = Described {
         columns: columns_of(prepared.columns()),
         kept,
+        ranked: Vec::new(),
         types: Vec::new(),
     };
     if is_mariadb && described.columns.iter().any(|column| column.kind == Kind::BinaryText) {

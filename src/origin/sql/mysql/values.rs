@@ -11,7 +11,7 @@ use sqlx::{
     mysql::{MySqlRow, MySqlTypeInfo},
 };
 
-use crate::origin::sql::typed::Value;
+use crate::origin::{SortValue, sql::typed::Value};
 
 /// What a column holds, as far as it is written differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,8 +101,14 @@ fn parse(bytes: &[u8], kind: Kind) -> Result<Value<'_>, String> {
             serde_json::from_str::<IgnoredAny>(json).map_err(|error| format!("declared JSON: {error}"))?;
             Value::Json(json)
         }
-        Kind::Date => Value::Text(Cow::Owned(date(bytes)?)),
-        Kind::Moment => Value::Moment(moment(bytes)?),
+        Kind::Date => match date(bytes) {
+            (day, true) => Value::Text(Cow::Owned(day)),
+            (day, false) => formless(day),
+        },
+        Kind::Moment => match moment(bytes)? {
+            (moment, true) => Value::Moment(format!("{moment}Z")),
+            (moment, false) => formless(moment),
+        },
         Kind::Time => time(bytes)?,
         Kind::Bytes => return Err("bytes have no JSON".to_owned()),
     })
@@ -136,25 +142,32 @@ fn unsigned(bytes: &[u8]) -> Result<u64, String> {
     })
 }
 
-/// Behind the length: year, month, day, and then perhaps the time and perhaps its fraction.
-fn date(bytes: &[u8]) -> Result<String, String> {
-    match bytes {
-        [_, low, high, month @ 1..=12, day @ 1..=31, ..] => {
-            let year = u16::from_le_bytes([*low, *high]);
-            Ok(format!("{year:04}-{month:02}-{day:02}"))
-        }
-        _ => Err("a date without day, month or year has no form in RFC 3339".to_owned()),
+/// A date without a day, a month or all of them. To the server it is before those that have them, and so are the texts.
+fn formless(text: String) -> Value<'static> {
+    Value::Formless {
+        reason: format!("the date {text} has no form in RFC 3339"),
+        sorts: SortValue::Text(text.into()),
     }
 }
 
-fn moment(bytes: &[u8]) -> Result<String, String> {
-    let day = date(bytes)?;
+/// Behind the length: year, month, day, and then perhaps the time and perhaps its fraction. Whether it is in the calendar, too.
+fn date(bytes: &[u8]) -> (String, bool) {
+    let (year, month, day) = match bytes {
+        [_, low, high, month, day, ..] => (u16::from_le_bytes([*low, *high]), *month, *day),
+        _ => (0, 0, 0),
+    };
+    let text = format!("{year:04}-{month:02}-{day:02}");
+    (text, (1..=12).contains(&month) && (1..=31).contains(&day))
+}
+
+fn moment(bytes: &[u8]) -> Result<(String, bool), String> {
+    let (day, sound) = date(bytes);
     let (hour, minute, second) = match bytes {
         [_, _, _, _, _, hour, minute, second, ..] => (*hour, *minute, *second),
         _ => (0, 0, 0),
     };
     let fraction = fraction(microseconds(bytes.get(8..))?);
-    Ok(format!("{day}T{hour:02}:{minute:02}:{second:02}{fraction}Z"))
+    Ok((format!("{day}T{hour:02}:{minute:02}:{second:02}{fraction}"), sound))
 }
 
 /// Behind the length: the sign, days, hours, minutes, seconds and perhaps the fraction.
@@ -210,9 +223,9 @@ mod tests {
         let with_fraction = [11, 0xE8, 7, 5, 1, 12, 30, 5, 0x20, 0xA1, 7, 0];
         check(&with_fraction, Kind::Moment, moment("2024-05-01T12:30:05.5Z"));
         check(&[4, 0xE8, 7, 5, 1], Kind::Date, Value::Text("2024-05-01".into()));
-        for zero in [&[0][..], &[4, 0xE8, 7, 0, 0]] {
-            assert!(parse(zero, Kind::Moment).is_err());
-            assert!(parse(zero, Kind::Date).is_err());
+        for (zero, day) in [(&[0][..], "0000-00-00"), (&[4, 0xE8, 7, 0, 0], "2024-00-00")] {
+            check(zero, Kind::Moment, formless(format!("{day}T00:00:00")));
+            check(zero, Kind::Date, formless(day.to_owned()));
         }
     }
 

@@ -37,9 +37,17 @@ pub(in crate::origin::sql) enum Kind {
     Bytes,
     /// An array or a composite value: written by `to_json`.
     Structured,
+    /// A type with an order of its own, which is not that of its texts: sums of money, spans of time, ranges, addresses.
+    Ordered,
     /// Any other: as the server writes it in text.
     Other,
 }
+
+/// Types with an order of their own, besides ranges: `cidr`, `macaddr8`, `money`, `macaddr`, `inet`, `interval`, `timetz`,
+/// `bit`, `varbit`, `pg_lsn`, and the multiranges.
+const ORDERED: [u32; 16] = [
+    650, 774, 790, 829, 869, 1186, 1266, 1560, 1562, 3220, 4451, 4532, 4533, 4534, 4535, 4536,
+];
 
 impl Kind {
     fn of(type_info: &PgTypeInfo) -> Self {
@@ -57,7 +65,9 @@ impl Kind {
             Some(1082) => Self::Date,
             Some(1114 | 1184) => Self::Moment,
             Some(17) => Self::Bytes,
+            Some(oid) if ORDERED.contains(&oid) => Self::Ordered,
             _ => match type_info.kind() {
+                PgTypeKind::Range(_) => Self::Ordered,
                 PgTypeKind::Array(_) | PgTypeKind::Composite(_) => Self::Structured,
                 // A column is of a domain's own type only where the server does not say so.
                 PgTypeKind::Domain(base) => Self::of(base),
@@ -86,7 +96,8 @@ impl Column<Kind> {
             | Kind::Numeric
             | Kind::Uuid
             | Kind::Date
-            | Kind::Moment => Ok(true),
+            | Kind::Moment
+            | Kind::Ordered => Ok(true),
             Kind::Text | Kind::Padded | Kind::Json | Kind::Bytes | Kind::Other => Ok(false),
             Kind::Structured => Err(OriginError::Misdeclared(format!(
                 "nothing can be sorted by the column `{}`: it holds arrays or composite values",
@@ -125,6 +136,7 @@ pub(super) async fn describe(
     Ok(Described {
         columns,
         kept: false,
+        ranked: Vec::new(),
         types,
     })
 }
@@ -167,12 +179,16 @@ impl Described {
                 kind if kind.is_binary() => of,
                 Kind::Structured => format!("cast(to_json({of}) as text)"),
                 // Some types have a form of their own when they are cast: an address gets the length of its network.
-                Kind::Other => format!("case when {of} is not null then format('%s', {of}) end"),
+                Kind::Ordered | Kind::Other => format!("case when {of} is not null then format('%s', {of}) end"),
                 _ => format!("cast({of} as text)"),
             };
             format!("{text} as \"{name}\"")
         });
-        let columns: Vec<_> = columns.collect();
+        let ranks = self.ranked.iter().map(|(at, _)| {
+            let of = column_of(&DIALECT, &self.columns[*at].name);
+            format!("case when {of} is not null then dense_rank() over (order by {of}) end")
+        });
+        let columns: Vec<_> = columns.chain(ranks).collect();
         statement.with_placeholders(&columns.join(", "), |number| self.converted(number))
     }
 

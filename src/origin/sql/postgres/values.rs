@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use sqlx::{Row, ValueRef, postgres::PgRow};
 
 use super::describe::Kind;
-use crate::origin::sql::typed::Value;
+use crate::origin::{SortValue, sql::typed::Value};
 
 /// A value of a row.
 pub(super) fn value(row: &PgRow, at: usize, kind: Kind) -> Result<Value<'_>, String> {
@@ -39,10 +39,16 @@ fn parse(text: &str, kind: Kind) -> Result<Value<'_>, String> {
     Ok(match kind {
         Kind::Bool | Kind::Integer | Kind::Single | Kind::Real => return Err("a number is no text".to_owned()),
         Kind::Numeric => Value::Decimal(text),
-        Kind::Text | Kind::Padded | Kind::Uuid | Kind::Other => Value::Text(Cow::Borrowed(text)),
+        Kind::Text | Kind::Padded | Kind::Uuid | Kind::Ordered | Kind::Other => Value::Text(Cow::Borrowed(text)),
         Kind::Json | Kind::Structured => Value::Json(text),
-        Kind::Date => Value::Text(Cow::Borrowed(date(text)?)),
-        Kind::Moment => Value::Moment(moment(text)?),
+        Kind::Date => match date(text) {
+            Ok(day) => Value::Text(Cow::Borrowed(day)),
+            Err(reason) => formless(text, reason),
+        },
+        Kind::Moment => match moment(text) {
+            Ok(moment) => Value::Moment(moment),
+            Err(reason) => formless(text, reason),
+        },
         Kind::Bytes => return Err("bytes have no JSON".to_owned()),
     })
 }
@@ -69,6 +75,31 @@ fn moment(text: &str) -> Result<String, String> {
     Ok(format!("{day}T{time}Z"))
 }
 
+fn formless(text: &str, reason: String) -> Value<'_> {
+    Value::Formless {
+        reason,
+        sorts: SortValue::Text(place_in_time(text).into()),
+    }
+}
+
+/// What a date or time that RFC 3339 has no form for is sorted by, among the texts of those that it has one for.
+fn place_in_time(text: &str) -> String {
+    /// Above and below all years that the server knows.
+    const YEARS: u32 = 10_000_000;
+    let (of, before_christ) = match text.strip_suffix(" BC") {
+        Some(of) => (of, true),
+        None => (text, false),
+    };
+    let (year, rest) = of.split_once('-').unwrap_or_default();
+    match (text, year.parse::<u32>()) {
+        // Signs sort before digits, and `:` and `~` behind them.
+        ("-infinity", _) => "!".to_owned(),
+        (_, Ok(year)) if before_christ => format!("-{:08}-{rest}", YEARS.saturating_sub(year)),
+        (_, Ok(year)) => format!(":{year:08}-{rest}"),
+        _ => "~".to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -86,6 +117,20 @@ mod tests {
         ] {
             assert!(moment(strange).is_err(), "{strange}");
         }
+        let ascending = [
+            "-infinity",
+            "4713-01-01 00:00:00+00 BC",
+            "0044-03-15 12:00:00+00 BC",
+            "0044-03-16 00:00:00+00 BC",
+            "0001-01-01 00:00:00+00",
+            "9999-12-31 23:59:59.5+00",
+            "12024-05-01 00:00:00+00",
+            "12024-05-01 00:00:00.5+00",
+            "294276-12-31 00:00:00+00",
+            "infinity",
+        ];
+        let sorted = ascending.map(|text| moment(text).unwrap_or_else(|_| place_in_time(text)));
+        assert!(sorted.is_sorted(), "{sorted:?}");
         assert_eq!(date("2024-05-01"), Ok("2024-05-01"));
         for strange in ["infinity", "0044-03-15 BC", "12024-05-01"] {
             assert!(date(strange).is_err(), "{strange}");

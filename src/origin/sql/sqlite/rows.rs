@@ -1,12 +1,12 @@
 //! SQLite's rows as items: the columns in the query's order become one JSON object.
 //!
 //! Integers and reals become numbers, texts strings, null `null`; a column declared `JSON` is put in as it stands. A BLOB
-//! has no JSON, nor has an infinite number: the query must leave them out or convert them.
+//! has no JSON: the query must leave it out or convert it. Nor has an infinite number: see [`Formless`].
 
 use serde::de::IgnoredAny;
 use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef, sqlite::SqliteRow};
 
-use super::super::ItemColumns;
+use super::super::{Formless, ItemColumns};
 use crate::{
     listing::{Item, ItemId, item_json::check_readable},
     origin::{ITEM_BYTES_MAX, OriginError, OriginItem, SortValue, object::ObjectWriter},
@@ -17,6 +17,7 @@ pub(super) struct ItemRows {
     columns: Vec<ColumnOfItem>,
     id: usize,
     keys: Vec<usize>,
+    formless: Formless,
     object: ObjectWriter,
     position: u64,
 }
@@ -53,6 +54,7 @@ impl ItemRows {
                     json,
                 })
                 .collect(),
+            formless: wanted.formless.clone(),
             position: 0,
         })
     }
@@ -74,7 +76,11 @@ impl ItemRows {
                 Stored::Null => self.object.null(),
                 Stored::Integer(number) => self.object.integer(number),
                 Stored::Real(number) if number.is_finite() => self.object.real(number),
-                Stored::Real(_) => return Err(format!("column `{}`: an infinite number", column.name)),
+                Stored::Real(_) => {
+                    let reason = format!("column `{}`: an infinite number has no JSON", column.name);
+                    self.formless.becomes_null(self.position, reason)?;
+                    self.object.null();
+                }
                 Stored::Text(text) if column.json => {
                     serde_json::from_str::<IgnoredAny>(text)
                         .map_err(|error| format!("column `{}`, declared JSON: {error}", column.name))?;
