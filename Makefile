@@ -5,7 +5,7 @@ CARGO ?= cargo
 TESTS_AT_ONCE ?= $(shell expr 2 '*' $$(nproc))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test judges lint audit bench bench-quick instructions bench-churn bulk mutants overload schedule soak
+.PHONY: help demo test judges lint audit bench bench-quick instructions bench-churn bulk mutants overload schedule hostile soak
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,10 @@ bench-churn: ## A year of price changes, 30,000 times faster: refreshes coalesce
 bulk: ## A million items from PostgreSQL into one listing: speed and memory (needs some 3 GB; installs what the tests need)
 	@.ci/install test
 	$(CARGO) bench --locked --bench bulk
+
+hostile: ## Ten minutes of attacks beside honest readers: sockets held, followers gone, log, names, cursors (HOSTILE_SECONDS=60 for less)
+	@.ci/install test
+	HOSTILE_SECONDS=$${HOSTILE_SECONDS:-600} $(CARGO) test --locked --test it -- --ignored --nocapture hostile
 
 soak: ## An hour of faults round three nodes and a Redis, with walkers who check every item (SOAK_SECONDS=600 for less)
 	@.ci/install test

@@ -17,6 +17,7 @@ mod edge;
 mod faults;
 mod files;
 mod fills;
+mod hostile;
 mod http2;
 mod http_cursors;
 mod http_events;
