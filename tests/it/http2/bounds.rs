@@ -168,12 +168,13 @@ async fn a_flood_of_resets_costs_no_memory() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn empty_frames_for_a_request_without_a_body_cost_no_memory() {
     let redis = RedisServer::start();
+    // Longer than the test takes, on a busy machine too.
     let api = Api::start(|_| ApiAnswer {
-        delay: Duration::from_secs(8),
+        delay: Duration::from_secs(60),
         ..ApiAnswer::json("[]")
     });
     let service = Service::start(&format!(
-        "redis.url = '{}'\nhttp.fill_wait = '20s'\n[origins.shop]\nkind = 'http'\nurl = '{}'\npaging = 'none'\n\
+        "redis.url = '{}'\nhttp.fill_wait = '1m'\n[origins.shop]\nkind = 'http'\nurl = '{}'\npaging = 'none'\n\
          [[listings]]\nname = 'slow:{{category}}'\norigin = 'shop'\nquery = 'GET /:category'\n\
          sorts.rank = {{ by = ['price'] }}\n",
         redis.url(),
