@@ -42,6 +42,8 @@ fn config(redis: &str, database: &str) -> String {
 
         [redis]
         url = "{redis}"
+        # Pages are checked here, not times: a busy machine may take longer.
+        read_timeout = "10s"
 
         [origins.shop]
         kind = "sql"

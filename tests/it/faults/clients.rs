@@ -159,7 +159,9 @@ async fn code(response: Response) -> (u16, Value) {
 
 fn ndjson(service: &Service) -> reqwest::RequestBuilder {
     let put = service.admin(Method::PUT, PROMO);
+    // A busy machine may take long to unpack a bomb.
     put.header("Content-Type", "application/x-ndjson")
+        .timeout(Duration::from_secs(120))
 }
 
 #[tokio::test(flavor = "multi_thread")]
