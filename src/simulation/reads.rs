@@ -166,7 +166,8 @@ impl World {
         let (applied, at) = state.applied.get(&place).copied().unwrap_or_default();
         // Redis itself may have gone back, and this node has not noticed yet: then only what the table remembers counts.
         let counts = at >= self.truth.history_began || (source == Source::L1 && !state.evicts);
-        if counts && head != HeadState::Absent && head.id() < applied {
+        let forgotten = || self.truth.was_gone_since(place, at);
+        if counts && head != HeadState::Absent && head.id() < applied && !forgotten() {
             return Err(format!(
                 "{node} serves {head:?} of {place} from {source:?}, but {applied} was applied there"
             ));

@@ -130,6 +130,15 @@ impl Truth {
         Ok(true)
     }
 
+    /// Whether Redis had no head at some time since: what was there before is forgotten, and a write that was drawn earlier may
+    /// publish.
+    pub fn was_gone_since(&self, place: Place, since: u64) -> bool {
+        let heads = &self.heads[place].0;
+        let lasted = |at: usize| heads.get(at + 1).is_none_or(|(until, _)| *until > since);
+        let mut states = heads.iter().enumerate();
+        states.any(|(at, (_, head))| *head == HeadState::Absent && lasted(at))
+    }
+
     /// Redis was restarted, flushed or rewound, and has these heads.
     pub fn begin_history(&mut self, heads: Vec<HeadState>, now: u64) {
         self.history_began = now;
