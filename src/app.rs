@@ -102,6 +102,7 @@ impl App {
             prefix: config.redis.prefix.clone(),
             read_timeout: config.redis.read_timeout,
             read_connections: config.redis.read_connections,
+            reply_max: config.redis.reply_max,
         };
         let store = timeout(CONNECT_WITHIN, Store::connect(options, metrics.clone()))
             .await

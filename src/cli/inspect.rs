@@ -1,6 +1,7 @@
 //! `inspect`: how a listing lies in Redis.
 
 use std::{
+    collections::BTreeSet,
     process::ExitCode,
     time::{Duration, SystemTime},
 };
@@ -75,6 +76,7 @@ fn to_lines(found: &Explanation, command: &str) -> Vec<String> {
         ("lease", lease),
         ("frozen until", time(found.frozen_until)),
         ("last error", found.last_error.clone().unwrap_or_else(|| "-".to_owned())),
+        ("redis", write_trouble(found)),
         ("head", found.head_key.clone()),
         ("stream", found.stream_key.clone().unwrap_or_else(|| "-".to_owned())),
     ];
@@ -104,8 +106,21 @@ fn to_json(found: &Explanation, command: &str) -> Value {
         "next_refresh": found.next_refresh.map(write_time),
         "frozen_until": found.frozen_until.map(write_time),
         "last_error": found.last_error,
+        "redis": found.redis.as_ref().map(|_| write_trouble(found)),
         "redis_cli": command,
     })
+}
+
+/// What is wrong with Redis, in its own words where it refuses.
+fn write_trouble(found: &Explanation) -> String {
+    let Some(trouble) = &found.redis else {
+        return "well".to_owned();
+    };
+    let sentences: BTreeSet<&str> = trouble.refused().iter().map(|refused| &*refused.sentence).collect();
+    match sentences.is_empty() {
+        true => trouble.as_str().to_owned(),
+        false => format!("{}: {}", trouble.as_str(), Vec::from_iter(sentences).join("; ")),
+    }
 }
 
 /// The time as a person reads it, in UTC.
@@ -164,6 +179,7 @@ mod tests {
             frozen_until: None,
             last_error: None,
             l1: None,
+            redis: None,
         }
     }
 

@@ -211,6 +211,8 @@ pub struct RedisConfig {
     pub read_connections: usize,
     /// Reads under way at once; more are shed.
     pub reads_max: usize,
+    /// Bytes of one reply of Redis.
+    pub reply_max: usize,
     /// Requests that wait for a read or a fill; more are shed.
     pub waiters_max: usize,
 }

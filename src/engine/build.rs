@@ -330,6 +330,10 @@ impl From<&BuildError> for EngineError {
         match error {
             BuildError::Store(StoreError::Unavailable { .. }) => Self::redis_down(),
             BuildError::Store(StoreError::Full { .. }) => Self::RedisFull,
+            BuildError::Store(StoreError::Refusing { code, sentence, .. }) => Self::RedisRefuses {
+                code: *code,
+                sentence: sentence.clone(),
+            },
             BuildError::TooManyItems { max } => Self::TooManyItems { max: *max },
             other => Self::RefreshFailed(super::error::Chain(other).to_string().into()),
         }

@@ -92,7 +92,12 @@ impl Ends {
 
 impl Engine {
     /// The page at `place` from the origin itself; `None` where that is not allowed, not possible, or takes too long.
-    pub(super) async fn direct_page(&self, selection: &Selection, place: &Place) -> Option<Result<Page, EngineError>> {
+    pub(super) async fn direct_page(
+        &self,
+        selection: &Selection,
+        place: &Place,
+        refused: bool,
+    ) -> Option<Result<Page, EngineError>> {
         let defined = selection.defined.as_ref()?;
         let Place::Offset {
             offset: 0,
@@ -129,7 +134,7 @@ impl Engine {
             pinned: false,
             freshness: PageFreshness {
                 ttl_ms: 0,
-                state: PageState::Direct,
+                state: PageState::Direct { refused },
             },
             served: Served {
                 filled: true,

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use crate::{
     listing::{Generation, Refusal},
     store::StoreError,
+    telemetry::RedisCode,
 };
 
 /// A parameter that cannot be what it was given as.
@@ -47,6 +48,14 @@ pub enum EngineError {
     RedisDown {
         /// When it is worth it.
         retry_after: Duration,
+    },
+    /// Redis answers, but refuses what is needed for this. Somebody has to look; try again all the same.
+    #[error("redis refuses: {sentence}")]
+    RedisRefuses {
+        /// Redis's code.
+        code: RedisCode,
+        /// Redis's own words. For operators: it is not told to strangers.
+        sentence: Arc<str>,
     },
     /// Redis takes no more data.
     #[error("redis is full")]
@@ -107,7 +116,14 @@ impl From<StoreError> for EngineError {
                 tracing::debug!(operation, error = %Chain(&error), "redis did not answer");
                 Self::redis_down()
             }
+            // Told where it was heard.
+            StoreError::Refusing { code, sentence, .. } => Self::RedisRefuses { code, sentence },
             StoreError::Full { .. } => Self::RedisFull,
+            // Told where it was seen.
+            StoreError::TooLarge { .. } => Self::NothingYet {
+                reason: "redis sends more than redis.reply_max",
+                retry_after: Duration::from_secs(1),
+            },
             StoreError::Corrupt { .. } => {
                 tracing::error!(error = %Chain(&error), "unreadable value in redis");
                 Self::Corrupt

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     build::BuildError,
     error::Chain,
+    page::PageState,
     runs::{BACK_OFF_MIN, RefreshFailure, Refresher, Request},
 };
 use crate::store::{Emptiness, Failing};
@@ -19,7 +20,7 @@ impl Refresher {
         if matches!(error, BuildError::LeaseLost) {
             // Another node reads by now, or may: this says nothing of the origin, and must not hold that node up.
             tracing::warn!(listing = %request.family, error = %Chain(error), "refresh given up");
-            self.remember_failure(&request.family, 0, BACK_OFF_MIN);
+            self.remember_failure(&request.family, 0, BACK_OFF_MIN, PageState::OriginError);
             return RefreshFailure {
                 error: error.into(),
                 retry_after: BACK_OFF_MIN,
@@ -43,7 +44,12 @@ impl Refresher {
         }
         let text = Chain(error).to_string();
         tracing::warn!(listing = %request.family, error = text, retry_ms = retry_after.as_millis() as u64, "refresh failed");
-        self.remember_error(&request.family, in_a_row + 1, retry_after, error.is_refusal(), &text);
+        let shows = match error {
+            BuildError::Store(error) => PageState::after(error),
+            _ => PageState::OriginError,
+        };
+        let (family, is_refusal) = (&request.family, error.is_refusal());
+        self.remember_error(family, in_a_row + 1, retry_after, is_refusal, &text, shows);
         // What was never filled is tried again when somebody asks for it, and by nobody else.
         let is_kept = self.is_kept(request).await;
         // A name that nothing tells of may be anybody's invention: its failure is remembered in this process only, or a scanner of

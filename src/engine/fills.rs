@@ -21,6 +21,7 @@ use super::{
     coalesce::Coalescer,
     error::EngineError,
     heads::Heads,
+    page::PageState,
     permits::ReadPermits,
     runs::{Refresher, Shrink, Waiting},
 };
@@ -139,13 +140,22 @@ impl Fills {
 
     /// An origin that failed is not asked again by each request that comes.
     fn check_back_off(&self, key: &ListingKey) -> Result<(), EngineError> {
-        match self.refresher.backing_off(&key.family) {
-            None => Ok(()),
-            Some(retry_after) => Err(EngineError::NothingYet {
+        let Some(retry_after) = self.refresher.backing_off(&key.family) else {
+            return Ok(());
+        };
+        Err(match self.refresher.why_backing_off(&key.family) {
+            Some(PageState::RedisFull) => EngineError::RedisFull,
+            Some(PageState::RedisRefuses) if let Some(refused) = self.store.refused().into_iter().next() => {
+                EngineError::RedisRefuses {
+                    code: refused.code,
+                    sentence: refused.sentence,
+                }
+            }
+            _ => EngineError::NothingYet {
                 reason: "the last refresh failed",
                 retry_after,
-            }),
-        }
+            },
+        })
     }
 
     /// Ends when the run ends, or when the listing's head moved: its other sorts may take longer.
@@ -170,6 +180,7 @@ impl Fills {
                             EngineError::NotFound
                         }
                         error @ (EngineError::RedisDown { .. }
+                        | EngineError::RedisRefuses { .. }
                         | EngineError::RedisFull
                         | EngineError::Overloaded { .. }) => error,
                         _ => EngineError::NothingYet {

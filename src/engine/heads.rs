@@ -39,8 +39,11 @@ pub enum HeadFrom {
         /// By somebody else's load.
         collapsed: bool,
     },
-    /// Redis did not answer, or has not yet; this is the last that was known.
-    Memory,
+    /// Redis did not answer, has not yet, or refused; this is the last that was known.
+    Memory {
+        /// Whether Redis refused.
+        refused: bool,
+    },
 }
 
 impl Heads {
@@ -75,13 +78,18 @@ impl Heads {
             Lookup::Unknown => Box::pin(self.load(key, None)).await,
             Lookup::Recheck(known) if known.live().is_some() => {
                 let speculation = self.speculation(&known, window, form);
-                let known = Ok((known, HeadFrom::Memory));
+                let remembered = |refused| Ok((known, HeadFrom::Memory { refused }));
                 // Behind an open breaker nobody is even sent to wait.
                 if !self.store.admits_reads() {
-                    return known;
+                    return remembered(self.store.refuses_connections());
                 }
                 match Box::pin(self.load_within(key, speculation)).await {
-                    None | Some(Err(EngineError::RedisDown { .. } | EngineError::Overloaded { .. })) => known,
+                    // Nothing yet: a load that broke off, or a reply that is too large.
+                    None
+                    | Some(Err(
+                        EngineError::RedisDown { .. } | EngineError::Overloaded { .. } | EngineError::NothingYet { .. },
+                    )) => remembered(false),
+                    Some(Err(EngineError::RedisRefuses { .. })) => remembered(true),
                     Some(answer) => answer,
                 }
             }

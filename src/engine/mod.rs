@@ -76,12 +76,12 @@ use self::{
     selection::SelectionMemory,
     subscriptions::Subscriptions,
 };
-pub use crate::store::ReadsNearby;
+pub use crate::store::{ReadsNearby, Refused};
 
 pub use self::{
     error::{Chain, EngineError, ParameterError},
     here::Begun,
-    operations::{Explanation, ListingEntry, ListingState},
+    operations::{Explanation, ListingEntry, ListingState, RedisTrouble},
     page::{
         Form, PackedItems, PackedPiece, Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served, SkipItems,
         Waited,

@@ -10,9 +10,12 @@ use super::{
     subscriptions::{Event, Follower},
     writes::default_family,
 };
-use crate::listing::{
-    Family, Freshness, Generation, Head, HeadState, ListingKey, ListingName, Policy, SortName, StoredSort, Timestamp,
-    definition::Resolved, name::encode_segment,
+use crate::{
+    listing::{
+        Family, Freshness, Generation, Head, HeadState, ListingKey, ListingName, Policy, SortName, StoredSort,
+        Timestamp, definition::Resolved, name::encode_segment,
+    },
+    store::Refused,
 };
 
 /// One entry of the list of listings.
@@ -91,6 +94,41 @@ pub struct Explanation {
     pub last_error: Option<String>,
     /// What this process knows.
     pub l1: Option<Known>,
+    /// What is wrong with Redis.
+    pub redis: Option<RedisTrouble>,
+}
+
+/// What is wrong with Redis, as far as it is known without asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisTrouble {
+    /// It does not answer.
+    Down,
+    /// It answers, and refuses this.
+    Refusing(Vec<Refused>),
+    /// It takes no more data.
+    Full,
+    /// It answers, but this process does not hear announcements; where Redis refuses that, this is what it says.
+    Deaf(Vec<Refused>),
+}
+
+impl RedisTrouble {
+    /// The trouble in one word.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Refusing(_) => "refusing",
+            Self::Full => "full",
+            Self::Deaf(_) => "deaf",
+        }
+    }
+
+    /// What is refused.
+    pub fn refused(&self) -> &[Refused] {
+        match self {
+            Self::Refusing(refused) | Self::Deaf(refused) => refused,
+            Self::Down | Self::Full => &[],
+        }
+    }
 }
 
 /// A head in L1.
@@ -174,16 +212,23 @@ impl Engine {
                 error.map(|error| error.to_string())
             }),
             l1,
+            redis: self.redis_trouble(),
             listing: key.clone(),
         })
     }
 
-    /// What is wrong with Redis, as far as it is known without asking: `down` or `full`.
-    pub fn redis_trouble(&self) -> Option<&'static str> {
-        if !self.store.is_up() {
-            Some("down")
+    /// What is wrong with Redis, as far as it is known without asking; the worst where it is more than one thing.
+    pub fn redis_trouble(&self) -> Option<RedisTrouble> {
+        if !self.store.is_up() && !self.store.refuses_connections() {
+            return Some(RedisTrouble::Down);
+        }
+        let refused = self.store.refused();
+        if refused.iter().any(|refused| !refused.is_of_subscription()) {
+            Some(RedisTrouble::Refusing(refused))
+        } else if self.store.is_full() {
+            Some(RedisTrouble::Full)
         } else {
-            self.store.is_full().then_some("full")
+            self.store.is_deaf().then_some(RedisTrouble::Deaf(refused))
         }
     }
 

@@ -3,7 +3,10 @@
 use std::{num::NonZeroU32, ops::Range, sync::Arc, time::Duration};
 
 use super::{fragments::Unmade, shape::Shape};
-use crate::listing::{Checksum, Chunk, Direction, Fragment, Generation, Order, Run};
+use crate::{
+    listing::{Checksum, Chunk, Direction, Fragment, Generation, Order, Run},
+    store::StoreError,
+};
 
 /// A place in a listing, as asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +62,7 @@ impl PageMeta {
 
     /// Whether it comes straight from the origin: it is of no generation then, and for nobody to keep.
     pub fn is_direct(&self) -> bool {
-        self.freshness.state == PageState::Direct
+        matches!(self.freshness.state, PageState::Direct { .. })
     }
 
     /// The shape of the page's generation.
@@ -92,8 +95,32 @@ pub enum PageState {
     OriginError,
     /// Redis does not answer, or has not yet; this is what was known.
     RedisDown,
+    /// Redis answers, but refuses to be read or written; this is what was known, or what the last refresh left.
+    RedisRefuses,
+    /// Stale because Redis takes no more data.
+    RedisFull,
     /// Redis does not answer, and nothing was known: straight from the origin, of no generation and kept nowhere.
-    Direct,
+    Direct {
+        /// Whether Redis answers, and refuses.
+        refused: bool,
+    },
+}
+
+impl PageState {
+    /// What pages say while they are kept from memory.
+    pub(super) fn from_memory(refused: bool) -> Self {
+        if refused { Self::RedisRefuses } else { Self::RedisDown }
+    }
+
+    /// What stale pages say after a refresh that failed for this.
+    pub(super) fn after(error: &StoreError) -> Self {
+        match error {
+            StoreError::Unavailable { .. } => Self::RedisDown,
+            StoreError::Refusing { .. } => Self::RedisRefuses,
+            StoreError::Full { .. } => Self::RedisFull,
+            StoreError::Corrupt { .. } | StoreError::TooLarge { .. } => Self::OriginError,
+        }
+    }
 }
 
 /// Which layers were asked, for `Cache-Status` and metrics.

@@ -76,8 +76,16 @@ impl Engine {
             meta.served.l1_hit = true;
             self.cut_from_l1(selection, shape, meta, plan.as_ref(), wants.form)
         };
-        if !self.store.admits_reads() {
-            return at_hand.ok_or_else(EngineError::redis_down);
+        let refused = |mut page: Page| {
+            page.meta.freshness.state = PageState::RedisRefuses;
+            page
+        };
+        if !self.store.admits_reads() && (at_hand.is_some() || !self.store.refuses_connections()) {
+            let page = at_hand.ok_or_else(EngineError::redis_down)?;
+            return Ok(match self.store.refuses_connections() {
+                true => refused(page),
+                false => page,
+            });
         }
         let patience = at_hand.is_some().then_some(OVERDUE);
         let asked = self.chunks.read_pinned(&selection.key, shape, asked, patience).await;
@@ -85,6 +93,7 @@ impl Engine {
             (Ok(None) | Err(EngineError::RedisDown { .. } | EngineError::Overloaded { .. }), Some(page)) => {
                 return Ok(page);
             }
+            (Err(EngineError::RedisRefuses { .. }), Some(page)) => return Ok(refused(page)),
             (Err(EngineError::Corrupt), _) => return Err(EngineError::Gone),
             (answer, _) => answer?.ok_or_else(EngineError::redis_down)?,
         };

@@ -96,10 +96,13 @@ impl Engine {
         let mut page = match page {
             // It was one of the names once, or never: nothing is left of it.
             Err(EngineError::Gone) if selection.existence == Existence::ByHead => return Err(EngineError::NotFound),
-            Err(down @ EngineError::RedisDown { .. }) => match Box::pin(self.direct_page(selection, place)).await {
-                Some(page) => page?,
-                None => return Err(down),
-            },
+            Err(error @ (EngineError::RedisDown { .. } | EngineError::RedisRefuses { .. })) => {
+                let refused = matches!(error, EngineError::RedisRefuses { .. });
+                match Box::pin(self.direct_page(selection, place, refused)).await {
+                    Some(page) => page?,
+                    None => return Err(error),
+                }
+            }
             page => page?,
         };
         if !page.meta.served.l1_hit {
@@ -206,7 +209,7 @@ impl Engine {
         let head = self.heads.get(&selection.key, known, window, form);
         let (mut state, mut from) = readable(selection, head.await)?;
         let mut servable = self.servable(selection, &state, from);
-        if servable.is_none() && from == HeadFrom::Memory {
+        if servable.is_none() && matches!(from, HeadFrom::Memory { .. }) {
             // Known but past its life: only Redis can tell, and a fill would wait for the same Redis.
             (state, from) = readable(selection, Box::pin(self.heads.awaited(&selection.key)).await)?;
             servable = self.servable(selection, &state, from);
@@ -229,10 +232,10 @@ impl Engine {
         let Some(defined) = &selection.defined else {
             // A pushed listing is the truth until it is pushed again; max_age says how often to ask.
             let ttl_ms = millis(selection.policy.fresh_for);
-            let state = if from == HeadFrom::Memory {
+            let state = if let HeadFrom::Memory { refused } = from {
                 let (_, known_for) = self.l1.heads.peek(&selection.key);
                 (known_for <= selection.policy.stale_if_error).then_some(())?;
-                PageState::RedisDown
+                PageState::from_memory(refused)
             } else {
                 PageState::Fresh
             };
@@ -244,8 +247,8 @@ impl Engine {
         let frozen = self.frozen.until(selection.key.name(), now);
         let stale_for = match selection.policy.freshness(head.as_of, now) {
             Freshness::Fresh(left) if !reshaped => {
-                let state = if from == HeadFrom::Memory {
-                    PageState::RedisDown
+                let state = if let HeadFrom::Memory { refused } = from {
+                    PageState::from_memory(refused)
                 } else {
                     self.refresh_early(selection, defined, &head, left);
                     PageState::Fresh
@@ -261,11 +264,13 @@ impl Engine {
                 now.since(head.as_of).saturating_sub(selection.policy.fresh_for)
             }
         };
-        let state = if from == HeadFrom::Memory {
+        let state = if let HeadFrom::Memory { refused } = from {
             (stale_for <= selection.policy.stale_if_error).then_some(())?;
-            PageState::RedisDown
-        } else if frozen.is_some() || self.refresher.backing_off(&selection.key.family).is_some() {
+            PageState::from_memory(refused)
+        } else if frozen.is_some() {
             PageState::OriginError
+        } else if let Some(state) = self.refresher.why_backing_off(&selection.key.family) {
+            state
         } else {
             if !defined.definition.is_outdated(&head) {
                 drop(self.refresher.trigger(defined, &selection.key));

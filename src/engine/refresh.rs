@@ -13,6 +13,7 @@ use super::{
     build::{BuildError, streams_in_order},
     declared::Declared,
     error::EngineError,
+    page::PageState,
     runs::{BACK_OFF_MIN, Outcome, RefreshFailure, Refreshed, Refresher, Request, Wants},
 };
 use crate::{
@@ -59,7 +60,7 @@ impl Refresher {
                     }
                 }
                 Ok(Drawn::BackingOff { left, error }) => {
-                    self.remember_failure(&request.family, 0, left);
+                    self.remember_failure(&request.family, 0, left, PageState::OriginError);
                     return Err(RefreshFailure {
                         error: EngineError::RefreshFailed(error.into()),
                         retry_after: left,
@@ -79,7 +80,7 @@ impl Refresher {
                     }
                 }
                 Err(error) => {
-                    self.remember_failure(&request.family, 0, BACK_OFF_MIN);
+                    self.remember_failure(&request.family, 0, BACK_OFF_MIN, PageState::after(&error));
                     return Err(RefreshFailure {
                         error: error.into(),
                         retry_after: BACK_OFF_MIN,

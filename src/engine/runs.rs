@@ -19,7 +19,7 @@ use tokio::{
 
 use super::{
     EngineLimits, announcer::Announcer, asked::Attended, declared::Declaration, error::EngineError, freezing::Frozen,
-    latencies::Latencies,
+    latencies::Latencies, page::PageState,
 };
 use crate::{
     listing::{Family, Generation, ListingKey, ListingName, StoredSort, Timestamp, definition::Defined},
@@ -167,6 +167,8 @@ struct Failing {
     refused: bool,
     /// What failed, where that is known.
     error: Option<Arc<str>>,
+    /// What stale pages say meanwhile.
+    shows: PageState,
 }
 
 impl Refresher {
@@ -202,6 +204,12 @@ impl Refresher {
     pub fn backing_off(&self, family: &Family) -> Option<Duration> {
         let left = self.failing.get(family)?.until.checked_duration_since(Instant::now())?;
         (!left.is_zero()).then_some(left)
+    }
+
+    /// Why the next attempt still has to wait, as stale pages say it.
+    pub fn why_backing_off(&self, family: &Family) -> Option<PageState> {
+        let failing = self.failing.get(family)?;
+        (failing.until > Instant::now()).then_some(failing.shows)
     }
 
     /// How many families are being refreshed here, or wait to be.
@@ -368,12 +376,13 @@ impl Refresher {
         self.failing.invalidate(family);
     }
 
-    pub(super) fn remember_failure(&self, family: &Family, in_a_row: u32, retry_after: Duration) {
+    pub(super) fn remember_failure(&self, family: &Family, in_a_row: u32, retry_after: Duration, shows: PageState) {
         let failing = Failing {
             until: Instant::now() + retry_after,
             in_a_row,
             refused: false,
             error: None,
+            shows,
         };
         self.failing.insert(family.clone(), failing);
     }
@@ -386,12 +395,14 @@ impl Refresher {
         retry_after: Duration,
         refused: bool,
         error: &str,
+        shows: PageState,
     ) {
         let failing = Failing {
             until: Instant::now() + retry_after,
             in_a_row,
             refused,
             error: Some(error.into()),
+            shows,
         };
         self.failing.insert(family.clone(), failing);
     }

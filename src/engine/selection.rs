@@ -362,7 +362,9 @@ impl Engine {
         let asked = Instant::now();
         let listings = match self.read_listings_of(name).await {
             // Which of them are there their heads tell.
-            Err(EngineError::RedisDown { .. } | EngineError::Overloaded { .. }) if known.is_some() => {
+            Err(EngineError::RedisDown { .. } | EngineError::RedisRefuses { .. } | EngineError::Overloaded { .. })
+                if known.is_some() =>
+            {
                 return Ok(known.map(|(_, sorts)| sorts).unwrap_or_default());
             }
             listings => listings?,

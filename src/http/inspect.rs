@@ -11,12 +11,13 @@ use super::{
     listings::select,
     name::Name,
     openapi,
+    ops::RefusedByRedis,
     problem::{Problem, ProblemDocument},
     query::{PageQuery, Query},
     shared::Shared,
 };
 use crate::{
-    engine::{DeclaredParameters, Engine, Explanation, ListingEntry},
+    engine::{DeclaredParameters, Engine, Explanation, ListingEntry, RedisTrouble},
     listing::{ListingKey, Timestamp, name::encode_query_value},
 };
 
@@ -173,6 +174,12 @@ pub struct Explained {
     pub frozen_until: Option<String>,
     /// What this process holds of it.
     pub l1: Option<ExplainedL1>,
+    /// What is wrong with Redis, as `/health/ready` tells it; absent where nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<&'static str>,
+    /// What Redis refuses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub redis_refuses: Vec<RefusedByRedis>,
 }
 
 /// A lease.
@@ -234,6 +241,8 @@ impl Explained {
     fn of(explanation: Explanation) -> Self {
         let millis = |duration: std::time::Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self {
+            redis: explanation.redis.as_ref().map(RedisTrouble::as_str),
+            redis_refuses: RefusedByRedis::all(explanation.redis.as_ref()),
             listing: explanation.listing.name().to_string(),
             sort: explanation.listing.sort().to_string(),
             head_key: explanation.head_key,

@@ -107,7 +107,7 @@ impl Lifetime {
     fn pinned(policy: &Policy, meta: &PageMeta) -> (u64, i64) {
         let kept = match meta.freshness.state {
             // How long it is still kept only Redis knows.
-            PageState::RedisDown => FAILING_MAX_AGE,
+            PageState::RedisDown | PageState::RedisRefuses => FAILING_MAX_AGE,
             _ => kept_secs(meta),
         };
         let max_age = kept.min(policy.pinned_max_age.as_secs());
@@ -126,8 +126,10 @@ impl Lifetime {
         let max_age = match meta.freshness.state {
             PageState::Fresh => u64::try_from(ttl).unwrap_or(1),
             PageState::Refreshing => REFRESHING_MAX_AGE,
-            PageState::OriginError | PageState::RedisDown => FAILING_MAX_AGE,
-            PageState::Direct => 0,
+            PageState::OriginError | PageState::RedisDown | PageState::RedisRefuses | PageState::RedisFull => {
+                FAILING_MAX_AGE
+            }
+            PageState::Direct { .. } => 0,
         };
         (max_age, ttl)
     }
@@ -144,7 +146,7 @@ fn value(text: String) -> HeaderValue {
 }
 
 fn cache_control(max_age: u64, lifetime: &Lifetime) -> String {
-    if lifetime.state == PageState::Direct {
+    if matches!(lifetime.state, PageState::Direct { .. }) {
         return "no-store".to_owned();
     }
     let mut text = format!("max-age={max_age}");
@@ -167,9 +169,12 @@ fn cache_status(lifetime: &Lifetime) -> String {
         PageState::Refreshing => "; detail=refreshing",
         PageState::OriginError => "; detail=origin-error",
         PageState::RedisDown => "; detail=redis-down",
-        PageState::Direct => {
+        PageState::RedisRefuses => "; detail=redis-refuses",
+        PageState::RedisFull => "; detail=redis-full",
+        PageState::Direct { refused } => {
+            let detail = if *refused { "redis-refuses" } else { "redis-down" };
             return format!(
-                "listcache-redis; fwd=bypass; detail=redis-down{}, listcache-l1; fwd=uri-miss",
+                "listcache-redis; fwd=bypass; detail={detail}{}, listcache-l1; fwd=uri-miss",
                 collapsed(served)
             );
         }
@@ -268,13 +273,20 @@ mod tests {
             &fresh(5),
             "listcache-l1; hit; ttl=-1; detail=redis-down",
         );
+        for (state, detail) in [
+            (PageState::RedisRefuses, "redis-refuses"),
+            (PageState::RedisFull, "redis-full"),
+        ] {
+            let status = format!("listcache-l1; hit; ttl=-1; detail={detail}");
+            check(-1, state, L1, &fresh(5), &status);
+        }
     }
 
     #[test]
     fn what_comes_straight_from_the_origin_is_kept_by_nobody() {
         check(
             0,
-            PageState::Direct,
+            PageState::Direct { refused: false },
             ORIGIN,
             "no-store",
             "listcache-redis; fwd=bypass; detail=redis-down, listcache-l1; fwd=uri-miss",

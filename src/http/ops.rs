@@ -10,7 +10,7 @@ use actix_web::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::engine::Engine;
+use crate::engine::{Engine, RedisTrouble};
 
 use super::{
     answer,
@@ -28,10 +28,13 @@ pub struct Health {
     /// as they were before; `explain` says why. And `names of` patterns whose names were refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
-    /// `down`, where Redis does not answer, or `full`, where it takes no more data: pages that are known are served on, and
-    /// refreshes wait.
+    /// `down`: Redis does not answer. `refusing`: it answers and refuses commands. `full`: it takes no more data. `deaf`: this
+    /// process does not hear announcements. Pages that are known are served on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<&'static str>,
+    /// What Redis refuses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub redis_refuses: Vec<RefusedByRedis>,
     /// What became of the configuration that was read last, where it was read again.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub configuration: Option<ConfigurationHealth>,
@@ -43,8 +46,36 @@ impl Health {
             status,
             refused: Vec::new(),
             redis: None,
+            redis_refuses: Vec::new(),
             configuration: None,
         }
+    }
+}
+
+/// An operation that Redis refuses although it answers.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RefusedByRedis {
+    /// Redis's code, or `other`.
+    pub code: &'static str,
+    /// What was being done.
+    pub operation: &'static str,
+    /// Redis's own words.
+    pub sentence: String,
+    /// How long ago it was refused last.
+    pub seconds_ago: u64,
+}
+
+impl RefusedByRedis {
+    /// All that is refused.
+    pub fn all(trouble: Option<&RedisTrouble>) -> Vec<Self> {
+        let refused = trouble.map(RedisTrouble::refused).unwrap_or_default();
+        let told = refused.iter().map(|refused| Self {
+            code: refused.code.as_str(),
+            operation: refused.operation,
+            sentence: refused.sentence.to_string(),
+            seconds_ago: refused.ago.as_secs(),
+        });
+        told.collect()
     }
 }
 
@@ -81,7 +112,9 @@ pub async fn ready(engine: Data<Engine>, shared: Data<Shared>) -> Result<HttpRes
         Ok(()) => {
             let mut health = Health::of("ready");
             health.refused = engine.refused(REFUSED_MAX);
-            health.redis = engine.redis_trouble();
+            let trouble = engine.redis_trouble();
+            health.redis = trouble.as_ref().map(RedisTrouble::as_str);
+            health.redis_refuses = RefusedByRedis::all(trouble.as_ref());
             health.configuration = shared.configuration.health();
             Ok(answer::private(StatusCode::OK, &health))
         }

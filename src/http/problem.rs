@@ -81,6 +81,7 @@ impl Kind {
     pub const NOTHING_YET: Self = kind("nothing-yet", 503, "There is nothing to serve yet", NO_STORE);
     pub const OVERLOADED: Self = kind("overloaded", 503, "A limit is reached", NO_STORE);
     pub const REDIS_DOWN: Self = kind("redis-down", 503, "Redis does not answer and nothing is at hand", NO_STORE);
+    pub const REDIS_REFUSES: Self = kind("redis-refuses", 503, "Redis answers but refuses what is needed", NO_STORE);
     pub const REDIS_FULL: Self = kind("redis-full", 503, "Redis takes no more data", NO_STORE);
     pub const NOT_READY: Self = kind("not-ready", 503, "Not ready for traffic", NO_STORE);
 }
@@ -233,6 +234,10 @@ impl From<EngineError> for Problem {
             EngineError::NothingYet { retry_after, .. } => said(Kind::NOTHING_YET).retry_after(retry_after),
             EngineError::Overloaded { retry_after } => Self::new(Kind::OVERLOADED).retry_after(retry_after),
             EngineError::RedisDown { retry_after } => Self::new(Kind::REDIS_DOWN).retry_after(retry_after),
+            // Its words are for operators: they may name users and servers.
+            EngineError::RedisRefuses { code, .. } => Self::new(Kind::REDIS_REFUSES)
+                .detail(format!("redis answers {}; /health/ready says more", code.as_str()))
+                .retry_after(FULL_OR_BROKEN),
             EngineError::RedisFull => Self::new(Kind::REDIS_FULL).retry_after(FULL_OR_BROKEN),
             // The generation is dropped and built anew: coming back soon is worth it.
             EngineError::Corrupt => said(Kind::NOTHING_YET).retry_after(FULL_OR_BROKEN),

@@ -12,6 +12,8 @@ pub(super) struct Commands {
     unanswered: usize,
     /// Whether what is added now has none.
     is_quiet: bool,
+    /// See [`Commands::that_may_be_refused`].
+    may_be_refused: bool,
 }
 
 /// Bytes beside a command's arguments, for each: a mark, a few digits, two ends of lines.
@@ -40,6 +42,17 @@ impl Commands {
         if std::mem::take(&mut self.is_quiet) {
             self.call(&[b"CLIENT", b"REPLY", b"ON"]);
         }
+    }
+
+    /// For what can be done without: a user who lacks the right is no trouble to tell of.
+    pub fn that_may_be_refused(mut self) -> Self {
+        self.may_be_refused = true;
+        self
+    }
+
+    /// Whether a refusal is no trouble.
+    pub fn may_be_refused(&self) -> bool {
+        self.may_be_refused
     }
 
     /// Adds a command.
@@ -116,6 +129,7 @@ impl Commands {
             many: std::mem::take(&mut self.many),
             unanswered: std::mem::take(&mut self.unanswered),
             is_quiet: std::mem::take(&mut self.is_quiet),
+            may_be_refused: self.may_be_refused,
         }
     }
 

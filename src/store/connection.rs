@@ -8,7 +8,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -16,18 +16,20 @@ use std::{
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use redis::{Cmd, Pipeline, RedisResult, ServerErrorKind, Value};
-use tokio::{sync::Notify, task::JoinHandle, time::timeout};
+use tokio::{sync::Notify, task::JoinHandle, time::timeout_at};
 
 use super::{
     clock::{Clock, time_us},
     commands::Commands,
-    error::{StoreError, needs_new_connection},
+    error::StoreError,
     link::{Link, NoAnswer},
+    liveness::Liveness,
+    refusals::{CONNECT, Refusal},
     reply, resp,
     scripts::Script,
     server::{BackOff, Server},
 };
-use crate::telemetry::Metrics;
+use crate::telemetry::RedisCode;
 
 /// A connection that misses so many answers in a row is given up.
 const TIMEOUTS_IN_A_ROW_MAX: u32 = 3;
@@ -39,51 +41,17 @@ struct Live {
     link: Link,
     timeouts_in_a_row: AtomicU32,
     gone: Arc<AtomicBool>,
+    /// Whether the server said that it is a replica: the address may lead to its master by now.
+    is_replica: AtomicBool,
 }
 
-/// How many slots are live, for the metric.
-#[derive(Debug)]
-pub(super) struct Liveness {
-    live: AtomicUsize,
-    /// Whether the last write that grows something was refused.
-    full: AtomicBool,
-    pub metrics: Arc<Metrics>,
-}
-
-impl Liveness {
-    pub fn new(metrics: Arc<Metrics>) -> Arc<Self> {
-        Arc::new(Self {
-            live: AtomicUsize::new(0),
-            full: AtomicBool::new(false),
-            metrics,
-        })
-    }
-
-    /// Whether Redis takes no more data, as far as was heard.
-    pub fn is_full(&self) -> bool {
-        self.full.load(Ordering::Relaxed)
-    }
-
-    /// Something was refused because Redis is full, or something large was taken.
-    pub fn tell_full(&self, full: bool) {
-        if self.full.swap(full, Ordering::Relaxed) != full {
-            self.metrics.redis_full.set(i64::from(full));
-            if full {
-                tracing::error!("redis is full: what is kept stays, and nothing new is taken");
-            } else {
-                tracing::info!("redis takes data again");
-            }
-        }
-    }
-
-    fn count(&self, up: bool) {
-        let live = if up {
-            self.live.fetch_add(1, Ordering::Relaxed) + 1
-        } else {
-            self.live.fetch_sub(1, Ordering::Relaxed) - 1
-        };
-        self.metrics.redis_up.set(i64::from(live > 0));
-    }
+/// What the heartbeat of a connection asks.
+#[derive(Clone, Default)]
+pub(super) struct Heartbeat {
+    /// Corrected by the server's time.
+    pub clock: Option<Arc<Clock>>,
+    /// A key that never exists. Unlinking it does nothing, and Redis refuses it as it would refuse any write.
+    pub dry_write: Option<String>,
 }
 
 struct Slot {
@@ -111,17 +79,17 @@ impl Drop for Connection {
 
 impl Connection {
     /// A slot whose first connection is opened in the background. Must be called inside a runtime.
-    pub fn start(server: Server, liveness: Arc<Liveness>, clock: Option<Arc<Clock>>) -> Self {
+    pub fn start(server: Server, liveness: Arc<Liveness>, heartbeat: Heartbeat) -> Self {
         let slot = Slot::new(server, liveness);
-        let supervisor = tokio::spawn(slot.clone().supervise(clock));
+        let supervisor = tokio::spawn(slot.clone().supervise(heartbeat));
         Self { slot, supervisor }
     }
 
     /// A slot whose first connection is open when this returns.
-    pub async fn open(server: Server, liveness: Arc<Liveness>, clock: Option<Arc<Clock>>) -> RedisResult<Self> {
+    pub async fn open(server: Server, liveness: Arc<Liveness>, heartbeat: Heartbeat) -> RedisResult<Self> {
         let slot = Slot::new(server, liveness);
         slot.connect().await?;
-        let supervisor = tokio::spawn(slot.clone().supervise(clock));
+        let supervisor = tokio::spawn(slot.clone().supervise(heartbeat));
         Ok(Self { slot, supervisor })
     }
 
@@ -235,7 +203,21 @@ impl Slot {
         self.live.load_full().filter(|live| !live.gone.load(Ordering::Acquire))
     }
 
+    /// Opens a connection and puts it in the place of the one before, if there is any.
     async fn connect(&self) -> RedisResult<()> {
+        let refusals = &self.liveness.refusals;
+        let opened = self.try_connect().await;
+        match &opened {
+            Ok(()) => refusals.succeeded(CONNECT),
+            Err(error) => match Refusal::of_error(error) {
+                Some(refusal) => refusals.heard(CONNECT, &refusal),
+                None => refusals.is_away(),
+            },
+        }
+        opened
+    }
+
+    async fn try_connect(&self) -> RedisResult<()> {
         let gone = Arc::new(AtomicBool::new(false));
         let lost = (gone.clone(), self.doubted.clone());
         let link = self
@@ -246,12 +228,15 @@ impl Slot {
                 lost.1.notify_one();
             })
             .await?;
-        self.live.store(Some(Arc::new(Live {
+        let before = self.live.swap(Some(Arc::new(Live {
             link,
             timeouts_in_a_row: AtomicU32::new(0),
             gone,
+            is_replica: AtomicBool::new(false),
         })));
-        self.liveness.count(true);
+        if before.is_none() {
+            self.liveness.count(true);
+        }
         Ok(())
     }
 
@@ -274,52 +259,70 @@ impl Slot {
         let metrics = &self.liveness.metrics;
         let Some(live) = self.live() else {
             metrics.redis_errors.inc();
-            return Err(StoreError::Unavailable {
-                operation,
-                source: None,
+            return Err(match self.liveness.refusals.of_connections() {
+                Some(refusal) => StoreError::refusing(operation, refusal),
+                None => StoreError::Unavailable {
+                    operation,
+                    source: None,
+                },
             });
         };
         let asked = Instant::now();
+        let may_be_refused = commands.may_be_refused();
         let error = match live.link.ask(commands, within).await {
             Ok(replies) => {
                 metrics.redis_seconds.observe(asked.elapsed().as_secs_f64());
                 live.timeouts_in_a_row.store(0, Ordering::Relaxed);
-                for refused in replies.iter().filter(|reply| resp::is_error(reply)) {
-                    self.hear_refusal(&live, &reply::value(refused, operation)?);
+                let mut refused = replies.iter().filter(|reply| resp::is_error(reply)).peekable();
+                if refused.peek().is_none() {
+                    self.liveness.refusals.succeeded(operation);
+                } else if !may_be_refused {
+                    for refused in refused {
+                        self.hear_error(&live, operation, &reply::value(refused, operation)?);
+                    }
                 }
                 return Ok(replies);
             }
             Err(error) => error,
         };
         let is_over = match error {
-            NoAnswer::Lost => true,
+            NoAnswer::Lost | NoAnswer::TooLarge => true,
             NoAnswer::Late => live.timeouts_in_a_row.fetch_add(1, Ordering::Relaxed) + 1 >= TIMEOUTS_IN_A_ROW_MAX,
         };
         if is_over {
             self.give_up(&live);
         }
         metrics.redis_errors.inc();
+        if error == NoAnswer::TooLarge {
+            self.liveness.tell_too_large(operation);
+            return Err(StoreError::TooLarge { operation });
+        }
         Err(StoreError::unavailable(operation, error))
     }
 
     /// What an error says of the server, whatever was asked.
-    fn hear_refusal(&self, live: &Live, refused: &Value) {
+    fn hear_error(&self, live: &Live, operation: &'static str, refused: &Value) {
         let Value::ServerError(error) = refused else {
             return;
         };
-        if needs_new_connection(error) {
-            self.give_up(live);
-        }
         if error.code() == "OOM" {
             self.liveness.tell_full(true);
+        }
+        let Some(refusal) = Refusal::of(error) else {
+            return;
+        };
+        self.liveness.refusals.heard(operation, &refusal);
+        if refusal.code == RedisCode::ReadOnly {
+            live.is_replica.store(true, Ordering::Relaxed);
+            self.doubted.notify_one();
         }
     }
 
     /// Keeps the slot filled, until aborted.
-    async fn supervise(self: Arc<Self>, clock: Option<Arc<Clock>>) {
+    async fn supervise(self: Arc<Self>, heartbeat: Heartbeat) {
         loop {
             if self.live.load().is_some() {
-                self.watch(clock.as_deref()).await;
+                self.watch(&heartbeat).await;
                 if self.live.swap(None).is_some() {
                     self.liveness.count(false);
                 }
@@ -335,19 +338,43 @@ impl Slot {
     }
 
     /// Returns when the connection is gone.
-    async fn watch(&self, clock: Option<&Clock>) {
-        let time = redis::cmd("TIME");
-        while self.live().is_some() {
-            if timeout(HEARTBEAT, self.doubted.notified()).await.is_ok() {
-                continue;
+    async fn watch(&self, heartbeat: &Heartbeat) {
+        let mut opened = Instant::now();
+        let mut next_beat = opened + HEARTBEAT;
+        while let Some(live) = self.live() {
+            if timeout_at(next_beat.into(), self.doubted.notified()).await.is_err() {
+                self.beat(heartbeat).await;
+                next_beat = Instant::now() + HEARTBEAT;
+            } else if live.is_replica.swap(false, Ordering::Relaxed) && opened.elapsed() >= HEARTBEAT {
+                // It stays in use until another is open: reads are answered, and writes hear why they are refused.
+                opened = Instant::now();
+                if let Err(error) = self.connect().await {
+                    tracing::debug!(%error, "a replica, and no other connection could be opened");
+                }
             }
-            let asked = Instant::now();
-            // A failure has been counted: several in a row end this connection.
-            if let Ok(reply) = self.command("heartbeat", &time, HEARTBEAT).await
-                && let (Some(clock), Some(redis_us)) = (clock, time_us(reply))
-            {
-                clock.measure(asked, Instant::now(), redis_us);
-            }
+        }
+    }
+
+    async fn beat(&self, Heartbeat { clock, dry_write }: &Heartbeat) {
+        const OPERATION: &str = "heartbeat";
+        let mut turn = Pipeline::new();
+        turn.cmd("TIME");
+        if let Some(key) = dry_write {
+            turn.cmd("UNLINK").arg(key);
+        }
+        let asked = Instant::now();
+        // A failure has been counted: several in a row end this connection.
+        let Ok(replies) = self.ask(OPERATION, (&turn).into(), HEARTBEAT).await else {
+            return;
+        };
+        if let Some(clock) = clock
+            && let Some(Ok(time)) = replies.first().map(|reply| reply::value(reply, OPERATION))
+            && let Some(redis_us) = time_us(time)
+        {
+            clock.measure(asked, Instant::now(), redis_us);
+        }
+        if replies.get(1).is_some_and(|reply| !resp::is_error(reply)) {
+            self.liveness.refusals.takes_writes();
         }
     }
 }

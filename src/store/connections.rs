@@ -122,7 +122,8 @@ impl Connections {
         let open = {
             let mut breaker = self.breaker.lock();
             match &answer {
-                Ok(_) => breaker.succeed(),
+                // It answers, and more than enough.
+                Ok(_) | Err(StoreError::TooLarge { .. }) => breaker.succeed(),
                 Err(_) => breaker.fail(Instant::now()),
             }
             breaker.is_open()

@@ -43,6 +43,8 @@ pub(super) struct Dialled {
     pub stream: Box<dyn Stream>,
     /// Whether the server lets commands have no replies: a user may lack the right, and what stands between may not know it.
     pub keeps_quiet: bool,
+    /// Bytes of a reply, at most.
+    pub reply_max: usize,
 }
 
 /// TLS to servers, trusting what the system trusts.
@@ -73,13 +75,19 @@ impl Tls {
 }
 
 /// Opens a stream and says hello on it.
-pub(super) async fn dial(to: &ConnectionInfo, tls: Option<&Tls>) -> RedisResult<Dialled> {
+pub(super) async fn dial(to: &ConnectionInfo, tls: Option<&Tls>, reply_max: usize) -> RedisResult<Dialled> {
     let mut stream = open(to.addr(), tls).await?;
-    let keeps_quiet = greet(&mut stream, to.redis_settings()).await?;
-    Ok(Dialled { stream, keeps_quiet })
+    let framing = Framing::new(reply_max);
+    let keeps_quiet = greet(&mut stream, to.redis_settings(), framing).await?;
+    Ok(Dialled {
+        stream,
+        keeps_quiet,
+        reply_max,
+    })
 }
 
-async fn open(to: &ConnectionAddr, tls: Option<&Tls>) -> RedisResult<Box<dyn Stream>> {
+/// Opens a stream.
+pub(super) async fn open(to: &ConnectionAddr, tls: Option<&Tls>) -> RedisResult<Box<dyn Stream>> {
     match (to, tls) {
         (ConnectionAddr::Tcp(host, port), _) => Ok(Box::new(tcp(host, *port).await?)),
         (ConnectionAddr::TcpTls { host, port, .. }, Some(Tls(tls))) => {
@@ -99,7 +107,11 @@ async fn tcp(host: &str, port: u16) -> io::Result<TcpStream> {
 }
 
 /// RESP3 with the credentials, and the database. Returns whether the server could keep quiet.
-async fn greet(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), as_whom: &RedisConnectionInfo) -> RedisResult<bool> {
+async fn greet(
+    stream: &mut (impl AsyncRead + AsyncWrite + Unpin),
+    as_whom: &RedisConnectionInfo,
+    mut framing: Framing,
+) -> RedisResult<bool> {
     let mut greeting = redis::Pipeline::new();
     greeting.cmd("HELLO").arg("3");
     if let Some(password) = as_whom.password() {
@@ -115,7 +127,7 @@ async fn greet(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), as_whom: &Red
     greeting.cmd("CLIENT").arg("REPLY").arg("ON");
     stream.write_all(&greeting.get_packed_pipeline()).await?;
     stream.flush().await?;
-    let (mut framing, mut read, mut replies) = (Framing::default(), BytesMut::new(), 0);
+    let (mut read, mut replies) = (BytesMut::new(), 0);
     loop {
         while let Some(reply) = framing.next(&mut read).map_err(io::Error::other)? {
             if replies == must_succeed {

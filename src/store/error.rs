@@ -1,8 +1,11 @@
 //! What can go wrong, named for what the caller does next.
 
-use redis::{RedisError, ServerError, ServerErrorKind};
+use std::sync::Arc;
 
-use super::PARTITIONS;
+use redis::{RedisError, ServerError};
+
+use super::{PARTITIONS, refusals::Refusal};
+use crate::telemetry::RedisCode;
 
 /// The chain of what lies behind an error.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -22,6 +25,22 @@ pub enum StoreError {
     /// Redis takes no more data. Keep the old generation, try later.
     #[error("redis is full ({operation})")]
     Full {
+        /// What was being done.
+        operation: &'static str,
+    },
+    /// Redis answers, but refuses the command: its disk is full, it became a replica, a right is missing. Serve what is kept.
+    #[error("redis refuses ({operation}): {sentence}")]
+    Refusing {
+        /// What was being done.
+        operation: &'static str,
+        /// Redis's code.
+        code: RedisCode,
+        /// Redis's own words.
+        sentence: Arc<str>,
+    },
+    /// Redis sends more than one call may bring, so the connection was closed. Nothing of it was kept.
+    #[error("redis sends more than redis.reply_max ({operation})")]
+    TooLarge {
         /// What was being done.
         operation: &'static str,
     },
@@ -56,19 +75,26 @@ impl StoreError {
         }
     }
 
+    /// Redis answers, but refuses.
+    pub(super) fn refusing(operation: &'static str, refusal: Refusal) -> Self {
+        Self::Refusing {
+            operation,
+            code: refusal.code,
+            sentence: refusal.sentence,
+        }
+    }
+
     /// What the server's own error means; `key` is the one the command was about.
     pub(super) fn from_server(error: ServerError, operation: &'static str, key: &str) -> Self {
         match error.code() {
             "OOM" => Self::Full { operation },
             "WRONGTYPE" => Self::corrupt(key, "a value of another type"),
-            _ => Self::unavailable(operation, RedisError::from(error)),
+            _ => match Refusal::of(&error) {
+                Some(refusal) => Self::refusing(operation, refusal),
+                None => Self::unavailable(operation, RedisError::from(error)),
+            },
         }
     }
-}
-
-/// Whether an error of the server says that this connection leads to the wrong server by now.
-pub(super) fn needs_new_connection(error: &ServerError) -> bool {
-    error.kind() == Some(ServerErrorKind::ReadOnly)
 }
 
 /// Why the store cannot be used at all.
@@ -97,6 +123,19 @@ pub enum ConnectError {
         /// What the server said.
         #[source]
         source: Cause,
+    },
+    /// The user may not do all that is needed.
+    #[error(
+        "redis at {address} refuses rights that user `{user}` needs; run: ACL SETUSER {user} {}",
+        missing.join(" ")
+    )]
+    MissingRights {
+        /// Host and port, or a socket's path.
+        address: String,
+        /// The user's name.
+        user: String,
+        /// Words of `ACL SETUSER`.
+        missing: Vec<String>,
     },
     /// Older than what the commands in use need.
     #[error("redis at {address} is version {found}; 7.0 is the least")]

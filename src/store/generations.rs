@@ -341,8 +341,10 @@ impl Store {
             .arg(BUILDING_LIFE.as_millis() as u64);
         turn.cmd("EXEC");
         let replies = self.inner.connections.write(OPERATION, &turn).await?;
-        let reply = replies.into_iter().last().unwrap_or_default();
-        let copied = reply::array(reply::answered(reply, OPERATION, key.name().as_str())?).unwrap_or_default();
+        // The first error is the cause, and EXEC's own only its consequence.
+        let answered = |reply| reply::answered(reply, OPERATION, key.name().as_str());
+        let replies: Vec<Value> = replies.into_iter().map(answered).collect::<Result<_, _>>()?;
+        let copied = replies.into_iter().last().and_then(reply::array).unwrap_or_default();
         if copied.iter().any(|reply| *reply != Value::Int(1)) {
             return Ok(None);
         }

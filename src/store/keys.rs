@@ -61,6 +61,11 @@ impl Keys {
         format!("{}:{LAYOUT}:frozen", self.prefix)
     }
 
+    /// A key that is never made: what is done to it does nothing.
+    pub fn nothing(&self) -> String {
+        format!("{}:{LAYOUT}:nothing", self.prefix)
+    }
+
     /// The record of a warm-up job, for all partitions.
     pub fn warm_up(&self, job: u64) -> String {
         format!("{}:{LAYOUT}:warm-up:{job:016x}", self.prefix)

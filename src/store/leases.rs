@@ -24,9 +24,10 @@ use tokio::{
 
 use super::{
     Store,
-    connection::{Connection, Liveness},
+    connection::{Connection, Heartbeat},
     draw::nonce,
     error::StoreError,
+    liveness::Liveness,
     pages::decode_left,
     reply, scripts,
     server::Server,
@@ -180,7 +181,7 @@ fn run(shared: &Shared) {
         }
     };
     runtime.block_on(async {
-        let connection = Connection::start(shared.server.clone(), shared.liveness.clone(), None);
+        let connection = Connection::start(shared.server.clone(), shared.liveness.clone(), Heartbeat::default());
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

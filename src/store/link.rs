@@ -25,7 +25,7 @@ use tokio_util::io::poll_read_buf;
 use super::{
     commands::Commands,
     dial::{Dialled, Stream},
-    resp::{Framing, OK, is_push},
+    resp::{Framing, OK, Unreadable, is_push},
 };
 
 /// Who would ask more at once waits for a place.
@@ -45,6 +45,9 @@ pub(super) enum NoAnswer {
     /// None has come in time; one that comes later is thrown away.
     #[error("redis did not answer in time")]
     Late,
+    /// The replies are larger than `redis.reply_max` together. The connection has ended.
+    #[error("redis sends more than redis.reply_max")]
+    TooLarge,
 }
 
 /// An open connection. It is closed when this is dropped.
@@ -67,7 +70,11 @@ impl Link {
     /// runtime.
     pub fn start(dialled: Dialled, lost: impl FnOnce(io::Error) + Send + 'static) -> Self {
         let (requests, asked) = mpsc::channel(ASKED_MAX);
-        let Dialled { stream, keeps_quiet } = dialled;
+        let Dialled {
+            stream,
+            keeps_quiet,
+            reply_max,
+        } = dialled;
         let traffic = Traffic {
             stream,
             asked,
@@ -76,7 +83,8 @@ impl Link {
             next_late: None,
             clock: Box::pin(sleep_until(Instant::now())),
             read: BytesMut::new(),
-            framing: Framing::default(),
+            framing: Framing::new(reply_max),
+            reply_max,
         };
         tokio::spawn(async move {
             if let Err(error) = traffic.await {
@@ -108,6 +116,8 @@ impl Link {
 /// Replies that are awaited.
 struct Unanswered {
     replies: Vec<Bytes>,
+    /// Bytes of them.
+    bytes: usize,
     lacking: usize,
     /// Whether the first is that of the end of a quiet.
     began_quiet: bool,
@@ -128,6 +138,8 @@ struct Traffic {
     clock: Pin<Box<Sleep>>,
     read: BytesMut,
     framing: Framing,
+    /// Bytes of the replies that one asker waits for, at most: nothing of them is handed out before the last.
+    reply_max: usize,
 }
 
 impl Future for Traffic {
@@ -160,6 +172,7 @@ impl Traffic {
             }
             self.unanswered.push_back(Unanswered {
                 replies: Vec::with_capacity(lacking),
+                bytes: 0,
                 lacking,
                 began_quiet: request.commands.began_quiet(),
                 late_at,
@@ -235,8 +248,23 @@ impl Traffic {
         }
     }
 
+    /// The asker whose replies are too large, who is told.
+    fn too_large(&mut self) -> io::Error {
+        if let Some(answer) = self.unanswered.pop_front().and_then(|first| first.answer) {
+            // Nobody may be waiting any more.
+            let _ = answer.send(Err(NoAnswer::TooLarge));
+        }
+        io::Error::other(Unreadable::TooLarge)
+    }
+
     fn hand_out(&mut self) -> io::Result<()> {
-        while let Some(reply) = self.framing.next(&mut self.read).map_err(io::Error::other)? {
+        loop {
+            let reply = match self.framing.next(&mut self.read) {
+                Ok(Some(reply)) => reply,
+                Ok(None) => return Ok(()),
+                Err(Unreadable::TooLarge) => return Err(self.too_large()),
+                Err(malformed) => return Err(io::Error::other(malformed)),
+            };
             if is_push(&reply) {
                 continue;
             }
@@ -246,6 +274,10 @@ impl Traffic {
             // Whoever takes the right away from us has replies come that nobody waits for, and ours would be taken for others'.
             if first.began_quiet && first.replies.is_empty() && reply != OK {
                 return Err(io::Error::other("redis does not keep quiet any more"));
+            }
+            first.bytes = first.bytes.saturating_add(reply.len());
+            if first.bytes > self.reply_max {
+                return Err(self.too_large());
             }
             first.replies.push(reply);
             first.lacking -= 1;
@@ -257,7 +289,6 @@ impl Traffic {
                 let _ = answer.send(Ok(answered.replies));
             }
         }
-        Ok(())
     }
 }
 
@@ -279,6 +310,7 @@ mod tests {
         let dialled = Dialled {
             stream: Box::new(ours),
             keeps_quiet: true,
+            reply_max: 32,
         };
         (Link::start(dialled, lost), theirs, told)
     }
@@ -375,6 +407,31 @@ mod tests {
         let (quiet, after, ()) = tokio::join!(link.ask(quiet_ping(), LONG), link.ask(ping(), LONG), serve);
         assert_eq!((quiet, after), (Err(NoAnswer::Lost), Err(NoAnswer::Lost)));
         assert_eq!(lost.await.unwrap().kind(), io::ErrorKind::Other);
+    }
+
+    #[tokio::test]
+    async fn replies_that_are_too_large_end_it_and_say_so_to_who_asked() {
+        // One reply, and several of one asker; those of two askers are not added up.
+        for (large, asked) in [
+            (&b"$30\r\n"[..], 1),
+            (b"$20\r\n12345678901234567890\r\n$8\r\n12345678\r\n", 2),
+        ] {
+            let (link, mut server, lost) = link();
+            let mut commands = Commands::default();
+            (0..asked).for_each(|_| commands.add(&redis::cmd("PING")));
+            let before = link.ask(ping(), LONG);
+            let serve = async {
+                let mut sent = vec![0; (asked + 1) * ping().bytes()];
+                server.read_exact(&mut sent).await.unwrap();
+                server.write_all(b"$20\r\n12345678901234567890\r\n").await.unwrap();
+                // Where it is left it cannot write all of it.
+                let _ = server.write_all(large).await;
+            };
+            let (before, too_large, ()) = tokio::join!(before, link.ask(commands, LONG), serve);
+            assert!(before.is_ok());
+            assert_eq!(too_large, Err(NoAnswer::TooLarge));
+            assert_eq!(lost.await.unwrap().kind(), io::ErrorKind::Other);
+        }
     }
 
     #[tokio::test]

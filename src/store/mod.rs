@@ -38,8 +38,10 @@ mod heads;
 mod keys;
 mod leases;
 mod link;
+mod liveness;
 mod log;
 mod log_position;
+mod metered;
 mod names;
 mod near;
 mod on_their_way;
@@ -47,9 +49,11 @@ mod pages;
 pub mod private_server;
 mod publish;
 mod reads;
+mod refusals;
 mod renew;
 mod reply;
 mod resp;
+mod rights;
 mod scripts;
 mod server;
 #[cfg(test)]
@@ -76,6 +80,7 @@ pub use near::ReadsNearby;
 pub use pages::{Description, PinnedRead};
 pub use private_server::PrivateServer;
 pub use publish::Published;
+pub use refusals::Refused;
 pub use warm_ups::WarmUpRecord;
 
 /// Number of partitions that listing names hash into.
@@ -92,6 +97,8 @@ pub struct StoreOptions {
     pub read_timeout: Duration,
     /// Connections to read through where no worker has one of its own: min(cores, 4) is enough.
     pub read_connections: usize,
+    /// Bytes of one reply of Redis, at most. One that is larger ends its connection.
+    pub reply_max: usize,
 }
 
 /// A handle; clones share the connections. What it spawns lives on the runtime that it was connected on.
@@ -107,16 +114,17 @@ struct Inner {
     clock: Arc<clock::Clock>,
     seen: Arc<draw::Seen>,
     leases: Arc<leases::Keeper>,
-    liveness: Arc<connection::Liveness>,
+    liveness: Arc<liveness::Liveness>,
     runtime: tokio::runtime::Handle,
 }
 
 impl Store {
     /// Connects and checks that the server and the prefix can be used; takes three seconds at most to say that they cannot.
     pub async fn connect(options: StoreOptions, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
-        let server = server::Server::parse(&options.url).map_err(|error| ConnectError::BadUrl(error.to_string()))?;
+        let server = server::Server::parse(&options.url, options.reply_max)
+            .map_err(|error| ConnectError::BadUrl(error.to_string()))?;
         let keys = keys::Keys::new(&options.prefix);
-        let liveness = connection::Liveness::new(metrics);
+        let liveness = liveness::Liveness::new(metrics);
         let (connections, timeout) = (options.read_connections, options.read_timeout);
         let started = start::start(&server, &keys, connections, timeout, &liveness).await?;
         Ok(Self {
@@ -151,6 +159,21 @@ impl Store {
     /// Whether Redis refused the last write for being full.
     pub fn is_full(&self) -> bool {
         self.inner.liveness.is_full()
+    }
+
+    /// What Redis refuses although it answers.
+    pub fn refused(&self) -> Vec<Refused> {
+        self.inner.liveness.refusals.all()
+    }
+
+    /// Whether Redis refuses new connections, and none is left.
+    pub fn refuses_connections(&self) -> bool {
+        !self.is_up() && self.inner.liveness.refusals.of_connections().is_some()
+    }
+
+    /// Whether this process follows announcements, and does not hear them now.
+    pub fn is_deaf(&self) -> bool {
+        self.inner.liveness.is_deaf()
     }
 
     /// Returns once reads have failed so often that they fail at once.

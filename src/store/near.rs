@@ -8,7 +8,10 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use tokio::runtime::{Handle, Id};
 
-use super::{Store, connection::Connection};
+use super::{
+    Store,
+    connection::{Connection, Heartbeat},
+};
 
 /// At most one a runtime counts: the first.
 #[derive(Default)]
@@ -46,8 +49,12 @@ impl Store {
     /// until then, and whenever it is lost, reads go through the others.
     pub fn read_nearby(&self) -> ReadsNearby {
         let inner = &self.inner;
-        let clock = Some(inner.clock.clone());
-        let this = Arc::new(Connection::start(inner.server.clone(), inner.liveness.clone(), clock));
+        let heartbeat = Heartbeat {
+            clock: Some(inner.clock.clone()),
+            dry_write: None,
+        };
+        let this = Connection::start(inner.server.clone(), inner.liveness.clone(), heartbeat);
+        let this = Arc::new(this);
         let all = inner.connections.near.clone();
         all.0.write().push((Handle::current().id(), this.clone()));
         ReadsNearby { all, this }

@@ -22,6 +22,8 @@ use super::server::Server;
 
 /// Until it must answer PING.
 const READY_WITHIN: Duration = Duration::from_secs(10);
+/// Bytes of its answers until then.
+const READY_REPLY_MAX: usize = 64 * 1024;
 /// Valkey's server where there is no Redis.
 const PROGRAMS: [&str; 2] = ["redis-server", "valkey-server"];
 /// Between two looks whether the server still runs.
@@ -111,7 +113,7 @@ impl PrivateServer {
     }
 
     async fn wait_until_ready(&self) -> Result<(), PrivateServerError> {
-        let server = Server::parse(&self.url)
+        let server = Server::parse(&self.url, READY_REPLY_MAX)
             .map_err(|error| PrivateServerError::NotStarted(io::Error::other(error.to_string())))?;
         let deadline = Instant::now() + READY_WITHIN;
         while Instant::now() < deadline {
@@ -122,7 +124,7 @@ impl PrivateServer {
                 return Err(PrivateServerError::Ended { status, log });
             }
             let ping = async {
-                let mut connection = server.open(|_| {}).await.ok()?;
+                let (mut connection, _) = server.open(|_| {}).await.ok()?;
                 connection.send_packed_command(&redis::cmd("PING")).await.ok()
             };
             if let Ok(Some(redis::Value::SimpleString(pong))) = timeout(Duration::from_secs(1), ping).await

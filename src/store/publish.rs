@@ -115,7 +115,8 @@ impl Store {
                 Err(error) => return Err(error),
             };
             let refused = match answer {
-                Err(error @ StoreError::Full { .. }) => {
+                // A script is refused before it does anything.
+                Err(error @ (StoreError::Full { .. } | StoreError::Refusing { .. })) => {
                     finished.unlink().await;
                     return Err(error);
                 }

@@ -20,6 +20,17 @@ pub(super) const OK: &str = "+OK\r\n";
 #[error("redis sent what is no reply")]
 pub(super) struct Malformed;
 
+/// Why no more replies can be read from a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Unreadable {
+    /// What was read is no reply.
+    #[error(transparent)]
+    Malformed(#[from] Malformed),
+    /// A reply is larger than `redis.reply_max`.
+    #[error("redis sends a reply of more than redis.reply_max")]
+    TooLarge,
+}
+
 /// One step into a reply: a value, or the beginning of one that others follow.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Step {
@@ -118,8 +129,10 @@ fn ended(line: &[u8], at: usize) -> Result<Option<usize>, Malformed> {
 }
 
 /// Where replies end in what is read piece by piece. Nothing is looked at twice, but for a line that came in two pieces.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Framing {
+    /// Bytes of a reply, at most: it is read whole before anybody gets it.
+    reply_max: usize,
     /// The part of the reply under way that was looked at.
     at: usize,
     /// Values that it still lacks; 0 before its first.
@@ -127,8 +140,17 @@ pub(super) struct Framing {
 }
 
 impl Framing {
+    /// Replies have at most so many bytes.
+    pub fn new(reply_max: usize) -> Self {
+        Self {
+            reply_max,
+            at: 0,
+            lacking: 0,
+        }
+    }
+
     /// The next reply, cut off what was read; `None` where it is not whole yet.
-    pub fn next(&mut self, read: &mut BytesMut) -> Result<Option<Bytes>, Malformed> {
+    pub fn next(&mut self, read: &mut BytesMut) -> Result<Option<Bytes>, Unreadable> {
         if self.at == 0 {
             self.lacking = 1;
         }
@@ -137,6 +159,10 @@ impl Framing {
                 return Ok(None);
             };
             let end = self.at + step.line_bytes + step.run_bytes;
+            // Told by its length, before it has come.
+            if end > self.reply_max {
+                return Err(Unreadable::TooLarge);
+            }
             if end > read.len() {
                 let missing = end - read.len();
                 read.reserve(missing.min(ROOM_MAX));
@@ -242,8 +268,8 @@ mod tests {
     ];
 
     /// Replies that come in pieces of a length.
-    fn framed(all: &[u8], piece: usize) -> Result<Vec<Bytes>, Malformed> {
-        let (mut framing, mut read, mut found) = (Framing::default(), BytesMut::new(), Vec::new());
+    fn framed(all: &[u8], piece: usize) -> Result<Vec<Bytes>, Unreadable> {
+        let (mut framing, mut read, mut found) = (Framing::new(64), BytesMut::new(), Vec::new());
         for piece in all.chunks(piece) {
             read.extend_from_slice(piece);
             while let Some(reply) = framing.next(&mut read)? {
@@ -287,14 +313,33 @@ mod tests {
         ] {
             let mut read = BytesMut::from(bad);
             assert_eq!(
-                Framing::default().next(&mut read),
-                Err(Malformed),
+                Framing::new(usize::MAX).next(&mut read),
+                Err(Malformed.into()),
                 "{}",
                 bad.escape_ascii()
             );
         }
         let endless = [&b"+"[..], &[b'a'; LINE_MAX]].concat();
-        assert_eq!(Framing::default().next(&mut endless.as_slice().into()), Err(Malformed));
+        assert_eq!(
+            Framing::new(usize::MAX).next(&mut endless.as_slice().into()),
+            Err(Malformed.into())
+        );
+    }
+
+    #[test]
+    fn a_reply_that_is_too_large_is_refused_before_it_has_come() {
+        for (large, max) in [
+            (&b"$1000000\r\n"[..], 1000),
+            (b"*3\r\n$4\r\naaaa\r\n$400\r\n", 400),
+            (b"*2\r\n*2\r\n+aaaa\r\n+aaaa\r\n+aaaa\r\n", 20),
+        ] {
+            let mut read = BytesMut::from(large);
+            assert_eq!(Framing::new(max).next(&mut read), Err(Unreadable::TooLarge));
+        }
+        let exact = b"$4\r\naaaa\r\n";
+        let next = |max| Framing::new(max).next(&mut BytesMut::from(&exact[..]));
+        assert_eq!(next(exact.len()).unwrap().unwrap(), exact[..]);
+        assert_eq!(next(exact.len() - 1), Err(Unreadable::TooLarge));
     }
 
     #[test]

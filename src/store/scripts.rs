@@ -37,9 +37,9 @@ impl Script {
 }
 
 macro_rules! scripts {
-    ($($(#[$doc:meta])* $name:ident = $file:literal;)*) => {
-        $($(#[$doc])* pub(super) static $name: LazyLock<Script> =
-            LazyLock::new(|| Script::new(include_str!(concat!("scripts/", $file, ".lua"))));)*
+    ($($name:ident = $($file:literal)+;)*) => {
+        $(pub(super) static $name: LazyLock<Script> =
+            LazyLock::new(|| Script::new(concat!($(include_str!(concat!("scripts/", $file, ".lua"))),+)));)*
 
         /// Hash and code of each.
         #[cfg(test)]
@@ -52,9 +52,9 @@ macro_rules! scripts {
 scripts! {
     CLAIM_LAYOUT = "claim_layout";
     DRAW = "draw";
-    PUBLISH = "publish";
+    PUBLISH = "announce" "publish";
     CONFIRM = "confirm";
-    DELETE = "delete";
+    DELETE = "announce" "delete";
     EXTEND_LEASE = "extend_lease";
     RELEASE_LEASE = "release_lease";
     CLAIM_DUE = "claim_due";

@@ -14,11 +14,13 @@ use tokio::time::timeout;
 use super::{
     PARTITIONS,
     clock::{Clock, time_us},
-    connection::{Connection, Liveness},
+    connection::{Connection, Heartbeat},
     connections::Connections,
     error::ConnectError,
     keys::{Keys, LAYOUT},
-    reply, scripts,
+    liveness::Liveness,
+    refusals::Refusal,
+    reply, rights, scripts,
     server::{BackOff, Server},
 };
 
@@ -57,27 +59,67 @@ pub(super) async fn start(
         deadline,
     };
     asking.check_version().await?;
+    check_rights(server, keys, deadline, liveness).await?;
     asking.claim_layout(keys).await?;
     asking.warn_of_settings().await;
     let clock = Arc::new(asking.clock().await?);
 
-    let open = || async {
-        let connection = Connection::open(server.clone(), liveness.clone(), Some(clock.clone()));
-        bounded(server, deadline, connection).await
+    let open = |dry_write| {
+        let heartbeat = Heartbeat {
+            clock: Some(clock.clone()),
+            dry_write,
+        };
+        let connection = Connection::open(server.clone(), liveness.clone(), heartbeat);
+        bounded(server, deadline, connection)
     };
-    let reads = futures_util::future::try_join_all((0..read_connections.max(1)).map(|_| open())).await?;
-    let (large, write) = (open().await?, open().await?);
+    let reads = futures_util::future::try_join_all((0..read_connections.max(1)).map(|_| open(None))).await?;
+    let (large, write) = (open(None).await?, open(Some(keys.nothing())).await?);
     Ok(Started {
         connections: Connections::new(reads, large, write, read_timeout),
         clock,
     })
 }
 
+/// On a connection of its own, for it is left in the middle of a transaction.
+async fn check_rights(
+    server: &Server,
+    keys: &Keys,
+    deadline: Instant,
+    liveness: &Liveness,
+) -> Result<(), ConnectError> {
+    let (mut connection, _) = bounded(server, deadline, server.open(|_| {})).await?;
+    let mut asking = Asking {
+        server,
+        connection: &mut connection,
+        deadline,
+    };
+    let refused = |missing| ConnectError::MissingRights {
+        address: server.address(),
+        user: server.user().to_owned(),
+        missing,
+    };
+    let missing = rights::transaction(&asking.ask_all(&rights::begin()).await?);
+    if !missing.is_empty() {
+        return Err(refused(missing));
+    }
+    let missing = rights::missing(keys, &asking.ask_all(&rights::try_all(keys)).await?);
+    if !missing.needed.is_empty() {
+        return Err(refused(missing.needed));
+    }
+    for (right, lost) in missing.optional {
+        tracing::warn!(right, "redis refuses a right that can be done without: {lost}");
+    }
+    for refusal in &missing.refused {
+        liveness.refusals.heard("start", refusal);
+    }
+    Ok(())
+}
+
 async fn first_connection(server: &Server, deadline: Instant) -> Result<MultiplexedConnection, ConnectError> {
     let mut back_off = BackOff::new();
     loop {
         let answering = async {
-            let mut connection = server.open(|_| {}).await?;
+            let (mut connection, _) = server.open(|_| {}).await?;
             // A server that still loads its data says hello already.
             match connection.send_packed_command(&redis::cmd("PING")).await? {
                 Value::ServerError(error) if error.kind() == Some(ServerErrorKind::BusyLoading) => Err(error.into()),
@@ -141,6 +183,12 @@ impl Asking<'_> {
         bounded(self.server, self.deadline, self.connection.send_packed_command(command)).await
     }
 
+    /// Several commands in one turn.
+    async fn ask_all(&mut self, commands: &Pipeline) -> Result<Vec<Value>, ConnectError> {
+        let asked = self.connection.send_packed_commands(commands, 0, commands.len());
+        bounded(self.server, self.deadline, asked).await
+    }
+
     async fn check_version(&mut self) -> Result<(), ConnectError> {
         let reply = self.ask(redis::cmd("INFO").arg("server")).await?;
         let Some(info) = info_text(reply) else {
@@ -166,7 +214,10 @@ impl Asking<'_> {
             Value::ServerError(error) => {
                 return Err(ConnectError::Unusable {
                     address: self.server.address(),
-                    source: RedisError::from(error).into(),
+                    source: match Refusal::of(&error) {
+                        Some(refusal) => refusal.sentence.to_string().into(),
+                        None => RedisError::from(error).into(),
+                    },
                 });
             }
             reply => reply::array(reply).map(|found| found.into_iter().filter_map(reply::text).collect::<Vec<_>>()),
@@ -186,8 +237,7 @@ impl Asking<'_> {
         for pattern in ["lazyfree-lazy-*", "maxmemory*"] {
             questions.cmd("CONFIG").arg("GET").arg(pattern);
         }
-        let asked = self.connection.send_packed_commands(&questions, 0, questions.len());
-        let Ok(replies) = bounded(self.server, self.deadline, asked).await else {
+        let Ok(replies) = self.ask_all(&questions).await else {
             return;
         };
         let settings: HashMap<String, String> = replies

@@ -18,10 +18,10 @@ use std::{
     time::Duration,
 };
 
-use redis::{Pipeline, PushInfo, PushKind, Value, aio::MultiplexedConnection};
+use redis::{Pipeline, PushInfo, PushKind, RedisError, Value, aio::MultiplexedConnection};
 use tokio::{
     sync::mpsc,
-    time::{MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, timeout},
 };
 
 use super::{
@@ -30,8 +30,10 @@ use super::{
     error::Cause,
     followed_logs::{Followed, FollowedLogs, Next},
     keys::{Keys, Partition},
+    liveness::Liveness,
     log::{Reading, decode_newest, decode_reading, read_log, read_newest},
     log_position::LogPosition,
+    refusals::{Refusal, SUBSCRIBE},
     reply,
     server::{BackOff, Server},
     start::{info_field, info_text},
@@ -45,6 +47,9 @@ const ANSWER_TIMEOUT: Duration = Duration::from_millis(700);
 const MESSAGES_WAITING_MAX: usize = 4096;
 /// What was heard and waits for the engine. When it is full we wait, and messages queue up behind us.
 const HEARD_WAITING_MAX: usize = 1024;
+
+/// While there is no subscription this is told so often.
+const DEAF_WARN_EVERY: Duration = Duration::from_secs(60);
 
 /// Why the subscription ended.
 type Failed = Cause;
@@ -61,11 +66,12 @@ type Check = Pin<Box<dyn Future<Output = Result<Option<Reading>, Failed>> + Send
 /// Follows one server's announcements after another's.
 struct Subscriber {
     server: Server,
+    liveness: Arc<Liveness>,
     keys: Keys,
     heard: mpsc::Sender<Heard>,
     logs: FollowedLogs,
-    /// Whether the loss of this subscription has not been logged yet.
-    following: bool,
+    /// From when on it is told that there is no subscription.
+    warn_at: Instant,
 }
 
 impl Store {
@@ -76,11 +82,13 @@ impl Store {
         let (heard, receiver) = mpsc::channel(HEARD_WAITING_MAX);
         let subscriber = Subscriber {
             server: self.inner.server.clone(),
+            liveness: self.inner.liveness.clone(),
             keys: self.inner.keys.clone(),
             heard,
             logs: FollowedLogs::new(self.inner.seen.clone()),
-            following: false,
+            warn_at: Instant::now(),
         };
+        self.inner.liveness.tell_subscribed(false);
         self.spawn(subscriber.run());
         receiver
     }
@@ -95,8 +103,16 @@ impl Subscriber {
                 () = heard.closed() => return,
                 failed = self.follow(&mut back_off) => failed,
             };
-            if std::mem::take(&mut self.following) {
-                tracing::warn!(error = &*failed, "subscription lost");
+            self.liveness.tell_subscribed(false);
+            if let Some(refusal) = failed.downcast_ref::<RedisError>().and_then(Refusal::of_error) {
+                self.liveness.refusals.heard(SUBSCRIBE, &refusal);
+            }
+            if self.warn_at <= Instant::now() {
+                self.warn_at = Instant::now() + DEAF_WARN_EVERY;
+                tracing::warn!(
+                    error = &*failed,
+                    "not subscribed to announcements: what other nodes publish is seen only when heads are read again"
+                );
             } else {
                 tracing::debug!(error = &*failed, "not subscribed");
             }
@@ -119,7 +135,7 @@ impl Subscriber {
         let (pushed, mut messages) = mpsc::channel(MESSAGES_WAITING_MAX);
         let overflown = Arc::new(AtomicBool::new(false));
         let overflow = overflown.clone();
-        let mut connection = self
+        let (mut connection, meter) = self
             .server
             .open(move |push| {
                 if let Some(push) = message_of(push)
@@ -132,7 +148,9 @@ impl Subscriber {
         timeout(ANSWER_TIMEOUT, connection.subscribe(self.keys.channel())).await??;
         self.resume(&mut connection).await?;
         *back_off = BackOff::new();
-        self.following = true;
+        self.warn_at = Instant::now();
+        self.liveness.tell_subscribed(true);
+        self.liveness.refusals.succeeded(SUBSCRIBE);
         tracing::info!("following announcements");
 
         let mut tick = interval(PING_EVERY);
@@ -152,6 +170,7 @@ impl Subscriber {
                     }
                 }
                 _ = tick.tick(), if check.is_none() => {
+                    meter.reset();
                     check = Some(if compare { self.compare(&connection) } else { ping(&connection) });
                     compare = !compare;
                 }

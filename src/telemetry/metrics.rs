@@ -11,7 +11,10 @@ use prometheus_client::{
     registry::{Metric, Registry, Unit},
 };
 
-use super::logs::lost_lines;
+use super::{
+    logs::lost_lines,
+    redis_code::{ByCode, RedisCode},
+};
 
 /// Which layer served a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -134,6 +137,10 @@ pub struct Metrics {
     pub redis_up: Gauge,
     /// 1 while Redis refuses writes for being full.
     pub redis_full: Gauge,
+    /// Commands that Redis refused although it answers, by its code.
+    pub redis_refused: Family<ByCode, Counter>,
+    /// 1 while this process hears announcements.
+    pub redis_subscribed: Gauge,
     /// Bytes of chunks in L1.
     pub l1_chunk_bytes: Gauge,
     /// Bytes of fragments in L1: runs of chunks, deflated.
@@ -228,6 +235,12 @@ impl Metrics {
             redis_errors: new(registry, "redis_errors", "Calls to Redis that failed or timed out"),
             redis_up: new(registry, "redis_up", "1 while Redis answers"),
             redis_full: new(registry, "redis_full", "1 while Redis refuses writes for being full"),
+            redis_refused: new(
+                registry,
+                "redis_refused",
+                "Commands that Redis refused although it answers, by its code",
+            ),
+            redis_subscribed: new(registry, "redis_subscribed", "1 while this process hears announcements"),
             l1_chunk_bytes: new(registry, "l1_chunk_bytes", "Bytes of chunks in L1"),
             l1_fragment_bytes: new(
                 registry,
@@ -299,6 +312,9 @@ impl Metrics {
         for outcome in RefreshOutcome::ALL {
             drop(metrics.refreshes.get_or_create(&ByOutcome { outcome }));
         }
+        for code in RedisCode::ALL {
+            drop(metrics.redis_refused.get_or_create(&ByCode { code: *code }));
+        }
         metrics.config_last_reload_successful.set(1);
         made.register(
             "log_lines_lost",
@@ -329,7 +345,7 @@ mod tests {
     use super::*;
 
     /// Every metric's name, as it is encoded without its suffix.
-    const NAMES: [(&str, &str); 31] = [
+    const NAMES: [(&str, &str); 33] = [
         ("listcache_pages", "counter"),
         ("listcache_pages_stale", "counter"),
         ("listcache_refreshes", "counter"),
@@ -341,6 +357,8 @@ mod tests {
         ("listcache_redis_errors", "counter"),
         ("listcache_redis_up", "gauge"),
         ("listcache_redis_full", "gauge"),
+        ("listcache_redis_refused", "counter"),
+        ("listcache_redis_subscribed", "gauge"),
         ("listcache_l1_chunk_bytes", "gauge"),
         ("listcache_l1_fragment_bytes", "gauge"),
         ("listcache_fragments_found", "counter"),

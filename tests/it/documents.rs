@@ -54,6 +54,7 @@ fn files_that_the_documents_name_are_there() {
         "SECURITY.md",
         "docs/redis-layout.md",
         "docs/judges.md",
+        "docs/operating.md",
         "docs/benchmarks.md",
         "docs/edge/README.md",
         "fixtures/README.md",

@@ -15,7 +15,7 @@ use listcache::{
 
 use crate::support::{
     RedisServer, eventually,
-    store::{connect, failing, granted, listing, next_moved, options, policy, publish, subscribe},
+    store::{connect, listing, options, publish},
 };
 
 async fn refused(options: StoreOptions) -> ConnectError {
@@ -198,45 +198,4 @@ async fn a_private_server_ends_with_a_killed_process() {
         }
     })
     .await;
-}
-
-#[tokio::test]
-async fn a_user_who_may_not_write_is_said() {
-    let redis = RedisServer::start();
-    redis.cli(&["ACL", "SETUSER", "default", "-@write"]);
-    let error = refused(options(&redis.url())).await;
-    assert!(matches!(error, ConnectError::Unusable { .. }), "{error:?}");
-}
-
-#[tokio::test]
-async fn the_rights_that_the_documentation_names_are_enough() {
-    let document = include_str!("../../docs/redis-layout.md");
-    let (_, named) = document.split_once("and the commands `").unwrap();
-    let (commands, _) = named.split_once('`').unwrap();
-    let redis = RedisServer::start();
-    let mut rights = vec!["ACL", "SETUSER", "app", "on", ">pass", "~t:*", "&t:*"];
-    rights.extend(commands.split_ascii_whitespace());
-    assert_eq!(redis.cli(&rights), "OK");
-    let url = format!("redis+unix://{}?user=app&pass=pass", redis.socket().display());
-    let store = connect(&url).await;
-
-    let mut heard = subscribe(&store).await;
-    let shoes = listing("shoes/price");
-    let head = publish(&store, &shoes, 30).await;
-    assert_eq!(next_moved(&mut heard).await.1, head.generation);
-    store.read_pinned(&shoes, head.generation, 0..1, false).await.unwrap();
-    store.describe(&shoes, head.generation).await.unwrap().unwrap();
-    store.stream_bytes(&shoes, head.generation).await.unwrap().unwrap();
-    let grant = granted(store.draw_with_lease(&shoes.family, 1, false).await.unwrap());
-    grant.lease.unwrap().release().await;
-    store
-        .record_failure(&shoes.family, failing("broken", Duration::from_secs(1)))
-        .await
-        .unwrap();
-    store.claim_due(1, Duration::from_secs(1)).await.unwrap();
-    store.schedule(&shoes.family, Duration::from_secs(1)).await.unwrap();
-    store.record_reads(&[(shoes.family.clone(), 1)]).await.unwrap();
-    store.popular(1).await.unwrap();
-    assert_eq!(store.list("", None, 10).await.unwrap().len(), 1);
-    store.delete(&[shoes], &policy()).await.unwrap();
 }

@@ -33,6 +33,7 @@ pub(super) fn check(mut section: Section<'_>) -> RedisConfig {
             Duration::from_millis(100),
         ),
         read_connections: as_usize(section.integer("read_connections", 1..=64, default_read_connections())),
+        reply_max: as_usize(section.size("reply_max", 1 << 20..=4 << 30, 256 << 20)),
         reads_max: as_usize(section.integer("reads_max", 1..=100_000, 1024)),
         waiters_max: as_usize(section.integer("waiters_max", 1..=1_000_000, 4096)),
     };

@@ -13,6 +13,8 @@ const DETAILS = {
   refreshing: "being refreshed",
   "origin-error": "the origin fails",
   "redis-down": "Redis is away",
+  "redis-refuses": "Redis refuses commands",
+  "redis-full": "Redis is full",
 };
 
 /** `listcache-redis; hit; ttl=48, listcache-l1; fwd=uri-miss` as `[{ cache, hit: true, ttl: "48" }, { cache, fwd }]`. */

@@ -7,14 +7,13 @@
 --   ARGV[6] life of the tombstone, ms  ARGV[7] listing  ARGV[8] family
 --   ARGV[9] length of the log  ARGV[10] channel  ARGV[11] partition  ARGV[12] version of the announcement
 --   ARGV[13] ARGV[14] the announcement's body before and after the generation
--- Returns {'deleted', id}; {'retry'} (the head is not what the caller has read).
+-- Returns {'deleted', id}; {'retry'} (the head is not what the caller has read). An error: nothing was done.
 local head = redis.pcall('HMGET', KEYS[1], 'id', 'nonce', 'kept')
 if head.err then
     if not string.find(head.err, 'WRONGTYPE', 1, true) then
         return head
     end
-    -- A value that no release wrote: as good as no head, and in the way of one.
-    redis.call('UNLINK', KEYS[1])
+    -- A value that no release wrote: as good as no head, and in the way of one. It is unlinked below.
     head = {}
 end
 local id, nonce, kept = unpack(head)
@@ -32,8 +31,20 @@ if seen >= 2^53 then
 end
 local drawn = math.max(last + 1, now_us, tonumber(ARGV[1]) + 1, seen + 1)
 local drawn_text = string.format('%.0f', drawn)
-redis.call('SET', KEYS[2], drawn_text)
 
+-- From here on nothing fails. The log is written first: a server that takes no data refuses it, with nothing done yet.
+local refused = refusal({
+    { 'SET', KEYS[2], '' }, { 'HSET', KEYS[1], '', '' }, { 'HDEL', KEYS[1], '' }, { 'PEXPIRE', KEYS[1], '1' },
+    { 'UNLINK', KEYS[1] }, { 'TYPE', KEYS[3] }, { 'XREVRANGE', KEYS[3], '+', '-' }, { 'XADD', KEYS[3], '*', '', '' },
+    { 'ZREM', KEYS[4], '' }, { 'PUBLISH', ARGV[10], '' },
+}, { [KEYS[1]] = 'hash', [KEYS[3]] = 'stream', [KEYS[4]] = 'zset', [KEYS[5]] = 'zset' })
+if refused then
+    return refused
+end
+local body = ARGV[13] .. drawn_text .. '-' .. ARGV[2] .. ARGV[14]
+local entry, after = log(KEYS[3], ARGV[9], ARGV[12], body)
+
+redis.call('SET', KEYS[2], drawn_text)
 redis.call('HSET', KEYS[1], 'id', drawn_text, 'nonce', ARGV[2], 'deleted', '1', 'pins_from', drawn_text, 'kept', '')
 redis.call('HDEL', KEYS[1], 'total', 'chunk_len', 'as_of', 'definition', 'sum')
 redis.call('PEXPIRE', KEYS[1], ARGV[6])
@@ -44,11 +55,5 @@ redis.call('ZREM', KEYS[4], ARGV[7])
 redis.call('ZREM', KEYS[5], ARGV[8])
 redis.call('UNLINK', KEYS[6])
 
-local body = ARGV[13] .. drawn_text .. '-' .. ARGV[2] .. ARGV[14]
-local newest = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
-local after = newest and newest[1] or '0-0'
-local entry = redis.call('XADD', KEYS[3], 'MAXLEN', '=', ARGV[9], '*', 'v', ARGV[12], 'after', after,
-    'body', body)
-redis.call('PUBLISH', ARGV[10], '{"v":' .. ARGV[12] .. ',"partition":' .. ARGV[11] .. ',"entry":"' .. entry
-    .. '","after":"' .. after .. '","body":' .. body .. '}')
+announce(ARGV[10], ARGV[12], ARGV[11], entry, after, body)
 return { 'deleted', drawn_text }

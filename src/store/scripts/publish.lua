@@ -12,14 +12,13 @@
 --   ARGV[28] check sum of the head  ARGV[29…] the generations whose streams KEYS[8…] are
 -- Returns {'moved'}; {'same'} (this very publish was done before); {'older', id, nonce} (a later generation is current);
 --   {'fenced'} (the lease is not the caller's); {'incomplete'} (the stream does not hold what was written);
---   {'retry'} (the head is not what the caller has read).
+--   {'retry'} (the head is not what the caller has read). An error: nothing was done.
 local head = redis.pcall('HMGET', KEYS[1], 'id', 'nonce', 'kept')
 if head.err then
     if not string.find(head.err, 'WRONGTYPE', 1, true) then
         return head
     end
-    -- A value that no release wrote: as good as no head, and in the way of one.
-    redis.call('UNLINK', KEYS[1])
+    -- A value that no release wrote: as good as no head, and in the way of one. It is unlinked below.
     head = {}
 end
 local id, nonce, kept = unpack(head)
@@ -47,7 +46,17 @@ local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local pin_for, kept_max = tonumber(ARGV[15]), tonumber(ARGV[16])
 
--- The head is written first: where the server is full this is what it refuses, with nothing done yet.
+-- From here on nothing fails. The log is written first: a server that takes no data refuses it, with nothing done yet.
+local refused = refusal({
+    { 'HSET', KEYS[1], '', '' }, { 'HDEL', KEYS[1], '' }, { 'PEXPIRE', KEYS[1], '1' }, { 'PTTL', KEYS[2] },
+    { 'UNLINK', KEYS[2] }, { 'TYPE', KEYS[3] }, { 'XREVRANGE', KEYS[3], '+', '-' }, { 'XADD', KEYS[3], '*', '', '' },
+    { 'ZADD', KEYS[4], '0', '' }, { 'PUBLISH', ARGV[21], '' },
+}, { [KEYS[1]] = 'hash', [KEYS[3]] = 'stream', [KEYS[4]] = 'zset', [KEYS[5]] = 'zset' })
+if refused then
+    return refused
+end
+local entry, after = log(KEYS[3], ARGV[20], ARGV[23], ARGV[24])
+
 redis.call('HSET', KEYS[1], 'id', ARGV[1], 'nonce', ARGV[2], 'total', ARGV[3], 'chunk_len', ARGV[5], 'as_of', ARGV[6],
     'definition', ARGV[7], 'pins_from', ARGV[8], 'definition_version', ARGV[25], 'content', ARGV[26], 'version', ARGV[27],
     'sum', ARGV[28], 'read_at', ARGV[6])
@@ -78,9 +87,5 @@ if ARGV[19] ~= '' then
     redis.call('ZADD', KEYS[5], string.format('%.0f', now + tonumber(ARGV[19])), ARGV[18])
 end
 
-local newest = redis.call('XREVRANGE', KEYS[3], '+', '-', 'COUNT', 1)[1]
-local after = newest and newest[1] or '0-0'
-local entry = redis.call('XADD', KEYS[3], 'MAXLEN', '=', ARGV[20], '*', 'v', ARGV[23], 'after', after, 'body', ARGV[24])
-redis.call('PUBLISH', ARGV[21], '{"v":' .. ARGV[23] .. ',"partition":' .. ARGV[22] .. ',"entry":"' .. entry
-    .. '","after":"' .. after .. '","body":' .. ARGV[24] .. '}')
+announce(ARGV[21], ARGV[23], ARGV[22], entry, after, ARGV[24])
 return { 'moved' }

@@ -64,6 +64,9 @@ impl Server {
             });
             api.set(name, call.unwrap()).unwrap();
         }
+        // Every user of the model may do everything.
+        let allowed = lua.create_function(|_, _: MultiValue| Ok(true)).unwrap();
+        api.set("acl_check_cmd", allowed).unwrap();
         lua.globals().set("redis", api).unwrap();
         let load = |(hash, code): (String, &'static str)| (hash, lua.load(code).into_function().unwrap());
         Self {

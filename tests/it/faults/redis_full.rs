@@ -26,7 +26,7 @@ async fn a_full_redis_keeps_what_it_has_and_health_says_so() {
         assert_eq!((page.status, page.ids()), (200, before.ids()), "{page:?}");
         let health = get(&service, "/health/ready").await;
         assert_eq!(health.status, 200);
-        if page.cache_status.contains("detail=origin-error") && health.body["redis"] == "full" {
+        if page.cache_status.contains("detail=redis-full") && health.body["redis"] == "full" {
             Ok(())
         } else {
             Err((page, health))

@@ -199,6 +199,7 @@ pub async fn store(url: &str) -> Store {
         // A loaded machine pauses longer than a production one.
         read_timeout: Duration::from_secs(2),
         read_connections: 2,
+        reply_max: 256 << 20,
     };
     Store::connect(options, Arc::new(Metrics::new())).await.unwrap()
 }

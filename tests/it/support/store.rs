@@ -21,6 +21,7 @@ pub fn options(url: &str) -> StoreOptions {
         prefix: "t".to_owned(),
         read_timeout: READ_TIMEOUT,
         read_connections: 1,
+        reply_max: 256 << 20,
     }
 }
 
