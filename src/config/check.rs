@@ -1,5 +1,6 @@
 //! From the file's shape to a [`Config`], or every error at once.
 
+mod fields;
 mod http;
 mod http_origin;
 mod listings;

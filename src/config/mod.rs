@@ -9,7 +9,6 @@ mod environment;
 mod error;
 mod files;
 mod http_origin;
-mod json_pointer;
 mod nearest;
 mod raw;
 mod request;
@@ -23,13 +22,13 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use encoding_rs::Encoding;
 
+pub use crate::listing::json_pointer::{InvalidPointer, JsonPointer};
 use crate::listing::{Definitions, Policy, WarmScope};
 
 pub use environment::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use files::read_names_file;
 pub use http_origin::{HttpOriginConfig, Paging, SessionConfig, Total};
-pub use json_pointer::{InvalidPointer, JsonPointer};
 pub use request::{InvalidRequest, RequestMethod, RequestTemplate, TargetPiece, value_name};
 pub use tls::TlsIdentity;
 

@@ -81,7 +81,7 @@ fn a_definition_is_as_the_file_says() {
     assert_eq!(definition.links, Links::Plain);
     assert_eq!(definition.policy.fresh_for, Duration::from_secs(30));
     assert_eq!(definition.policy.keep_for, Policy::default().keep_for);
-    assert_eq!(&*definition.id, "id");
+    assert_eq!(definition.id.as_str(), "id");
 }
 
 #[test]

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     listing::{
-        ContentHasher, DataVersion, Family, Policy, StoredSort,
+        ContentHasher, DataVersion, Family, Field, Policy, StoredSort,
         definition::{Defined, SortColumn, StreamOrder},
     },
     origin::{Items, Origin, OriginError, OriginItem, Read, ReadOrder, Reading, ordering::order_by},
@@ -117,9 +117,9 @@ impl<'a> Build<'a> {
     }
 
     /// The columns that any stream is sorted by.
-    fn columns(&self) -> Vec<Box<str>> {
+    fn columns(&self) -> Vec<Field> {
         let by = self.streams.iter().flat_map(|stream| stream.by);
-        let columns: BTreeSet<Box<str>> = by.map(|column| column.column.clone()).collect();
+        let columns: BTreeSet<Field> = by.map(|column| column.column.clone()).collect();
         columns.into_iter().collect()
     }
 
@@ -162,7 +162,7 @@ impl<'a> Build<'a> {
         }
         self.standing.believe(all.len() as u64).await?;
         let all = Arc::new(all);
-        let columns: Arc<[Box<str>]> = columns.into();
+        let columns: Arc<[Field]> = columns.into();
         let mut built = Vec::new();
         for (at, stream) in self.streams.iter().enumerate() {
             let (order, content) = in_order(&all, &columns, stream.by).await?;
@@ -301,7 +301,7 @@ fn until(items: Items, deadline: Instant) -> Items {
 /// take long enough to make a page's reads time out.
 async fn in_order(
     items: &Arc<Vec<OriginItem>>,
-    columns: &Arc<[Box<str>]>,
+    columns: &Arc<[Field]>,
     by: &[SortColumn],
 ) -> Result<(Vec<u32>, u128), OriginError> {
     let (items, columns, by) = (items.clone(), columns.clone(), by.to_vec());

@@ -20,7 +20,7 @@ use tokio::runtime::Handle;
 use super::{coalesce::Coalescer, error::Chain};
 use crate::{
     listing::{
-        Definition, Definitions, ListingName, Refusal,
+        Definition, Definitions, Field, ListingName, Refusal,
         definition::{Defined, Names},
     },
     origin::{Origins, names_in_file},
@@ -309,9 +309,10 @@ impl KnownNames {
     ) -> impl Future<Output = bool> + Send + use<> {
         let origin = self.origins.get(&definition.origin);
         async move {
-            let parameters: Vec<Arc<str>> = definition.pattern.parameters().cloned().collect();
+            let parameters = definition.pattern.parameters();
+            let fields: Vec<Field> = parameters.map(|parameter| definition.field_of(parameter)).collect();
             let rows = match (&source, origin) {
-                (Names::Query(query), Some(origin)) => origin.names(query, &parameters).await,
+                (Names::Query(query), Some(origin)) => origin.names(query, &fields).await,
                 (Names::File(path), _) => names_in_file(path).await,
                 (Names::Query(_), None) | (Names::List(_), _) => return false,
             };

@@ -10,6 +10,7 @@ use globset::GlobSet;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
+    field::{Field, Taken},
     head::Head,
     key::{Choices, Family, SortName, StoredSort},
     name::ListingName,
@@ -32,7 +33,7 @@ pub struct Definition {
     /// the items, and nothing is read.
     pub version_query: Option<Box<str>>,
     /// The column or member that is the item's id.
-    pub id: Box<str>,
+    pub id: Field,
     /// What enumerates the names that exist. Without it a name exists when it has items.
     pub names: Option<Names>,
     /// At least one; the first is the default.
@@ -41,6 +42,8 @@ pub struct Definition {
     pub variants: Vec<Variant>,
     /// Parameters that narrow the listing; without a value they do not.
     pub filters: Vec<Filter>,
+    /// Columns or members of parameters, where they are not spelt as the parameter is.
+    pub fields: Vec<(Arc<str>, Field)>,
     /// Lives and limits.
     pub policy: Arc<Policy>,
     /// What `next` and `prev` links look like.
@@ -88,7 +91,7 @@ pub struct Sort {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SortColumn {
     /// The column or member.
-    pub column: Box<str>,
+    pub column: Field,
     /// Greatest first. Nulls come last even so.
     pub descending: bool,
 }
@@ -113,13 +116,25 @@ pub struct Variant {
     pub values: Vec<Arc<str>>,
 }
 
-/// A parameter that narrows a listing to the items whose column of the same name has the value.
+/// A parameter that narrows a listing to the items whose field (see [`Definition::field_of`]) has the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
-    /// The parameter, and the column.
+    /// The parameter.
     pub parameter: Arc<str>,
     /// Reads the values that may be asked for, one a row.
     pub values_query: Box<str>,
+}
+
+impl Filter {
+    /// Where its values stand in items, where `values_query` is a column or member and no query.
+    pub fn field_of_values(&self, definition: &Definition) -> Field {
+        let member = self.values_query.trim();
+        let field = definition.field_of(&self.parameter);
+        if field.as_str() == &*self.parameter && member != &*self.parameter {
+            return Field::new(member);
+        }
+        field
+    }
 }
 
 /// What a page's `self`, `prev` and `next` links carry.
@@ -216,6 +231,12 @@ impl Definition {
         self.names.is_some() || self.pattern.parameters().next().is_none()
     }
 
+    /// The column or member that a parameter, variant or filter is compared with: that of its own name, unless another is bound to it.
+    pub fn field_of(&self, parameter: &str) -> Field {
+        let bound = self.fields.iter().find(|(of, _)| **of == *parameter);
+        bound.map_or_else(|| Field::new(parameter), |(_, field)| field.clone())
+    }
+
     /// Whether these choices could still be made: a family of a variant or filter that is no longer declared is nobody's.
     pub fn declares(&self, choices: &Choices) -> bool {
         let given: BTreeMap<&str, &str> = choices
@@ -287,13 +308,22 @@ impl Definition {
             self.pattern.as_str(),
             &self.origin,
             self.query.as_deref().unwrap_or_default(),
-            &self.id,
+            self.id.as_str(),
         ] {
             let _ = write!(text, "{}:{part};", part.len());
         }
         let _ = write!(text, "chunk_len {};", self.policy.chunk_len);
         for column in stream.by {
-            let _ = write!(text, "{}:{} {};", column.column.len(), column.column, column.descending);
+            let name = column.column.as_str();
+            let _ = write!(text, "{}:{name} {};", name.len(), column.descending);
+        }
+        // Only where something is said, so that a definition that says nothing keeps its hash.
+        let sorted_by = stream.by.iter().map(|column| ("", &column.column));
+        let bound = self.fields.iter().map(|(parameter, field)| (&**parameter, field));
+        for (of, field) in sorted_by.chain([("", &self.id)]).chain(bound) {
+            if !of.is_empty() || field.taken != Taken::AsIs {
+                let _ = write!(text, "field {of}={field} {:?};", field.taken);
+            }
         }
         // 0 is the hash of pushed listings.
         xxh3_64(text.as_bytes()).max(1)

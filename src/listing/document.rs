@@ -9,7 +9,7 @@ mod splitter;
 pub use splitter::DocumentSplitter;
 use splitter::Take;
 
-use super::{item::Item, item_json::parse_item};
+use super::{field::Field, item::Item, item_json::parse_item};
 
 /// How a document is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,16 +38,16 @@ pub struct BadItem {
 /// After a bad item the rest of the document is not read: each further call gives the same error.
 pub struct DocumentReader {
     splitter: DocumentSplitter,
-    id_field: Box<str>,
+    id_field: Field,
     failed: Option<BadItem>,
 }
 
 impl DocumentReader {
-    /// A reader at the start of a document. The id of an item is its member `id_field`.
+    /// A reader at the start of a document. The id of an item is its member `id_field`, a name or a JSON pointer.
     pub fn new(format: DocumentFormat, id_field: &str, item_bytes_max: usize) -> Self {
         Self {
             splitter: DocumentSplitter::new(format, item_bytes_max),
-            id_field: id_field.into(),
+            id_field: Field::new(id_field),
             failed: None,
         }
     }

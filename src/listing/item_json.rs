@@ -5,7 +5,10 @@ use std::{borrow::Cow, fmt, str};
 use bytes::Bytes;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::item::{Item, ItemId};
+use super::{
+    field::Field,
+    item::{Item, ItemId},
+};
 
 /// How deep an item's objects and arrays may nest, itself counted.
 ///
@@ -43,7 +46,7 @@ pub enum InvalidItem {
 /// Takes JSON without space around it as an item; its bytes are kept as they are.
 ///
 /// Where the id's member stands twice, the last one counts, as in a browser's `JSON.parse`.
-pub fn parse_item(json: &[u8], id_field: &str) -> Result<Item, InvalidItem> {
+pub fn parse_item(json: &[u8], id_field: &Field) -> Result<Item, InvalidItem> {
     let text = str::from_utf8(json).map_err(|_| InvalidItem::NotUtf8)?;
     if !text.starts_with('{') {
         return Err(InvalidItem::NotAnObject);
@@ -54,19 +57,19 @@ pub fn parse_item(json: &[u8], id_field: &str) -> Result<Item, InvalidItem> {
     }
     let mut parser = serde_json::Deserializer::from_str(text);
     let id = parser
-        .deserialize_map(IdMember(id_field))
+        .deserialize_map(IdAt(id_field.steps()))
         .and_then(|id| parser.end().map(|()| id))
         .map_err(|error| InvalidItem::NotJson(without_place(&error)))?;
     if nests_too_deep(json) {
         return Err(InvalidItem::NestedTooDeep);
     }
     let id = match id {
-        None => return Err(InvalidItem::NoId(id_field.into())),
+        None => return Err(InvalidItem::NoId(id_field.as_str().into())),
         Some(IdValue::Text(id)) => ItemId::parse(&id),
         Some(IdValue::Other) => None,
     };
     Ok(Item {
-        id: id.ok_or_else(|| InvalidItem::BadId(id_field.into()))?,
+        id: id.ok_or_else(|| InvalidItem::BadId(id_field.as_str().into()))?,
         json: Bytes::copy_from_slice(json),
     })
 }
@@ -184,10 +187,22 @@ impl Nesting {
     }
 }
 
-/// Finds the id among an object's members, and checks the others' grammar on the way.
-struct IdMember<'a>(&'a str);
+/// Finds the id at its place in an object, and checks the grammar of the rest on the way.
+#[derive(Clone, Copy)]
+struct IdAt<'a>(&'a [Box<str>]);
 
-impl<'de> Visitor<'de> for IdMember<'_> {
+impl<'de> DeserializeSeed<'de> for IdAt<'_> {
+    type Value = Option<IdValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, value: D) -> Result<Self::Value, D::Error> {
+        match self.0 {
+            [] => IdValue::deserialize(value).map(Some),
+            _ => value.deserialize_any(self),
+        }
+    }
+}
+
+impl<'de> Visitor<'de> for IdAt<'_> {
     type Value = Option<IdValue>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -195,15 +210,63 @@ impl<'de> Visitor<'de> for IdMember<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
+        let (step, below) = self
+            .0
+            .split_first()
+            .map_or(("", &[][..]), |(step, below)| (step, below));
         let mut id = None;
-        while let Some(is_id) = members.next_key_seed(KeyIs(self.0))? {
-            if is_id {
-                id = Some(members.next_value()?);
+        while let Some(leads_there) = members.next_key_seed(KeyIs(step))? {
+            if leads_there {
+                id = members.next_value_seed(IdAt(below))?;
             } else {
                 members.next_value::<IgnoredAny>()?;
             }
         }
         Ok(id)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut elements: A) -> Result<Self::Value, A::Error> {
+        let (step, below) = self
+            .0
+            .split_first()
+            .map_or(("", &[][..]), |(step, below)| (step, below));
+        let mut id = None;
+        for at in 0_usize.. {
+            if at.to_string() == *step {
+                match elements.next_element_seed(IdAt(below))? {
+                    Some(found) => id = found,
+                    None => break,
+                }
+            } else if elements.next_element::<IgnoredAny>()?.is_none() {
+                break;
+            }
+        }
+        Ok(id)
+    }
+
+    // Nothing stands below these.
+    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E: Error>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(None)
     }
 }
 
@@ -287,98 +350,4 @@ impl<'de> Visitor<'de> for AnyId {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(json: &str, id: Result<&str, InvalidItem>) {
-        let parsed = parse_item(json.as_bytes(), "id");
-        if let Ok(item) = &parsed {
-            assert_eq!(item.json, json);
-        }
-        assert_eq!(parsed.map(|item| item.id.as_str().to_owned()), id.map(str::to_owned));
-    }
-
-    fn not_json(said: &str) -> InvalidItem {
-        InvalidItem::NotJson(said.to_owned())
-    }
-
-    #[test]
-    fn an_id_is_a_string_or_an_integer() {
-        check(r#"{"id":7}"#, Ok("7"));
-        check(r#"{ "a" : [1, {"id":2}] , "id" : -7 }"#, Ok("-7"));
-        check(r#"{"id":18446744073709551615}"#, Ok("18446744073709551615"));
-        check(r#"{"id":"a\"\u0062"}"#, Ok("a\"b"));
-        check(r#"{"\u0069d":"x"}"#, Ok("x"));
-        for bad in [
-            "1.0",
-            "1e3",
-            "-0",
-            "18446744073709551616",
-            "null",
-            "true",
-            "[1]",
-            r#"{"id":1}"#,
-            r#""""#,
-            &format!("\"{}\"", "x".repeat(257)),
-        ] {
-            check(&format!(r#"{{"id":{bad}}}"#), Err(InvalidItem::BadId("id".into())));
-        }
-        check(r#"{"name":"x"}"#, Err(InvalidItem::NoId("id".into())));
-    }
-
-    #[test]
-    fn of_two_ids_the_last_counts() {
-        check(r#"{"id":1,"id":"b"}"#, Ok("b"));
-        check(r#"{"id":1,"id":null}"#, Err(InvalidItem::BadId("id".into())));
-    }
-
-    #[test]
-    fn only_one_object_is_an_item() {
-        for other in ["1", "[]", r#""x""#, "null", "nonsense"] {
-            check(other, Err(InvalidItem::NotAnObject));
-        }
-        check(r#"{"id":1} {"id":2}"#, Err(not_json("trailing characters")));
-        check(r#"{"id":1"#, Err(not_json("EOF while parsing an object")));
-        check(r#"{"id":1,}"#, Err(not_json("trailing comma")));
-        check(r#"{"id":01}"#, Err(not_json("invalid number")));
-        assert_eq!(parse_item(b"{\"id\":\"\xff\"}", "id"), Err(InvalidItem::NotUtf8));
-    }
-
-    #[test]
-    fn half_a_character_is_refused_wherever_it_stands() {
-        for whole in [r"\ud83d\ude00", r"\\ud83d", r"\\\ud83d\uDE00", r"\u00e9\ufffd"] {
-            check(&format!(r#"{{"id":1,"x":"{whole}"}}"#), Ok("1"));
-            check(&format!(r#"{{"id":1,"{whole}":0}}"#), Ok("1"));
-            assert!(matches!(without_half_characters(whole), Cow::Borrowed(_)));
-        }
-        for (half, replaced) in [
-            (r"a\ud83d", r"a\ufffd"),
-            (r"\ude00\ud83d", r"\ufffd\ufffd"),
-            (r"\uD83D\uD83d\ude00x", r"\ufffd\uD83d\ude00x"),
-            (r"\\\ud83d\\ude00", r"\\\ufffd\\ude00"),
-        ] {
-            check(&format!(r#"{{"id":1,"x":"{half}"}}"#), Err(InvalidItem::HalfCharacter));
-            check(&format!(r#"{{"id":1,"{half}":0}}"#), Err(InvalidItem::HalfCharacter));
-            check(&format!(r#"{{"id":"{half}"}}"#), Err(InvalidItem::HalfCharacter));
-            assert_eq!(without_half_characters(half), replaced);
-        }
-        for cut in [r#"{"id":1,"x":"\u"#, r#"{"id":1,"x":"\ud8"#, r#"{"id":1,"x":"\"#] {
-            assert!(parse_item(cut.as_bytes(), "id").is_err());
-        }
-    }
-
-    #[test]
-    fn nesting_has_a_limit() {
-        let nested = |levels: usize| format!(r#"{{"id":1,"a":{}{}}}"#, "[".repeat(levels - 1), "]".repeat(levels - 1));
-        check(&nested(ITEM_NESTING_MAX), Ok("1"));
-        check(&nested(ITEM_NESTING_MAX + 1), Err(InvalidItem::NestedTooDeep));
-        check(&nested(100_000), Err(InvalidItem::NestedTooDeep));
-        check(&format!(r#"{{"id":1,"a":"{}"}}"#, "[".repeat(1000)), Ok("1"));
-        check(&format!(r#"{{"id":1,"a":[{}1]}}"#, "[],".repeat(1000)), Ok("1"));
-        check(
-            &format!(r#"{{"id":1,"a":{}"#, "[".repeat(100_000)),
-            Err(not_json("EOF while parsing a list")),
-        );
-    }
-}
+mod tests;

@@ -225,6 +225,7 @@ mod tests {
                 values_query: "".into(),
             }],
             policy: Default::default(),
+            fields: Vec::new(),
             links: Links::Pinned,
             hashes: Default::default(),
         }

@@ -11,6 +11,7 @@ mod http;
 mod members;
 mod names_bound;
 mod names_file;
+mod number;
 mod object;
 pub mod ordering;
 mod sample;
@@ -35,7 +36,7 @@ pub use self::{
 use crate::{
     config::{OriginBounds, OriginConfig, OriginKind},
     listing::{
-        DataVersion, Item, ListingName,
+        DataVersion, Field, Item, ListingName,
         definition::{Defined, Filter, SortColumn},
         key::Choices,
     },
@@ -68,7 +69,7 @@ pub enum ReadOrder {
     /// Any; each item carries the values of these columns, for sorting in the process.
     Any {
         /// Distinct columns, in the order that [`OriginItem::keys`] holds their values.
-        columns: Vec<Box<str>>,
+        columns: Vec<Field>,
     },
     /// Sorted by these columns, nulls last, then by the id. Items carry no keys.
     By(Vec<SortColumn>),
@@ -145,8 +146,9 @@ pub trait Origin: Send + Sync {
         false
     }
 
-    /// The names that exist, as rows of values of the pattern's parameters in its order.
-    async fn names(&self, query: &str, parameters: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError>;
+    /// The names that exist, as rows of values of the pattern's parameters in its order. `fields` are theirs, see
+    /// [`Definition::field_of`](crate::listing::Definition::field_of).
+    async fn names(&self, query: &str, fields: &[Field]) -> Result<Vec<Vec<String>>, OriginError>;
 
     /// The values that may be asked for of a filter, for one name.
     async fn filter_values(&self, defined: &Defined, filter: &Filter) -> Result<Vec<String>, OriginError>;

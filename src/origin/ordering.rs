@@ -6,13 +6,13 @@
 use std::cmp::Ordering;
 
 use super::{OriginItem, SortValue, decimal};
-use crate::listing::definition::SortColumn;
+use crate::listing::{Field, definition::SortColumn};
 
 /// The positions of items (at most 2³² of them), sorted by columns, then by the id, then by position.
 ///
 /// `columns` names the values in each item's keys. Nulls come last, also in descending columns. A column that is not
 /// among them decides nothing; whoever asked the origin for keys asked for all that the sorts need.
-pub fn order_by(items: &[OriginItem], columns: &[Box<str>], by: &[SortColumn]) -> Vec<u32> {
+pub fn order_by(items: &[OriginItem], columns: &[Field], by: &[SortColumn]) -> Vec<u32> {
     let by: Vec<(usize, bool)> = by
         .iter()
         .filter_map(|sort| {
@@ -26,7 +26,7 @@ pub fn order_by(items: &[OriginItem], columns: &[Box<str>], by: &[SortColumn]) -
 }
 
 /// The items themselves, sorted likewise; keys are of no use any more.
-pub fn in_order(items: Vec<OriginItem>, columns: &[Box<str>], by: &[SortColumn]) -> impl Iterator<Item = OriginItem> {
+pub fn in_order(items: Vec<OriginItem>, columns: &[Field], by: &[SortColumn]) -> impl Iterator<Item = OriginItem> {
     let order = order_by(&items, columns, by);
     let mut items: Vec<Option<OriginItem>> = items.into_iter().map(Some).collect();
     order.into_iter().filter_map(move |position| {
@@ -195,7 +195,7 @@ mod tests {
             item(8, [Integer(2), Null]),
             item(9, [Integer(1), text("a")]),
         ];
-        let columns: [Box<str>; 2] = ["x".into(), "y".into()];
+        let columns: [Field; 2] = ["x".into(), "y".into()];
         let order = |sort: &[SortColumn]| order_by(&items, &columns, sort);
 
         assert_eq!(order(&[]), [3, 2, 4, 1, 5, 0]);

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{Origin, OriginError, OriginItem, Read, ReadOrder, SqlOrigin};
 use crate::listing::{
-    Definition, Policy, SortName,
+    Definition, Field, Policy, SortName,
     definition::{Defined, Descending, Filter, Links, Sort, SortColumn, Variant},
     pattern::NamePattern,
 };
@@ -29,6 +29,7 @@ pub fn definition(pattern: &str, query: &str) -> Definition {
         }],
         variants: Vec::new(),
         filters: Vec::new(),
+        fields: Vec::new(),
         policy: Policy::default().into(),
         version_query: None,
         hashes: Default::default(),
@@ -82,7 +83,7 @@ pub fn by(columns: &[&str]) -> Vec<SortColumn> {
 
 pub fn any_order(columns: &[&str]) -> ReadOrder {
     ReadOrder::Any {
-        columns: columns.iter().map(|column| Box::from(*column)).collect(),
+        columns: columns.iter().map(|column| Field::new(column)).collect(),
     }
 }
 

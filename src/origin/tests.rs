@@ -49,8 +49,8 @@ async fn a_file_and_a_database_of_the_same_catalogue_yield_the_same_listings() {
         .unwrap();
     let database = SqlOrigin::open(&sample.url(), TIMEOUT).unwrap();
     let file = with_discounts(directory.path());
-    let columns: Vec<Box<str>> = ["price_cents", "list_cents", "name", "orders", "first_sold", "discount"]
-        .map(Box::from)
+    let columns: Vec<Field> = ["price_cents", "list_cents", "name", "orders", "first_sold", "discount"]
+        .map(Field::from)
         .into();
 
     for (pattern, name, query, expect) in [

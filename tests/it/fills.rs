@@ -12,7 +12,7 @@ use async_trait::async_trait;
 use listcache::{
     engine::{Asked, Engine, EngineError, EngineLimits, EngineParts, PageState, Shrink},
     listing::{
-        Definition, Order, Policy,
+        Definition, Field, Order, Policy,
         definition::{Defined, Filter},
     },
     origin::{Items, Origin, OriginError, Origins, Read},
@@ -94,7 +94,7 @@ impl Origin for Hanging {
         std::future::pending().await
     }
 
-    async fn names(&self, _: &str, _: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError> {
+    async fn names(&self, _: &str, _: &[Field]) -> Result<Vec<Vec<String>>, OriginError> {
         std::future::pending().await
     }
 

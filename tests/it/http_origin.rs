@@ -1,6 +1,7 @@
 //! APIs as origins, against a real server that answers as the test says.
 
 mod failures;
+mod fields;
 mod searches;
 mod service;
 mod spellings;

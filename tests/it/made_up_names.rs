@@ -13,7 +13,7 @@ use futures_util::{StreamExt, stream};
 use listcache::{
     engine::{Engine, EngineError, EngineLimits, EngineParts},
     listing::{
-        Definition, Policy,
+        Definition, Field, Policy,
         definition::{Defined, Filter},
         pattern::NamePattern,
     },
@@ -58,7 +58,7 @@ impl Origin for Brands {
         Ok(stream::iter([Ok(items.collect())]).boxed())
     }
 
-    async fn names(&self, _: &str, _: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError> {
+    async fn names(&self, _: &str, _: &[Field]) -> Result<Vec<Vec<String>>, OriginError> {
         Ok((0..8).map(|number| vec![format!("{number}")]).collect())
     }
 

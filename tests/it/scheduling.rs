@@ -12,7 +12,7 @@ use futures_util::{StreamExt, future::join_all, stream};
 use listcache::{
     engine::{Engine, EngineError, EngineLimits, EngineParts, PageState, Shrink},
     listing::{
-        Definition, Family, ListingName, Order, Policy,
+        Definition, Family, Field, ListingName, Order, Policy,
         definition::{Defined, Filter, StreamOrder},
     },
     origin::{Items, Origin, OriginError, OriginItem, Origins, Read, SortValue},
@@ -70,7 +70,7 @@ impl Origin for Diary {
         Ok(stream::iter([Ok(items.collect())]).boxed())
     }
 
-    async fn names(&self, _: &str, _: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError> {
+    async fn names(&self, _: &str, _: &[Field]) -> Result<Vec<Vec<String>>, OriginError> {
         let names = (0..100).map(|number| format!("held{number}"));
         Ok(names.chain(["held-too".into()]).map(|name| vec![name]).collect())
     }

@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use listcache::{
     engine::{Engine, EngineLimits, EngineParts, Shrink},
-    listing::definition::{Defined, Filter},
+    listing::{
+        Field,
+        definition::{Defined, Filter},
+    },
     origin::{Items, Origin, OriginError, OriginItem, Origins, Read, SortValue},
     telemetry::Metrics,
 };
@@ -39,7 +42,7 @@ impl Origin for Pausing {
         Ok(stream::iter([Ok(items.collect())]).chain(stream::once(end)).boxed())
     }
 
-    async fn names(&self, _: &str, _: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError> {
+    async fn names(&self, _: &str, _: &[Field]) -> Result<Vec<Vec<String>>, OriginError> {
         Ok(Vec::new())
     }
 

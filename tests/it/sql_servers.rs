@@ -15,7 +15,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use listcache::{
     listing::{
-        Definition, Policy, SortName,
+        Definition, Field, Policy, SortName,
         definition::{Defined, Descending, Filter, Links, Sort, SortColumn},
         pattern::NamePattern,
     },
@@ -38,6 +38,7 @@ fn definition(pattern: &str, query: &str) -> Definition {
         }],
         variants: Vec::new(),
         filters: Vec::new(),
+        fields: Vec::new(),
         policy: Policy::default().into(),
         version_query: None,
         hashes: Default::default(),
@@ -84,7 +85,7 @@ fn by(columns: &[&str]) -> Vec<SortColumn> {
 
 fn any_order(columns: &[&str]) -> ReadOrder {
     ReadOrder::Any {
-        columns: columns.iter().map(|column| Box::from(*column)).collect(),
+        columns: columns.iter().map(|column| Field::new(column)).collect(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use toml::{Table, Value};
 
 use super::{
-    names,
+    fields, names,
     origins::{DeclaredOrigins, Found},
     policy, requests, sorts,
 };
@@ -15,7 +15,7 @@ use crate::{
         section::{Report, Section, join, kind},
     },
     listing::{
-        Definition, ListingName, Policy,
+        Definition, Field, ListingName, Policy,
         definition::{Filter, Links, Variant},
         pattern::{NamePattern, is_parameter_name},
     },
@@ -83,13 +83,16 @@ fn definition(
     let names = names::check(&mut section, pattern.as_ref(), found);
     let query = query(&mut section, found);
     let version_query = version_query(&mut section, found);
-    let id = section.text("id").unwrap_or_else(|| "id".to_owned());
-    if id.trim().is_empty() {
-        section.error("id", "empty: the column or member that is the item's id");
+    let id = match section.take("id") {
+        Some(value) => fields::check(section.report, &section.path_of("id"), value, found),
+        None => Some(Field::new("id")),
+    };
+    if id.as_ref().is_some_and(|id| id.optional) {
+        section.error("id", "every item has an id: leave out `optional`");
     }
     let links = links(&mut section);
     let sorts_path = section.path_of("sorts");
-    let sorts = sorts::check(section.report, &sorts_path, section.take("sorts"));
+    let sorts = sorts::check(section.report, &sorts_path, section.take("sorts"), found);
     let mut parameters: Vec<String> = pattern
         .iter()
         .flat_map(|pattern| pattern.parameters().map(|name| name.to_string()))
@@ -104,6 +107,13 @@ fn definition(
         };
         requests::check(&section, &of_origin, &named, query.as_deref(), names.as_ref());
     }
+    let bound = fields::Parameters {
+        pattern: pattern.as_ref(),
+        variants: &variants,
+        filters: &filters,
+        names: names.as_ref(),
+    };
+    let fields = fields::of_parameters(&mut section, found, &bound);
     let policy = policy::read(&mut section, defaults);
     section.finish();
 
@@ -112,11 +122,12 @@ fn definition(
         origin: origin.into(),
         query: query.map(Into::into),
         version_query: version_query.map(Into::into),
-        id: id.into(),
+        id: id.unwrap_or_else(|| Field::new("id")),
         names,
         sorts,
         variants,
         filters,
+        fields,
         policy: Arc::new(policy),
         hashes: Default::default(),
         links,
@@ -253,7 +264,7 @@ fn filters(section: &mut Section<'_>, parameters: &mut Vec<String>) -> Vec<Filte
     filters.collect()
 }
 
-fn table(section: &mut Section<'_>, key: &'static str) -> Table {
+pub(super) fn table(section: &mut Section<'_>, key: &'static str) -> Table {
     match section.take(key) {
         None => Table::new(),
         Some(Value::Table(table)) => table,

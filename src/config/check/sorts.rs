@@ -2,6 +2,7 @@
 
 use toml::Value;
 
+use super::{fields, origins::Found};
 use crate::{
     config::section::{Report, Section, join, kind},
     listing::{
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// The sorts in the file's order: the first is the default.
-pub(super) fn check(report: &Report, path: &str, value: Option<Value>) -> Vec<Sort> {
+pub(super) fn check(report: &Report, path: &str, value: Option<Value>, origin: Found) -> Vec<Sort> {
     let table = match value {
         Some(Value::Table(table)) => table,
         Some(other) => {
@@ -34,11 +35,11 @@ pub(super) fn check(report: &Report, path: &str, value: Option<Value>) -> Vec<So
     }
     table
         .into_iter()
-        .filter_map(|(name, value)| sort(report, join(path, &name), &name, value))
+        .filter_map(|(name, value)| sort(report, join(path, &name), &name, value, origin))
         .collect()
 }
 
-fn sort(report: &Report, path: String, name: &str, value: Value) -> Option<Sort> {
+fn sort(report: &Report, path: String, name: &str, value: Value, origin: Found) -> Option<Sort> {
     let parsed = SortName::parse(name);
     if parsed.is_none() {
         report.error(
@@ -59,8 +60,8 @@ fn sort(report: &Report, path: String, name: &str, value: Value) -> Option<Sort>
             "missing: a list of columns, such as [\"price_cents\", \"name desc\"]",
         );
     }
-    let by = columns(&mut section, "by").unwrap_or_default();
-    let own = columns(&mut section, "desc_by");
+    let by = columns(&mut section, "by", origin).unwrap_or_default();
+    let own = columns(&mut section, "desc_by", origin);
     let has_desc = section.boolean("desc", true);
     if own.is_some() && !has_desc {
         section.error("desc", "false, and yet there is a desc_by: one of them");
@@ -77,28 +78,67 @@ fn sort(report: &Report, path: String, name: &str, value: Value) -> Option<Sort>
     })
 }
 
-fn columns(section: &mut Section<'_>, key: &'static str) -> Option<Vec<SortColumn>> {
-    let texts = section.texts(key)?;
-    if texts.is_empty() && section.is_clean() {
-        section.error(key, "empty: name at least one column");
+fn columns(section: &mut Section<'_>, key: &'static str, origin: Found) -> Option<Vec<SortColumn>> {
+    let report = section.report;
+    let path = section.path_of(key);
+    let elements = match section.take(key)? {
+        Value::Array(elements) => elements,
+        other => {
+            report.error(&path, format!("expected a list of columns, found {}", kind(&other)));
+            return None;
+        }
+    };
+    if elements.is_empty() {
+        report.error(&path, "empty: name at least one column");
     }
-    let mut columns: Vec<SortColumn> = Vec::with_capacity(texts.len());
-    for (path, text) in texts {
-        match column(&text) {
-            Err(message) => section.report.error(&path, message),
-            Ok(column) if columns.iter().any(|before| before.column == column.column) => {
-                section
-                    .report
-                    .error(&path, format!("the column `{}` stands twice", column.column));
-            }
-            Ok(column) => columns.push(column),
+    let mut columns: Vec<SortColumn> = Vec::with_capacity(elements.len());
+    for (at, element) in elements.into_iter().enumerate() {
+        let path = format!("{path}[{at}]");
+        let Some(column) = element_of(report, &path, element, origin) else {
+            continue;
+        };
+        let place = column.column.as_str();
+        if columns.iter().any(|before| before.column.as_str() == place) {
+            report.error(&path, format!("the column `{place}` stands twice"));
+        } else {
+            columns.push(column);
         }
     }
     Some(columns)
 }
 
+/// A text such as `price_cents desc`, or a table such as `{ field = "/attributes/price", as = "number", desc = true }`.
+fn element_of(report: &Report, path: &str, element: Value, origin: Found) -> Option<SortColumn> {
+    match element {
+        Value::String(text) => match column(&text) {
+            Ok((name, descending)) => Some(SortColumn {
+                column: fields::named(report, path, name, origin)?,
+                descending,
+            }),
+            Err(message) => {
+                report.error(path, message);
+                None
+            }
+        },
+        Value::Table(_) => {
+            let mut section = Section::new(report, path, Some(element));
+            let field = fields::of_table(&mut section, origin);
+            let descending = section.boolean("desc", false);
+            section.finish();
+            Some(SortColumn {
+                column: field?,
+                descending,
+            })
+        }
+        other => {
+            report.error(path, format!("expected a text or a table, found {}", kind(&other)));
+            None
+        }
+    }
+}
+
 /// `price_cents`, `price_cents asc`, `price_cents desc`.
-fn column(text: &str) -> Result<SortColumn, String> {
+fn column(text: &str) -> Result<(&str, bool), String> {
     let text = text.trim();
     let (column, descending) = match text.rsplit_once(char::is_whitespace) {
         Some((column, last)) if last.eq_ignore_ascii_case("desc") => (column.trim_end(), true),
@@ -112,13 +152,10 @@ fn column(text: &str) -> Result<SortColumn, String> {
         return Err("empty: name a column, and `desc` if its greatest value comes first".to_owned());
     }
     // Neither may stand in a quoted identifier of any database; a comma is most likely two columns in one text.
-    if column.chars().any(|c| c.is_control() || matches!(c, '"' | '`' | ',')) {
+    if !column.starts_with('/') && column.chars().any(|c| c.is_control() || matches!(c, '"' | '`' | ',')) {
         return Err(format!("`{text}`: one column a text, without quotes and commas"));
     }
-    Ok(SortColumn {
-        column: column.into(),
-        descending,
-    })
+    Ok((column, descending))
 }
 
 #[cfg(test)]
@@ -135,8 +172,7 @@ mod tests {
             ("list price desc", "list price", true),
             ("desc", "desc", false),
         ] {
-            let column = column(text).unwrap();
-            assert_eq!((&*column.column, column.descending), (name, descending), "{text}");
+            assert_eq!(column(text), Ok((name, descending)), "{text}");
         }
         for bad in ["", "  ", "a, b", "\"a\" desc", "price descending"] {
             assert!(column(bad).is_err(), "{bad}");

@@ -19,10 +19,11 @@ use encoding_rs::Encoding;
 
 use super::{Damaged, Each, ReadError, csv_quotes::SoundQuotes, decoded::Decoded};
 use crate::{
-    listing::{Item, ItemId},
+    listing::{Field, Item, ItemId, Taken},
     origin::{
         ITEM_BYTES_MAX, OriginError, SortValue,
-        members::{Member, number_of_cell},
+        members::{Member, Wanted},
+        number,
         object::ObjectWriter,
         selection::Candidate,
     },
@@ -54,7 +55,7 @@ struct Header {
 
 impl Rows<'_> {
     /// Hands on each row as an item.
-    pub fn read(&self, bytes: Box<dyn io::Read>, wanted: &[Box<str>], each: &mut Each<'_>) -> Result<(), ReadError> {
+    pub fn read(&self, bytes: Box<dyn io::Read>, wanted: &Wanted, each: &mut Each<'_>) -> Result<(), ReadError> {
         let mut text = Decoded::new(bytes, self.encoding);
         let mut start = Vec::new();
         (&mut text)
@@ -71,8 +72,8 @@ impl Rows<'_> {
             .from_reader(SoundQuotes::new(text, delimiter, 1 + lines_skipped));
 
         let header = self.header(reader.headers().map_err(csv_error)?)?;
-        let columns = wanted.iter().map(|member| header.column(member, delimiter));
-        let columns: Vec<usize> = columns.collect::<Result<_, _>>()?;
+        let columns = wanted.fields().iter().map(|field| header.column(field, delimiter));
+        let columns: Vec<Option<usize>> = columns.collect::<Result<_, _>>()?;
         let mut object = ObjectWriter::new(header.names.iter().map(|name| &**name));
         let mut row = csv::StringRecord::new();
         let mut position = 0;
@@ -85,11 +86,15 @@ impl Rows<'_> {
             header
                 .check(&row)
                 .map_err(|reason| bad_row(position, format!("line {line}: {reason}")))?;
-            let cell = |column: &usize| Member::cell(row.get(*column).unwrap_or_default());
+            let cell = |column: &Option<usize>| match column {
+                Some(column) => Member::cell(row.get(*column).unwrap_or_default()),
+                None => Member::Missing,
+            };
             let mut item = CsvItem {
                 line,
                 members: columns.iter().map(cell).collect(),
-                id: columns.first().copied(),
+                id: columns.first().copied().flatten(),
+                id_is_text: wanted.fields().first().is_some_and(|id| id.taken == Taken::Text),
                 header: &header,
                 row: &row,
                 object: &mut object,
@@ -122,16 +127,18 @@ impl Rows<'_> {
 }
 
 impl Header {
-    /// Where a column stands in a row.
-    fn column(&self, wanted: &str, delimiter: u8) -> Result<usize, ReadError> {
-        let found = self.names.iter().position(|name| **name == *wanted);
+    /// Where a column stands in a row; `None` where it is not there and need not be.
+    fn column(&self, wanted: &Field, delimiter: u8) -> Result<Option<usize>, ReadError> {
+        let found = self
+            .names
+            .iter()
+            .position(|name| matches!(wanted.steps(), [only] if only == name));
         let place = found.and_then(|at| self.places.get(at).copied());
-        place.ok_or_else(|| {
-            misdeclared(format!(
-                "the file has no column `{wanted}`; {}",
-                self.describe(delimiter)
-            ))
-        })
+        if place.is_some() || wanted.optional {
+            return Ok(place);
+        }
+        let header = self.describe(delimiter);
+        Err(misdeclared(format!("the file has no column `{wanted}`; {header}")))
     }
 
     fn describe(&self, delimiter: u8) -> String {
@@ -191,6 +198,8 @@ struct CsvItem<'r> {
     members: Vec<Member>,
     /// The id's column.
     id: Option<usize>,
+    /// Whether the id is a string even where it is an integer.
+    id_is_text: bool,
     header: &'r Header,
     row: &'r csv::StringRecord,
     object: &'r mut ObjectWriter,
@@ -213,8 +222,12 @@ impl Candidate for CsvItem<'_> {
         for (at, column) in self.header.places.iter().enumerate() {
             let text = self.row.get(*column).unwrap_or_default();
             self.object.member(at);
-            match number_of_cell(text) {
-                Some(SortValue::Real(_)) if self.id == Some(*column) => self.object.text(text),
+            match number::of_cell(text) {
+                Some(number)
+                    if self.id == Some(*column) && (self.id_is_text || matches!(number, SortValue::Real(_))) =>
+                {
+                    self.object.text(text)
+                }
                 Some(_) => self.object.raw(text),
                 None if text.is_empty() => self.object.null(),
                 None => self.object.text(text),
@@ -225,6 +238,10 @@ impl Candidate for CsvItem<'_> {
             return Err(at_line(format!("an item may have {ITEM_BYTES_MAX} bytes")));
         }
         Ok(Item { id, json })
+    }
+
+    fn names(&self, max: usize) -> Vec<String> {
+        self.header.names.iter().take(max).map(ToString::to_string).collect()
     }
 }
 

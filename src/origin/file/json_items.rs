@@ -5,13 +5,13 @@ use std::io;
 use super::{Each, READ_BYTES, ReadError, read_some};
 use crate::{
     listing::{
-        Item,
+        Field, Item,
         document::{BadItem, DocumentFormat, DocumentSplitter},
         item_json::parse_item,
     },
     origin::{
         ITEM_BYTES_MAX, OriginError,
-        members::{Member, members_of},
+        members::{Member, Wanted, members_of, names_of},
         selection::Candidate,
     },
 };
@@ -20,7 +20,7 @@ use crate::{
 pub(super) fn read(
     mut bytes: Box<dyn io::Read>,
     format: DocumentFormat,
-    wanted: &[Box<str>],
+    wanted: &Wanted,
     each: &mut Each<'_>,
 ) -> Result<(), ReadError> {
     let mut splitter = DocumentSplitter::new(format, ITEM_BYTES_MAX);
@@ -35,7 +35,7 @@ pub(super) fn read(
             line,
             json,
             members,
-            id_field: wanted.first().map_or("", |id| id),
+            id: wanted.fields().first(),
         };
         if each(position, &mut item)? {
             Ok(())
@@ -88,7 +88,7 @@ struct JsonItem<'j> {
     line: u64,
     json: &'j [u8],
     members: Vec<Member>,
-    id_field: &'j str,
+    id: Option<&'j Field>,
 }
 
 impl Candidate for JsonItem<'_> {
@@ -97,6 +97,11 @@ impl Candidate for JsonItem<'_> {
     }
 
     fn item(&mut self) -> Result<Item, String> {
-        parse_item(self.json, self.id_field).map_err(|error| format!("line {}: {error}", self.line))
+        let id = self.id.ok_or("no id is wanted")?;
+        parse_item(self.json, id).map_err(|error| format!("line {}: {error}", self.line))
+    }
+
+    fn names(&self, max: usize) -> Vec<String> {
+        names_of(self.json, max)
     }
 }

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 use super::{
     Items, Origin, OriginError, Read, ReadOrder, Unpacked,
     batches::{ItemSender, batches},
+    members::Wanted,
     names_bound::NamesBound,
     ordering::in_order,
     selection::{Candidate, Selection},
@@ -34,7 +35,7 @@ use super::{
 use crate::{
     config::CsvConfig,
     listing::{
-        DataVersion,
+        DataVersion, Field,
         definition::{Defined, Filter},
         document::DocumentFormat,
         key::Choices,
@@ -102,7 +103,7 @@ impl FileOrigin {
     }
 
     /// Hands on the items one by one with the values of `wanted` members, the first of which is the id's.
-    fn each_item(&self, wanted: &[Box<str>], each: &mut Each<'_>) -> Result<(), OriginError> {
+    fn each_item(&self, wanted: &Wanted, each: &mut Each<'_>) -> Result<(), OriginError> {
         let file = File::open(&self.path).map_err(|error| self.unreadable(error))?;
         let written = last_written(&file);
         let again = file.try_clone().map_err(|error| self.unreadable(error))?;
@@ -146,6 +147,7 @@ impl FileOrigin {
     fn read_family(&self, selection: &Selection, read: &Read, to: &mut ItemSender) -> Result<(), OriginError> {
         let mut unsorted = Vec::new();
         let sorted = matches!(read.order, ReadOrder::By(_));
+        // Of a file every item is seen, so what none of them has is nowhere.
         self.each_item(selection.wanted(), &mut |position, item| {
             if to.is_gone() {
                 return Ok(false);
@@ -159,6 +161,7 @@ impl FileOrigin {
             }
             Ok(to.push_blocking(item).is_ok())
         })?;
+        selection.judge(|_| false)?;
         if let ReadOrder::By(by) = &read.order {
             for item in in_order(unsorted, selection.columns(), by) {
                 if to.push_blocking(item).is_err() {
@@ -172,13 +175,13 @@ impl FileOrigin {
     /// Distinct rows of members' texts, in bytewise order. Rows with a null in them are left out.
     async fn distinct(
         &self,
-        members: Vec<Box<str>>,
-        among: Vec<(Arc<str>, Arc<str>)>,
+        fields: Vec<Field>,
+        among: Vec<(Field, Arc<str>)>,
     ) -> Result<Vec<Vec<String>>, OriginError> {
         let origin = self.clone();
         let deadline = Instant::now() + self.timeout;
         let rows = tokio::task::spawn_blocking(move || {
-            let selection = Selection::of_members(&members, &among);
+            let selection = Selection::of_fields(fields, among.into_iter());
             let (mut rows, mut bound) = (BTreeSet::new(), NamesBound::default());
             origin.each_item(selection.wanted(), &mut |position, item| {
                 if Instant::now() > deadline {
@@ -192,6 +195,7 @@ impl FileOrigin {
                 }
                 Ok(true)
             })?;
+            selection.judge(|_| false)?;
             Ok(rows.into_iter().collect())
         });
         match tokio::time::timeout_at(deadline, rows).await {
@@ -230,20 +234,32 @@ impl Origin for FileOrigin {
         Ok(items)
     }
 
-    async fn names(&self, query: &str, parameters: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError> {
-        let members: Vec<Box<str>> = query.split(',').map(|member| member.trim().into()).collect();
-        if members.len() != parameters.len() || members.iter().any(|member| member.is_empty()) {
+    async fn names(&self, query: &str, fields: &[Field]) -> Result<Vec<Vec<String>>, OriginError> {
+        let members: Vec<&str> = query.split(',').map(str::trim).collect();
+        if members.len() != fields.len() || members.contains(&"") {
+            let fields: Vec<&str> = fields.iter().map(Field::as_str).collect();
             return Err(OriginError::Misdeclared(format!(
                 "`names` must give a member of the file's items for each parameter of the pattern ({}), not `{query}`",
-                parameters.join(", ")
+                fields.join(", ")
             )));
         }
-        self.distinct(members, Vec::new()).await
+        // What a name is made of is taken for the same as where items are found by it.
+        let fields = members
+            .iter()
+            .zip(fields)
+            .map(|(member, field)| match *member == field.as_str() {
+                true => field.clone(),
+                false => Field::new(member),
+            });
+        self.distinct(fields.collect(), Vec::new()).await
     }
 
     async fn filter_values(&self, defined: &Defined, filter: &Filter) -> Result<Vec<String>, OriginError> {
-        let member = filter.values_query.trim().into();
-        let rows = self.distinct(vec![member], defined.parameters.clone()).await?;
+        let definition = &defined.definition;
+        let among = defined.parameters.iter();
+        let among = among.map(|(parameter, value)| (definition.field_of(parameter), value.clone()));
+        let field = filter.field_of_values(definition);
+        let rows = self.distinct(vec![field], among.collect()).await?;
         Ok(rows.into_iter().flatten().collect())
     }
 

@@ -18,9 +18,14 @@ mod validator;
 mod values;
 mod wholeness;
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use async_trait::async_trait;
+use parking_lot::Mutex;
 use tokio::time::{Instant, timeout_at};
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -33,7 +38,7 @@ use self::{
 use super::{
     ITEM_BYTES_MAX, Items, Origin, OriginError, OriginItem, Read, ReadOrder, Reading,
     batches::in_batches,
-    members::{Member, members_of},
+    members::{Member, members_of, names_of},
     names_bound::NamesBound,
     ordering::in_order,
     selection::{Candidate, Selection},
@@ -41,7 +46,7 @@ use super::{
 use crate::{
     config::{HttpOriginConfig, RequestTemplate},
     listing::{
-        DataVersion, Item, ItemId,
+        DataVersion, Field, Item, ItemId,
         definition::{Defined, Filter},
         item_json::{check_readable, parse_item},
         key::Choices,
@@ -56,6 +61,8 @@ pub struct HttpOrigin {
     config: Arc<HttpOriginConfig>,
     client: ApiClient,
     timeout: Duration,
+    /// In any read: a family whose items lack what others have is no mistake.
+    had: Arc<Mutex<HashSet<Had>>>,
 }
 
 impl HttpOrigin {
@@ -66,7 +73,19 @@ impl HttpOrigin {
             client: ApiClient::new(config)?,
             config: Arc::new(config.clone()),
             timeout,
+            had: Arc::default(),
         })
+    }
+
+    /// Ends a read of a request: an error where no item had what is wanted, now or before.
+    fn judge(&self, request: &str, selection: &Selection) -> Result<(), OriginError> {
+        let of_request = |field: &Field| Had {
+            request: request.into(),
+            field: field.clone(),
+        };
+        let mut had = self.had.lock();
+        had.extend(selection.had().map(of_request));
+        selection.judge(|field| had.contains(&of_request(field)))
     }
 
     /// All elements of all answers, within the time-out.
@@ -93,12 +112,15 @@ impl HttpOrigin {
     /// Distinct rows of texts, in bytewise order; elements with a null among them are left out.
     async fn distinct(
         &self,
-        request: &RequestTemplate,
+        request: &str,
         values: Values,
-        members: Vec<Box<str>>,
+        fields: Vec<Field>,
     ) -> Result<Vec<Vec<String>>, OriginError> {
-        let each: Each<Row> = Arc::new(move |position, json| row(position, json, &members));
-        let read = self.whole(request, values, &each, None).await?;
+        let selection = Arc::new(Selection::of_fields(fields, std::iter::empty()));
+        let of_rows = selection.clone();
+        let each: Each<Row> = Arc::new(move |position, json| row(position, json, &of_rows));
+        let read = self.whole(&parse(request)?, values, &each, None).await?;
+        self.judge(request, &selection)?;
         let (rows, _) = read.unwrap_or_default();
         let rows: BTreeSet<Vec<String>> = rows.into_iter().filter_map(|row| row.0).collect();
         let mut bound = NamesBound::default();
@@ -120,19 +142,21 @@ impl Origin for HttpOrigin {
     async fn read_unless(&self, read: Read, known: Option<&DataVersion>) -> Result<Reading, OriginError> {
         let known = known.and_then(|version| Validator::from_version(version, self.identity));
         let definition = &read.defined.definition;
-        let request = parse(definition.query.as_deref().unwrap_or_default())?;
+        let query = definition.query.as_deref().unwrap_or_default();
+        let request = parse(query)?;
         let selected_here = |choice: &&(Arc<str>, Arc<str>)| {
             let is_filter = |filter: &Filter| filter.parameter == choice.0;
             definition.filters.iter().any(is_filter) && !request.holds(&choice.0)
         };
-        let selection = Selection::of_read(&read, read.choices.iter().filter(selected_here));
+        let selection = Arc::new(Selection::of_read(&read, read.choices.iter().filter(selected_here)));
         let values = Values::of_texts(read.defined.parameters.iter().chain(read.choices.iter()));
         let columns = selection.columns().to_vec();
-        let id_field = definition.id.clone();
-        let each: Each<Seen> = Arc::new(move |position, json| see(position, json, &id_field, &selection));
+        let (id, of_items) = (definition.id.clone(), selection.clone());
+        let each: Each<Seen> = Arc::new(move |position, json| see(position, json, &id, &of_items));
         let Some((seen, validator)) = self.whole(&request, values, &each, known.as_ref()).await? else {
             return Ok(Reading::Unchanged);
         };
+        self.judge(query, &selection)?;
         let items: Vec<OriginItem> = seen.into_iter().filter_map(|seen| seen.item).collect();
         let items = match read.order {
             ReadOrder::Any { .. } => items,
@@ -147,26 +171,23 @@ impl Origin for HttpOrigin {
         })
     }
 
-    async fn names(&self, query: &str, parameters: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError> {
-        let members = parameters.iter().map(|parameter| Box::from(&**parameter)).collect();
-        self.distinct(&parse(query)?, Values::default(), members).await
+    async fn names(&self, query: &str, fields: &[Field]) -> Result<Vec<Vec<String>>, OriginError> {
+        self.distinct(query, Values::default(), fields.to_vec()).await
     }
 
     async fn filter_values(&self, defined: &Defined, filter: &Filter) -> Result<Vec<String>, OriginError> {
         let definition = &defined.definition;
         let mut values = Values::of_texts(defined.parameters.iter());
-        let (request, member) = if RequestTemplate::is_meant(&filter.values_query) {
-            (parse(&filter.values_query)?, &*filter.parameter)
+        let (request, field) = if RequestTemplate::is_meant(&filter.values_query) {
+            (&*filter.values_query, definition.field_of(&filter.parameter))
         } else {
             // Of all items of the name, in the variants that are the defaults.
             let defaults: Choices = definition.choices(&Default::default());
             values = Values::of_texts(defined.parameters.iter().chain(defaults.iter()));
-            (
-                parse(definition.query.as_deref().unwrap_or_default())?,
-                &*filter.values_query,
-            )
+            let query = definition.query.as_deref().unwrap_or_default();
+            (query, filter.field_of_values(definition))
         };
-        let rows = self.distinct(&request, values, vec![member.trim().into()]).await?;
+        let rows = self.distinct(request, values, vec![field]).await?;
         Ok(rows.into_iter().flatten().collect())
     }
 }
@@ -174,6 +195,13 @@ impl Origin for HttpOrigin {
 /// The configuration has checked it; a definition may also come from elsewhere.
 fn parse(request: &str) -> Result<RequestTemplate, OriginError> {
     RequestTemplate::parse(request).map_err(|error| OriginError::Misdeclared(error.to_string()))
+}
+
+/// A field that an item had, in an answer to a request.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Had {
+    request: Box<str>,
+    field: Field,
 }
 
 /// An item of an answer. Those that do not belong to the family count too when it is asked whether all were seen.
@@ -200,23 +228,31 @@ fn bad_item(position: u64) -> impl Fn(String) -> OriginError {
     move |reason| OriginError::BadItem { position, reason }
 }
 
-fn see(position: u64, json: &str, id_field: &str, selection: &Selection) -> Result<Seen, OriginError> {
+fn see(position: u64, json: &str, id: &Field, selection: &Selection) -> Result<Seen, OriginError> {
     if json.len() > ITEM_BYTES_MAX {
         return Err(bad_item(position)(format!("an item may have {ITEM_BYTES_MAX} bytes")));
     }
-    let parsed = parse_item(json.as_bytes(), id_field).map_err(|error| bad_item(position)(error.to_string()))?;
+    let parsed = parse_item(json.as_bytes(), id).map_err(|error| bad_item(position)(error.to_string()))?;
     let members = members_of(json.as_bytes(), selection.wanted()).map_err(bad_item(position))?;
     let id = parsed.id.clone();
-    let item = selection.select(position, &mut ApiItem { members, item: parsed })?;
+    let item = selection.select(
+        position,
+        &mut ApiItem {
+            members,
+            item: parsed,
+            json,
+        },
+    )?;
     Ok(Seen { id, item })
 }
 
-struct ApiItem {
+struct ApiItem<'j> {
     members: Vec<Member>,
     item: Item,
+    json: &'j str,
 }
 
-impl Candidate for ApiItem {
+impl Candidate for ApiItem<'_> {
     fn members(&self) -> &[Member] {
         &self.members
     }
@@ -224,23 +260,43 @@ impl Candidate for ApiItem {
     fn item(&mut self) -> Result<Item, String> {
         Ok(self.item.clone())
     }
+
+    fn names(&self, max: usize) -> Vec<String> {
+        names_of(self.json.as_bytes(), max)
+    }
+}
+
+/// An element that names or values of filters are read from.
+struct Named<'j> {
+    members: Vec<Member>,
+    json: &'j str,
+}
+
+impl Candidate for Named<'_> {
+    fn members(&self) -> &[Member] {
+        &self.members
+    }
+
+    fn item(&mut self) -> Result<Item, String> {
+        Err("names are no items".to_owned())
+    }
+
+    fn names(&self, max: usize) -> Vec<String> {
+        names_of(self.json.as_bytes(), max)
+    }
 }
 
 /// The texts of an element: of its members, or of itself where one text is wanted and it is no object.
-fn row(position: u64, json: &str, members: &[Box<str>]) -> Result<Row, OriginError> {
+fn row(position: u64, json: &str, selection: &Selection) -> Result<Row, OriginError> {
     check_readable(json.as_bytes()).map_err(|error| bad_item(position)(error.to_string()))?;
-    let found = match members {
-        [only] if !json.starts_with(['{', '[']) => {
-            let as_object = format!("{{\"value\":{json}}}");
-            members_of(as_object.as_bytes(), &["value".into()]).map(|found| (found, vec![only.clone()]))
-        }
-        _ => members_of(json.as_bytes(), members).map(|found| (found, members.to_vec())),
+    let is_itself = selection.wanted().fields().len() == 1 && !json.starts_with(['{', '[']);
+    let members = if is_itself {
+        Member::of_json(json)
+            .map(|member| vec![member])
+            .map_err(|error| error.to_string())
+    } else {
+        members_of(json.as_bytes(), selection.wanted())
     };
-    let (found, names) = found.map_err(bad_item(position))?;
-    if let Some((_, name)) = found.iter().zip(&names).find(|(member, _)| **member == Member::Nested) {
-        let reason = format!("the member `{name}` is an object or array");
-        return Err(bad_item(position)(reason));
-    }
-    let texts = found.iter().map(|member| member.text().map(|text| text.into_owned()));
-    Ok(Row(texts.collect()))
+    let members = members.map_err(bad_item(position))?;
+    selection.texts(position, &Named { members, json }).map(Row)
 }

@@ -16,6 +16,7 @@ use super::{
     statement::Statement,
     typed::{ItemRows, place_of},
 };
+use crate::listing::Field;
 
 /// Rows that are taken together, where they are there already.
 const ROWS_AT_ONCE: usize = 256;
@@ -140,7 +141,7 @@ impl<S: Server> ItemRead<'_, S> {
         };
         let names = described.names();
         let mut ranked = Vec::new();
-        for column in columns.iter().chain([&self.wanted.id]) {
+        for column in columns.iter().map(Field::as_str).chain([&*self.wanted.id]) {
             let at = place_of(&names, column)?;
             let is_new = ranked.iter().all(|(known, _)| *known != at);
             if let Some(kind) = S::rank_of(&described.columns[at]).filter(|_| is_new) {
@@ -156,7 +157,7 @@ impl<S: Server> ItemRead<'_, S> {
         let by_itself = |column: &str| S::sorts_by_itself(&described.columns[place_of(&names, column)?]);
         if let ReadOrder::Any { columns } = &self.read.order {
             for column in columns {
-                by_itself(column)?;
+                by_itself(column.as_str())?;
             }
         }
         let mut ordered = self.statement.clone();

@@ -27,7 +27,7 @@ pub(super) use self::formless::Formless;
 use self::{items::ItemRead, mysql::Mysql, postgres::Postgres, server::Server, sqlite::Sqlite, statement::Statement};
 use super::{Items, Origin, OriginError, Read, ReadOrder, batches::batches};
 use crate::listing::{
-    DataVersion,
+    DataVersion, Field,
     definition::{Defined, Filter},
     key::Choices,
 };
@@ -165,9 +165,9 @@ impl Origin for SqlOrigin {
             statement.order(self.dialect(), &read, |_| Ok(false))?;
         }
         let columns = ItemColumns {
-            id: read.defined.definition.id.clone(),
+            id: read.defined.definition.id.as_str().into(),
             keys: match &read.order {
-                ReadOrder::Any { columns } => columns.clone(),
+                ReadOrder::Any { columns } => columns.iter().map(|column| column.as_str().into()).collect(),
                 ReadOrder::By(_) => Vec::new(),
             },
             formless: self.formless.clone(),
@@ -205,14 +205,14 @@ impl Origin for SqlOrigin {
         Ok(items)
     }
 
-    async fn names(&self, query: &str, parameters: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError> {
+    async fn names(&self, query: &str, fields: &[Field]) -> Result<Vec<Vec<String>>, OriginError> {
         let statement = Statement::of_names(self.dialect(), query)?;
         let (columns, rows) = self.texts(statement).await?;
-        if columns != parameters.len() {
+        if columns != fields.len() {
             return Err(OriginError::Misdeclared(format!(
                 "`names` yields {columns} columns, and the pattern has {} parameters ({})",
-                parameters.len(),
-                parameters.join(", ")
+                fields.len(),
+                fields.iter().map(Field::as_str).collect::<Vec<_>>().join(", ")
             )));
         }
         Ok(rows)

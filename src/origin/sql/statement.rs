@@ -65,7 +65,7 @@ impl Statement {
         let mut before = " where ";
         for (parameter, value) in read.choices.iter() {
             if definition.filters.iter().any(|filter| filter.parameter == *parameter) {
-                let column = (dialect.as_text)(&column_of(dialect, parameter));
+                let column = (dialect.as_text)(&column_of(dialect, definition.field_of(parameter).as_str()));
                 statement.sql.push_str(&format!("{before}{column} = "));
                 statement.bind(dialect, Some(value.clone()));
                 before = " and ";
@@ -100,15 +100,15 @@ impl Statement {
         };
         self.sql.push_str("\norder by ");
         for sort in by {
-            let column = column_of(dialect, &sort.column);
+            let column = column_of(dialect, sort.column.as_str());
             let descending = if sort.descending { " desc" } else { "" };
-            let sorted = sorted(&sort.column)?;
+            let sorted = sorted(sort.column.as_str())?;
             self.sql.push_str(&match dialect.knows_nulls_last {
                 true => format!("{sorted}{descending} nulls last, "),
                 false => format!("{column} is null, {sorted}{descending}, "),
             });
         }
-        self.sql.push_str(&sorted(&read.defined.definition.id)?);
+        self.sql.push_str(&sorted(read.defined.definition.id.as_str())?);
         Ok(())
     }
 

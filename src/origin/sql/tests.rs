@@ -166,7 +166,7 @@ async fn variants_are_bound_and_filters_narrow() {
 async fn names_and_the_values_of_filters_are_rows_without_nulls() {
     let shop = TestDatabase::create(SHOP).await;
     let origin = shop.origin();
-    let parameters = |names: &[&str]| names.iter().map(|name| Arc::from(*name)).collect::<Vec<Arc<str>>>();
+    let parameters = |names: &[&str]| names.iter().map(|name| Field::new(name)).collect::<Vec<_>>();
 
     let names = origin
         .names(

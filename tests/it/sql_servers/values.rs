@@ -1,7 +1,5 @@
 //! What is bound, and what becomes of each type of column.
 
-use std::sync::Arc;
-
 use super::*;
 use crate::support::{MariadbDatabase, PostgresDatabase};
 
@@ -254,7 +252,7 @@ async fn filters_and_names_are_texts() {
         );
         assert_eq!(narrowed(&[("brand", "ALTO")], "1").await, "", "{url}");
 
-        let parameters: Vec<Arc<str>> = vec!["brand".into(), "price".into()];
+        let parameters: Vec<listcache::listing::Field> = vec!["brand".into(), "price".into()];
         let names = origin
             .names("select brand, price from products order by id;", &parameters)
             .await

@@ -16,7 +16,7 @@ use listcache::{
     config::L1Config,
     engine::{Asked, Engine, EngineError, EngineLimits, EngineParts, Page, Place, Selection, Shrink},
     listing::{
-        DataVersion, Definition, Definitions, Generation, Item, ItemId, ListingName, Order, Policy, SortName,
+        DataVersion, Definition, Definitions, Field, Generation, Item, ItemId, ListingName, Order, Policy, SortName,
         definition::{Defined, Descending, Filter, Links, Names, Pushed, Sort, SortColumn},
         key::Choices,
         pattern::NamePattern,
@@ -101,7 +101,7 @@ impl Origin for ScriptedOrigin {
         Ok(self.version.lock().as_deref().map(DataVersion::of))
     }
 
-    async fn names(&self, _: &str, _: &[Arc<str>]) -> Result<Vec<Vec<String>>, OriginError> {
+    async fn names(&self, _: &str, _: &[Field]) -> Result<Vec<Vec<String>>, OriginError> {
         self.names_reads.fetch_add(1, Ordering::SeqCst);
         Ok((0..1000).map(|number| vec![format!("known{number}")]).collect())
     }
@@ -138,6 +138,7 @@ pub fn definition(policy: Policy) -> Definition {
         sorts: vec![sort("price")],
         variants: Vec::new(),
         filters: Vec::new(),
+        fields: Vec::new(),
         policy: Arc::new(policy),
         links: Links::Pinned,
         version_query: None,
