@@ -80,7 +80,7 @@ async fn judged(
         return None;
     };
     match status {
-        200 | 201 | 202 => {
+        200..=202 => {
             setting.answered(client, 200);
             return Some(body);
         }

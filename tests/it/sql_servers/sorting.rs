@@ -57,7 +57,10 @@ async fn check(origin: &SqlOrigin, query: &str) {
 async fn check_columns(origin: &SqlOrigin, query: &str, names: &[&str], other: &str, items: usize) {
     let unsorted = collect(origin, read(query, any_order(names))).await.unwrap();
     assert_eq!(unsorted.len(), items);
-    let columns: Vec<_> = names.iter().map(|name| listcache::listing::Field::from(*name)).collect();
+    let columns: Vec<_> = names
+        .iter()
+        .map(|name| listcache::listing::Field::from(*name))
+        .collect();
     for column in names {
         for sort in [
             vec![(*column).to_owned()],
