@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use listcache::{
     config::L1Config,
-    engine::{PageState, Place},
+    engine::{Engine, PageState, Place},
     listing::{Cursor, Order},
 };
 use reqwest::{Method, StatusCode};
@@ -92,6 +92,17 @@ async fn a_page_is_one_read_of_its_listing_wherever_it_comes_from() {
     }
 }
 
+/// Waits until a reader has heard an announcement: what it loaded before it listened, it does not keep.
+async fn listens(reader: &Engine, writer: &Engine) {
+    let other = shop::name("pushed:other");
+    let mut follower = reader.follow(&other, None).await.unwrap();
+    eventually(async || {
+        push(writer, &other, items(1, 0)).await.unwrap();
+        tokio::time::timeout(Duration::from_millis(100), follower.next()).await
+    })
+    .await;
+}
+
 /// Turns in which heads or chunks were asked for.
 fn turns_of_reads(proxy: &Proxy) -> usize {
     let reads =
@@ -113,6 +124,8 @@ async fn a_page_from_redis_takes_one_turn_where_the_listing_was_seen_and_two_whe
     let name = shop::name("pushed:x");
     push(&writer, &name, items(100, 0)).await.unwrap();
     let reader = engine_with(&proxy.url(), &origin, definitions(Vec::new()), forgetful).await;
+
+    listens(&reader, &writer).await;
 
     let selection = select(&writer, &name, Order::Asc).await.unwrap();
     // Where the machine is slow a head's reading is overdue, and the page comes without it: then it says nothing of turns,
