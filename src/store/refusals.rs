@@ -2,8 +2,11 @@
 //!
 //! A refusal stays until it is known to be over. Codes that speak of the whole server (its disk is full, it became a replica)
 //! end with the next heartbeat of the writing connection, which unlinks a key that never exists: Redis judges it as any other
-//! write. The other codes speak of one command: they end when the same operation succeeds, or after [`FORGOTTEN_AFTER`],
-//! because an operation may be a rare one.
+//! write. The other codes speak of one command: they end when the same operation succeeds, or [`FORGOTTEN_AFTER`] the last
+//! refusal, because an operation may be a rare one.
+//!
+//! The log says the end only when nothing was refused for [`WARN_EVERY`]: a warning that is held back in that time would
+//! leave the end as the log's last word.
 
 use std::{
     collections::HashMap,
@@ -20,7 +23,7 @@ use redis::{RedisError, ServerError};
 use crate::telemetry::{ByCode, Metrics, RedisCode};
 
 /// How long a refusal of one operation counts when that operation is not tried again.
-const FORGOTTEN_AFTER: Duration = Duration::from_secs(600);
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 /// Between two warnings of one code.
 pub(super) const WARN_EVERY: Duration = Duration::from_secs(60);
 /// Characters of Redis's sentence that are kept.
@@ -127,6 +130,8 @@ pub(super) struct Refusals {
     metrics: Arc<Metrics>,
     /// Whether there are any: what nearly always is false is asked of no lock.
     any: AtomicBool,
+    /// Whether the log has told of a refusal, and not of its end.
+    told: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -135,6 +140,8 @@ pub(super) struct Refusals {
 struct State {
     refused: HashMap<(&'static str, RedisCode), (Arc<str>, Instant)>,
     warned: HashMap<RedisCode, Instant>,
+    /// When anything was refused last.
+    heard_at: Option<Instant>,
 }
 
 impl Refusals {
@@ -142,6 +149,7 @@ impl Refusals {
         Self {
             metrics,
             any: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             state: Mutex::default(),
         }
     }
@@ -165,7 +173,9 @@ impl Refusals {
         let mut state = self.state.lock();
         let kept = (refusal.sentence.clone(), now);
         state.refused.insert((operation, refusal.code), kept);
+        state.heard_at = Some(now);
         self.any.store(true, Ordering::Release);
+        self.told.store(true, Ordering::Release);
         let warned = state.warned.get(&refusal.code);
         let is_due = warned.is_none_or(|warned| now.saturating_duration_since(*warned) >= WARN_EVERY);
         if is_due {
@@ -179,9 +189,23 @@ impl Refusals {
         self.end(|of, _| of == operation);
     }
 
-    /// Redis takes writes.
+    /// Redis takes writes. To be called often: the end of all refusals is found here.
     pub fn takes_writes(&self) {
         self.end(|_, code| code_is_of_server(code));
+        if self.is_over(Instant::now()) {
+            tracing::info!("redis has refused nothing for a minute");
+        }
+    }
+
+    /// Whether the end of what the log told is to be told.
+    fn is_over(&self, now: Instant) -> bool {
+        if !self.told.load(Ordering::Acquire) || !self.all_at(now).is_empty() {
+            return false;
+        }
+        let state = self.state.lock();
+        let is_quiet = |heard_at| now.saturating_duration_since(heard_at) >= WARN_EVERY;
+        // Under the lock: a refusal that comes now is told of again.
+        state.heard_at.is_none_or(is_quiet) && self.told.swap(false, Ordering::Release)
     }
 
     /// No connection could be opened, and not because Redis refused: it is away. What it would refuse is not known any more.
@@ -195,9 +219,7 @@ impl Refusals {
         }
         let mut state = self.state.lock();
         state.refused.retain(|(operation, code), _| !is_over(operation, *code));
-        if state.refused.is_empty() && self.any.swap(false, Ordering::Release) {
-            tracing::info!("redis refuses nothing any more");
-        }
+        self.any.store(!state.refused.is_empty(), Ordering::Release);
     }
 
     /// All that is refused, in a stable order.
@@ -341,5 +363,26 @@ mod tests {
         assert_eq!(refusals.of_connections(), Some(refusal(RedisCode::NoAuth)));
         refusals.is_away();
         assert_eq!((told(), refusals.of_connections()), (vec![], None));
+    }
+
+    #[test]
+    fn the_end_is_told_once_and_not_before_a_minute_without_a_refusal() {
+        let refusals = Refusals::new(Arc::default());
+        let refusal = Refusal {
+            code: RedisCode::ReadOnly,
+            sentence: "READONLY".into(),
+        };
+        let begun = Instant::now();
+        assert!(!refusals.is_over(begun));
+        assert!(refusals.record("publish", &refusal, begun));
+        refusals.takes_writes();
+        assert!(!refusals.is_over(begun + WARN_EVERY / 2));
+        // The warning of this one is held back.
+        let again = begun + WARN_EVERY * 3 / 4;
+        assert!(!refusals.record("publish", &refusal, again));
+        refusals.takes_writes();
+        assert!(!refusals.is_over(begun + WARN_EVERY));
+        assert!(refusals.is_over(again + WARN_EVERY));
+        assert!(!refusals.is_over(again + WARN_EVERY));
     }
 }
