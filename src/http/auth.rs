@@ -34,7 +34,9 @@ impl FromRequest for Authorized {
 
 fn check(token: Option<&Secret>, given: Option<&HeaderValue>) -> Result<Authorized, Problem> {
     let Some(token) = token else {
-        return Err(Problem::new(Kind::NO_TOKEN_CONFIGURED).detail("no admin token is configured"));
+        return Err(Problem::new(Kind::NO_TOKEN_CONFIGURED).detail(
+            "no admin token is set; set LISTCACHE_TOKEN to 16 characters or more, and start the service again",
+        ));
     };
     let Some(given) = given else {
         return Err(Problem::new(Kind::UNAUTHORIZED)

@@ -53,7 +53,7 @@ impl Kind {
     pub const BAD_REQUEST: Self = kind("bad-request", 400, "The request could not be read", NO_STORE);
     pub const BROKEN_BODY: Self = kind("broken-body", 400, "The body broke off or is not what it says", NO_STORE);
     pub const UNAUTHORIZED: Self = kind("unauthorized", 401, "A valid token is needed", NO_STORE);
-    pub const NO_TOKEN_CONFIGURED: Self = kind("no-token-configured", 403, "This service takes no writes", NO_STORE);
+    pub const NO_TOKEN_CONFIGURED: Self = kind("no-token-configured", 403, "This service has no admin token", NO_STORE);
     pub const NOT_ALLOWED: Self = kind("not-allowed", 403, "This name may not be pushed", NO_STORE);
     pub const CROSS_ORIGIN: Self = kind("cross-origin", 403, "Only the storefront's own page may do this", NO_STORE);
     pub const UNKNOWN_ROUTE: Self = kind("unknown-route", 404, "Nothing is served under this path", NO_STORE);

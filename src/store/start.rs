@@ -255,7 +255,10 @@ impl Asking<'_> {
         eager.sort_unstable();
         if !eager.is_empty() {
             let settings = eager.join(" ");
-            tracing::warn!(settings, "lazy freeing is off: replacing large listings stalls redis");
+            tracing::warn!(
+                settings,
+                "lazy freeing is off: replacing large listings stalls redis; set each of these to yes by CONFIG SET"
+            );
         }
         let limited = settings.get("maxmemory").is_some_and(|bytes| bytes != "0");
         if let Some(policy) = settings.get("maxmemory-policy")
