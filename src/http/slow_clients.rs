@@ -33,6 +33,9 @@ use super::preface::{self, HttpVersion};
 
 /// What is read at first, to tell the protocol: most heads are shorter, and then nothing is read twice.
 const FIRST_READ_BYTES: usize = 1024;
+/// What the framework is given at a time over HTTP/1.1. It takes apart every request that it has read before it looks how many wait
+/// for an answer, and one is several KiB: of a client that sends many and takes no answer, it would otherwise hold 2,000.
+const GIVEN_AT_ONCE_BYTES: usize = 2 * 1024;
 /// What is read at once of bytes that nobody wants.
 const DROPPED_AT_ONCE_BYTES: usize = 1024;
 /// No header name may hold it, so the framework refuses one that does, by 400.
@@ -54,6 +57,8 @@ pub struct Watched<T> {
     io: T,
     /// Read to tell the protocol, and not yet read by who speaks it.
     read_ahead: Bytes,
+    /// Bytes that were given since the last time that there were none.
+    given: usize,
     watch: Watch,
     head_ends: Option<Pin<Box<Sleep>>>,
     heard_out: Option<Pin<Box<Sleep>>>,
@@ -71,6 +76,7 @@ impl<T> Watched<T> {
         Self {
             io,
             read_ahead: Bytes::new(),
+            given: 0,
             watch: match version {
                 HttpVersion::Http1 => Watch::Heads(HeadWatch::new(head_limit), LongNames::new()),
                 HttpVersion::Http2 => Watch::Frames(FrameWatch::new(head_limit)),
@@ -167,23 +173,44 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         if this.signals.is_follower() {
             return this.poll_end(cx).map(Err);
         }
+        if this.given >= GIVEN_AT_ONCE_BYTES && matches!(this.watch, Watch::Heads(..)) {
+            this.given = 0;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if !this.read_ahead.is_empty() {
             let count = this.read_ahead.len().min(buffer.remaining());
             buffer.put_slice(this.read_ahead.get(..count).unwrap_or_default());
             this.read_ahead.advance(count);
+            this.given += count;
             if this.read_ahead.is_empty() {
                 this.read_ahead = Bytes::new();
             }
             return Poll::Ready(Ok(()));
         }
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut this.io).poll_read(cx, buffer);
-        if let Poll::Ready(Ok(())) = &read
-            && let Some(bytes) = buffer.filled_mut().get_mut(before..)
-            && !bytes.is_empty()
-        {
-            this.watch.read(bytes);
-        }
+        let read = match this.watch {
+            Watch::Heads(..) => {
+                let room = buffer.remaining().min(GIVEN_AT_ONCE_BYTES);
+                let mut some = ReadBuf::new(buffer.initialize_unfilled_to(room));
+                let read = Pin::new(&mut this.io).poll_read(cx, &mut some);
+                let count = some.filled().len();
+                if count > 0 {
+                    this.watch.read(some.filled_mut());
+                }
+                buffer.advance(count);
+                this.given = if read.is_pending() { 0 } else { this.given + count };
+                read
+            }
+            Watch::Frames(_) => {
+                let before = buffer.filled().len();
+                let read = Pin::new(&mut this.io).poll_read(cx, buffer);
+                let bytes = buffer.filled_mut().get_mut(before..).unwrap_or_default();
+                if !bytes.is_empty() {
+                    this.watch.read(bytes);
+                }
+                read
+            }
+        };
         let Some(deadline) = this.watch.deadline() else {
             this.head_ends = None;
             return read;

@@ -10,7 +10,7 @@ use tokio::io::AsyncReadExt;
 
 use super::{LIVE, PROMO, next_answer, send, service, until_closed};
 use crate::support::{
-    Certificate, RedisServer,
+    Certificate, RedisServer, all_the_while,
     frames::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, Raw, frame, get_head, put_head},
     service::TOKEN,
 };
@@ -259,4 +259,32 @@ async fn requests_that_cannot_go_on_take_no_core() {
     while read < 20 << 20 {
         read += deaf.read(&mut piece).unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_are_sent_ahead_take_little_memory() {
+    let redis = RedisServer::start();
+    let service = service(&redis, "");
+    let put = service.admin(Method::PUT, PROMO).json(&[serde_json::json!({"id": 1})]);
+    assert_eq!(put.send().await.unwrap().status(), 201);
+    let requests = format!("GET {PROMO} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(3000);
+    let before = service.resident_bytes();
+    // None of their answers is read.
+    let deaf: Vec<_> = (0..40)
+        .map(|_| {
+            let mut deaf = service.connect();
+            deaf.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
+            let _ = deaf.write_all(requests.as_bytes());
+            deaf
+        })
+        .collect();
+    // What they hold is there once others have been answered for a while.
+    let mut most = before;
+    all_the_while(Duration::from_secs(2), async || {
+        most = most.max(service.resident_bytes())
+    })
+    .await;
+    let each = (most - before) / deaf.len() as u64;
+    eprintln!("{} KiB a connection", each / 1024);
+    assert!(each < 1 << 20, "{each} bytes a connection");
 }
