@@ -69,7 +69,7 @@ async fn an_export_of_a_spreadsheet_is_served_and_a_damaged_one_is_refused_with_
     assert_eq!(status, 502, "{said}");
     let damaged = "line 3: the quoted cell that begins here does not end";
     assert!(
-        said.contains(damaged) || service.log().contains(damaged),
+        said.contains(damaged) || service.logs(damaged),
         "{said} {}",
         service.log()
     );

@@ -117,7 +117,7 @@ async fn a_request_keeps_its_id() {
     assert_eq!(made.len(), 16);
     assert_ne!(ask(BREAD, None).await, made);
     for id in ["from-the-edge-7", &made] {
-        assert!(service.log().contains(id), "{id} is not in the log");
+        assert!(service.logs(id), "{id} is not in the log");
     }
     // Where nothing logs a request, nothing would know its id.
     let quiet = Service::start(&shop.config(&redis.url(), ""));

@@ -209,7 +209,7 @@ async fn a_bad_file_keeps_the_old_configuration_and_shows_in_health() {
             .contains("listcache_config_last_reload_successful 0")
     );
     assert!(
-        service.log().contains("the configuration is bad: the one before stays"),
+        service.logs("the configuration is bad: the one before stays"),
         "{}",
         service.log()
     );
@@ -256,7 +256,7 @@ async fn a_file_that_loses_its_listings_is_taken_only_at_a_second_signal() {
     loses(&["b", "c"]).await;
     assert_eq!(service.metric("listcache_config_last_reload_successful").await, 0.0);
     let told = "send SIGHUP again within a minute";
-    assert!(service.log().contains(told), "{}", service.log());
+    assert!(service.logs(told), "{}", service.log());
 
     service.hang_up();
     is_current(&service).await;

@@ -91,11 +91,7 @@ fn the_limit_of_open_files_is_raised_or_what_it_allows_is_said() {
     assert!(!raised.log().contains("connections_max lowered"), "{}", raised.log());
     let lowered = Service::start_by("ulimit -n 300", &config);
     assert_eq!(lowered.open_files_max(), 300);
-    assert!(
-        lowered.log().contains("http.connections_max lowered"),
-        "{}",
-        lowered.log()
-    );
+    assert!(lowered.logs("http.connections_max lowered"), "{}", lowered.log());
     // And so many are served beside what else the program opens.
     let mut held = fill(&lowered, 134);
     let (answer, _) = until_closed(&mut send(&lowered, &get(PROMO)));

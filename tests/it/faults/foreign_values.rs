@@ -203,7 +203,7 @@ async fn no_damage_looks_like_a_listing_without_items() {
             until_whole(node, BREAD, &ids, damage).await;
         }
     }
-    assert!(fresh.log().contains("unreadable value in redis"), "{}", fresh.log());
+    assert!(fresh.logs("unreadable value in redis"), "{}", fresh.log());
     // This one is.
     let empty = get(&fresh, "/v1/listings/category:EMPTY").await;
     assert_eq!((empty.status, empty.ids().len()), (200, 0), "{empty:?}");
@@ -262,7 +262,7 @@ async fn a_pushed_listing_under_a_strangers_value_is_pushed_and_deleted_again() 
             served if served.status == 200 => Err(served),
             gone => {
                 gone.is_a_clean_503();
-                assert!(service.log().contains("unreadable value in redis"), "{damage}");
+                assert!(service.logs("unreadable value in redis"), "{damage}");
                 Ok(())
             }
         })

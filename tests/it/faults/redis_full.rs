@@ -178,7 +178,7 @@ async fn under_eviction(policy: &str) {
     );
     let counted = service.metric("listcache_lost_pushed_total").await;
     assert_eq!(counted, told.len() as f64, "{policy}");
-    assert!(service.log().contains("redis evicts keys"), "{policy}");
+    assert!(service.logs("redis evicts keys"), "{policy}");
 }
 
 /// The pushed listings that are not there.

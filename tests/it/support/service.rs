@@ -124,9 +124,33 @@ impl Service {
         self.request(method, path).bearer_auth(TOKEN)
     }
 
-    /// What the service logged so far.
+    /// What the service logged so far. Lines are written by a thread of their own: one that is under way is waited for.
     pub fn log(&self) -> String {
-        fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
+        let read = || fs::read_to_string(self.directory.path().join("log")).unwrap_or_default();
+        let mut log = read();
+        // A log that grows without end is as good as any.
+        for _ in 0..50 {
+            std::thread::sleep(Duration::from_millis(20));
+            let later = read();
+            if later.len() == log.len() {
+                break;
+            }
+            log = later;
+        }
+        log
+    }
+
+    /// Whether the log has a text, which may be on its way.
+    pub fn logs(&self, text: &str) -> bool {
+        let began = Instant::now();
+        loop {
+            if self.log().contains(text) {
+                return true;
+            }
+            if began.elapsed() > PATIENCE {
+                return false;
+            }
+        }
     }
 
     /// A connection of one's own, for requests that no client would send.
