@@ -25,7 +25,7 @@ use crate::{
     engine::{Engine, EngineLimits, EngineParts},
     http::{HttpParts, Server, Storefront},
     origin::{OriginError, Origins},
-    store::{ConnectError, PrivateServer, Store, StoreOptions, private_server::PrivateServerError},
+    store::{ConnectError, PrivateServer, PrivateServerError, Store, StoreOptions},
     telemetry::{Metrics, flush_logs},
 };
 

@@ -1,5 +1,6 @@
 //! A paginated listing cache: sorted product listings in Redis Streams, served page by page over HTTP.
 
+#![warn(unreachable_pub)]
 // They panic where the stream is closed or its disk is full.
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 

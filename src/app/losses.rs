@@ -18,7 +18,7 @@ pub(super) struct Losses {
 
 impl Losses {
     /// All listings, more than half of them, the last ones of an origin, or all names that may be pushed.
-    pub fn between(running: &Definitions, read: &Definitions) -> Option<Self> {
+    pub(super) fn between(running: &Definitions, read: &Definitions) -> Option<Self> {
         let (lost, kept): (Vec<_>, Vec<_>) = running
             .defined
             .iter()
@@ -40,7 +40,7 @@ impl Losses {
     }
 
     /// The keys of the configuration that lack something.
-    pub fn paths(&self) -> Vec<String> {
+    pub(super) fn paths(&self) -> Vec<String> {
         let paths = [("listings", !self.listings.is_empty()), ("pushed.names", self.pushed)];
         let lacking = paths.into_iter().filter(|(_, lacks)| *lacks);
         lacking.map(|(path, _)| path.to_owned()).collect()

@@ -7,7 +7,7 @@ const OTHERS: usize = 256;
 
 /// Raises the soft limit as far as these sockets' connections need it. Where the hard limit is too low, lowers
 /// `connections_max` and says so: without files left, Redis and origins could not be reached either.
-pub fn make_room(limits: &mut HttpLimits, sockets: usize) {
+pub(super) fn make_room(limits: &mut HttpLimits, sockets: usize) {
     let wanted = sockets * (limits.connections_max + BEYOND_MAX) + OTHERS;
     let Some(allowed) = raise(wanted) else {
         return;

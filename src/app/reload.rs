@@ -47,7 +47,7 @@ pub(super) struct Reloading {
 
 impl Reloading {
     /// Reads the configuration again at each signal, one after another, until the service stops.
-    pub async fn run(mut self, stopping: CancellationToken) {
+    pub(super) async fn run(mut self, stopping: CancellationToken) {
         loop {
             tokio::select! {
                 received = self.signal.recv() => match received {

@@ -17,13 +17,13 @@ use std::{error::Error, ffi::OsString, fmt::Write, future::Future, path::PathBuf
 
 use clap::Parser;
 
+use self::arguments::{Arguments, Command};
 use crate::{
     app::{self, App, AppError, Role},
     config::{Config, ConfigErrors, Environment, Flag, PRIVATE_REDIS, Sources},
     engine::EngineError,
     telemetry::{FlushAtEnd, LogLevel, complain, start_logs},
 };
-use arguments::{Arguments, Command};
 
 /// How long work that does not end by itself may hold up the end of the process.
 const RUNTIME_ENDS_WITHIN: Duration = Duration::from_secs(1);

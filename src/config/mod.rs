@@ -25,12 +25,12 @@ use encoding_rs::Encoding;
 pub use crate::listing::json_pointer::{InvalidPointer, JsonPointer};
 use crate::listing::{Definitions, Policy, WarmScope};
 
-pub use environment::Environment;
-pub use error::{ConfigError, ConfigErrors};
-pub use files::read_names_file;
-pub use http_origin::{HttpOriginConfig, Paging, SessionConfig, Total};
-pub use request::{InvalidRequest, RequestMethod, RequestTemplate, TargetPiece, value_name};
-pub use tls::TlsIdentity;
+pub use self::environment::Environment;
+pub use self::error::{ConfigError, ConfigErrors};
+pub use self::files::read_names_file;
+pub use self::http_origin::{HttpOriginConfig, Paging, SessionConfig, Total};
+pub use self::request::{InvalidRequest, RequestMethod, RequestTemplate, TargetPiece, value_name};
+pub use self::tls::TlsIdentity;
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "listcache.toml";

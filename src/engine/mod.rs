@@ -3,55 +3,16 @@
 //! A page: [`selection`] chooses the listing, [`read`] finds head ([`heads`]) and chunks ([`chunks`]) or [`fragments`], [`fills`] waits for what
 //! is not there. All go by what is [`declared`]. A refresh: [`runs`] joins those who want it, [`asked`] spreads out what is asked for again and again, a [`budget`] bounds them, [`refresh`] draws, [`attempt`] publishes what [`build`] reads and writes, [`unchanged`] recognises what may stay, [`announcer`] tells everybody here.
 
-mod announcer;
-mod asked;
-mod attempt;
-mod belief;
-mod budget;
-mod build;
-mod checker;
-mod chunk_cache;
-mod chunks;
-mod coalesce;
+mod coherence;
 mod declared;
-mod direct;
 mod error;
-mod failures;
-mod far_off;
-mod fills;
-mod filters;
-mod fragments;
-mod freezing;
-mod head_cache;
-pub mod head_table;
-mod heads;
-mod here;
-#[cfg(test)]
-mod interleavings;
-mod keep_warm;
+mod fetching;
 mod l1;
-mod latencies;
-mod lost_pushed;
-mod names;
+mod loads;
 mod operations;
-mod origin_changes;
-mod page;
-mod permits;
-mod pins;
-mod read;
-mod read_ahead;
-mod read_counts;
-mod refresh;
-mod rollback;
-mod runs;
-mod schedule;
-mod selection;
-mod shape;
-mod subscriptions;
-mod sync;
-mod unchanged;
+mod reading;
+mod refreshing;
 pub mod warm_up;
-mod writes;
 
 use std::{sync::Arc, time::Duration};
 
@@ -59,46 +20,46 @@ use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    announcer::Announcer,
-    chunks::Chunks,
+    coherence::{announcer::Announcer, followers::Subscriptions},
     declared::{Declaration, Declared},
-    direct::Direct,
-    fills::Fills,
-    fragments::Fragments,
-    freezing::Frozen,
-    heads::Heads,
+    fetching::{chunks::Chunks, heads::Heads, lost_pushed::LostPushed},
     l1::L1,
-    lost_pushed::LostPushed,
-    permits::ReadPermits,
-    read_ahead::ReadAhead,
-    read_counts::OldestStale,
-    runs::Refresher,
-    selection::SelectionMemory,
-    subscriptions::Subscriptions,
+    loads::permits::ReadPermits,
+    operations::{freezing::Frozen, read_counts::OldestStale},
+    reading::{
+        fills::Fills, fragments::Fragments, read_ahead::ReadAhead, selection::SelectionMemory, without_redis::Direct,
+    },
+    refreshing::runs::Refresher,
 };
 pub use crate::store::{ReadsNearby, Refused};
-
-pub use self::{
-    error::{Chain, EngineError, ParameterError},
-    here::Begun,
-    operations::{Explanation, ListingEntry, ListingState, RedisTrouble},
-    page::{
-        Form, PackedItems, PackedPiece, Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served, SkipItems,
-        Waited,
-    },
-    rollback::{Rollback, RolledBack},
-    runs::{RefreshFailure, Refreshed, Shrink},
-    selection::{Asked, DeclaredParameters, Lasts, Selection},
-    shape::Shape,
-    subscriptions::{Event, Follower},
-    writes::{Push, PushOutcome},
-};
 use crate::{
     config::L1Config,
     listing::Definitions,
     origin::Origins,
     store::{Announcement, Heard, Store},
     telemetry::Metrics,
+};
+
+#[cfg(test)]
+pub(crate) use self::l1::head_table;
+pub use self::{
+    coherence::followers::{Event, Follower},
+    error::{Chain, EngineError, ParameterError},
+    l1::shape::Shape,
+    operations::{
+        inspect::{Explanation, ListingEntry, ListingState, RedisTrouble},
+        rollback::{Rollback, RolledBack},
+        writes::{Push, PushOutcome},
+    },
+    reading::{
+        from_l1::Begun,
+        page::{
+            Form, PackedItems, PackedPiece, Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served,
+            SkipItems, Waited,
+        },
+        selection::{Asked, DeclaredParameters, Lasts, Selection},
+    },
+    refreshing::runs::{RefreshFailure, Refreshed, Shrink},
 };
 
 /// Everything the engine stands on.

@@ -17,13 +17,13 @@ use actix_web::{
 
 use super::{
     problem::{Kind, Problem, Shed},
-    request_id::{self, X_REQUEST_ID},
+    request::request_id::{self, X_REQUEST_ID},
     shared::Shared,
 };
 use crate::telemetry::ACCESS;
 
 /// The longest URL, path and query. The longest of our own links is far shorter: a name of 256 bytes, encoded, and a cursor.
-pub const URI_BYTES_MAX: usize = 8 * 1024;
+pub(super) const URI_BYTES_MAX: usize = 8 * 1024;
 
 const VARY: HeaderValue = HeaderValue::from_static("Accept-Encoding");
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -32,7 +32,7 @@ const EXPOSED: HeaderValue =
     HeaderValue::from_static("Link, X-Total-Count, ETag, Cache-Status, Server-Timing, Retry-After");
 
 /// Wraps all routes.
-pub async fn edge<B: MessageBody + 'static>(
+pub(super) async fn edge<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
@@ -50,7 +50,7 @@ pub async fn edge<B: MessageBody + 'static>(
 }
 
 /// One request on its way through.
-pub struct Passing {
+pub(super) struct Passing {
     /// Where it will be logged.
     began: Option<Instant>,
     request_id: Option<HeaderValue>,
@@ -59,7 +59,7 @@ pub struct Passing {
 
 impl Passing {
     /// Before the request is answered.
-    pub fn begin(head: &RequestHead, shared: &Shared) -> Self {
+    pub(super) fn begin(head: &RequestHead, shared: &Shared) -> Self {
         let began = shared.access_log.then(Instant::now);
         let uri = head.uri.path_and_query();
         Self {
@@ -70,12 +70,12 @@ impl Passing {
     }
 
     /// What is answered at once, if anything is.
-    pub fn refused(&self) -> Option<Problem> {
+    pub(super) fn refused(&self) -> Option<Problem> {
         self.is_too_long.then(|| Problem::new(Kind::URI_TOO_LONG))
     }
 
     /// Once there is an answer.
-    pub fn end<B: MessageBody>(self, head: &RequestHead, shared: &Shared, answer: &mut HttpResponse<B>) {
+    pub(super) fn end<B: MessageBody>(self, head: &RequestHead, shared: &Shared, answer: &mut HttpResponse<B>) {
         // Listings are public; what else is served is nobody else's page's business.
         set_headers(answer.headers_mut(), head.uri.path().starts_with("/v1/"));
         if let Some(request_id) = self.request_id {
@@ -125,7 +125,7 @@ fn log<B: MessageBody>(request: &RequestHead, response: &HttpResponse<B>, began:
         // Until the answer's head: a body that is read slowly, or an event stream, is not in it.
         duration_ms = began.elapsed().as_secs_f64() * 1e3,
         request_id = header(response.headers(), X_REQUEST_ID),
-        cache_status = header(response.headers(), super::headers::CACHE_STATUS),
+        cache_status = header(response.headers(), super::pages::headers::CACHE_STATUS),
         user_agent = header(&request.headers, header::USER_AGENT),
         peer = request.peer_addr.map(tracing::field::display),
         "request"

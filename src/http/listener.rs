@@ -18,18 +18,20 @@ use tokio::{
 };
 
 use super::{
-    connection::{Connections, Io},
     edge::edge,
-    http1::{self, Http1Service},
-    pages_first::{Pages, PagesFirst},
+    pages::first::{Pages, PagesFirst},
     places::{BEYOND_FOR, BEYOND_MAX, BeyondLimit},
     routes::{self, Reach},
     shared::Shared,
+    wire::{
+        connection::{Connections, Io},
+        http1::{self, Http1Service},
+    },
 };
 use crate::{config::HttpLimits, engine::Engine};
 
 /// How long a closed connection may take to be gone, and what a forced end takes beyond the drain time.
-pub const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How far the framework's clock may be behind: what it times may end so much too early.
 const FRAMEWORK_TICK: Duration = Duration::from_millis(500);
 /// Connections that the kernel holds until they are accepted.
@@ -39,7 +41,7 @@ const WRITE_BUFFER_BYTES: usize = 64 * 1024;
 
 /// What is served on a socket, and how.
 #[derive(Clone)]
-pub struct Served {
+pub(super) struct Served {
     pub engine: web::Data<Engine>,
     pub shared: web::Data<Shared>,
     pub reach: Reach,
@@ -47,7 +49,7 @@ pub struct Served {
 }
 
 /// Binds an address. Its connections wait in the backlog until the server runs.
-pub fn listen(
+pub(super) fn listen(
     address: SocketAddr,
     workers: usize,
     limits: &HttpLimits,

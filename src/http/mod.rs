@@ -4,52 +4,26 @@
 //! [`query`] take it apart, the engine answers, and [`envelope`], [`headers`] and [`body`] put the answer together. What
 //! goes wrong becomes a [`Problem`] in one place, [`problem`].
 
-mod admin;
-mod answer;
-mod auth;
-mod body;
-mod coding;
-mod conditional;
-mod configuration;
-mod connection;
-mod date;
+mod api;
 mod edge;
-mod envelope;
-mod events;
-mod headers;
-mod http1;
-mod http2;
-mod ingest;
-mod inspect;
-mod lifetime;
-mod links;
 mod listener;
-mod listings;
-mod name;
-mod openapi;
-mod ops;
-mod packed;
-mod pages_first;
+mod pages;
 mod places;
-mod preface;
 mod problem;
-pub(crate) mod query;
-mod readiness;
-mod request_id;
+mod request;
 mod routes;
 mod server;
 mod shared;
-mod slow_clients;
 mod storefront;
-mod timing;
-mod tls;
-mod unpack;
-mod wanted;
+mod wire;
 
-pub use configuration::ConfigurationState;
-pub use places::BEYOND_MAX;
-pub use problem::Problem;
-pub use readiness::Readiness;
-pub use server::{HttpParts, Server};
-pub use storefront::{ChangePrice, Storefront};
-pub use tls::Certificate;
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::request::query;
+pub use self::{
+    api::{configuration::ConfigurationState, readiness::Readiness},
+    places::BEYOND_MAX,
+    problem::Problem,
+    server::{HttpParts, Server},
+    storefront::{ChangePrice, Storefront},
+    wire::tls::Certificate,
+};

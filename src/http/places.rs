@@ -32,18 +32,18 @@ use super::{
 /// Connections beyond the limit that are accepted.
 pub const BEYOND_MAX: usize = 16;
 /// How long one of them lives.
-pub const BEYOND_FOR: Duration = Duration::from_secs(1);
+pub(super) const BEYOND_FOR: Duration = Duration::from_secs(1);
 
 /// The places of one socket, of all its workers.
 #[derive(Debug)]
-pub struct Places {
+pub(super) struct Places {
     taken: AtomicUsize,
     max: usize,
 }
 
 impl Places {
     /// Without a connection.
-    pub fn new(max: usize) -> Arc<Self> {
+    pub(super) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
             taken: AtomicUsize::new(0),
             max,
@@ -51,7 +51,7 @@ impl Places {
     }
 
     /// A place for a connection that was accepted.
-    pub fn take(self: &Arc<Self>) -> Place {
+    pub(super) fn take(self: &Arc<Self>) -> Place {
         let before = self.taken.fetch_add(1, Ordering::Relaxed);
         Place {
             is_beyond: before >= self.max,
@@ -62,7 +62,7 @@ impl Places {
 
 /// One connection's place; free again when dropped.
 #[derive(Debug)]
-pub struct Place {
+pub(super) struct Place {
     /// Whether the limit was reached before it.
     pub is_beyond: bool,
     places: Arc<Places>,
@@ -75,7 +75,7 @@ impl Drop for Place {
 }
 
 /// The service of connections beyond the limit.
-pub struct BeyondLimit<S> {
+pub(super) struct BeyondLimit<S> {
     /// Answers what concerns health and metrics.
     pub service: Rc<S>,
     /// For the headers of a refusal.

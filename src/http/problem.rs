@@ -88,7 +88,7 @@ impl Kind {
 
 /// A bad parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
-pub struct BadParameter {
+pub(super) struct BadParameter {
     /// Its name.
     pub parameter: String,
     /// What is wrong with it.
@@ -98,7 +98,7 @@ pub struct BadParameter {
 /// The body of every error, RFC 9457.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(title = "Problem")]
-pub struct ProblemDocument {
+pub(super) struct ProblemDocument {
     /// `urn:listcache:problem:<code>`.
     #[serde(rename = "type")]
     pub kind: String,

@@ -1,7 +1,7 @@
 //! All URLs, in one table.
 //!
 //! Handlers take no extractor of the framework that can fail on input: names, queries, tokens and bodies are read by
-//! [`name`](super::name), [`query`](super::query), [`auth`](super::auth) and [`ingest`](super::ingest), whose errors are
+//! [`name`](super::request::name), [`query`](super::request::query), [`auth`](super::request::auth) and [`ingest`](super::api::ingest), whose errors are
 //! problems already. So there is nothing here to turn plain-text errors of the framework into problems, except for what
 //! matches no route or no method.
 
@@ -15,14 +15,15 @@ use actix_web::{
 };
 
 use super::{
-    admin, events, ingest, inspect, listings, ops,
+    api::{admin, events, ingest, inspect, ops},
+    pages::page,
     problem::{Kind, Problem},
     storefront::{self, Storefront},
 };
 
 /// What is served on a socket.
 #[derive(Clone)]
-pub struct Reach {
+pub(super) struct Reach {
     /// Pages and events.
     pub pages: bool,
     /// Token routes and metrics.
@@ -32,7 +33,7 @@ pub struct Reach {
 }
 
 /// Registers all routes that a socket serves.
-pub fn register(service: &mut web::ServiceConfig, reach: &Reach) {
+pub(super) fn register(service: &mut web::ServiceConfig, reach: &Reach) {
     let mut list = Methods::at("/v1/listings");
     let mut listing = Methods::at("/v1/listings/{name}");
     let mut events = Methods::at("/v1/listings/{name}/events");
@@ -45,7 +46,7 @@ pub fn register(service: &mut web::ServiceConfig, reach: &Reach) {
         Methods::at("/openapi.json").get(ops::description),
     ];
     if reach.pages {
-        listing = listing.get(listings::page_route);
+        listing = listing.get(page::page_route);
         // No HEAD: it would be a subscription that is never read.
         events = events.only(Method::GET, events::follow);
     }
@@ -172,7 +173,7 @@ fn method_not_allowed(allow: &str) -> HttpResponse {
 
 /// Paths and methods of the API, for the test that holds them against its description.
 #[cfg(test)]
-pub fn described() -> Vec<(&'static str, &'static [&'static str])> {
+pub(super) fn described() -> Vec<(&'static str, &'static [&'static str])> {
     vec![
         ("/v1/listings", &["GET", "HEAD"]),
         ("/v1/listings/{name}", &["GET", "HEAD", "PUT", "DELETE"]),

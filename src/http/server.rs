@@ -15,19 +15,19 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    configuration::ConfigurationState,
-    connection::Connections,
-    envelope::Envelopes,
-    http2::Http2Limits,
+    api::{configuration::ConfigurationState, openapi, readiness::Readiness},
     listener::{DISCONNECT_TIMEOUT, Served, listen},
-    openapi,
+    pages::envelope::Envelopes,
     places::Places,
-    readiness::Readiness,
     routes::Reach,
     shared::{Shared, sizes},
-    slow_clients::SlowLimits,
     storefront::Storefront,
-    tls::{Certificate, Tls},
+    wire::{
+        connection::Connections,
+        http2::Http2Limits,
+        slow_clients::SlowLimits,
+        tls::{Certificate, Tls},
+    },
 };
 use crate::{
     config::{HttpConfig, HttpLimits, Secret, TlsIdentity},

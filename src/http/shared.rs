@@ -5,7 +5,11 @@ use std::{num::NonZeroU32, sync::Arc};
 use actix_web::web::Bytes;
 use tokio_util::sync::CancellationToken;
 
-use super::{configuration::ConfigurationState, envelope::Envelopes, query::Sizes, readiness::Readiness};
+use super::{
+    api::{configuration::ConfigurationState, readiness::Readiness},
+    pages::envelope::Envelopes,
+    request::query::Sizes,
+};
 use crate::{
     config::{HttpLimits, Secret},
     telemetry::Metrics,
@@ -13,7 +17,7 @@ use crate::{
 
 /// Settings, flags and counters that handlers read.
 #[derive(Debug)]
-pub struct Shared {
+pub(super) struct Shared {
     /// Items a page.
     pub sizes: Sizes,
     /// What the interface is, as OpenAPI.
@@ -37,7 +41,7 @@ pub struct Shared {
 }
 
 /// Sizes from checked settings: the check refuses zeros, and a one is the least harm if it did not.
-pub fn sizes(default: u32, max: u32) -> Sizes {
+pub(super) fn sizes(default: u32, max: u32) -> Sizes {
     let at_least_one = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
     Sizes {
         default: at_least_one(default),

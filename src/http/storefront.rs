@@ -17,13 +17,11 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use xxhash_rust::xxh3::xxh3_64;
 
-use assets::{ASSETS, CONTENT_SECURITY_POLICY};
-
+use self::assets::{ASSETS, CONTENT_SECURITY_POLICY};
 use super::{
-    answer,
-    conditional::Conditions,
+    api::answer,
     problem::{Kind, Problem},
-    query::Query,
+    request::{conditional::Conditions, query::Query},
 };
 use crate::{
     engine::{Engine, ListingState},
@@ -48,7 +46,7 @@ impl fmt::Debug for Storefront {
 }
 
 /// `GET /` and `GET /storefront/{file}`: the files as they are.
-pub async fn file(request: HttpRequest) -> Result<HttpResponse, Problem> {
+pub(super) async fn file(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let (_, content_type, text) = ASSETS
         .iter()
         .find(|(path, ..)| *path == request.path())
@@ -85,7 +83,7 @@ const LOOKED_THROUGH_MAX: usize = 20_000;
 const LOOKED_THROUGH_AT_ONCE: usize = 1000;
 
 /// `GET /demo/categories`: names with their totals, by label.
-pub async fn categories(engine: Data<Engine>) -> Result<HttpResponse, Problem> {
+pub(super) async fn categories(engine: Data<Engine>) -> Result<HttpResponse, Problem> {
     let mut totals = BTreeMap::new();
     let mut after = None;
     for _ in 0..LOOKED_THROUGH_MAX / LOOKED_THROUGH_AT_ONCE {
@@ -144,7 +142,11 @@ const PRICE_BODY_BYTES_MAX: usize = 1024;
 const PRICE_BODY_WITHIN: Duration = Duration::from_secs(5);
 
 /// `POST /demo/price`: JSON or a form with `id` and `price_cents`, from the storefront's own page only.
-pub async fn price(request: HttpRequest, body: Payload, storefront: Data<Storefront>) -> Result<HttpResponse, Problem> {
+pub(super) async fn price(
+    request: HttpRequest,
+    body: Payload,
+    storefront: Data<Storefront>,
+) -> Result<HttpResponse, Problem> {
     if !is_same_origin(request.headers()) {
         return Err(Problem::new(Kind::CROSS_ORIGIN));
     }

@@ -6,9 +6,8 @@
 
 mod splitter;
 
-pub use splitter::DocumentSplitter;
-use splitter::Take;
-
+pub use self::splitter::DocumentSplitter;
+use self::splitter::Take;
 use super::{field::Field, item::Item, item_json::parse_item};
 
 /// How a document is written.

@@ -156,7 +156,7 @@ pub(super) struct Nesting {
 impl Nesting {
     /// Goes on by one byte.
     #[inline]
-    pub fn take(&mut self, byte: u8) {
+    pub(super) fn take(&mut self, byte: u8) {
         if self.in_string {
             if self.escaped {
                 self.escaped = false;
@@ -176,7 +176,7 @@ impl Nesting {
     }
 
     /// Goes on to the end of the bytes, or to just behind the bracket that closes the outermost one, and says where that is.
-    pub fn close(&mut self, bytes: &[u8]) -> Option<usize> {
+    pub(super) fn close(&mut self, bytes: &[u8]) -> Option<usize> {
         for (at, byte) in bytes.iter().enumerate() {
             self.take(*byte);
             if self.depth == 0 {

@@ -64,17 +64,17 @@ pub(super) struct ItemSender {
 
 impl ItemSender {
     /// Ready when the stream has been dropped.
-    pub async fn gone(&self) {
+    pub(super) async fn gone(&self) {
         self.channel.closed().await;
     }
 
     /// Whether the stream has been dropped.
-    pub fn is_gone(&self) -> bool {
+    pub(super) fn is_gone(&self) -> bool {
         self.channel.is_closed()
     }
 
     /// Sends an item; waits while too many are on the way.
-    pub async fn push(&mut self, item: OriginItem) -> Result<(), Gone> {
+    pub(super) async fn push(&mut self, item: OriginItem) -> Result<(), Gone> {
         match self.fill(item) {
             Some(batch) => self.channel.send(batch).await.map_err(|_| Gone),
             None => Ok(()),
@@ -82,7 +82,7 @@ impl ItemSender {
     }
 
     /// As [`push`](Self::push), from a thread that may block.
-    pub fn push_blocking(&mut self, item: OriginItem) -> Result<(), Gone> {
+    pub(super) fn push_blocking(&mut self, item: OriginItem) -> Result<(), Gone> {
         match self.fill(item) {
             Some(batch) => self.channel.blocking_send(batch).map_err(|_| Gone),
             None => Ok(()),
@@ -90,7 +90,7 @@ impl ItemSender {
     }
 
     /// Sends what is left, and how the read ended.
-    pub async fn end(mut self, outcome: Result<(), OriginError>) {
+    pub(super) async fn end(mut self, outcome: Result<(), OriginError>) {
         for message in self.last(outcome) {
             if self.channel.send(message).await.is_err() {
                 return;
@@ -99,7 +99,7 @@ impl ItemSender {
     }
 
     /// As [`end`](Self::end), from a thread that may block.
-    pub fn end_blocking(mut self, outcome: Result<(), OriginError>) {
+    pub(super) fn end_blocking(mut self, outcome: Result<(), OriginError>) {
         for message in self.last(outcome) {
             if self.channel.blocking_send(message).is_err() {
                 return;

@@ -34,7 +34,7 @@ pub(super) struct NoNumber;
 
 impl Member {
     /// What stands in a cell; null where it is empty.
-    pub fn cell(text: &str) -> Self {
+    pub(super) fn cell(text: &str) -> Self {
         match text {
             "" => Self::Null,
             text => Self::Cell(text.into()),
@@ -42,7 +42,7 @@ impl Member {
     }
 
     /// A value of sound JSON.
-    pub fn of_json(json: &str) -> Result<Self, serde_json::Error> {
+    pub(super) fn of_json(json: &str) -> Result<Self, serde_json::Error> {
         Ok(match json.as_bytes().first() {
             Some(b'n') => Self::Null,
             Some(b't') => Self::Bool(true),
@@ -54,7 +54,7 @@ impl Member {
     }
 
     /// The value to sort by. `false` is 0 and `true` is 1, as in SQLite. An object or an array has none.
-    pub fn sort_value(&self, taken: Taken) -> Result<SortValue, NoNumber> {
+    pub(super) fn sort_value(&self, taken: Taken) -> Result<SortValue, NoNumber> {
         Ok(match (self, taken) {
             (Self::Missing | Self::Null | Self::Nested, _) => SortValue::Null,
             (_, Taken::Text) => {
@@ -76,7 +76,7 @@ impl Member {
     }
 
     /// The value as text, as it stands in names and parameters; `None` for null, an object or an array.
-    pub fn text(&self, taken: Taken) -> Result<Option<Cow<'_, str>>, NoNumber> {
+    pub(super) fn text(&self, taken: Taken) -> Result<Option<Cow<'_, str>>, NoNumber> {
         Ok(Some(match (self, taken) {
             (Self::Missing | Self::Null | Self::Nested, _) => return Ok(None),
             (Self::Bool(true), _) => "true".into(),
@@ -117,7 +117,7 @@ struct Node {
 
 impl Wanted {
     /// These fields, in this order.
-    pub fn new(fields: Vec<Field>) -> Self {
+    pub(super) fn new(fields: Vec<Field>) -> Self {
         let mut root = Node::default();
         for (at, field) in fields.iter().enumerate() {
             root.add(field.steps(), at);
@@ -126,7 +126,7 @@ impl Wanted {
     }
 
     /// The fields in their order.
-    pub fn fields(&self) -> &[Field] {
+    pub(super) fn fields(&self) -> &[Field] {
         &self.fields
     }
 }

@@ -11,7 +11,7 @@ pub(super) struct NamesBound {
 
 impl NamesBound {
     /// Takes one more row; an error where it is too much.
-    pub fn take(&mut self, row: &[String]) -> Result<(), OriginError> {
+    pub(super) fn take(&mut self, row: &[String]) -> Result<(), OriginError> {
         self.rows += 1;
         self.bytes += row.iter().map(String::len).sum::<usize>();
         let too_many = |what: String| Err(OriginError::Misdeclared(format!("there are more than {what}")));

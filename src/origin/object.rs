@@ -15,7 +15,7 @@ pub(super) struct ObjectWriter {
 
 impl ObjectWriter {
     /// A writer of objects with these members.
-    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(super) fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
         let mut openings = Vec::new();
         for (at, name) in names.into_iter().enumerate() {
             let mut opening = BytesMut::new();
@@ -31,49 +31,49 @@ impl ObjectWriter {
     }
 
     /// Begins the next object.
-    pub fn begin(&mut self) {
+    pub(super) fn begin(&mut self) {
         self.json.clear();
     }
 
     /// Begins a member; its value must follow. Members come in their order.
-    pub fn member(&mut self, at: usize) {
+    pub(super) fn member(&mut self, at: usize) {
         self.json
             .extend_from_slice(self.openings.get(at).map_or(&[], |opening| opening));
     }
 
     /// A null.
-    pub fn null(&mut self) {
+    pub(super) fn null(&mut self) {
         self.json.extend_from_slice(b"null");
     }
 
     /// An integer.
-    pub fn integer(&mut self, number: i64) {
+    pub(super) fn integer(&mut self, number: i64) {
         // Writing to memory cannot fail; neither can it for the rest of this file.
         let _ = serde_json::to_writer((&mut self.json).writer(), &number);
     }
 
     /// A finite number.
-    pub fn real(&mut self, number: f64) {
+    pub(super) fn real(&mut self, number: f64) {
         let _ = serde_json::to_writer((&mut self.json).writer(), &number);
     }
 
     /// A finite number of single precision.
-    pub fn single(&mut self, number: f32) {
+    pub(super) fn single(&mut self, number: f32) {
         let _ = serde_json::to_writer((&mut self.json).writer(), &number);
     }
 
     /// A string.
-    pub fn text(&mut self, text: &str) {
+    pub(super) fn text(&mut self, text: &str) {
         write_text(&mut self.json, text);
     }
 
     /// JSON that is known to be sound.
-    pub fn raw(&mut self, json: &str) {
+    pub(super) fn raw(&mut self, json: &str) {
         self.json.extend_from_slice(json.as_bytes());
     }
 
     /// Ends the object.
-    pub fn end(&mut self) -> Bytes {
+    pub(super) fn end(&mut self) -> Bytes {
         if self.openings.is_empty() {
             self.json.put_u8(b'{');
         }

@@ -62,13 +62,13 @@ struct Seen {
 
 impl Selection {
     /// The items of a family, told by the name's parameters and the choices.
-    pub fn of_family(read: &Read) -> Self {
+    pub(super) fn of_family(read: &Read) -> Self {
         let conditions = read.defined.parameters.iter().chain(read.choices.iter());
         Self::of_read(read, conditions)
     }
 
     /// The items of a read whose parameters have these values, whatever else selected them.
-    pub fn of_read<'a>(read: &Read, conditions: impl Iterator<Item = &'a (Arc<str>, Arc<str>)>) -> Self {
+    pub(super) fn of_read<'a>(read: &Read, conditions: impl Iterator<Item = &'a (Arc<str>, Arc<str>)>) -> Self {
         let Defined { definition, .. } = &read.defined;
         let columns = match &read.order {
             ReadOrder::Any { columns } => columns.clone(),
@@ -79,7 +79,7 @@ impl Selection {
     }
 
     /// Rows of these fields, of items whose fields have these values.
-    pub fn of_fields(fields: Vec<Field>, among: impl Iterator<Item = (Field, Arc<str>)>) -> Self {
+    pub(super) fn of_fields(fields: Vec<Field>, among: impl Iterator<Item = (Field, Arc<str>)>) -> Self {
         Self::new(None, among, fields, "names or filters go by")
     }
 
@@ -124,17 +124,17 @@ impl Selection {
     }
 
     /// The fields that must be read.
-    pub fn wanted(&self) -> &Wanted {
+    pub(super) fn wanted(&self) -> &Wanted {
         &self.wanted
     }
 
     /// What [`OriginItem::keys`] holds.
-    pub fn columns(&self) -> &[Field] {
+    pub(super) fn columns(&self) -> &[Field] {
         &self.columns
     }
 
     /// The item, if it belongs to the family.
-    pub fn select(&self, position: u64, item: &mut dyn Candidate) -> Result<Option<OriginItem>, OriginError> {
+    pub(super) fn select(&self, position: u64, item: &mut dyn Candidate) -> Result<Option<OriginItem>, OriginError> {
         self.note(item);
         if !self.holds(position, item.members())? {
             return Ok(None);
@@ -156,7 +156,7 @@ impl Selection {
     }
 
     /// The texts of the fields, if the item is among those that are meant and none of them is null.
-    pub fn texts(&self, position: u64, item: &dyn Candidate) -> Result<Option<Vec<String>>, OriginError> {
+    pub(super) fn texts(&self, position: u64, item: &dyn Candidate) -> Result<Option<Vec<String>>, OriginError> {
         self.note(item);
         let members = item.members();
         if !self.holds(position, members)? {
@@ -174,14 +174,14 @@ impl Selection {
     }
 
     /// Fields that some item had.
-    pub fn had(&self) -> impl Iterator<Item = &Field> {
+    pub(super) fn had(&self) -> impl Iterator<Item = &Field> {
         let seen = self.wanted.fields().iter().zip(&self.seen);
         seen.filter(|(_, seen)| seen.had.load(Ordering::Relaxed))
             .map(|(field, _)| field)
     }
 
     /// Ends a read: an error where no item had what is wanted, unless it is known to be there. Without items nothing is missing.
-    pub fn judge(&self, is_known: impl Fn(&Field) -> bool) -> Result<(), OriginError> {
+    pub(super) fn judge(&self, is_known: impl Fn(&Field) -> bool) -> Result<(), OriginError> {
         let Some(first) = self.first.get() else { return Ok(()) };
         for ((field, used), seen) in self.wanted.fields().iter().zip(&self.uses).zip(&self.seen) {
             if !seen.had.load(Ordering::Relaxed) && !field.optional && !is_known(field) {

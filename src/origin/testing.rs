@@ -13,9 +13,9 @@ use crate::listing::{
     pattern::NamePattern,
 };
 
-pub const TIMEOUT: Duration = Duration::from_secs(60);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(60);
 
-pub fn definition(pattern: &str, query: &str) -> Definition {
+pub(super) fn definition(pattern: &str, query: &str) -> Definition {
     Definition {
         pattern: NamePattern::parse(pattern).unwrap(),
         origin: "shop".into(),
@@ -37,21 +37,21 @@ pub fn definition(pattern: &str, query: &str) -> Definition {
     }
 }
 
-pub fn variant(parameter: &str, values: &[&str]) -> Variant {
+pub(super) fn variant(parameter: &str, values: &[&str]) -> Variant {
     Variant {
         parameter: parameter.into(),
         values: values.iter().map(|value| Arc::from(*value)).collect(),
     }
 }
 
-pub fn filter(parameter: &str, values_query: &str) -> Filter {
+pub(super) fn filter(parameter: &str, values_query: &str) -> Filter {
     Filter {
         parameter: parameter.into(),
         values_query: values_query.into(),
     }
 }
 
-pub fn defined(definition: Definition, name: &str) -> Defined {
+pub(super) fn defined(definition: Definition, name: &str) -> Defined {
     let parameters = definition.pattern.matches(name).unwrap();
     Defined {
         definition: definition.into(),
@@ -59,7 +59,7 @@ pub fn defined(definition: Definition, name: &str) -> Defined {
     }
 }
 
-pub fn read(definition: Definition, name: &str, choices: &[(&str, &str)], order: ReadOrder) -> Read {
+pub(super) fn read(definition: Definition, name: &str, choices: &[(&str, &str)], order: ReadOrder) -> Read {
     Read {
         choices: definition.choices(&choices.iter().copied().collect()),
         defined: defined(definition, name),
@@ -68,7 +68,7 @@ pub fn read(definition: Definition, name: &str, choices: &[(&str, &str)], order:
 }
 
 /// Columns to sort by, as in the configuration: `price`, `price desc`.
-pub fn by(columns: &[&str]) -> Vec<SortColumn> {
+pub(super) fn by(columns: &[&str]) -> Vec<SortColumn> {
     let columns = columns.iter().map(|column| match column.strip_suffix(" desc") {
         Some(column) => (column, true),
         None => (*column, false),
@@ -81,22 +81,22 @@ pub fn by(columns: &[&str]) -> Vec<SortColumn> {
         .collect()
 }
 
-pub fn any_order(columns: &[&str]) -> ReadOrder {
+pub(super) fn any_order(columns: &[&str]) -> ReadOrder {
     ReadOrder::Any {
         columns: columns.iter().map(|column| Field::new(column)).collect(),
     }
 }
 
-pub async fn collect(origin: &dyn Origin, read: Read) -> Result<Vec<OriginItem>, OriginError> {
+pub(super) async fn collect(origin: &dyn Origin, read: Read) -> Result<Vec<OriginItem>, OriginError> {
     origin.read(read).await?.try_concat().await
 }
 
-pub fn ids(items: &[OriginItem]) -> Vec<&str> {
+pub(super) fn ids(items: &[OriginItem]) -> Vec<&str> {
     items.iter().map(|item| item.item.id.as_str()).collect()
 }
 
 /// Each item's JSON, a line each.
-pub fn lines(items: &[OriginItem]) -> String {
+pub(super) fn lines(items: &[OriginItem]) -> String {
     items
         .iter()
         .map(|item| format!("{}\n", std::str::from_utf8(&item.item.json).unwrap()))
@@ -104,13 +104,13 @@ pub fn lines(items: &[OriginItem]) -> String {
 }
 
 /// A database file, and a connection that writes to it.
-pub struct TestDatabase {
+pub(super) struct TestDatabase {
     pub directory: TempDir,
     pub writer: SqliteConnection,
 }
 
 impl TestDatabase {
-    pub async fn create(statements: &'static str) -> Self {
+    pub(super) async fn create(statements: &'static str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let mut database = Self {
             writer: Self::connect(&directory, "shop.db").await,
@@ -120,7 +120,7 @@ impl TestDatabase {
         database
     }
 
-    pub async fn connect(directory: &TempDir, file: &str) -> SqliteConnection {
+    pub(super) async fn connect(directory: &TempDir, file: &str) -> SqliteConnection {
         SqliteConnectOptions::new()
             .filename(directory.path().join(file))
             .create_if_missing(true)
@@ -129,19 +129,19 @@ impl TestDatabase {
             .unwrap()
     }
 
-    pub async fn run(&mut self, statements: &'static str) {
+    pub(super) async fn run(&mut self, statements: &'static str) {
         sqlx::raw_sql(statements).execute(&mut self.writer).await.unwrap();
     }
 
-    pub fn url(&self) -> String {
+    pub(super) fn url(&self) -> String {
         format!("sqlite:{}", self.directory.path().join("shop.db").display())
     }
 
-    pub fn origin(&self) -> SqlOrigin {
+    pub(super) fn origin(&self) -> SqlOrigin {
         SqlOrigin::open(&self.url(), TIMEOUT).unwrap()
     }
 
-    pub async fn close(self) -> TempDir {
+    pub(super) async fn close(self) -> TempDir {
         self.writer.close().await.unwrap();
         self.directory
     }

@@ -13,7 +13,7 @@ const NOTICED: u64 = 2 * SECOND;
 const SNAPSHOTS_MAX: usize = 4;
 
 impl World {
-    pub fn fault(&mut self) -> Result<(), Violation> {
+    pub(super) fn fault(&mut self) -> Result<(), Violation> {
         let node = self.random.usize(..self.nodes.len());
         match self.random.u32(..100) {
             0..20 => {

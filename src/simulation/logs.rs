@@ -12,7 +12,7 @@ use crate::store::simulated::{Client, Replies, Step};
 const ANSWER_TIMEOUT: u64 = 700 * MILLISECOND;
 
 impl World {
-    pub fn subscribe(&mut self, node: Number) {
+    pub(super) fn subscribe(&mut self, node: Number) {
         let subscription = &mut self.nodes[node].subscription;
         if subscription.up {
             return;
@@ -31,7 +31,7 @@ impl World {
         );
     }
 
-    pub fn lose_subscription(&mut self, node: Number) {
+    pub(super) fn lose_subscription(&mut self, node: Number) {
         let back_off = self.random.u64(10 * MILLISECOND..SECOND / 2);
         let node_state = &mut self.nodes[node];
         node_state.subscription.number += 1;
@@ -40,7 +40,7 @@ impl World {
         self.tick_later(node, back_off, Tick::Subscribe);
     }
 
-    pub fn subscribed(&mut self, node: Number, subscription: u64, replies: Option<Replies>) {
+    pub(super) fn subscribed(&mut self, node: Number, subscription: u64, replies: Option<Replies>) {
         if self.nodes[node].subscription.number != subscription {
             return;
         }
@@ -52,7 +52,7 @@ impl World {
         self.go_on_listening(node, step);
     }
 
-    pub fn message(&mut self, node: Number, payload: Vec<u8>) -> Result<(), Violation> {
+    pub(super) fn message(&mut self, node: Number, payload: Vec<u8>) -> Result<(), Violation> {
         let subscription = &mut self.nodes[node].subscription;
         subscription.waiting.push_back(payload);
         if !subscription.reading {
@@ -61,7 +61,7 @@ impl World {
         Ok(())
     }
 
-    pub fn compare(&mut self, node: Number) {
+    pub(super) fn compare(&mut self, node: Number) {
         let subscription = &mut self.nodes[node].subscription;
         if !subscription.resumed || subscription.reading || subscription.comparing {
             return;
@@ -78,7 +78,7 @@ impl World {
     }
 
     /// What a log held.
-    pub fn log_read(&mut self, to: Sender, operation: Operation, replies: Option<Replies>) {
+    pub(super) fn log_read(&mut self, to: Sender, operation: Operation, replies: Option<Replies>) {
         let Operation::Log {
             subscription,
             from,
@@ -113,7 +113,7 @@ impl World {
         self.go_on_listening(node, step);
     }
 
-    pub fn newest_read(&mut self, node: Number, subscription: u64, replies: Option<Replies>) {
+    pub(super) fn newest_read(&mut self, node: Number, subscription: u64, replies: Option<Replies>) {
         if self.nodes[node].subscription.number != subscription {
             return;
         }

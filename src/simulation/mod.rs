@@ -1,7 +1,7 @@
 //! A seeded simulation of many nodes round one Redis: messages get lost, doubled, late and out of order, connections are
 //! cut, nodes stand still and die, Redis stops, is flushed, goes back to an older state, and its clock jumps.
 //!
-//! What decides is the code itself: the [head table](crate::engine::head_table), the positions in the logs, the codecs, and
+//! What decides is the code itself: the [head table](crate::engine::l1::head_table), the positions in the logs, the codecs, and
 //! the scripts, run by the Lua that Redis has. What is simulated is what lies between: network, time, the order of things.
 //! Each step holds invariants 1 to 6 of ARCHITECTURE.md against a record of what really happened ([`truth`]).
 //!

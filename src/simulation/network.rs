@@ -6,10 +6,10 @@ use super::{node::Operation, truth::Place};
 use crate::store::simulated::{Replies, Turn};
 
 /// Which node.
-pub type Number = usize;
+pub(super) type Number = usize;
 
 /// What happens.
-pub enum Event {
+pub(super) enum Event {
     /// A turn reaches Redis.
     Arrive {
         from: Sender,
@@ -42,7 +42,7 @@ pub enum Event {
 
 /// One operation of one life of a node.
 #[derive(Clone, Copy, Debug)]
-pub struct Sender {
+pub(super) struct Sender {
     pub node: Number,
     pub life: u64,
     pub operation: u64,
@@ -50,7 +50,7 @@ pub struct Sender {
 
 /// What a node does by itself.
 #[derive(Clone, Copy, Debug)]
-pub enum Tick {
+pub(super) enum Tick {
     /// Somebody asks for a page.
     Read,
     /// Somebody follows a link.
@@ -71,7 +71,7 @@ pub enum Tick {
 }
 
 /// An event and its time.
-pub struct Scheduled {
+pub(super) struct Scheduled {
     pub at: u64,
     /// Events of one time keep their order.
     pub number: u64,
@@ -120,4 +120,4 @@ impl std::fmt::Debug for Event {
 }
 
 /// Operations under way, by number.
-pub type Operations = std::collections::BTreeMap<u64, Operation>;
+pub(super) type Operations = std::collections::BTreeMap<u64, Operation>;

@@ -16,10 +16,10 @@ use crate::{
 };
 
 /// How long a head is served without asking again, in milliseconds.
-pub const TTL_MS: u64 = 2000;
+pub(super) const TTL_MS: u64 = 2000;
 
 /// One life of a process.
-pub struct Node {
+pub(super) struct Node {
     pub life: u64,
     pub alive: bool,
     /// Its head table is smaller than there are listings.
@@ -46,7 +46,7 @@ pub struct Node {
 
 /// How a node listens.
 #[derive(Debug, Default)]
-pub struct Subscription {
+pub(super) struct Subscription {
     /// Counts subscriptions; messages of an earlier one are not heard.
     pub number: u64,
     pub up: bool,
@@ -61,7 +61,7 @@ pub struct Subscription {
 
 /// Somebody who follows links from the first page.
 #[derive(Clone, Debug)]
-pub struct Walk {
+pub(super) struct Walk {
     pub place: Place,
     pub generation: Generation,
     pub total: u64,
@@ -70,7 +70,7 @@ pub struct Walk {
 
 /// Somebody who waits for a page.
 #[derive(Clone, Debug)]
-pub struct Reader {
+pub(super) struct Reader {
     pub place: Place,
     pub window: Window,
     /// How often the head was read again because its chunks were not there.
@@ -78,7 +78,7 @@ pub struct Reader {
 }
 
 /// What a turn is for.
-pub enum Operation {
+pub(super) enum Operation {
     Head {
         place: Place,
         ticket: Ticket,
@@ -139,13 +139,13 @@ pub enum Operation {
 }
 
 /// A head that a refresh is about to replace.
-pub type ReadBefore = Before;
+pub(super) type ReadBefore = Before;
 /// A lease as a refresh holds it.
-pub type HeldLease = SimulatedLease;
+pub(super) type HeldLease = SimulatedLease;
 
 impl Node {
     /// A process that has just begun.
-    pub fn new(life: u64, seed: u64) -> Self {
+    pub(super) fn new(life: u64, seed: u64) -> Self {
         let evicts = seed.is_multiple_of(2);
         let limits = HeadTableLimits {
             ttl_ms: TTL_MS,
@@ -172,7 +172,13 @@ impl Node {
     }
 
     /// What was heard becomes known. `own`: by this node's own publishing.
-    pub fn apply(&mut self, heard: &Heard, places: &BTreeMap<crate::listing::ListingKey, Place>, own: bool, now: u64) {
+    pub(super) fn apply(
+        &mut self,
+        heard: &Heard,
+        places: &BTreeMap<crate::listing::ListingKey, Place>,
+        own: bool,
+        now: u64,
+    ) {
         match heard {
             Heard::NewEpoch => {
                 self.table.begin_epoch();

@@ -42,7 +42,7 @@ impl World {
     }
 
     /// Somebody asks for a page.
-    pub fn read(&mut self, node: Number) -> Result<(), Violation> {
+    pub(super) fn read(&mut self, node: Number) -> Result<(), Violation> {
         // The first are asked for more often.
         let place = self.random.usize(..LISTINGS).min(self.random.usize(..LISTINGS));
         let reader = Reader {
@@ -82,7 +82,7 @@ impl World {
         self.nodes[node].loads.insert(place, number);
     }
 
-    pub fn head_read(
+    pub(super) fn head_read(
         &mut self,
         node: Number,
         number: u64,
@@ -210,7 +210,7 @@ impl World {
         Ok(true)
     }
 
-    pub fn chunks_read(
+    pub(super) fn chunks_read(
         &mut self,
         node: Number,
         reader: Reader,
@@ -254,7 +254,7 @@ impl World {
     }
 
     /// Somebody follows a link, on any node.
-    pub fn walk(&mut self, node: Number) {
+    pub(super) fn walk(&mut self, node: Number) {
         if self.walks.len() < WALKS_MAX {
             let place = self.random.usize(..LISTINGS);
             let now_ms = self.now_ms();
@@ -294,7 +294,7 @@ impl World {
     }
 
     /// Invariant 2: a page of the generation that the walk began with, or none.
-    pub fn pinned_read(
+    pub(super) fn pinned_read(
         &mut self,
         node: Number,
         mut walk: Walk,

@@ -17,7 +17,7 @@ use crate::{
 const REFRESHED_WITHIN: u64 = 90 * SECOND;
 
 /// The one that all nodes are connected to.
-pub struct Redis {
+pub(super) struct Redis {
     pub server: Server,
     /// Of this process of Redis.
     pub run: u64,
@@ -33,7 +33,7 @@ pub struct Redis {
 
 impl Redis {
     /// An empty one.
-    pub fn new(nodes: usize) -> Self {
+    pub(super) fn new(nodes: usize) -> Self {
         Self {
             server: Server::new(),
             run: 1,
@@ -48,7 +48,13 @@ impl Redis {
 
 impl World {
     /// A turn reaches Redis.
-    pub fn arrive(&mut self, from: Sender, turn: &Turn, connection: u64, unanswered: bool) -> Result<(), Violation> {
+    pub(super) fn arrive(
+        &mut self,
+        from: Sender,
+        turn: &Turn,
+        connection: u64,
+        unanswered: bool,
+    ) -> Result<(), Violation> {
         let node = &mut self.nodes[from.node];
         // What was sent before a cut, or a death, may be on the other side already.
         let cut = node.life != from.life || node.connection != connection;
@@ -133,19 +139,19 @@ impl World {
     }
 
     /// Looks at the head that Redis has. Returns whether it is another than when it was last looked at.
-    pub fn observe(&mut self, place: Place) -> Result<bool, Violation> {
+    pub(super) fn observe(&mut self, place: Place) -> Result<bool, Violation> {
         let head = self.head_in_redis(place);
         self.truth.head_is(place, head, self.now)
     }
 
-    pub fn head_in_redis(&self, place: Place) -> HeadState {
+    pub(super) fn head_in_redis(&self, place: Place) -> HeadState {
         let key = &self.listings[place];
         let (replies, _) = self.redis.server.run(self.wall(), &self.observer.read_head(key));
         self.observer.take_head(key, replies).unwrap()
     }
 
     /// An answer that cannot be taken yet comes again.
-    pub fn answer_again(&mut self, to: Sender, operation: Operation, replies: Replies) {
+    pub(super) fn answer_again(&mut self, to: Sender, operation: Operation, replies: Replies) {
         self.nodes[to.node].operations.insert(to.operation, operation);
         self.later(
             MILLISECOND,
@@ -192,7 +198,7 @@ impl World {
     }
 
     /// What holds at all times.
-    pub fn look(&mut self) -> Result<(), Violation> {
+    pub(super) fn look(&mut self) -> Result<(), Violation> {
         if let Some(stream) = self.redis.server.stream_without_expiry(":gen:") {
             return Err(format!("{stream} would stay for ever"));
         }

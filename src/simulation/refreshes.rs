@@ -25,7 +25,7 @@ const ATTEMPTS_MAX: u32 = 8;
 const RUNNING_MAX: usize = 4;
 
 /// One family being read and written, or one listing being pushed.
-pub struct Refresh {
+pub(super) struct Refresh {
     pub place: Place,
     pub lease: Option<HeldLease>,
     /// The lease lapses at the earliest then.
@@ -40,7 +40,7 @@ pub struct Refresh {
 }
 
 impl World {
-    pub fn look_for_due(&mut self, node: Number) {
+    pub(super) fn look_for_due(&mut self, node: Number) {
         if self.nodes[node].refreshes.len() >= RUNNING_MAX {
             return;
         }
@@ -57,7 +57,7 @@ impl World {
     }
 
     /// Looks for what is due too late.
-    pub fn look_far_off(&mut self, node: Number) {
+    pub(super) fn look_far_off(&mut self, node: Number) {
         let families: Vec<Family> = self.listings[..PUSHED].iter().map(|key| key.family.clone()).collect();
         let than = self.wall_ms().after(self.policy.due_within());
         let turn = self.nodes[node].client.due_later(&families, than);
@@ -76,7 +76,7 @@ impl World {
         }
     }
 
-    pub fn begin_refresh(&mut self, node: Number, place: Place) {
+    pub(super) fn begin_refresh(&mut self, node: Number, place: Place) {
         let drawing =
             |operation: &Operation| matches!(operation, Operation::Draw { place: drawn, .. } if *drawn == place);
         let state = &self.nodes[node];
@@ -98,7 +98,7 @@ impl World {
     }
 
     /// Somebody pushes, or deletes.
-    pub fn write(&mut self, node: Number) {
+    pub(super) fn write(&mut self, node: Number) {
         match self.random.u32(..10) {
             0 => {
                 let place = self.random.usize(..LISTINGS);
@@ -181,7 +181,7 @@ impl World {
     }
 
     /// The next chunk is written, or all is published.
-    pub fn go_on_refreshing(&mut self, node: Number, number: u64) -> Result<(), Violation> {
+    pub(super) fn go_on_refreshing(&mut self, node: Number, number: u64) -> Result<(), Violation> {
         let (now, chunk_len) = (self.now, u64::from(self.policy.chunk_len.get()));
         let Some(refresh) = self.nodes[node].refreshes.get_mut(&number) else {
             return Ok(());
@@ -331,7 +331,7 @@ impl World {
         }
     }
 
-    pub fn heartbeat(&mut self, node: Number) {
+    pub(super) fn heartbeat(&mut self, node: Number) {
         let leases: Vec<(u64, HeldLease)> = self.nodes[node]
             .refreshes
             .iter()
@@ -367,7 +367,12 @@ impl World {
     }
 
     /// An answer has come, or will not.
-    pub fn answered(&mut self, to: Sender, operation: Operation, replies: Option<Replies>) -> Result<(), Violation> {
+    pub(super) fn answered(
+        &mut self,
+        to: Sender,
+        operation: Operation,
+        replies: Option<Replies>,
+    ) -> Result<(), Violation> {
         let node = to.node;
         match (operation, replies) {
             (operation @ Operation::Head { .. }, replies) => self.head_read(node, to.operation, operation, replies)?,

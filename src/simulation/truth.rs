@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use crate::listing::{Generation, HeadState};
 
 /// Which listing of the simulation.
-pub type Place = usize;
+pub(super) type Place = usize;
 
 /// Why a step is wrong.
-pub type Violation = String;
+pub(super) type Violation = String;
 
 /// Everything that is counted.
 const KINDS: [&str; 21] = [
@@ -37,22 +37,22 @@ const KINDS: [&str; 21] = [
 
 /// What happened so far, and how often.
 #[derive(Clone, Debug, Default)]
-pub struct Tally(BTreeMap<&'static str, u64>);
+pub(super) struct Tally(BTreeMap<&'static str, u64>);
 
 impl Tally {
     /// Something of one of the [`KINDS`] happened.
-    pub fn count(&mut self, kind: &'static str) {
+    pub(super) fn count(&mut self, kind: &'static str) {
         debug_assert!(KINDS.contains(&kind), "{kind}");
         *self.0.entry(kind).or_default() += 1;
     }
 
-    pub fn add(&mut self, other: &Self) {
+    pub(super) fn add(&mut self, other: &Self) {
         for (kind, more) in &other.0 {
             *self.0.entry(kind).or_default() += more;
         }
     }
 
-    pub fn check_that_much_happened(&self) {
+    pub(super) fn check_that_much_happened(&self) {
         let times = |kind: &&str| self.0.get(kind).copied().unwrap_or_default();
         let seldom: Vec<_> = KINDS.into_iter().filter(|kind| times(kind) < 10).collect();
         assert!(
@@ -64,7 +64,7 @@ impl Tally {
 
 /// What a generation was written from.
 #[derive(Clone, Copy, Debug)]
-pub struct Written {
+pub(super) struct Written {
     pub place: Place,
     /// How often the origin had changed when it was read.
     pub version: u64,
@@ -77,7 +77,7 @@ struct Heads(Vec<(u64, HeadState)>);
 
 /// The record.
 #[derive(Default)]
-pub struct Truth {
+pub(super) struct Truth {
     written: BTreeMap<Generation, Written>,
     heads: Vec<Heads>,
     /// Redis's memory went back: what was before does not count any more.
@@ -85,28 +85,28 @@ pub struct Truth {
 }
 
 impl Truth {
-    pub fn new(listings: usize) -> Self {
+    pub(super) fn new(listings: usize) -> Self {
         Self {
             heads: vec![Heads::default(); listings],
             ..Self::default()
         }
     }
 
-    pub fn begin_generation(&mut self, generation: Generation, written: Written) -> Result<(), Violation> {
+    pub(super) fn begin_generation(&mut self, generation: Generation, written: Written) -> Result<(), Violation> {
         match self.written.insert(generation, written) {
             None => Ok(()),
             Some(before) => Err(format!("{generation} was drawn twice: {before:?} and {written:?}")),
         }
     }
 
-    pub fn written(&self, generation: Generation) -> Result<Written, Violation> {
+    pub(super) fn written(&self, generation: Generation) -> Result<Written, Violation> {
         let written = self.written.get(&generation).copied();
         written.ok_or_else(|| format!("nobody wrote {generation}"))
     }
 
     /// Redis has this head now. Invariant 3: it never moves to an older generation, nor to an older reading of the origin.
     /// Returns whether it is another than before.
-    pub fn head_is(&mut self, place: Place, head: HeadState, now: u64) -> Result<bool, Violation> {
+    pub(super) fn head_is(&mut self, place: Place, head: HeadState, now: u64) -> Result<bool, Violation> {
         let before = self.heads[place].0.last().map(|(_, head)| *head);
         if before == Some(head) {
             return Ok(false);
@@ -132,7 +132,7 @@ impl Truth {
 
     /// Whether Redis had no head at some time since: what was there before is forgotten, and a write that was drawn earlier may
     /// publish.
-    pub fn was_gone_since(&self, place: Place, since: u64) -> bool {
+    pub(super) fn was_gone_since(&self, place: Place, since: u64) -> bool {
         let heads = &self.heads[place].0;
         let lasted = |at: usize| heads.get(at + 1).is_none_or(|(until, _)| *until > since);
         let mut states = heads.iter().enumerate();
@@ -140,13 +140,13 @@ impl Truth {
     }
 
     /// Redis was restarted, flushed or rewound, and has these heads.
-    pub fn begin_history(&mut self, heads: Vec<HeadState>, now: u64) {
+    pub(super) fn begin_history(&mut self, heads: Vec<HeadState>, now: u64) {
         self.history_began = now;
         self.heads = heads.into_iter().map(|head| Heads(vec![(now, head)])).collect();
     }
 
     /// Invariant 1: these are the items of one whole generation, at their positions.
-    pub fn check_items(
+    pub(super) fn check_items(
         &self,
         place: Place,
         generation: Generation,
@@ -176,7 +176,7 @@ impl Truth {
     /// A head that a node served as known, at `now`, where nothing was amiss since `undisturbed` and messages take `delay`:
     /// it belongs to this history, and nothing newer was announced longer than `delay` ago. That a head is gone is told by
     /// nobody: it may be served for `ttl` more.
-    pub fn check_served(
+    pub(super) fn check_served(
         &self,
         place: Place,
         served: HeadState,
@@ -220,6 +220,6 @@ impl Truth {
 }
 
 /// An item's JSON: what it was written from, and its position.
-pub fn item_text(written: Written, position: u64) -> String {
+pub(super) fn item_text(written: Written, position: u64) -> String {
     format!("\"{}.{}.{position}\"", written.place, written.version)
 }

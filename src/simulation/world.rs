@@ -22,24 +22,24 @@ use crate::{
 
 const NODES: usize = 3;
 /// Listings with an origin, and one that is pushed.
-pub const LISTINGS: usize = 6;
+pub(super) const LISTINGS: usize = 6;
 /// The last one has no origin.
-pub const PUSHED: Place = LISTINGS - 1;
+pub(super) const PUSHED: Place = LISTINGS - 1;
 /// When the simulation begins, by Redis's clock, in microseconds.
 const EPOCH: u64 = 1_800_000_000_000_000;
 /// What is told of a failure: the last so many events.
 const STORY_MAX: usize = 80;
-pub const MILLISECOND: u64 = 1000;
-pub const SECOND: u64 = 1_000_000;
+pub(super) const MILLISECOND: u64 = 1000;
+pub(super) const SECOND: u64 = 1_000_000;
 /// A turn that reads is given up after this, as the service does.
-pub const READ_TIMEOUT: u64 = 100 * MILLISECOND;
-pub const WRITE_TIMEOUT: u64 = 2 * SECOND;
+pub(super) const READ_TIMEOUT: u64 = 100 * MILLISECOND;
+pub(super) const WRITE_TIMEOUT: u64 = 2 * SECOND;
 /// What a message takes at most where nothing is amiss: it may wait for a reading of the log, which may be slow.
-pub const DELAY: u64 = 250 * MILLISECOND;
+pub(super) const DELAY: u64 = 250 * MILLISECOND;
 /// A message that was lost is missed by then: the logs are compared every second.
-pub const REPAIR: u64 = SECOND + DELAY;
+pub(super) const REPAIR: u64 = SECOND + DELAY;
 
-pub struct World {
+pub(super) struct World {
     pub now: u64,
     queue: BinaryHeap<Scheduled>,
     scheduled: u64,
@@ -61,7 +61,7 @@ pub struct World {
 }
 
 impl World {
-    pub fn new(seed: u64, with_story: bool) -> Self {
+    pub(super) fn new(seed: u64, with_story: bool) -> Self {
         let keys = (0..LISTINGS).map(|place| ListingKey::parse(&format!("listing:{place}/price")));
         let listings: Vec<ListingKey> = keys.map(Option::unwrap).collect();
         let mut world = Self {
@@ -100,18 +100,18 @@ impl World {
         world
     }
 
-    pub fn tally(&self) -> &Tally {
+    pub(super) fn tally(&self) -> &Tally {
         &self.tally
     }
 
     /// What happened last.
-    pub fn story(&self) -> String {
+    pub(super) fn story(&self) -> String {
         let lines: Vec<&str> = self.story.iter().flatten().map(String::as_str).collect();
         lines.join("\n")
     }
 
     /// The next event.
-    pub fn step(&mut self) -> Result<(), Violation> {
+    pub(super) fn step(&mut self) -> Result<(), Violation> {
         let Scheduled { at, event, .. } = self.queue.pop().expect("time goes on");
         self.now = at;
         // Who stands still does nothing until he goes on; then all of it, in its order.
@@ -195,7 +195,7 @@ impl World {
         }
     }
 
-    pub fn tell(&mut self, line: String) {
+    pub(super) fn tell(&mut self, line: String) {
         if let Some(story) = &mut self.story {
             story.push_back(line);
             if story.len() > STORY_MAX {
@@ -204,17 +204,17 @@ impl World {
         }
     }
 
-    pub fn later(&mut self, after: u64, event: Event) {
+    pub(super) fn later(&mut self, after: u64, event: Event) {
         self.at(self.now + after, event);
     }
 
-    pub fn at(&mut self, at: u64, event: Event) {
+    pub(super) fn at(&mut self, at: u64, event: Event) {
         self.scheduled += 1;
         let number = self.scheduled;
         self.queue.push(Scheduled { at, number, event });
     }
 
-    pub fn tick_later(&mut self, node: Number, after: u64, tick: Tick) {
+    pub(super) fn tick_later(&mut self, node: Number, after: u64, tick: Tick) {
         let life = self.nodes[node].life;
         self.later(after, Event::Tick { node, life, tick });
     }
@@ -239,21 +239,21 @@ impl World {
     }
 
     /// Milliseconds of a node's own clock, which never jumps.
-    pub fn now_ms(&self) -> u64 {
+    pub(super) fn now_ms(&self) -> u64 {
         self.now / MILLISECOND
     }
 
     /// Redis's clock, in microseconds.
-    pub fn wall(&self) -> u64 {
+    pub(super) fn wall(&self) -> u64 {
         (EPOCH + self.now).saturating_add_signed(self.redis.clock_ahead)
     }
 
-    pub fn wall_ms(&self) -> Timestamp {
+    pub(super) fn wall_ms(&self) -> Timestamp {
         Timestamp(self.wall() / MILLISECOND)
     }
 
     /// How long something is on its way: little, and seldom long.
-    pub fn delay(&mut self, slow_max: u64) -> u64 {
+    pub(super) fn delay(&mut self, slow_max: u64) -> u64 {
         // What may take long does so more often.
         let seldom = if slow_max > SECOND { 30 } else { 200 };
         match self.random.u32(..seldom) {
@@ -263,13 +263,13 @@ impl World {
     }
 
     /// Of an operation or a refresh.
-    pub fn next_number(&mut self) -> u64 {
+    pub(super) fn next_number(&mut self) -> u64 {
         self.operations += 1;
         self.operations
     }
 
     /// Sends a turn; its answer comes as an event, one way or another.
-    pub fn send(&mut self, node: Number, turn: Turn, operation: Operation, timeout: u64) -> u64 {
+    pub(super) fn send(&mut self, node: Number, turn: Turn, operation: Operation, timeout: u64) -> u64 {
         let number = self.next_number();
         let from = Sender {
             node,
@@ -302,14 +302,14 @@ impl World {
     }
 
     /// For so long a node may not have heard of everything.
-    pub fn disturb(&mut self, node: Number, lasting: u64) {
+    pub(super) fn disturb(&mut self, node: Number, lasting: u64) {
         let until = self.now + lasting;
         let node = &mut self.nodes[node];
         node.disturbed_until = until.max(node.disturbed_until);
     }
 
     /// What was heard becomes known to a node.
-    pub fn apply(&mut self, node: Number, heard: Vec<Heard>, own: bool) {
+    pub(super) fn apply(&mut self, node: Number, heard: Vec<Heard>, own: bool) {
         let now = self.now;
         for heard in heard {
             match &heard {

@@ -2,14 +2,20 @@
 
 use bytes::BytesMut;
 
-use super::{announcements::Envelope, chunk_codec, draw, heads, log, pages, publish, resp};
+use super::{
+    hearing::log,
+    layout::{announcements::Envelope, chunk_codec},
+    reading::{heads, pages},
+    wire::resp,
+    writing::{draw, publish},
+};
 use crate::listing::ListingKey;
 
 /// None of them may panic, and none may make more of a reply than was asked for.
 pub(crate) fn decode_anything(data: &[u8]) {
     let _ = serde_json::from_slice::<Envelope<'_>>(data);
     if let Ok(text) = std::str::from_utf8(data)
-        && let Some(announcement) = super::announcements::parse_body(text)
+        && let Some(announcement) = super::layout::announcements::parse_body(text)
     {
         assert!(announcement.written.is_none());
     }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use redis::{RedisError, ServerError};
 
-use super::{PARTITIONS, refusals::Refusal};
+use super::{PARTITIONS, health::refusals::Refusal};
 use crate::telemetry::RedisCode;
 
 /// The chain of what lies behind an error.
-pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a call to Redis did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -172,7 +172,7 @@ impl ConnectError {
             prefix: prefix.to_owned(),
             found_layout,
             found_partitions,
-            layout: super::keys::LAYOUT,
+            layout: super::layout::keys::LAYOUT,
             partitions: PARTITIONS,
         }
     }

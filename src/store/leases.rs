@@ -24,13 +24,16 @@ use tokio::{
 
 use super::{
     Store,
-    connection::{Connection, Heartbeat},
-    draw::nonce,
     error::StoreError,
-    liveness::Liveness,
-    pages::decode_left,
-    reply, scripts,
-    server::Server,
+    health::liveness::Liveness,
+    reading::pages::decode_left,
+    scripts,
+    wire::{
+        address::Server,
+        connection::{Connection, Heartbeat},
+        reply,
+    },
+    writing::draw::nonce,
 };
 use crate::listing::{Family, Generation};
 
@@ -123,7 +126,7 @@ impl Drop for Keeper {
 
 impl Keeper {
     /// Starts nothing yet: the thread comes with the first lease.
-    pub fn new(server: Server, liveness: Arc<Liveness>) -> Arc<Self> {
+    pub(super) fn new(server: Server, liveness: Arc<Liveness>) -> Arc<Self> {
         Arc::new(Self {
             shared: Arc::new(Shared {
                 server,
@@ -138,7 +141,7 @@ impl Keeper {
     }
 
     /// Takes over a lease that was just granted; it was asked for at `asked`.
-    pub fn keep(self: &Arc<Self>, key: String, value: String, asked: Instant) -> Lease {
+    pub(super) fn keep(self: &Arc<Self>, key: String, value: String, asked: Instant) -> Lease {
         self.started.call_once(|| {
             let shared = self.shared.clone();
             let thread = thread::Builder::new().name("leases".into());

@@ -10,78 +10,60 @@
 
 use std::{future::Future, sync::Arc, time::Duration};
 
+use self::{
+    health::liveness::Liveness,
+    layout::keys::Keys,
+    leases::Keeper,
+    wire::{address::Server, clock::Clock, connections::Connections},
+    writing::draw::Seen,
+};
 use crate::{listing::Timestamp, telemetry::Metrics};
 
-mod announcements;
-mod asked;
-mod breaker;
-mod chunk_codec;
-mod clock;
-mod commands;
-mod confirm;
-mod connection;
-mod connections;
 #[cfg(any(test, fuzzing))]
 mod decode_anything;
-mod delete;
-mod dial;
-mod draw;
-mod due;
 mod error;
-mod evictions;
-mod failures;
-mod followed_logs;
-mod footprint;
-mod freezes;
-mod generations;
-mod heads;
-mod keys;
+mod health;
+mod hearing;
+mod layout;
 mod leases;
-mod link;
-mod liveness;
-mod log;
-mod log_position;
-mod metered;
-mod names;
-mod near;
-mod on_their_way;
-mod pages;
-pub mod private_server;
-mod publish;
-mod reads;
-mod refusals;
-mod renew;
-mod reply;
-mod resp;
+mod reading;
+mod records;
 mod rights;
 mod scripts;
-mod server;
 #[cfg(test)]
 pub(crate) mod simulated;
 mod start;
-mod subscriber;
-mod warm_ups;
+mod wire;
+mod writing;
 
 #[cfg(any(test, fuzzing))]
-pub(crate) use decode_anything::decode_anything;
+pub(crate) use self::decode_anything::decode_anything;
 
-pub use announcements::{Announcement, Heard};
-pub use asked::ReadEnd;
-pub use confirm::{Confirmation, Confirmed, Kept};
-pub use draw::{Drawn, DrawnFor, Grant};
-pub use due::{Claim, LATER_A_PARTITION};
-pub use error::{ConnectError, StoreError};
-pub use failures::{Emptiness, Failing, Failure};
-pub use footprint::{Footprint, StreamSize};
-pub use freezes::{FREEZES_MAX, Freeze};
-pub use generations::{FinishedGeneration, GenerationWriter};
-pub use leases::{Lease, LeaseState};
-pub use near::ReadsNearby;
-pub use pages::{Description, PinnedRead};
-pub use private_server::PrivateServer;
-pub use publish::Published;
-pub use refusals::Refused;
-pub use warm_ups::WarmUpRecord;
+pub use self::{
+    error::{ConnectError, StoreError},
+    health::refusals::Refused,
+    layout::announcements::{Announcement, Heard},
+    leases::{Lease, LeaseState},
+    reading::pages::{Description, PinnedRead},
+    records::{
+        coalesced::ReadEnd,
+        due::{Claim, LATER_A_PARTITION},
+        failures::{Emptiness, Failing, Failure},
+        footprint::{Footprint, StreamSize},
+        freezes::{FREEZES_MAX, Freeze},
+        warm_ups::WarmUpRecord,
+    },
+    wire::{
+        per_worker::ReadsNearby,
+        private_server::{PrivateServer, PrivateServerError},
+    },
+    writing::{
+        confirm::{Confirmation, Confirmed, Kept},
+        draw::{Drawn, DrawnFor, Grant},
+        generations::{FinishedGeneration, GenerationWriter},
+        publish::Published,
+    },
+};
 
 /// Number of partitions that listing names hash into.
 pub const PARTITIONS: u8 = 64;
@@ -108,34 +90,34 @@ pub struct Store {
 }
 
 struct Inner {
-    server: server::Server,
-    keys: keys::Keys,
-    connections: connections::Connections,
-    clock: Arc<clock::Clock>,
-    seen: Arc<draw::Seen>,
-    leases: Arc<leases::Keeper>,
-    liveness: Arc<liveness::Liveness>,
+    server: Server,
+    keys: Keys,
+    connections: Connections,
+    clock: Arc<Clock>,
+    seen: Arc<Seen>,
+    leases: Arc<Keeper>,
+    liveness: Arc<Liveness>,
     runtime: tokio::runtime::Handle,
 }
 
 impl Store {
     /// Connects and checks that the server and the prefix can be used; takes three seconds at most to say that they cannot.
     pub async fn connect(options: StoreOptions, metrics: Arc<Metrics>) -> Result<Self, ConnectError> {
-        let server = server::Server::parse(&options.url, options.reply_max)
-            .map_err(|error| ConnectError::BadUrl(error.to_string()))?;
-        let keys = keys::Keys::new(&options.prefix);
-        let liveness = liveness::Liveness::new(metrics);
+        let server =
+            Server::parse(&options.url, options.reply_max).map_err(|error| ConnectError::BadUrl(error.to_string()))?;
+        let keys = Keys::new(&options.prefix);
+        let liveness = Liveness::new(metrics);
         let (connections, timeout) = (options.read_connections, options.read_timeout);
         let started = start::start(&server, &keys, connections, timeout, &liveness).await?;
         Ok(Self {
             inner: Arc::new(Inner {
-                leases: leases::Keeper::new(server.clone(), liveness.clone()),
+                leases: Keeper::new(server.clone(), liveness.clone()),
                 liveness,
                 server,
                 keys,
                 connections: started.connections,
                 clock: started.clock,
-                seen: Arc::new(draw::Seen::new()),
+                seen: Arc::new(Seen::new()),
                 runtime: tokio::runtime::Handle::current(),
             }),
         })

@@ -19,7 +19,7 @@ impl Script {
     }
 
     /// Begins a call: arguments are added to what this returns.
-    pub fn call(&self, keys: &[String]) -> Cmd {
+    pub(super) fn call(&self, keys: &[String]) -> Cmd {
         let mut command = redis::cmd("EVALSHA");
         command.arg(&self.hash).arg(keys.len());
         for key in keys {
@@ -29,7 +29,7 @@ impl Script {
     }
 
     /// Makes the script known to the server.
-    pub fn load(&self) -> Cmd {
+    pub(super) fn load(&self) -> Cmd {
         let mut command = redis::cmd("SCRIPT");
         command.arg("LOAD").arg(self.code);
         command

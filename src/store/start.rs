@@ -13,15 +13,17 @@ use tokio::time::timeout;
 
 use super::{
     PARTITIONS,
-    clock::{Clock, time_us},
-    connection::{Connection, Heartbeat},
-    connections::Connections,
     error::ConnectError,
-    keys::{Keys, LAYOUT},
-    liveness::Liveness,
-    refusals::Refusal,
-    reply, rights, scripts,
-    server::{BackOff, Server},
+    health::{liveness::Liveness, refusals::Refusal},
+    layout::keys::{Keys, LAYOUT},
+    rights, scripts,
+    wire::{
+        address::{BackOff, Server},
+        clock::{Clock, time_us},
+        connection::{Connection, Heartbeat},
+        connections::Connections,
+        reply,
+    },
 };
 
 /// How long a start waits for a server: long enough for one that is started together with us.

@@ -20,11 +20,9 @@ use std::{
 
 use tracing_subscriber::{EnvFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
+pub(crate) use self::limit::{ACCESS, LOST_PUSHED};
+pub(super) use self::lost::lost_lines;
 use self::{limit::Limit, queue::LogQueue};
-pub use self::{
-    limit::{ACCESS, LOST_PUSHED},
-    lost::lost_lines,
-};
 
 /// How long the end of the process may wait for whoever reads stderr.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(1);

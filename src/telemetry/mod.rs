@@ -6,6 +6,7 @@ mod redis_code;
 
 pub use prometheus_client::metrics::counter::Counter;
 
-pub use logs::{ACCESS, FlushAtEnd, LOST_PUSHED, LogLevel, complain, flush_logs, start_logs};
-pub use metrics::{ByLayer, ByOutcome, Layer, Metrics, RefreshOutcome};
-pub use redis_code::{ByCode, RedisCode};
+pub(crate) use self::logs::{ACCESS, LOST_PUSHED};
+pub use self::logs::{FlushAtEnd, LogLevel, complain, flush_logs, start_logs};
+pub use self::metrics::{ByLayer, ByOutcome, Layer, Metrics, RefreshOutcome};
+pub use self::redis_code::{ByCode, RedisCode};

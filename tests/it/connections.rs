@@ -1,4 +1,4 @@
-//! Connections: each of their states has a deadline (`src/http/connection.rs` has the table), their number has a bound, and none of them
+//! Connections: each of their states has a deadline (`src/http/wire/connection.rs` has the table), their number has a bound, and none of them
 //! takes a core.
 
 mod followers;

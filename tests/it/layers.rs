@@ -34,7 +34,7 @@ const CRATES: &[(&str, &[&str])] = &[
 const KEY_CLASSES: &[&str] = &[
     "head", "gen", "log", "due", "lease", "names", "reads", "popular", "fail", "last", "meta", "warm-up",
 ];
-const KEYS_FILE: &str = "store/keys.rs";
+const KEYS_FILE: &str = "store/layout/keys.rs";
 
 /// Folders that are compiled for tests only.
 const TESTS: &[&str] = &["simulation/", "store/simulated/"];
@@ -100,7 +100,7 @@ impl Source {
         }
     }
 
-    /// `store` for `store/heads.rs`, `app` for `app.rs`.
+    /// `store` for `store/reading/heads.rs`, `app` for `app.rs`.
     fn layer(&self) -> &str {
         let first = self.path.split('/').next().unwrap_or_default();
         first.strip_suffix(".rs").unwrap_or(first)
@@ -284,27 +284,27 @@ fn check(path: &str, text: &str, expect: &[&str]) {
 
 #[test]
 fn an_arrow_the_wrong_way_is_seen() {
-    check("store/heads.rs", "use crate::listing::Head;\n", &[]);
+    check("store/reading/heads.rs", "use crate::listing::Head;\n", &[]);
     check(
-        "store/heads.rs",
+        "store/reading/heads.rs",
         "\nuse crate::engine::Engine;\n",
-        &["src/store/heads.rs:2 store uses engine"],
+        &["src/store/reading/heads.rs:2 store uses engine"],
     );
     check(
-        "store/heads.rs",
+        "store/reading/heads.rs",
         "fn f() -> super::super::http::X {}\n",
-        &["src/store/heads.rs:1 store uses http"],
+        &["src/store/reading/heads.rs:1 store uses http"],
     );
     check(
         "store/mod.rs",
         "fn f() -> super::http::X {}\n",
         &["src/store/mod.rs:1 store uses http"],
     );
-    check("store/heads.rs", "fn f() -> super::keys::X {}\n", &[]);
+    check("store/reading/heads.rs", "fn f() -> super::keys::X {}\n", &[]);
     check(
-        "http/listings.rs",
+        "http/pages/page.rs",
         "use crate::{\n    engine::{Engine, store},\n    listing::Head,\n    store::Store,\n};\n",
-        &["src/http/listings.rs:4 http uses store"],
+        &["src/http/pages/page.rs:4 http uses store"],
     );
     check("app.rs", "use crate::{store::Store, http::Server};\n", &[]);
 }
@@ -312,23 +312,23 @@ fn an_arrow_the_wrong_way_is_seen() {
 #[test]
 fn a_crate_in_the_wrong_layer_is_seen() {
     check(
-        "engine/read.rs",
+        "engine/reading/read.rs",
         "use redis::Value;\n",
-        &["src/engine/read.rs:1 names redis"],
+        &["src/engine/reading/read.rs:1 names redis"],
     );
     check(
-        "engine/read.rs",
+        "engine/reading/read.rs",
         "use actix_web::web;\n",
-        &["src/engine/read.rs:1 names actix_web"],
+        &["src/engine/reading/read.rs:1 names actix_web"],
     );
     check("store/read.rs", "use redis::Value;\n", &[]);
     check(
-        "engine/read.rs",
+        "engine/reading/read.rs",
         "// as redis::Value does\nlet x = my_redis::f(\"a // b\");\n",
         &[],
     );
     check(
-        "engine/read.rs",
+        "engine/reading/read.rs",
         "#[cfg(test)]\nmod tests {\n    use redis::Value;\n}\n",
         &[],
     );
@@ -337,9 +337,9 @@ fn a_crate_in_the_wrong_layer_is_seen() {
 #[test]
 fn a_key_made_elsewhere_is_seen() {
     check(
-        "store/heads.rs",
+        "store/reading/heads.rs",
         "format!(\"{p}:head:{key}\")\n",
-        &["src/store/heads.rs:1 names a Redis key"],
+        &["src/store/reading/heads.rs:1 names a Redis key"],
     );
-    check("store/keys.rs", "format!(\"{p}:head:{key}\")\n", &[]);
+    check("store/layout/keys.rs", "format!(\"{p}:head:{key}\")\n", &[]);
 }

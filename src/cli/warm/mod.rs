@@ -13,6 +13,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
+use self::order::Order;
 use super::{
     CommandError, Outcome,
     arguments::{ProgressMode, WarmOptions, WarmVariants},
@@ -28,7 +29,6 @@ use crate::{
     },
     listing::{NameGlobs, VariantsOf, WarmScope},
 };
-use order::Order;
 
 /// Only a part is done.
 const PARTLY: u8 = 2;

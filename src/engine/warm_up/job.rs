@@ -15,7 +15,7 @@ use crate::{
 /// How long a job that nobody works on can still be taken up, unless whoever began it said otherwise.
 pub const RESUMABLE_FOR: Duration = Duration::from_secs(3600);
 /// Between two renewals of the record.
-pub const HEARTBEAT: Duration = Duration::from_secs(5);
+pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
 /// Whose record was renewed within this is at work, most likely.
 const AT_WORK_WITHIN: Duration = Duration::from_secs(15);
 

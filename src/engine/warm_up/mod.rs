@@ -16,9 +16,9 @@ mod targets;
 mod throttle;
 mod verify;
 
-pub use job::{Joined, RESUMABLE_FOR, WarmUpJob};
-pub use plan::{Amount, Plan};
-pub use run::{Effort, Ended, Step, Why};
-pub use targets::{RecordedReads, Target};
-pub use throttle::Throttle;
-pub use verify::{Difference, Verified};
+pub use self::job::{Joined, RESUMABLE_FOR, WarmUpJob};
+pub use self::plan::{Amount, Plan};
+pub use self::run::{Effort, Ended, Step, Why};
+pub use self::targets::{RecordedReads, Target};
+pub use self::throttle::Throttle;
+pub use self::verify::{Difference, Verified};

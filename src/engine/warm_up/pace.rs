@@ -7,14 +7,14 @@ use std::{
 
 /// The turns of a rate.
 #[derive(Clone, Debug)]
-pub struct Pace {
+pub(super) struct Pace {
     a_listing: Duration,
     next: Instant,
 }
 
 impl Pace {
     /// The first turn is now.
-    pub fn new(listings_a_second: NonZeroU32, now: Instant) -> Self {
+    pub(super) fn new(listings_a_second: NonZeroU32, now: Instant) -> Self {
         Self {
             a_listing: Duration::from_secs(1) / listings_a_second.get(),
             next: now,
@@ -22,12 +22,12 @@ impl Pace {
     }
 
     /// When the next turn is; it may be past.
-    pub fn next(&self) -> Instant {
+    pub(super) fn next(&self) -> Instant {
         self.next
     }
 
     /// Takes the turn for so many listings. Time that was not used is not saved up.
-    pub fn take(&mut self, listings: usize, now: Instant) {
+    pub(super) fn take(&mut self, listings: usize, now: Instant) {
         let turns = u32::try_from(listings).unwrap_or(u32::MAX);
         self.next = self.next.max(now) + self.a_listing.saturating_mul(turns);
     }

@@ -119,7 +119,7 @@ impl Engine {
 type Placed<T> = VecDeque<(usize, T)>;
 
 /// What is still to be begun: the first one whose origin may be asked now is next.
-pub struct Queue<T> {
+pub(super) struct Queue<T> {
     /// By origin.
     of_origins: Vec<(Box<str>, Placed<T>)>,
     len: usize,
@@ -127,7 +127,7 @@ pub struct Queue<T> {
 
 impl<T> Queue<T> {
     /// In the order given.
-    pub fn new(all: impl IntoIterator<Item = (Box<str>, T)>) -> Self {
+    pub(super) fn new(all: impl IntoIterator<Item = (Box<str>, T)>) -> Self {
         let mut queue = Self {
             of_origins: Vec::new(),
             len: 0,
@@ -144,17 +144,17 @@ impl<T> Queue<T> {
     }
 
     /// How many are left.
-    pub fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.len
     }
 
     /// Whether none is left.
-    pub fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
     /// Takes the next one of an origin that may be asked.
-    pub fn next(&mut self, may_ask: impl Fn(&str) -> bool) -> Option<T> {
+    pub(super) fn next(&mut self, may_ask: impl Fn(&str) -> bool) -> Option<T> {
         let firsts = self.of_origins.iter().enumerate();
         let firsts = firsts.filter(|(_, (origin, _))| may_ask(origin));
         let (at, _) = firsts

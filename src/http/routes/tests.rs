@@ -17,9 +17,9 @@ use super::*;
 use crate::{
     config::{HttpLimits, Secret},
     http::{
+        api::readiness::Readiness,
         edge::{URI_BYTES_MAX, edge},
-        envelope::Envelopes,
-        readiness::Readiness,
+        pages::envelope::Envelopes,
         shared::{Shared, sizes},
     },
     telemetry::Metrics,

@@ -1,7 +1,7 @@
 //! The storefront's files, as they are: no build step, nothing from outside, nothing inline.
 
 /// One file: its path, its media type, its text.
-pub type Asset = (&'static str, &'static str, &'static str);
+pub(super) type Asset = (&'static str, &'static str, &'static str);
 
 const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
@@ -9,11 +9,11 @@ const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
 /// What a browser may do with the page: what comes from this server, and nothing else.
-pub const CONTENT_SECURITY_POLICY: &str =
+pub(super) const CONTENT_SECURITY_POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
 /// All files, the page first.
-pub const ASSETS: [Asset; 14] = [
+pub(super) const ASSETS: [Asset; 14] = [
     ("/", HTML, include_str!("index.html")),
     ("/storefront/style.css", CSS, include_str!("style.css")),
     ("/storefront/icon.svg", SVG, include_str!("icon.svg")),

@@ -1,9 +1,7 @@
 //! Splitting a document into the pieces that should be items, a feed at a time.
 
-use super::{
-    super::item_json::{InvalidItem, Nesting},
-    BadItem, DocumentFormat,
-};
+use super::{BadItem, DocumentFormat};
+use crate::listing::item_json::{InvalidItem, Nesting};
 
 /// The byte order mark that some editors put before UTF-8.
 const MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];

@@ -32,7 +32,7 @@ enum Place {
 
 impl<R: Read> SoundQuotes<R> {
     /// Begins at a line of the file.
-    pub fn new(from: R, delimiter: u8, line: u64) -> Self {
+    pub(super) fn new(from: R, delimiter: u8, line: u64) -> Self {
         Self {
             from,
             delimiter,

@@ -55,7 +55,7 @@ struct Header {
 
 impl Rows<'_> {
     /// Hands on each row as an item.
-    pub fn read(&self, bytes: Box<dyn io::Read>, wanted: &Wanted, each: &mut Each<'_>) -> Result<(), ReadError> {
+    pub(super) fn read(&self, bytes: Box<dyn io::Read>, wanted: &Wanted, each: &mut Each<'_>) -> Result<(), ReadError> {
         let mut text = Decoded::new(bytes, self.encoding);
         let mut start = Vec::new();
         (&mut text)

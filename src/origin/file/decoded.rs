@@ -29,7 +29,7 @@ pub(super) struct Decoded<R> {
 
 impl<R: Read> Decoded<R> {
     /// The text of these bytes.
-    pub fn new(from: R, encoding: Option<&'static Encoding>) -> Self {
+    pub(super) fn new(from: R, encoding: Option<&'static Encoding>) -> Self {
         Self {
             from,
             decoder: encoding.unwrap_or(UTF_8).new_decoder(),

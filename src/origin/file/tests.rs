@@ -6,10 +6,12 @@ use flate2::{Compression, write::GzEncoder};
 use futures_util::{StreamExt, TryStreamExt};
 
 use super::*;
-use crate::listing::Taken;
-use crate::origin::{
-    OriginItem, SortValue,
-    testing::{TIMEOUT, any_order, by, collect, defined, definition, filter, ids, lines, read, variant},
+use crate::{
+    listing::Taken,
+    origin::{
+        OriginItem, SortValue,
+        testing::{TIMEOUT, any_order, by, collect, defined, definition, filter, ids, lines, read, variant},
+    },
 };
 
 fn fixture(name: &str) -> FileOrigin {

@@ -45,7 +45,7 @@ pub(super) struct Page<T> {
 
 impl<T> Page<T> {
     /// The page of an API that answered that it has nothing there.
-    pub fn empty() -> Self {
+    pub(super) fn empty() -> Self {
         Self {
             elements: Vec::new(),
             total: Some(0),

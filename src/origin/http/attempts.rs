@@ -27,7 +27,7 @@ pub(super) enum Failure {
 }
 
 impl Failure {
-    pub fn passing(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub(super) fn passing(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Passing {
             source: source.into(),
             retry_after: None,
@@ -35,7 +35,7 @@ impl Failure {
     }
 
     /// Not before the API's headers say, where it is to be tried again.
-    pub fn not_before(self, headers: &HeaderMap) -> Self {
+    pub(super) fn not_before(self, headers: &HeaderMap) -> Self {
         match self {
             Self::Passing { source, .. } => Self::Passing {
                 source,
@@ -45,7 +45,7 @@ impl Failure {
         }
     }
 
-    pub fn unavailable(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+    pub(super) fn unavailable(reason: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Final(OriginError::Unavailable(reason.into()))
     }
 }
@@ -65,7 +65,7 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    pub fn new(repeated_max: u32, deadline: Instant) -> Self {
+    pub(super) fn new(repeated_max: u32, deadline: Instant) -> Self {
         Self {
             repeated: 0,
             repeated_max,
@@ -75,7 +75,7 @@ impl Attempts {
 
     /// Waits until the request may be repeated. An error where repeating it does not help, no attempt is left, or the
     /// deadline would pass meanwhile.
-    pub async fn again(&mut self, failure: Failure) -> Result<(), OriginError> {
+    pub(super) async fn again(&mut self, failure: Failure) -> Result<(), OriginError> {
         let (source, retry_after) = match failure {
             Failure::Final(error) => return Err(error),
             Failure::Passing { source, retry_after } => (source, retry_after),

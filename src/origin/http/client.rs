@@ -64,7 +64,7 @@ pub(super) struct ApiClient {
 }
 
 impl ApiClient {
-    pub fn new(config: &HttpOriginConfig) -> Result<Self, OriginError> {
+    pub(super) fn new(config: &HttpOriginConfig) -> Result<Self, OriginError> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("gzip"));
@@ -93,19 +93,19 @@ impl ApiClient {
     }
 
     /// The URL of a target of the API.
-    pub fn url(&self, target: &str) -> Result<Url, OriginError> {
+    pub(super) fn url(&self, target: &str) -> Result<Url, OriginError> {
         let base = self.base.as_str().trim_end_matches('/');
         let url = Url::parse(&format!("{base}{target}"));
         url.map_err(|_| OriginError::Misdeclared(format!("`{target}` is no target of a request")))
     }
 
     /// The attempts that one request has.
-    pub fn attempts(&self, deadline: Instant) -> Attempts {
+    pub(super) fn attempts(&self, deadline: Instant) -> Attempts {
         Attempts::new(self.retries, deadline)
     }
 
     /// Sends a request until it is answered, or repeating it helps no more, or the deadline would pass meanwhile.
-    pub async fn send(
+    pub(super) async fn send(
         &self,
         request: &Prepared,
         unless: Option<&Validator>,
@@ -192,7 +192,7 @@ impl ApiClient {
 
     /// A URL as an answer from another URL writes it. What it may hold besides its place is left out: a user would
     /// replace the configured one, and a fragment is not sent.
-    pub fn joined(&self, from: &Url, to: &str) -> Result<Url, url::ParseError> {
+    pub(super) fn joined(&self, from: &Url, to: &str) -> Result<Url, url::ParseError> {
         let mut to = from.join(to)?;
         to.set_fragment(None);
         // A URL that is the API's own has a host, so it takes both; another one is refused.
@@ -202,7 +202,7 @@ impl ApiClient {
 
     /// The same place by the API's own scheme, where only the scheme differs: an API behind a proxy that ends TLS does
     /// not know it.
-    pub fn by_own_scheme(&self, mut url: Url) -> Url {
+    pub(super) fn by_own_scheme(&self, mut url: Url) -> Url {
         let has_own_host = url.host() == self.base.host() && (url.port().is_none() || url.port() == self.base.port());
         let is_http = matches!(url.scheme(), "http" | "https");
         if is_http && has_own_host && url.scheme() != self.base.scheme() {
@@ -213,7 +213,7 @@ impl ApiClient {
     }
 
     /// Whether a URL has the API's own scheme, host and port; else what it has.
-    pub fn same_host(&self, url: &Url) -> Result<(), String> {
+    pub(super) fn same_host(&self, url: &Url) -> Result<(), String> {
         if url.origin() == self.base.origin() {
             Ok(())
         } else {

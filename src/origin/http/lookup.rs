@@ -24,7 +24,7 @@ pub(super) enum Found<'v> {
 
 impl<'v> Found<'v> {
     /// The value, if it is there and not empty.
-    pub fn filled(self) -> Option<&'v RawValue> {
+    pub(super) fn filled(self) -> Option<&'v RawValue> {
         match self {
             Self::Value(value) if !is_empty(value) => Some(value),
             _ => None,

@@ -74,7 +74,7 @@ enum Answered<T> {
 
 impl Pages<'_> {
     /// All elements; `None` where the validator still holds. With them comes a validator, where there is one of the whole.
-    pub async fn whole<T: Element>(
+    pub(super) async fn whole<T: Element>(
         &self,
         each: &Each<T>,
         unless: Option<&Validator>,

@@ -54,7 +54,7 @@ pub(super) struct Refusal {
 
 impl Refusal {
     /// The refusal in an answer with a good status, if it is one. `has_list`: the answer has what it was asked for.
-    pub fn in_answer(
+    pub(super) fn in_answer(
         document: &RawValue,
         errors: Option<&JsonPointer>,
         has_list: bool,
@@ -72,7 +72,7 @@ impl Refusal {
     }
 
     /// What a value says that holds one error or several, or an error's whole answer.
-    pub fn of(value: &RawValue) -> Self {
+    pub(super) fn of(value: &RawValue) -> Self {
         let all = elements(value).unwrap_or_else(|| vec![value]);
         Self {
             said: said(value, 0).map(|said| clipped(&said)),
@@ -81,7 +81,7 @@ impl Refusal {
     }
 
     /// The failure of a request that was answered so.
-    pub fn failure(self, request: &str) -> Failure {
+    pub(super) fn failure(self, request: &str) -> Failure {
         let said = self.said.unwrap_or_else(|| "nothing more".to_owned());
         let reason = format!("{request} answered with an error: {said}");
         match self.is_throttled {

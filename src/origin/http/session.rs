@@ -27,7 +27,7 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub async fn open(
+    pub(super) async fn open(
         client: &ApiClient,
         config: &HttpOriginConfig,
         session: &SessionConfig,
@@ -55,12 +55,12 @@ impl Session {
     }
 
     /// The API gave another id; only the newest one is to be used, and closed.
-    pub fn renew(&mut self, id: Box<RawValue>) {
+    pub(super) fn renew(&mut self, id: Box<RawValue>) {
         self.id = id;
     }
 
     /// The value `:session`.
-    pub fn value(&self) -> BoundValue {
+    pub(super) fn value(&self) -> BoundValue {
         BoundValue::Json(self.id.get().into())
     }
 }

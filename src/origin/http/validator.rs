@@ -20,7 +20,7 @@ const LAST_MODIFIED_TIME: char = 'm';
 
 impl Validator {
     /// What an answer is identified by, if it is.
-    pub fn of(headers: &HeaderMap) -> Option<Self> {
+    pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         match (headers.get(ETAG), headers.get(LAST_MODIFIED)) {
             (Some(etag), _) => Some(Self::EntityTag(etag.clone())),
             (None, Some(time)) if is_over(time, headers.get(DATE)?) => Some(Self::LastModified(time.clone())),
@@ -29,7 +29,7 @@ impl Validator {
     }
 
     /// The header that asks whether it still holds.
-    pub fn condition(&self) -> (HeaderName, &HeaderValue) {
+    pub(super) fn condition(&self) -> (HeaderName, &HeaderValue) {
         match self {
             Self::EntityTag(etag) => (IF_NONE_MATCH, etag),
             Self::LastModified(time) => (IF_MODIFIED_SINCE, time),
@@ -38,7 +38,7 @@ impl Validator {
 
     /// As a head keeps it; `None` where it is too long or no text. `api` tells one API from another: the entity tags of two
     /// may be alike.
-    pub fn version(&self, api: u64) -> Option<DataVersion> {
+    pub(super) fn version(&self, api: u64) -> Option<DataVersion> {
         let (kind, value) = match self {
             Self::EntityTag(etag) => (ENTITY_TAG, etag),
             Self::LastModified(time) => (LAST_MODIFIED_TIME, time),
@@ -47,7 +47,7 @@ impl Validator {
     }
 
     /// The validator that a version was made of, for the same API.
-    pub fn from_version(version: &DataVersion, api: u64) -> Option<Self> {
+    pub(super) fn from_version(version: &DataVersion, api: u64) -> Option<Self> {
         let rest = version.as_str().strip_prefix(&format!("{api:016x}"))?;
         let mut rest = rest.chars();
         let kind = rest.next()?;

@@ -31,13 +31,13 @@ pub(super) enum BoundValue {
 
 impl Values {
     /// Parameters, variants and filters.
-    pub fn of_texts<'a>(texts: impl Iterator<Item = &'a (Arc<str>, Arc<str>)>) -> Self {
+    pub(super) fn of_texts<'a>(texts: impl Iterator<Item = &'a (Arc<str>, Arc<str>)>) -> Self {
         let texts = texts.map(|(name, value)| (name.clone(), BoundValue::Text(value.clone())));
         Self(texts.collect())
     }
 
     /// Sets a value, in the place of the one that was there.
-    pub fn set(&mut self, name: &str, value: BoundValue) {
+    pub(super) fn set(&mut self, name: &str, value: BoundValue) {
         match self.0.iter_mut().find(|(set, _)| **set == *name) {
             Some(set) => set.1 = value,
             None => self.0.push((name.into(), value)),
@@ -50,7 +50,7 @@ impl Values {
     }
 
     /// Path and query of a request.
-    pub fn target(&self, request: &RequestTemplate) -> Result<String, OriginError> {
+    pub(super) fn target(&self, request: &RequestTemplate) -> Result<String, OriginError> {
         let mut target = String::new();
         for segment in &request.path {
             target.push('/');
@@ -102,7 +102,7 @@ impl Values {
     }
 
     /// The body of a request.
-    pub fn body(&self, request: &RequestTemplate) -> Option<Vec<u8>> {
+    pub(super) fn body(&self, request: &RequestTemplate) -> Option<Vec<u8>> {
         let mut body = Vec::new();
         // Without the value that is the whole body nothing is left of it.
         self.write_json(request.body.as_ref()?, false, &mut body)

@@ -20,7 +20,7 @@ pub(super) struct Wholeness {
 
 impl Wholeness {
     /// Takes a page in: its ids, where its elements have some, how many elements, and what the API says there are in all.
-    pub fn take<'i>(
+    pub(super) fn take<'i>(
         &mut self,
         ids: impl Iterator<Item = &'i ItemId> + Clone,
         count: usize,
@@ -42,17 +42,17 @@ impl Wholeness {
     }
 
     /// Items so far.
-    pub fn count(&self) -> u64 {
+    pub(super) fn count(&self) -> u64 {
         self.count
     }
 
     /// Whether the API says that there are no more than those.
-    pub fn is_complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.total.is_some_and(|total| self.count >= total)
     }
 
     /// The last page was read.
-    pub fn end(&self) -> Result<(), OriginError> {
+    pub(super) fn end(&self) -> Result<(), OriginError> {
         match self.total {
             Some(total) if total != self.count => Err(shifted(format!(
                 "there are {total} items, and its pages had {}",

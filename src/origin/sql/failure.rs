@@ -32,12 +32,12 @@ pub(super) struct Tries {
 
 impl Failure {
     /// Whether the SQLSTATE begins so.
-    pub fn is(&self, state: &str) -> bool {
+    pub(super) fn is(&self, state: &str) -> bool {
         self.state.as_deref().is_some_and(|found| found.starts_with(state))
     }
 
     /// A statement was kept whose columns are others now.
-    pub fn outdated() -> Self {
+    pub(super) fn outdated() -> Self {
         Self {
             outdated: true,
             ..OriginError::Unavailable("the columns of its tables change while they are read".into()).into()
@@ -45,7 +45,7 @@ impl Failure {
     }
 
     /// The failure of a statement that was, or was not, described long before: then the description may be the reason.
-    pub fn with_description(mut self, kept: bool) -> Self {
+    pub(super) fn with_description(mut self, kept: bool) -> Self {
         let refused = self.state.is_some() || matches!(self.error, OriginError::Misdeclared(_));
         let outdated = refused && !self.passing && !matches!(self.error, OriginError::TimedOut);
         self.outdated |= kept && outdated;
@@ -55,7 +55,7 @@ impl Failure {
 
 impl Tries {
     /// Whether there is another try after one that failed, of which nothing was handed out; waits until it may begin.
-    pub async fn again_after(&mut self, failure: &Failure) -> bool {
+    pub(super) async fn again_after(&mut self, failure: &Failure) -> bool {
         if failure.outdated && !self.afresh {
             self.afresh = true;
             return true;

@@ -35,7 +35,7 @@ struct Warned {
 }
 
 impl Formless {
-    pub fn new(origin: &str, strict: bool, nulled: Counter) -> Self {
+    pub(crate) fn new(origin: &str, strict: bool, nulled: Counter) -> Self {
         Self {
             origin: origin.into(),
             strict,
@@ -45,7 +45,7 @@ impl Formless {
     }
 
     /// Lets null stand in the place of a value, unless the origin is strict: then the reason is the error.
-    pub fn becomes_null(&self, position: u64, reason: String) -> Result<(), String> {
+    pub(crate) fn becomes_null(&self, position: u64, reason: String) -> Result<(), String> {
         if self.strict {
             return Err(reason);
         }

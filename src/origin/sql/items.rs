@@ -8,7 +8,6 @@ use futures_util::StreamExt;
 use tokio::time::timeout;
 
 use super::{
-    super::{OriginError, Read, ReadOrder, batches::ItemSender},
     ItemColumns,
     failure::{Failure, Tries},
     server::{Described, Server, begin},
@@ -16,7 +15,10 @@ use super::{
     statement::Statement,
     typed::{ItemRows, place_of},
 };
-use crate::listing::Field;
+use crate::{
+    listing::Field,
+    origin::{OriginError, Read, ReadOrder, batches::ItemSender},
+};
 
 /// Rows that are taken together, where they are there already.
 const ROWS_AT_ONCE: usize = 256;
@@ -39,7 +41,7 @@ enum Sent {
 
 impl<S: Server> ItemRead<'_, S> {
     /// Reads items into the sender, until nobody waits for them.
-    pub async fn run(mut self) -> Result<(), OriginError> {
+    pub(super) async fn run(mut self) -> Result<(), OriginError> {
         let mut tries = Tries::default();
         loop {
             let mut handed_out = false;

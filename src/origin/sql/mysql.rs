@@ -29,7 +29,6 @@ use url::Url;
 
 use self::values::Kind;
 use super::{
-    super::OriginError,
     failure::Failure,
     placeholders::Lexis,
     server::{CONNECTIONS_MAX, Column, Server},
@@ -37,6 +36,7 @@ use super::{
     statement::{Dialect, Statement, column_of},
     typed::Value,
 };
+use crate::origin::OriginError;
 
 /// How MySQL spells things. Texts of every collation are compared as bytes: `utf8mb4_bin` would take no notice of spaces
 /// at the end.
@@ -68,7 +68,7 @@ pub(super) struct Mysql {
 
 impl Mysql {
     /// Checks the URL only.
-    pub fn open(url: &str, timeout: Duration) -> Result<Self, OriginError> {
+    pub(super) fn open(url: &str, timeout: Duration) -> Result<Self, OriginError> {
         // What the driver says of a URL may quote it, and it may hold a password.
         let unreadable = || {
             OriginError::Misdeclared("the URL of a MySQL database must be like `mysql://user@host/database`".to_owned())

@@ -31,21 +31,21 @@ pub(super) enum Backslashes {
 }
 
 impl Lexis {
-    pub const SQLITE: Self = Self {
+    pub(super) const SQLITE: Self = Self {
         brackets_quote: true,
         backslashes: Backslashes::Nowhere,
         dollar_quotes: false,
         hash_comments: false,
         foreign_values: true,
     };
-    pub const POSTGRES: Self = Self {
+    pub(super) const POSTGRES: Self = Self {
         brackets_quote: false,
         backslashes: Backslashes::AfterE,
         dollar_quotes: true,
         hash_comments: false,
         foreign_values: false,
     };
-    pub const MYSQL: Self = Self {
+    pub(super) const MYSQL: Self = Self {
         brackets_quote: false,
         backslashes: Backslashes::Everywhere,
         dollar_quotes: false,
@@ -84,7 +84,7 @@ pub(super) enum InvalidQuery {
 
 impl<'q> Query<'q> {
     /// Cuts a query; a `;` at its end is left out.
-    pub fn parse(lexis: Lexis, sql: &'q str) -> Result<Self, InvalidQuery> {
+    pub(super) fn parse(lexis: Lexis, sql: &'q str) -> Result<Self, InvalidQuery> {
         let mut lexer = Lexer { lexis, sql, at: 0 };
         let mut pieces = Vec::new();
         let mut from = 0;

@@ -21,7 +21,6 @@ use url::Url;
 
 use self::describe::Kind;
 use super::{
-    super::OriginError,
     failure::Failure,
     placeholders::Lexis,
     server::{CONNECTIONS_MAX, Column, Server},
@@ -29,6 +28,7 @@ use super::{
     statement::{Dialect, Statement},
     typed::Value,
 };
+use crate::origin::OriginError;
 
 /// How PostgreSQL spells things.
 const DIALECT: Dialect = Dialect {
@@ -81,7 +81,7 @@ pub(super) struct Postgres {
 
 impl Postgres {
     /// Checks the URL only.
-    pub fn open(url: &str, timeout: Duration, max_transaction_time: Duration) -> Result<Self, OriginError> {
+    pub(super) fn open(url: &str, timeout: Duration, max_transaction_time: Duration) -> Result<Self, OriginError> {
         // What the driver says of a URL may quote it, and it may hold a password.
         let unreadable = || {
             OriginError::Misdeclared(

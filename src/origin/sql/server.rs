@@ -6,12 +6,12 @@ use std::{future::Future, sync::Arc, time::Duration};
 use sqlx::Database;
 
 use super::{
-    super::OriginError,
     failure::{Failure, Tries},
     session::{Driver, Session},
     statement::{Dialect, Statement},
     typed::Value,
 };
+use crate::origin::OriginError;
 
 /// Connections at once to one database; a read beyond them waits.
 pub(super) const CONNECTIONS_MAX: u32 = 8;
@@ -102,14 +102,14 @@ pub(super) struct Column<Kind> {
 
 impl<Kind: Copy> Described<Kind> {
     /// What stands at a place of a row.
-    pub fn kind_at(&self, at: usize) -> Kind {
+    pub(super) fn kind_at(&self, at: usize) -> Kind {
         match self.columns.get(at) {
             Some(column) => column.kind,
             None => self.ranked[at - self.columns.len()].1,
         }
     }
 
-    pub fn names(&self) -> Vec<Box<str>> {
+    pub(super) fn names(&self) -> Vec<Box<str>> {
         self.columns.iter().map(|column| column.name.clone()).collect()
     }
 }

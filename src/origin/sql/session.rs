@@ -49,7 +49,7 @@ pub(super) struct Session<D: Driver> {
 
 impl<D: Driver> Session<D> {
     /// A connection of the pool, on which a transaction is yet to begin.
-    pub async fn acquire(pool: &Pool<D>, options: &Arc<ConnectTo<D>>) -> Result<Self, Failure> {
+    pub(super) async fn acquire(pool: &Pool<D>, options: &Arc<ConnectTo<D>>) -> Result<Self, Failure> {
         Ok(Self {
             connection: Some(pool.acquire().await.map_err(D::failure)?),
             number: 0,
@@ -58,11 +58,11 @@ impl<D: Driver> Session<D> {
     }
 
     /// By what number the server knows the connection.
-    pub fn is_numbered(&mut self, number: u64) {
+    pub(super) fn is_numbered(&mut self, number: u64) {
         self.number = number;
     }
 
-    pub fn connection(&mut self) -> Result<&mut D::Connection, Failure> {
+    pub(super) fn connection(&mut self) -> Result<&mut D::Connection, Failure> {
         match &mut self.connection {
             Some(connection) => Ok(&mut *connection),
             None => Err(OriginError::Unavailable("the read has ended".into()).into()),
@@ -70,18 +70,18 @@ impl<D: Driver> Session<D> {
     }
 
     /// Lets go of the statements that the connection keeps.
-    pub async fn forget_statements(&mut self) -> Result<(), Failure> {
+    pub(super) async fn forget_statements(&mut self) -> Result<(), Failure> {
         self.connection()?.clear_cached_statements().await.map_err(D::failure)
     }
 
     /// Runs statements that take no values.
-    pub async fn run(&mut self, statements: impl Into<String>) -> Result<(), Failure> {
+    pub(super) async fn run(&mut self, statements: impl Into<String>) -> Result<(), Failure> {
         let statements = statements.into();
         D::run(self.connection()?, statements).await.map_err(D::failure)
     }
 
     /// The rows of a statement.
-    pub fn rows(
+    pub(super) fn rows(
         &mut self,
         statement: String,
         values: &[Option<Arc<str>>],
@@ -90,13 +90,13 @@ impl<D: Driver> Session<D> {
     }
 
     /// Ends the transaction; the connection is free for the next read.
-    pub async fn finish(self) -> Result<(), Failure> {
+    pub(super) async fn finish(self) -> Result<(), Failure> {
         self.end(D::COMMIT).await
     }
 
     /// Ends it after a failure. Where it is the server that said no, its connection is sound; unless it keeps statements that
     /// are not.
-    pub async fn give_up(self, failure: Failure) -> Failure {
+    pub(super) async fn give_up(self, failure: Failure) -> Failure {
         if failure.state.is_some() && !failure.outdated {
             // If it fails, the connection is closed.
             let _ = self.end(D::ROLLBACK).await;

@@ -21,17 +21,16 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteRow},
 };
 
+use self::rows::{ItemRows, text_of};
 use super::{
-    super::{OriginError, batches::ItemSender, names_bound::NamesBound},
     ItemColumns,
     placeholders::Lexis,
     statement::{Dialect, Statement},
     typed,
 };
+use crate::origin::{OriginError, batches::ItemSender, names_bound::NamesBound};
 
 mod rows;
-
-use rows::{ItemRows, text_of};
 
 /// How SQLite spells things. `cast` keeps a column's collation, so even a cast needs its own.
 pub(super) const DIALECT: Dialect = Dialect {
@@ -70,7 +69,7 @@ struct FileIdentity(u64, u64);
 
 impl Sqlite {
     /// Checks the URL only.
-    pub fn open(url: &str, timeout: Duration) -> Result<Self, OriginError> {
+    pub(super) fn open(url: &str, timeout: Duration) -> Result<Self, OriginError> {
         let options: SqliteConnectOptions = url
             .parse()
             .map_err(|error: sqlx::Error| OriginError::Misdeclared(format!("the URL of a SQLite database: {error}")))?;
@@ -96,7 +95,7 @@ impl Sqlite {
     }
 
     /// Reads items into a sender, until nobody waits for them.
-    pub async fn items(
+    pub(super) async fn items(
         &self,
         statement: Statement,
         columns: &ItemColumns,
@@ -133,7 +132,7 @@ impl Sqlite {
     }
 
     /// The number of columns, and the rows that hold no null, as texts.
-    pub async fn texts(&self, statement: Statement) -> Result<(usize, Vec<Vec<String>>), OriginError> {
+    pub(super) async fn texts(&self, statement: Statement) -> Result<(usize, Vec<Vec<String>>), OriginError> {
         let (mut connection, _interrupt) = self.connect().await?;
         let mut snapshot = Snapshot::of(&mut connection).await?;
         let columns = snapshot.columns(&statement).await?.0.len();

@@ -10,13 +10,13 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::{
-    super::{OriginError, Read, ReadOrder},
-    placeholders::{Lexis, Piece, Query},
-};
-use crate::listing::{
-    definition::{Defined, Definition},
-    key::Choices,
+use super::placeholders::{Lexis, Piece, Query};
+use crate::{
+    listing::{
+        definition::{Defined, Definition},
+        key::Choices,
+    },
+    origin::{OriginError, Read, ReadOrder},
 };
 
 /// How a database spells what is the same in all of them.
@@ -54,7 +54,7 @@ pub(super) struct Statement {
 
 impl Statement {
     /// The read of a family, in no order yet.
-    pub fn of_family(dialect: &Dialect, read: &Read) -> Result<Self, OriginError> {
+    pub(super) fn of_family(dialect: &Dialect, read: &Read) -> Result<Self, OriginError> {
         let definition = &read.defined.definition;
         let query = definition.query.as_deref().ok_or_else(|| {
             let pattern = definition.pattern.as_str();
@@ -75,7 +75,11 @@ impl Statement {
     }
 
     /// The query that tells whether the items of a family may have changed, where there is one.
-    pub fn of_version(dialect: &Dialect, defined: &Defined, choices: &Choices) -> Result<Option<Self>, OriginError> {
+    pub(super) fn of_version(
+        dialect: &Dialect,
+        defined: &Defined,
+        choices: &Choices,
+    ) -> Result<Option<Self>, OriginError> {
         let Some(query) = defined.definition.version_query.as_deref() else {
             return Ok(None);
         };
@@ -84,7 +88,7 @@ impl Statement {
     }
 
     /// Adds the order that is asked for. `by_itself` says whether a column's values sort by themselves as they must.
-    pub fn order(
+    pub(super) fn order(
         &mut self,
         dialect: &Dialect,
         read: &Read,
@@ -113,12 +117,12 @@ impl Statement {
     }
 
     /// The configuration's query alone.
-    pub fn query(&self) -> &str {
+    pub(super) fn query(&self) -> &str {
         &self.sql[self.query.clone()]
     }
 
     /// The same with other columns in the place of `*`, and its placeholders written anew, by their number.
-    pub fn with_placeholders(&self, columns: &str, write: impl Fn(usize) -> String) -> String {
+    pub(super) fn with_placeholders(&self, columns: &str, write: impl Fn(usize) -> String) -> String {
         let mut sql = format!("select {columns}");
         let mut from = SELECT_ALL.len();
         for (number, place) in self.places.iter().enumerate() {
@@ -131,12 +135,12 @@ impl Statement {
     }
 
     /// A query that enumerates names: it takes no values.
-    pub fn of_names(dialect: &Dialect, query: &str) -> Result<Self, OriginError> {
+    pub(super) fn of_names(dialect: &Dialect, query: &str) -> Result<Self, OriginError> {
         Self::wrapping(dialect, "names", query, |_| None)
     }
 
     /// A query that enumerates the values of a filter, for one name.
-    pub fn of_filter(dialect: &Dialect, defined: &Defined, query: &str) -> Result<Self, OriginError> {
+    pub(super) fn of_filter(dialect: &Dialect, defined: &Defined, query: &str) -> Result<Self, OriginError> {
         Self::wrapping(dialect, "filters", query, |name| {
             Some(Some(parameter_of(defined, name)?))
         })

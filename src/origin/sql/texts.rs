@@ -3,12 +3,12 @@
 use futures_util::TryStreamExt;
 
 use super::{
-    super::{OriginError, names_bound::NamesBound},
     failure::{Failure, Tries},
     server::{Described, Server, begin},
     session::{Driver, Session},
     statement::Statement,
 };
+use crate::origin::{OriginError, names_bound::NamesBound};
 
 /// The number of columns, and the rows that hold no null, as texts.
 pub(super) async fn texts<S: Server>(

@@ -55,7 +55,7 @@ pub(super) struct ItemRows {
 
 impl ItemRows {
     /// For a result of these columns, with the ranks of some of them behind them.
-    pub fn new(columns: &[Box<str>], ranked: &[usize], wanted: &ItemColumns) -> Result<Self, OriginError> {
+    pub(super) fn new(columns: &[Box<str>], ranked: &[usize], wanted: &ItemColumns) -> Result<Self, OriginError> {
         refuse_equal_names(columns)?;
         let rank_of = |at: usize| {
             let rank = ranked.iter().position(|ranked| *ranked == at)?;
@@ -75,7 +75,10 @@ impl ItemRows {
     }
 
     /// The next row as an item; `value` is asked for the values of its columns.
-    pub fn item<'r>(&mut self, value: impl Fn(usize) -> Result<Value<'r>, String>) -> Result<OriginItem, OriginError> {
+    pub(super) fn item<'r>(
+        &mut self,
+        value: impl Fn(usize) -> Result<Value<'r>, String>,
+    ) -> Result<OriginItem, OriginError> {
         self.position += 1;
         let position = self.position;
         self.try_item(value)

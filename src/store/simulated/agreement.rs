@@ -2,7 +2,8 @@
 
 use redis::{Cmd, Value};
 
-use super::{super::private_server::PrivateServer, data::Data};
+use super::data::Data;
+use crate::store::wire::private_server::PrivateServer;
 
 const COMMANDS: u32 = 4000;
 /// By the model's clock; lives are long, so that nothing lapses on either side.

@@ -4,30 +4,38 @@ use std::{num::NonZeroU32, ops::Range, sync::Arc, time::Duration};
 
 use redis::Cmd;
 
-use super::{
-    super::{
-        announcements::Heard,
-        chunk_codec::{add_chunk, decode_range, read_range},
-        commands::Commands,
-        delete::{self, Deleting},
-        draw::{self, Drawing, Drawn, Seen},
-        due::{bringing_forward, claimed, claiming, due_times, parse_family, reading_later},
+use super::server::{Replies, Turn};
+use crate::{
+    listing::{Chunk, ChunkIndex, Family, Generation, Head, HeadState, Item, ListingKey, Policy, Timestamp},
+    store::{
         error::StoreError,
-        followed_logs::{Followed, FollowedLogs, Next},
-        generations::{BUILDING_LIFE, Draft, Written},
-        heads::{StoredHead, decode_for_writing, read_head},
-        keys::{Keys, Partition},
+        hearing::{
+            followed_logs::{Followed, FollowedLogs, Next},
+            log::{decode_newest, decode_reading, read_log, read_newest},
+            log_position::LogPosition,
+        },
+        layout::{
+            announcements::Heard,
+            chunk_codec::{add_chunk, decode_range, read_range},
+            keys::{Keys, Partition},
+        },
         leases::{extending, releasing},
-        log::{decode_newest, decode_reading, read_log, read_newest},
-        log_position::LogPosition,
-        on_their_way::check_written,
-        pages::PinnedRead,
-        publish::{self, Answer, Publishing, head_of},
-        reply, resp, scripts,
+        reading::{
+            heads::{StoredHead, decode_for_writing, read_head},
+            pages::PinnedRead,
+        },
+        records::due::{bringing_forward, claimed, claiming, due_times, parse_family, reading_later},
+        scripts,
+        wire::{commands::Commands, reply, resp},
+        writing::{
+            delete::{self, Deleting},
+            draw::{self, Drawing, Drawn, Seen},
+            generations::{BUILDING_LIFE, Draft, Written},
+            in_flight::check_written,
+            publish::{self, Answer, Publishing, head_of},
+        },
     },
-    server::{Replies, Turn},
 };
-use crate::listing::{Chunk, ChunkIndex, Family, Generation, Head, HeadState, Item, ListingKey, Policy, Timestamp};
 
 /// A lease that was granted.
 #[derive(Clone, Debug)]
@@ -62,7 +70,7 @@ fn turn(commands: impl IntoIterator<Item = Cmd>) -> Turn {
 }
 
 impl Client {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let seen = Arc::new(Seen::new());
         Self {
             keys: Keys::new("simulated"),
@@ -72,33 +80,33 @@ impl Client {
     }
 
     fn seen_head(&self, key: &ListingKey, reply: redis::Value) -> Result<HeadState, StoreError> {
-        let head = super::super::heads::decode_head(reply, "head")?;
+        let head = crate::store::reading::heads::decode_head(reply, "head")?;
         self.seen.raise_to(Partition::of(key.name()), &head);
         Ok(head)
     }
 
-    pub fn read_head(&self, key: &ListingKey) -> Turn {
+    pub(crate) fn read_head(&self, key: &ListingKey) -> Turn {
         let mut commands = Commands::default();
         read_head(&mut commands, &self.keys.head(key));
         turn(commands.parsed())
     }
 
-    pub fn take_head(&self, key: &ListingKey, replies: Replies) -> Result<HeadState, StoreError> {
+    pub(crate) fn take_head(&self, key: &ListingKey, replies: Replies) -> Result<HeadState, StoreError> {
         self.seen_head(key, replies.0.into_iter().next().unwrap_or_default())
     }
 
-    pub fn read_chunks(&self, key: &ListingKey, generation: Generation, chunks: &Range<u64>) -> Turn {
+    pub(crate) fn read_chunks(&self, key: &ListingKey, generation: Generation, chunks: &Range<u64>) -> Turn {
         let mut commands = Commands::default();
         read_range(&mut commands, &self.keys.stream(key, generation), chunks);
         turn(commands.parsed())
     }
 
-    pub fn take_chunks(&self, chunks: &Range<u64>, replies: Replies) -> Result<Vec<Chunk>, StoreError> {
+    pub(crate) fn take_chunks(&self, chunks: &Range<u64>, replies: Replies) -> Result<Vec<Chunk>, StoreError> {
         let reply = replies.0.into_iter().next().unwrap_or_default();
         decode_range(&resp::written(&reply), "stream", chunks)
     }
 
-    pub fn read_pinned(&self, key: &ListingKey, generation: Generation, chunks: &Range<u64>) -> Turn {
+    pub(crate) fn read_pinned(&self, key: &ListingKey, generation: Generation, chunks: &Range<u64>) -> Turn {
         let stream = self.keys.stream(key, generation);
         let mut commands = Commands::default();
         read_head(&mut commands, &self.keys.head(key));
@@ -107,7 +115,7 @@ impl Client {
         turn(commands.parsed())
     }
 
-    pub fn take_pinned(
+    pub(crate) fn take_pinned(
         &self,
         key: &ListingKey,
         chunks: &Range<u64>,
@@ -115,7 +123,7 @@ impl Client {
     ) -> Result<PinnedRead, StoreError> {
         let mut replies = replies.0.into_iter();
         let head = self.seen_head(key, replies.next().unwrap_or_default())?;
-        let left = super::super::pages::decode_left(replies.next(), "stream")?;
+        let left = crate::store::reading::pages::decode_left(replies.next(), "stream")?;
         let reply = replies.next().unwrap_or_default();
         let chunks = decode_range(&resp::written(&reply), "stream", chunks)?;
         Ok(PinnedRead {
@@ -127,7 +135,7 @@ impl Client {
     }
 
     /// For a refresh, with its lease.
-    pub fn draw(&self, family: &Family, owner: &str, nonce: u32) -> Turn {
+    pub(crate) fn draw(&self, family: &Family, owner: &str, nonce: u32) -> Turn {
         let drawing = Drawing {
             family,
             seen: self.seen.greatest(Partition::of(&family.name)),
@@ -140,14 +148,14 @@ impl Client {
     }
 
     /// For a push.
-    pub fn draw_without_lease(&self, family: &Family) -> Turn {
+    pub(crate) fn draw_without_lease(&self, family: &Family) -> Turn {
         let partition = Partition::of(&family.name);
         let mut call = scripts::DRAW.call(&[self.keys.last(partition)]);
         call.arg(1).arg(self.seen.greatest(partition));
         turn([call])
     }
 
-    pub fn take_draw(&self, family: &Family, nonce: u32, replies: Replies) -> Option<Drawn> {
+    pub(crate) fn take_draw(&self, family: &Family, nonce: u32, replies: Replies) -> Option<Drawn> {
         let drawn = draw::decode(replies.0.into_iter().next()?, &[nonce])?;
         if let Drawn::Granted(grant) = &drawn {
             self.seen.raise(Partition::of(&family.name), grant.generations[0].id);
@@ -156,7 +164,7 @@ impl Client {
     }
 
     /// The lease that was granted with a generation.
-    pub fn lease_of(&self, family: &Family, owner: &str, generation: Generation) -> SimulatedLease {
+    pub(crate) fn lease_of(&self, family: &Family, owner: &str, generation: Generation) -> SimulatedLease {
         SimulatedLease {
             key: self.keys.lease(family),
             value: format!("{owner} {generation}"),
@@ -164,36 +172,36 @@ impl Client {
     }
 
     /// A sign of life.
-    pub fn ping() -> Turn {
+    pub(crate) fn ping() -> Turn {
         turn([redis::cmd("PING")])
     }
 
     /// Who holds the lease, as Redis has it.
-    pub fn read_lease(&self, family: &Family) -> Turn {
+    pub(crate) fn read_lease(&self, family: &Family) -> Turn {
         let mut get = redis::cmd("GET");
         get.arg(self.keys.lease(family));
         turn([get])
     }
 
-    pub fn extend(&self, lease: &SimulatedLease) -> Turn {
+    pub(crate) fn extend(&self, lease: &SimulatedLease) -> Turn {
         turn([extending(&lease.key, &lease.value)])
     }
 
-    pub fn release(&self, lease: &SimulatedLease) -> Turn {
+    pub(crate) fn release(&self, lease: &SimulatedLease) -> Turn {
         turn([releasing(&lease.key, &lease.value)])
     }
 
     /// The first reply as a number.
-    pub fn number(replies: &Replies) -> Option<i64> {
+    pub(crate) fn number(replies: &Replies) -> Option<i64> {
         reply::integer(replies.0.first()?)
     }
 
     /// The first reply as text.
-    pub fn text(replies: Replies) -> Option<String> {
+    pub(crate) fn text(replies: Replies) -> Option<String> {
         reply::text(replies.0.into_iter().next()?)
     }
 
-    pub fn write_chunk(&self, key: &ListingKey, generation: Generation, index: u64, items: &[Item]) -> Turn {
+    pub(crate) fn write_chunk(&self, key: &ListingKey, generation: Generation, index: u64, items: &[Item]) -> Turn {
         let stream = self.keys.stream(key, generation);
         let mut life = redis::cmd("PEXPIRE");
         life.arg(&stream).arg(BUILDING_LIFE.as_millis() as u64);
@@ -203,31 +211,31 @@ impl Client {
         turn(commands.parsed())
     }
 
-    pub fn is_written(replies: Replies) -> bool {
+    pub(crate) fn is_written(replies: Replies) -> bool {
         check_written(replies.0, "stream").is_ok()
     }
 
-    pub fn unlink(&self, key: &ListingKey, generation: Generation) -> Turn {
+    pub(crate) fn unlink(&self, key: &ListingKey, generation: Generation) -> Turn {
         let mut unlink = redis::cmd("UNLINK");
         unlink.arg(self.keys.stream(key, generation));
         turn([unlink])
     }
 
     /// What an eviction takes.
-    pub fn unlink_head(&self, key: &ListingKey) -> Turn {
+    pub(crate) fn unlink_head(&self, key: &ListingKey) -> Turn {
         let mut unlink = redis::cmd("UNLINK");
         unlink.arg(self.keys.head(key));
         turn([unlink])
     }
 
-    pub fn take_before(&self, key: &ListingKey, replies: Replies) -> Result<Before, StoreError> {
+    pub(crate) fn take_before(&self, key: &ListingKey, replies: Replies) -> Result<Before, StoreError> {
         let stored = decode_for_writing(replies.0.into_iter().next().unwrap_or_default(), "head")?;
         self.seen.raise(Partition::of(key.name()), stored.state.id());
         Ok(Before(stored))
     }
 
     /// The head that a publish sets, and the call.
-    pub fn publish(
+    pub(crate) fn publish(
         &self,
         written: &SimulatedGeneration,
         before: &Before,
@@ -268,11 +276,11 @@ impl Client {
         (head, turn([publishing.call(&self.keys)]))
     }
 
-    pub fn take_published(&self, key: &ListingKey, replies: Replies) -> Option<Answer> {
+    pub(crate) fn take_published(&self, key: &ListingKey, replies: Replies) -> Option<Answer> {
         publish::decode(replies.0.into_iter().next()?, key).ok()
     }
 
-    pub fn delete(&self, key: &ListingKey, nonce: u32, before: &Before, policy: &Policy) -> Turn {
+    pub(crate) fn delete(&self, key: &ListingKey, nonce: u32, before: &Before, policy: &Policy) -> Turn {
         let deleting = Deleting {
             listing: key,
             seen: self.seen.greatest(Partition::of(key.name())),
@@ -284,13 +292,13 @@ impl Client {
     }
 
     /// The tombstone's generation; `None` where another was quicker, or nobody knows.
-    pub fn take_deleted(&self, key: &ListingKey, nonce: u32, replies: Replies) -> Option<Generation> {
+    pub(crate) fn take_deleted(&self, key: &ListingKey, nonce: u32, replies: Replies) -> Option<Generation> {
         let id = delete::decode(replies.0.into_iter().next()?)??;
         self.seen.raise(Partition::of(key.name()), id);
         Some(Generation { id, nonce })
     }
 
-    pub fn claim(&self, families: &[Family], claim_for: Duration) -> Turn {
+    pub(crate) fn claim(&self, families: &[Family], claim_for: Duration) -> Turn {
         turn(
             partitions_of(families)
                 .into_iter()
@@ -298,28 +306,28 @@ impl Client {
         )
     }
 
-    pub fn take_claims(replies: Replies) -> Vec<Family> {
+    pub(crate) fn take_claims(replies: Replies) -> Vec<Family> {
         let claims = replies.0.into_iter().filter_map(claimed);
         let members = claims.flat_map(|(_, members)| members);
         members.filter_map(|member| parse_family(&member)).collect()
     }
 
     /// What is due later than a time.
-    pub fn due_later(&self, families: &[Family], than: Timestamp) -> Turn {
+    pub(crate) fn due_later(&self, families: &[Family], than: Timestamp) -> Turn {
         let partitions = partitions_of(families).into_iter();
         turn(partitions.map(|partition| reading_later(&self.keys.due(partition), than)))
     }
 
-    pub fn take_due_later(replies: Replies) -> Vec<(Family, Timestamp)> {
+    pub(crate) fn take_due_later(replies: Replies) -> Vec<(Family, Timestamp)> {
         replies.0.into_iter().filter_map(due_times).flatten().collect()
     }
 
-    pub fn bring_forward(&self, families: &[Family], at: Timestamp) -> Turn {
+    pub(crate) fn bring_forward(&self, families: &[Family], at: Timestamp) -> Turn {
         let key = |family: &Family| self.keys.due(Partition::of(&family.name));
         turn(families.iter().map(|family| bringing_forward(&key(family), family, at)))
     }
 
-    pub fn record_failure(&self, family: &Family, back_off: Duration) -> Turn {
+    pub(crate) fn record_failure(&self, family: &Family, back_off: Duration) -> Turn {
         let keys = [self.keys.failure(family), self.keys.due(Partition::of(&family.name))];
         let mut call = scripts::RECORD_FAILURE.call(&keys);
         call.arg("the origin failed")
@@ -329,7 +337,7 @@ impl Client {
         turn([call])
     }
 
-    pub fn due(&self, family: &Family) -> Turn {
+    pub(crate) fn due(&self, family: &Family) -> Turn {
         let mut score = redis::cmd("ZSCORE");
         score
             .arg(self.keys.due(Partition::of(&family.name)))
@@ -337,34 +345,34 @@ impl Client {
         turn([score])
     }
 
-    pub fn score(replies: &Replies) -> Option<u64> {
+    pub(crate) fn score(replies: &Replies) -> Option<u64> {
         reply::score(replies.0.first()?)
     }
 
     /// A subscription stands.
-    pub fn resume(&mut self, run_id: &str) -> Step {
+    pub(crate) fn resume(&mut self, run_id: &str) -> Step {
         let next = self.logs.resume(Followed {
             run_id: Some(run_id.to_owned()),
         });
         self.step(next)
     }
 
-    pub fn hear(&mut self, message: &[u8], heard: &mut Vec<Heard>) -> Step {
+    pub(crate) fn hear(&mut self, message: &[u8], heard: &mut Vec<Heard>) -> Step {
         let next = self.logs.hear(message, heard);
         self.step(next)
     }
 
-    pub fn compare(&self) -> (From, Turn) {
+    pub(crate) fn compare(&self) -> (From, Turn) {
         self.reading(&Partition::all().collect::<Vec<_>>())
     }
 
-    pub fn take_reading(&mut self, from: &From, replies: Replies, heard: &mut Vec<Heard>) -> Step {
+    pub(crate) fn take_reading(&mut self, from: &From, replies: Replies, heard: &mut Vec<Heard>) -> Step {
         let reading = decode_reading(&from.0, replies.0).ok().unwrap();
         let next = self.logs.take(reading, heard);
         self.step(next)
     }
 
-    pub fn take_newest(&mut self, replies: Replies) -> Heard {
+    pub(crate) fn take_newest(&mut self, replies: Replies) -> Heard {
         let newest = replies.0.into_iter().map(|reply| decode_newest(reply).ok().unwrap());
         self.logs.begin_epoch(newest.collect())
     }

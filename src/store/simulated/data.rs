@@ -101,7 +101,7 @@ impl Data {
     }
 
     /// Every key that has no expiry, of those that begin with one of these.
-    pub fn without_expiry(&self, contains: &str) -> Option<String> {
+    pub(super) fn without_expiry(&self, contains: &str) -> Option<String> {
         let found = self.keys.iter().find(|(key, stored)| {
             stored.expires_at.is_none() && text(key).contains(contains) && matches!(stored.kept, Kept::Stream(_))
         });
@@ -109,7 +109,7 @@ impl Data {
     }
 
     /// Does one command at `now`, in microseconds of the server's clock.
-    pub fn run(&mut self, now: u64, command: &[Bytes], published: &mut Vec<Published>) -> Value {
+    pub(super) fn run(&mut self, now: u64, command: &[Bytes], published: &mut Vec<Published>) -> Value {
         let now_ms = now / 1000;
         let (name, args) = command.split_first().unwrap();
         for key in args.iter().take(if name == b"XREAD" { 0 } else { 1 }) {

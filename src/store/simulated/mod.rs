@@ -6,6 +6,6 @@ mod client;
 mod data;
 mod server;
 
-pub(crate) use super::publish::Answer;
-pub(crate) use client::{Before, Client, From, SimulatedGeneration, SimulatedLease, Step};
-pub(crate) use server::{Replies, Server, Snapshot, Turn};
+pub(crate) use self::client::{Before, Client, From, SimulatedGeneration, SimulatedLease, Step};
+pub(crate) use self::server::{Replies, Server, Snapshot, Turn};
+pub(crate) use super::writing::publish::Answer;

@@ -5,10 +5,8 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc};
 use mlua::{Function, IntoLua, Lua, MultiValue};
 use redis::{Cmd, Value};
 
-use super::{
-    super::scripts,
-    data::{Data, Published},
-};
+use super::data::{Data, Published};
+use crate::store::scripts;
 
 /// Commands that are sent together.
 #[derive(Clone)]
@@ -45,7 +43,7 @@ pub(crate) struct Server {
 
 impl Server {
     /// An empty one.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let lua = Lua::new();
         let state: Rc<RefCell<State>> = Rc::default();
         let api = lua.create_table().unwrap();
@@ -77,7 +75,7 @@ impl Server {
     }
 
     /// Does a turn at `now`, in microseconds of the server's clock. Returns the replies, and what was published.
-    pub fn run(&self, now: u64, turn: &Turn) -> (Replies, Vec<Vec<u8>>) {
+    pub(crate) fn run(&self, now: u64, turn: &Turn) -> (Replies, Vec<Vec<u8>>) {
         self.state.borrow_mut().now = now;
         let replies = turn.0.iter().map(|command| self.run_one(command)).collect();
         let published = std::mem::take(&mut self.state.borrow_mut().published);
@@ -86,17 +84,17 @@ impl Server {
     }
 
     /// Everything that is kept, to go back to.
-    pub fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         Snapshot(self.state.borrow().data.clone())
     }
 
     /// Forgets everything but what is given.
-    pub fn restore(&self, snapshot: Snapshot) {
+    pub(crate) fn restore(&self, snapshot: Snapshot) {
         self.state.borrow_mut().data = snapshot.0;
     }
 
     /// A stream with this in its name that would never go away.
-    pub fn stream_without_expiry(&self, contains: &str) -> Option<String> {
+    pub(crate) fn stream_without_expiry(&self, contains: &str) -> Option<String> {
         self.state.borrow().data.without_expiry(contains)
     }
 

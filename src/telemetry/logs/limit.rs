@@ -16,17 +16,17 @@ use tracing_subscriber::layer::{Context, Layer};
 use super::lost::{LostLines, Why};
 
 /// Lines of one kind within a minute; more are left out, and counted.
-pub const LINES_A_MINUTE: u32 = 30;
+pub(super) const LINES_A_MINUTE: u32 = 30;
 const MINUTE: Duration = Duration::from_secs(60);
 /// The target of the access log. It has no limit: the operator asked for each line.
-pub const ACCESS: &str = "listcache::access";
+pub(crate) const ACCESS: &str = "listcache::access";
 /// The target of lines about lost pushed listings. They have no limit: only the log names them, and each is told once.
-pub const LOST_PUSHED: &str = "listcache::lost_pushed";
+pub(crate) const LOST_PUSHED: &str = "listcache::lost_pushed";
 /// Lines of this program.
 const OURS: &str = "listcache";
 
 /// Drops lines beyond the limit.
-pub struct Limit {
+pub(super) struct Limit {
     /// Whether `RUST_LOG` says what is logged.
     is_asked_for: bool,
     kinds: Mutex<HashMap<Identifier, Kind>>,
@@ -62,7 +62,7 @@ impl Kind {
 }
 
 impl Limit {
-    pub fn new(is_asked_for: bool, lost: LostLines) -> Self {
+    pub(super) fn new(is_asked_for: bool, lost: LostLines) -> Self {
         Self {
             is_asked_for,
             kinds: Mutex::default(),

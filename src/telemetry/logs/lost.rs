@@ -9,7 +9,7 @@ use prometheus_client::{
 
 /// Why a line was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Why {
+pub(super) enum Why {
     /// Too many of its kind within a minute.
     Rate,
     /// The queue was full: the reader of the log is slower than the service.
@@ -36,7 +36,7 @@ struct ByWhy {
 
 /// The counters. Clones count together.
 #[derive(Clone, Debug)]
-pub struct LostLines(Family<ByWhy, Counter>);
+pub(crate) struct LostLines(Family<ByWhy, Counter>);
 
 impl LostLines {
     pub(super) fn new() -> Self {
@@ -67,7 +67,7 @@ impl LostLines {
 }
 
 /// Those of the process: it has one log.
-pub fn lost_lines() -> &'static LostLines {
+pub(crate) fn lost_lines() -> &'static LostLines {
     static LOST: LazyLock<LostLines> = LazyLock::new(LostLines::new);
     &LOST
 }

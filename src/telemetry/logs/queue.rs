@@ -18,13 +18,13 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::lost::{LostLines, Why};
 
 /// Bytes of lines that wait. More are lost.
-pub const QUEUE_BYTES_MAX: usize = 1 << 20;
+pub(super) const QUEUE_BYTES_MAX: usize = 1 << 20;
 /// The parent process may have made stderr non-blocking: a write is then tried again after this.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(20);
 
 /// The queue. Clones are of the same one.
 #[derive(Clone)]
-pub struct LogQueue {
+pub(super) struct LogQueue {
     shared: Arc<Shared>,
     lost: LostLines,
 }
@@ -46,7 +46,7 @@ struct Waiting {
 
 impl LogQueue {
     /// Starts the thread that writes. It ends with the process.
-    pub fn start(writer: impl Write + Send + 'static, lost: LostLines) -> io::Result<Self> {
+    pub(super) fn start(writer: impl Write + Send + 'static, lost: LostLines) -> io::Result<Self> {
         let queue = Self {
             shared: Arc::default(),
             lost,
@@ -71,7 +71,7 @@ impl LogQueue {
     }
 
     /// Waits until all lines are written or lost. Returns false where that takes longer.
-    pub fn flush(&self, within: Duration) -> bool {
+    pub(super) fn flush(&self, within: Duration) -> bool {
         let deadline = Instant::now() + within;
         let mut waiting = self.shared.waiting.lock();
         while waiting.is_writing || !waiting.lines.is_empty() {

@@ -39,7 +39,7 @@ pub(in crate::origin::sql) enum Kind {
 
 impl Kind {
     /// By the type that the server says.
-    pub fn of(type_info: &MySqlTypeInfo) -> Self {
+    pub(crate) fn of(type_info: &MySqlTypeInfo) -> Self {
         // The name alone takes a text of a binary collation for bytes.
         let is_text = <str as Type<MySql>>::compatible(type_info);
         match type_info.name() {
@@ -64,7 +64,7 @@ impl Kind {
     }
 
     /// Whether its values sort by themselves as the process sorts them; others are sorted as texts.
-    pub fn sorts_by_itself(self) -> bool {
+    pub(crate) fn sorts_by_itself(self) -> bool {
         !matches!(
             self,
             Self::Text | Self::BinaryText | Self::Json | Self::Bytes | Self::Unknown

@@ -79,7 +79,7 @@ impl Kind {
 
 impl Kind {
     /// Whether a value comes as the server holds it: so it costs least, and loses nothing.
-    pub fn is_binary(self) -> bool {
+    pub(crate) fn is_binary(self) -> bool {
         matches!(self, Self::Bool | Self::Integer | Self::Single | Self::Real)
     }
 }
@@ -87,7 +87,7 @@ impl Kind {
 impl Column<Kind> {
     /// Whether its values sort by themselves as the process sorts them; others are sorted as texts. An enum is one of
     /// these: by itself it sorts in the order of its declaration.
-    pub fn sorts_by_itself(&self) -> Result<bool, OriginError> {
+    pub(crate) fn sorts_by_itself(&self) -> Result<bool, OriginError> {
         match self.kind {
             Kind::Bool
             | Kind::Integer
@@ -171,7 +171,7 @@ async fn name_of(session: &mut Session<sqlx::Postgres>, type_info: &PgTypeInfo) 
 impl Described {
     /// A statement whose rows are items. What is no number is a text, as the server writes it; arrays and composite values
     /// are JSON.
-    pub fn select_items(&self, statement: &Statement) -> String {
+    pub(crate) fn select_items(&self, statement: &Statement) -> String {
         let columns = self.columns.iter().map(|column| {
             let (of, name) = (column_of(&DIALECT, &column.name), column.name.replace('"', "\"\""));
             let text = match column.kind {
@@ -193,7 +193,7 @@ impl Described {
     }
 
     /// A statement whose values are texts, as a filter compares them. Its columns may have one name.
-    pub fn select_texts(&self, statement: &Statement) -> String {
+    pub(crate) fn select_texts(&self, statement: &Statement) -> String {
         let numbers = 1..=self.columns.len();
         let texts: Vec<_> = numbers
             .clone()
@@ -206,12 +206,12 @@ impl Described {
     }
 
     /// Whether any value is anything but a text.
-    pub fn converts(&self) -> bool {
+    pub(crate) fn converts(&self) -> bool {
         self.types.iter().any(Option::is_some)
     }
 
     /// A statement that does nothing but convert the values.
-    pub fn conversions(&self) -> String {
+    pub(crate) fn conversions(&self) -> String {
         let converted: Vec<String> = (1..=self.types.len()).map(|number| self.converted(number)).collect();
         format!("select {}", converted.join(", "))
     }

@@ -6,10 +6,13 @@
 use serde::de::IgnoredAny;
 use sqlx::{Decode, Row, Sqlite, TypeInfo, ValueRef, sqlite::SqliteRow};
 
-use super::super::{Formless, ItemColumns};
 use crate::{
     listing::{Item, ItemId, item_json::check_readable},
-    origin::{ITEM_BYTES_MAX, OriginError, OriginItem, SortValue, object::ObjectWriter},
+    origin::{
+        ITEM_BYTES_MAX, OriginError, OriginItem, SortValue,
+        object::ObjectWriter,
+        sql::{Formless, ItemColumns},
+    },
 };
 
 /// Makes items of the rows of one statement.
@@ -37,7 +40,7 @@ enum Stored<'r> {
 
 impl ItemRows {
     /// For a result of these columns, some of them declared JSON.
-    pub fn new(names: &[String], json: Vec<bool>, wanted: &ItemColumns) -> Result<Self, OriginError> {
+    pub(super) fn new(names: &[String], json: Vec<bool>, wanted: &ItemColumns) -> Result<Self, OriginError> {
         let place_of = |column: &str| {
             let place = names.iter().position(|name| **name == *column);
             place.ok_or_else(|| OriginError::Misdeclared(format!("the query yields no column `{column}`")))
@@ -60,7 +63,7 @@ impl ItemRows {
     }
 
     /// The next row as an item.
-    pub fn item(&mut self, row: &SqliteRow) -> Result<OriginItem, OriginError> {
+    pub(super) fn item(&mut self, row: &SqliteRow) -> Result<OriginItem, OriginError> {
         self.position += 1;
         let position = self.position;
         self.try_item(row)

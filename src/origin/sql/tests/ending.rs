@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 
-use super::super::SqlOrigin;
 use crate::origin::{
     Origin, OriginError, ReadOrder,
+    sql::SqlOrigin,
     testing::{TestDatabase, any_order, by, collect, definition, read},
 };
 

@@ -1,0 +1,106 @@
+//! What happens here when a head moved: L1 learns of it, whoever waits for the listing wakes up, followers hear of it.
+//!
+//! The publishing node comes by the same way as those that hear it from Redis, before it answers; hearing it again changes nothing.
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use super::followers::Subscriptions;
+use crate::{
+    engine::{
+        fetching::{heads::Heads, lost_pushed::LostPushed},
+        reading::selection::SelectionMemory,
+    },
+    listing::{Head, HeadState, ListingKey},
+    store::{Announcement, Heard},
+    telemetry::Metrics,
+};
+
+/// Applies announcements.
+pub(crate) struct Announcer {
+    heads: Arc<Heads>,
+    memory: Arc<SelectionMemory>,
+    lost_pushed: Arc<LostPushed>,
+    subscriptions: Arc<Subscriptions>,
+    metrics: Arc<Metrics>,
+    waiting: Mutex<HashMap<ListingKey, Vec<oneshot::Sender<()>>>>,
+}
+
+impl Announcer {
+    /// Nobody waits yet.
+    pub(crate) fn new(
+        heads: Arc<Heads>,
+        memory: Arc<SelectionMemory>,
+        lost_pushed: Arc<LostPushed>,
+        subscriptions: Arc<Subscriptions>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        Self {
+            heads,
+            memory,
+            lost_pushed,
+            subscriptions,
+            metrics,
+            waiting: Mutex::default(),
+        }
+    }
+
+    /// What the subscriber heard. The `first` thing it says is that it listens, by way of an epoch: what was loaded before
+    /// may have missed announcements.
+    pub(crate) fn hear(&self, heard: &Heard, first: bool) {
+        match heard {
+            Heard::Announcement(announcement) => self.apply(announcement, false),
+            Heard::NewEpoch if first => self.heads.begin_epoch(),
+            Heard::NewEpoch => {
+                tracing::warn!("redis was restarted, flushed or rewound: heads are read again before they are served");
+                self.metrics.epochs.inc();
+                self.heads.begin_epoch();
+            }
+        }
+    }
+
+    /// A head moved; `own`: by this node, which keeps the head even if nobody asked for the listing here yet.
+    pub(crate) fn apply(&self, announcement: &Announcement, own: bool) {
+        self.metrics.announcements.inc();
+        let waiting = self.waiting.lock().remove(&announcement.listing);
+        let insist = own || waiting.is_some();
+        self.heads.announce(&announcement.listing, announcement.head, insist);
+        self.memory.forget(announcement.listing.name());
+        self.lost_pushed.moved(announcement.listing.name(), &announcement.head);
+        for waiter in waiting.into_iter().flatten() {
+            // One that gave up waiting is no loss.
+            let _ = waiter.send(());
+        }
+        self.subscriptions.publish(announcement);
+    }
+
+    /// A head was found to be as new as its `as_of` says now. Other nodes see that when they read it next: there is nothing
+    /// else to tell them.
+    pub(crate) fn confirm(&self, listing: &ListingKey, head: Head) {
+        let waiting = self.waiting.lock().remove(listing);
+        self.heads.announce(listing, HeadState::Live(head), true);
+        for waiter in waiting.into_iter().flatten() {
+            let _ = waiter.send(());
+        }
+    }
+
+    /// Completes when the listing's head moves next.
+    pub(crate) fn next(&self, key: &ListingKey) -> oneshot::Receiver<()> {
+        let (sender, receiver) = oneshot::channel();
+        let mut waiting = self.waiting.lock();
+        let waiters = waiting.entry(key.clone()).or_default();
+        waiters.retain(|waiter| !waiter.is_closed());
+        waiters.push(sender);
+        receiver
+    }
+
+    /// Forgets those who gave up waiting.
+    pub(crate) fn tidy(&self) {
+        self.waiting.lock().retain(|_, waiters| {
+            waiters.retain(|waiter| !waiter.is_closed());
+            !waiters.is_empty()
+        });
+    }
+}

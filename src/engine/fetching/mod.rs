@@ -1,0 +1,5 @@
+//! From Redis into L1: heads, chunks, and pushed listings that are gone.
+
+pub(super) mod chunks;
+pub(super) mod heads;
+pub(super) mod lost_pushed;

@@ -1,0 +1,324 @@
+//! What operators ask: which listings there are, how one stands, what happens to one.
+
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
+
+use super::writes::default_family;
+use crate::{
+    engine::{
+        Engine,
+        coherence::followers::{Event, Follower},
+        error::EngineError,
+        l1::head_table::Lookup,
+        reading::selection::Selection,
+    },
+    listing::{
+        Family, Freshness, Generation, Head, HeadState, ListingKey, ListingName, Policy, SortName, StoredSort,
+        Timestamp, definition::Resolved, name::encode_segment,
+    },
+    store::Refused,
+};
+
+/// One entry of the list of listings.
+#[derive(Clone, Debug)]
+pub struct ListingEntry {
+    /// Which listing.
+    pub listing: ListingKey,
+    /// Its current generation.
+    pub generation: Generation,
+    /// Its items.
+    pub total: u64,
+    /// How long ago its items were read.
+    pub age: Duration,
+    /// How it stands.
+    pub state: ListingState,
+}
+
+/// How a listing stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ListingState {
+    /// Younger than `fresh_for`.
+    Fresh,
+    /// Served while it is being refreshed.
+    Stale,
+    /// Past `keep_for`.
+    Expired,
+    /// Redis has no head.
+    Absent,
+    /// A tombstone.
+    Deleted,
+}
+
+impl ListingState {
+    /// The state in one word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fresh => "fresh",
+            Self::Stale => "stale",
+            Self::Expired => "expired",
+            Self::Absent => "absent",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+/// All that can be said of one listing.
+#[derive(Clone, Debug)]
+pub struct Explanation {
+    /// Which listing.
+    pub listing: ListingKey,
+    /// Its head's key in Redis.
+    pub head_key: String,
+    /// Its stream's key in Redis.
+    pub stream_key: Option<String>,
+    /// Its current generation.
+    pub generation: Option<Generation>,
+    /// Its items.
+    pub total: u64,
+    /// Items a chunk.
+    pub chunk_len: Option<NonZeroU32>,
+    /// Its chunks.
+    pub chunks: u64,
+    /// What its stream takes in Redis.
+    pub bytes: Option<u64>,
+    /// How it stands.
+    pub state: ListingState,
+    /// Until when it is fresh.
+    pub fresh_until: Option<Timestamp>,
+    /// The lease on its family: for which generation, and for how long still.
+    pub lease: Option<(Generation, Duration)>,
+    /// When its family is due.
+    pub next_refresh: Option<Timestamp>,
+    /// Until when it is not refreshed.
+    pub frozen_until: Option<Timestamp>,
+    /// Why the last refresh failed, if it did.
+    pub last_error: Option<String>,
+    /// What this process knows.
+    pub l1: Option<Known>,
+    /// What is wrong with Redis.
+    pub redis: Option<RedisTrouble>,
+}
+
+/// What is wrong with Redis, as far as it is known without asking.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RedisTrouble {
+    /// It does not answer.
+    Down,
+    /// It answers, and refuses this.
+    Refusing(Vec<Refused>),
+    /// It takes no more data.
+    Full,
+    /// It answers, but this process does not hear announcements; where Redis refuses that, this is what it says.
+    Deaf(Vec<Refused>),
+}
+
+impl RedisTrouble {
+    /// The trouble in one word.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Refusing(_) => "refusing",
+            Self::Full => "full",
+            Self::Deaf(_) => "deaf",
+        }
+    }
+
+    /// What is refused.
+    pub fn refused(&self) -> &[Refused] {
+        match self {
+            Self::Refusing(refused) | Self::Deaf(refused) => refused,
+            Self::Down | Self::Full => &[],
+        }
+    }
+}
+
+/// A head in L1.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    /// Which generation; `None` where there is known to be none.
+    pub generation: Option<Generation>,
+    /// How old the knowledge is.
+    pub age: Duration,
+    /// Whether pages are served by it.
+    pub servable: bool,
+}
+
+impl Engine {
+    /// Listings in the order of their keys, from after one on, whose name begins with a prefix.
+    ///
+    /// # Errors
+    /// [`EngineError::RedisDown`].
+    pub async fn listings(
+        &self,
+        prefix: &str,
+        after: Option<&ListingKey>,
+        limit: usize,
+    ) -> Result<Vec<ListingEntry>, EngineError> {
+        let now = self.store.now();
+        let listings = self.store.list(&encode_segment(prefix), after, limit).await?;
+        let entry = |(listing, state): (ListingKey, HeadState)| {
+            let head = *state.live()?;
+            Some(ListingEntry {
+                generation: head.generation,
+                total: head.total,
+                age: now.since(head.as_of),
+                state: self.state_of(&listing, &state, now),
+                listing,
+            })
+        };
+        Ok(listings.into_iter().filter_map(entry).collect())
+    }
+
+    /// How one listing stands, in Redis and here.
+    ///
+    /// # Errors
+    /// [`EngineError::RedisDown`].
+    pub async fn explain(&self, selection: &Selection) -> Result<Explanation, EngineError> {
+        let key = &selection.key;
+        let state = self.store.read_head(key).await?;
+        let head = state.live().copied();
+        let generation = head.map(|head| head.generation);
+        let bytes = match generation {
+            Some(generation) => self.store.stream_bytes(key, generation).await?,
+            None => None,
+        };
+        let now = self.store.now();
+        let lease = self.store.lease_state(&key.family).await?;
+        let failure = self.store.failure(&key.family).await?;
+        let l1 = match self.l1.heads.peek(key) {
+            (Lookup::Unknown, _) => None,
+            (lookup @ (Lookup::Usable(known) | Lookup::Recheck(known)), age) => Some(Known {
+                generation: known.live().map(|head| head.generation),
+                age,
+                servable: matches!(lookup, Lookup::Usable(_)),
+            }),
+        };
+        Ok(Explanation {
+            head_key: self.store.head_key(key),
+            stream_key: generation.map(|generation| self.store.stream_key(key, generation)),
+            generation,
+            total: head.map_or(0, |head| head.total),
+            chunk_len: head.map(|head| head.chunk_len),
+            chunks: head.map_or(0, |head| head.total.div_ceil(head.chunk_len.get().into())),
+            bytes,
+            state: self.state_of(key, &state, now),
+            fresh_until: head
+                .filter(|head| selection.defined.is_some() && !self.is_reshaped(key, head))
+                .map(|head| head.as_of.after(selection.policy.fresh_for)),
+            lease: lease.map(|lease| (lease.generation, lease.left)),
+            next_refresh: self.store.next_due(&key.family).await?,
+            frozen_until: self.frozen_until(key.name()),
+            last_error: failure.map(|failure| failure.error).or_else(|| {
+                let error = self.refresher.last_error(&key.family);
+                error.map(|error| error.to_string())
+            }),
+            l1,
+            redis: self.redis_trouble(),
+            listing: key.clone(),
+        })
+    }
+
+    /// What is wrong with Redis, as far as it is known without asking; the worst where it is more than one thing.
+    pub fn redis_trouble(&self) -> Option<RedisTrouble> {
+        if !self.store.is_up() && !self.store.refuses_connections() {
+            return Some(RedisTrouble::Down);
+        }
+        let refused = self.store.refused();
+        if refused.iter().any(|refused| !refused.is_of_subscription()) {
+            Some(RedisTrouble::Refusing(refused))
+        } else if self.store.is_full() {
+            Some(RedisTrouble::Full)
+        } else {
+            self.store.is_deaf().then_some(RedisTrouble::Deaf(refused))
+        }
+    }
+
+    /// What an origin gave that was not believed here: the names of patterns, and listings, at most so many.
+    pub fn refused(&self, limit: usize) -> Vec<String> {
+        let names = self.declared().names.doubted(limit);
+        let names = names.into_iter().map(|pattern| format!("names of {pattern}"));
+        let listings = self.refresher.refused(limit);
+        names
+            .chain(listings.iter().map(Family::to_string))
+            .take(limit)
+            .collect()
+    }
+
+    /// A live subscription to a name. Its first events are the current heads.
+    ///
+    /// # Errors
+    /// [`EngineError::Overloaded`] beyond the limit on followers, [`EngineError::NotFound`] for a name that cannot exist,
+    /// [`EngineError::Invalid`] for a sort that it does not have.
+    pub async fn follow(&self, name: &ListingName, sort: Option<&SortName>) -> Result<Follower, EngineError> {
+        let family = match self.resolve(name) {
+            Resolved::Unknown => return Err(EngineError::NotFound),
+            // What is not there yet may be pushed at any time.
+            Resolved::Pushed => Family::plain(name.clone()),
+            Resolved::Defined(defined) => {
+                self.check_sort(name, sort).await?;
+                default_family(&defined, name)
+            }
+        };
+        // First the subscription, then the heads: what is published in between is heard.
+        let mut follower = self.subscriptions.follow(&family, sort)?;
+        for listing in self.followed(&family, sort).await? {
+            let state = self.heads.current(&listing).await?;
+            if let Some(event) = Event::of(&listing, &state) {
+                follower.begin_with(event);
+            }
+        }
+        Ok(follower)
+    }
+
+    /// The listings of a family, its descending streams left out.
+    async fn followed(&self, family: &Family, sort: Option<&SortName>) -> Result<Vec<ListingKey>, EngineError> {
+        let sorts: Vec<SortName> = match self.resolve(&family.name) {
+            Resolved::Defined(defined) => defined.definition.sorts.iter().map(|sort| sort.name.clone()).collect(),
+            Resolved::Pushed | Resolved::Unknown => self.pushed_sorts(&family.name).await?.to_vec(),
+        };
+        let wanted = sorts.into_iter().filter(|one| sort.is_none_or(|sort| one == sort));
+        Ok(wanted.map(|sort| family.listing(StoredSort::ascending(sort))).collect())
+    }
+
+    /// Every name that the definitions enumerate, for warming up.
+    ///
+    /// # Errors
+    /// [`EngineError::NothingYet`] where an enumeration could not be read.
+    pub async fn enumerate(&self) -> Result<Vec<ListingName>, EngineError> {
+        let mut names = Vec::new();
+        let declared = self.declaration.take();
+        for definition in &declared.definitions.defined {
+            let all = declared.names.all(definition).await.ok_or(EngineError::NothingYet {
+                reason: "the names could not be read",
+                retry_after: Duration::from_secs(1),
+            })?;
+            names.extend(all);
+        }
+        Ok(names)
+    }
+
+    fn state_of(&self, listing: &ListingKey, state: &HeadState, now: Timestamp) -> ListingState {
+        let head = match state {
+            HeadState::Absent => return ListingState::Absent,
+            HeadState::Deleted(_) => return ListingState::Deleted,
+            HeadState::Live(head) => head,
+        };
+        let policy: Arc<Policy> = match self.resolve(listing.name()) {
+            Resolved::Defined(defined) => defined.definition.policy.clone(),
+            // A pushed listing is the truth until it is pushed again.
+            Resolved::Pushed | Resolved::Unknown => return ListingState::Fresh,
+        };
+        match policy.freshness(head.as_of, now) {
+            Freshness::Fresh(_) if !self.is_reshaped(listing, head) => ListingState::Fresh,
+            Freshness::Fresh(_) | Freshness::Stale(_) => ListingState::Stale,
+            Freshness::Expired => ListingState::Expired,
+        }
+    }
+
+    /// Whether the definition has changed since.
+    fn is_reshaped(&self, listing: &ListingKey, head: &Head) -> bool {
+        match self.resolve(listing.name()) {
+            Resolved::Defined(defined) => defined.definition.reshapes(&listing.stored, head),
+            Resolved::Pushed | Resolved::Unknown => false,
+        }
+    }
+}

@@ -1,0 +1,316 @@
+//! Writes that clients ask for: pushing a listing, deleting one, refreshing one.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use futures_util::FutureExt;
+
+use crate::{
+    engine::{
+        Engine,
+        coherence::announcer::Announcer,
+        error::EngineError,
+        reading::selection::{Asked, unknown_sort},
+        refreshing::runs::{RefreshFailure, Refreshed, Refresher, Shrink, Waiting},
+    },
+    listing::{
+        Family, Generation, HeadState, Item, ListingKey, ListingName, Policy, SortName, StoredSort,
+        definition::{Defined, Resolved},
+    },
+    store::{GenerationWriter, Published, Store},
+};
+
+/// A push under way. Dropped without [`Push::finish`], nothing changes.
+pub struct Push {
+    store: Store,
+    announcer: Arc<Announcer>,
+    policy: Arc<Policy>,
+    listing: ListingKey,
+    writer: GenerationWriter,
+    shrink: Shrink,
+}
+
+/// What a push came to.
+#[derive(Clone, Debug)]
+pub struct PushOutcome {
+    /// The listing.
+    pub listing: ListingKey,
+    /// Its current generation.
+    pub generation: Generation,
+    /// Its items.
+    pub total: u64,
+    /// Whether it was not there before.
+    pub created: bool,
+}
+
+impl Push {
+    /// Adds an item at the end.
+    ///
+    /// # Errors
+    /// [`EngineError::TooManyItems`] beyond `max_items`; Redis's own.
+    pub async fn append(&mut self, item: Item) -> Result<(), EngineError> {
+        if self.writer.items() >= self.policy.max_items {
+            return Err(EngineError::TooManyItems {
+                max: self.policy.max_items,
+            });
+        }
+        Ok(self.writer.append(item).await?)
+    }
+
+    /// Publishes what was pushed. What this node serves next is this generation or a newer one.
+    ///
+    /// # Errors
+    /// [`EngineError::Superseded`] where a later write was published first, [`EngineError::Shrunk`] where too few items would
+    /// be left and that was not accepted.
+    pub async fn finish(self) -> Result<PushOutcome, EngineError> {
+        let finished = self.writer.finish().await?;
+        let (generation, total) = (finished.generation(), finished.total());
+        let mut believed = Ok(());
+        let believe = |head: &HeadState| {
+            let before = head.live().map_or(0, |head| head.total);
+            if self.shrink == Shrink::Refused {
+                believed = self.policy.believes_push(before, total);
+            }
+            believed.is_ok()
+        };
+        let published = self.store.publish_over(finished, &self.policy, None, None, believe);
+        match published.await? {
+            Published::Moved { announcement, replaced } => {
+                self.announcer.apply(&announcement, true);
+                tracing::info!(listing = %self.listing, %generation, items = total, "listing pushed");
+                Ok(PushOutcome {
+                    listing: self.listing,
+                    generation,
+                    total,
+                    created: replaced.live().is_none(),
+                })
+            }
+            Published::Older { current } => Err(EngineError::Superseded { current }),
+            // The stream expired or was evicted while it was written.
+            Published::Fenced | Published::Incomplete => Err(EngineError::broken_load()),
+            Published::Unwanted => {
+                let refusal = believed.err().ok_or(EngineError::broken_load())?;
+                tracing::warn!(listing = %self.listing, %refusal, "push refused");
+                Err(EngineError::Shrunk(refusal))
+            }
+        }
+    }
+}
+
+impl Engine {
+    /// Begins to replace a pushed listing. [`Shrink`] says whether any number of items is believed.
+    ///
+    /// # Errors
+    /// [`EngineError::HasOrigin`] where a definition fills the name, [`EngineError::NotAllowed`] where `pushed.names` does not allow it.
+    pub async fn push(&self, name: &ListingName, sort: SortName, shrink: Shrink) -> Result<Push, EngineError> {
+        match self.resolve(name) {
+            Resolved::Defined(_) => return Err(EngineError::HasOrigin),
+            Resolved::Unknown => return Err(EngineError::NotAllowed),
+            Resolved::Pushed => {}
+        }
+        let listing = Family::plain(name.clone()).listing(StoredSort::ascending(sort));
+        let policy = self.pushed_policy();
+        let grant = self.store.draw(name, 1).await?;
+        let generation = grant.generations.first().copied().ok_or(EngineError::broken_load())?;
+        let writer = self
+            .store
+            .write_generation(&listing, generation, grant.as_of, 0, &policy);
+        Ok(Push {
+            store: self.store.clone(),
+            announcer: self.announcer.clone(),
+            policy,
+            listing,
+            writer,
+            shrink,
+        })
+    }
+
+    /// Forgets a listing, pins included: all sorts of the name unless one is given. With an origin the next read fills it again.
+    ///
+    /// # Errors
+    /// [`EngineError::NotAllowed`] for a name that nothing can fill, [`EngineError::Invalid`] for a sort that is neither
+    /// declared nor kept.
+    pub async fn delete(&self, name: &ListingName, sort: Option<&SortName>) -> Result<(), EngineError> {
+        let resolved = self.resolve(name);
+        // What is kept, whether its head can be read or not, and what a refresh or a push under way may be about to publish
+        // for the first time.
+        let mut listings: BTreeSet<ListingKey> = self.store.listings_ever_of(name).await?.into_iter().collect();
+        let policy = match &resolved {
+            Resolved::Unknown => return Err(EngineError::NotAllowed),
+            Resolved::Pushed => {
+                let sort = sort.cloned().unwrap_or_else(SortName::default_sort);
+                listings.insert(Family::plain(name.clone()).listing(StoredSort::ascending(sort)));
+                self.pushed_policy()
+            }
+            Resolved::Defined(defined) => {
+                let mut families = self.refresher.families_of(name);
+                families.push(default_family(defined, name));
+                for family in families {
+                    let streams = defined.definition.streams();
+                    listings.extend(streams.map(|stream| family.listing(stream.stored())));
+                }
+                defined.definition.policy.clone()
+            }
+        };
+        let listings: Vec<_> = listings
+            .into_iter()
+            .filter(|key| sort.is_none_or(|sort| key.sort() == sort))
+            .collect();
+        if let (Resolved::Defined(defined), true, Some(sort)) = (&resolved, listings.is_empty(), sort) {
+            let error = unknown_sort(&defined.definition);
+            tracing::debug!(listing = %name, %sort, "no such sort to delete");
+            return Err(EngineError::Invalid(vec![error]));
+        }
+        for (announcement, _) in self.store.delete(&listings, &policy).await? {
+            self.announcer.apply(&announcement, true);
+        }
+        tracing::info!(listing = %name, sorts = listings.len(), "listing deleted");
+        Ok(())
+    }
+
+    /// Starts a refresh of a name and does not wait for it; where refreshes are coalesced, perhaps a while later. With
+    /// [`Shrink::Accepted`] it starts in any case, and the number of items is believed whatever it is: somebody has looked.
+    ///
+    /// # Errors
+    /// [`EngineError::NoOrigin`] for a pushed name, [`EngineError::NotFound`] for one that cannot exist, [`EngineError::Invalid`] for an unknown sort.
+    pub async fn refresh(
+        &self,
+        name: &ListingName,
+        sort: Option<&SortName>,
+        shrink: Shrink,
+    ) -> Result<(), EngineError> {
+        self.accept_names(name, shrink).await;
+        let families = self.families(name, sort).await?;
+        let coalesce_for = families
+            .first()
+            .map_or(Duration::ZERO, |(defined, _)| defined.definition.policy.coalesce_for);
+        if !coalesce_for.is_zero() && shrink == Shrink::Refused {
+            return Ok(self.refresher.ask(&families, coalesce_for).await?);
+        }
+        for (defined, family) in families {
+            let waiting = self.refresher.demand(&defined, &family, shrink);
+            // One that has ended already was never begun.
+            if let Some(Ok(Err(RefreshFailure {
+                error: error @ EngineError::Overloaded { .. },
+                ..
+            }))) = waiting.now_or_never()
+            {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Refreshes a name; ends with generations that were drawn after this call.
+    ///
+    /// # Errors
+    /// As [`Engine::refresh`], and [`EngineError::RefreshFailed`] with its kin where the origin or Redis failed.
+    pub async fn refresh_and_wait(
+        &self,
+        name: &ListingName,
+        sort: Option<&SortName>,
+        shrink: Shrink,
+    ) -> Result<Vec<Refreshed>, EngineError> {
+        self.accept_names(name, shrink).await;
+        let waits: Vec<_> = self
+            .families(name, sort)
+            .await?
+            .into_iter()
+            .map(|(defined, family)| self.refresher.demand(&defined, &family, shrink))
+            .collect();
+        self.collect(waits, sort).await
+    }
+
+    /// Refreshes a name's listing where it is not fresh; for warming up.
+    ///
+    /// # Errors
+    /// As [`Engine::refresh_and_wait`].
+    pub async fn freshen(&self, name: &ListingName) -> Result<Vec<Refreshed>, EngineError> {
+        self.refresh_by(name, Refresher::trigger).await
+    }
+
+    /// Reads a name's listings from their origin again; what has not changed lives on as it is.
+    ///
+    /// # Errors
+    /// As [`Engine::refresh_and_wait`], also while a back-off runs.
+    pub async fn reread(&self, name: &ListingName) -> Result<Vec<Refreshed>, EngineError> {
+        self.refresh_by(name, Refresher::trigger_now).await
+    }
+
+    async fn refresh_by(
+        &self,
+        name: &ListingName,
+        begin: fn(&Arc<Refresher>, &Defined, &ListingKey) -> Waiting,
+    ) -> Result<Vec<Refreshed>, EngineError> {
+        let mut waits = Vec::new();
+        for (defined, family) in self.families(name, None).await? {
+            let first = defined
+                .definition
+                .streams()
+                .next()
+                .map(|stream| family.listing(stream.stored()));
+            waits.extend(first.map(|key| begin(&self.refresher, &defined, &key)));
+        }
+        self.collect(waits, None).await
+    }
+
+    async fn collect(&self, waits: Vec<Waiting>, sort: Option<&SortName>) -> Result<Vec<Refreshed>, EngineError> {
+        let mut all = Vec::new();
+        for wait in waits {
+            let outcome = wait.await.map_err(|_| EngineError::broken_load())?;
+            let refreshed = outcome.map_err(|RefreshFailure { error, .. }| error)?;
+            let wanted = refreshed
+                .iter()
+                .filter(|one| sort.is_none_or(|sort| one.listing.sort() == sort));
+            all.extend(wanted.cloned());
+        }
+        Ok(all)
+    }
+
+    /// Whoever has looked at a listing that shrinks has looked at the names too, where they are doubted.
+    async fn accept_names(&self, name: &ListingName, shrink: Shrink) {
+        if let (Resolved::Defined(defined), Shrink::Accepted) = (self.resolve(name), shrink) {
+            let declared = self.declaration.take();
+            declared.names.accept(&defined.definition).await;
+        }
+    }
+
+    /// The families of a defined name: the default one, and those with other choices that are kept.
+    async fn families(
+        &self,
+        name: &ListingName,
+        sort: Option<&SortName>,
+    ) -> Result<Vec<(Defined, Family)>, EngineError> {
+        let defined = match self.resolve(name) {
+            Resolved::Pushed => return Err(EngineError::NoOrigin),
+            Resolved::Unknown => return Err(EngineError::NotFound),
+            Resolved::Defined(defined) => defined,
+        };
+        self.check_sort(name, sort).await?;
+        let default = default_family(&defined, name);
+        let mut others = BTreeSet::new();
+        if !(defined.definition.variants.is_empty() && defined.definition.filters.is_empty()) {
+            let kept = self.store.listings_of(name).await?;
+            others.extend(kept.into_iter().map(|key| key.family));
+        }
+        others.retain(|family| *family != default && defined.definition.declares(&family.choices));
+        let families = std::iter::once(default).chain(others);
+        Ok(families.map(|family| (defined.clone(), family)).collect())
+    }
+
+    /// Existence and sort of a name, checked as a reader's would be.
+    pub(crate) async fn check_sort(&self, name: &ListingName, sort: Option<&SortName>) -> Result<(), EngineError> {
+        let asked = Asked {
+            sort: sort.map(SortName::as_str),
+            ..Asked::default()
+        };
+        self.select(name, asked).await.map(drop)
+    }
+}
+
+/// The family of a name with the default of every variant and no filter.
+pub(crate) fn default_family(defined: &Defined, name: &ListingName) -> Family {
+    Family {
+        name: name.clone(),
+        choices: defined.definition.choices(&Default::default()),
+    }
+}

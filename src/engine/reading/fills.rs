@@ -1,0 +1,234 @@
+//! Waiting for a listing that is not there: the first fill, or the refill of a lost one.
+//!
+//! All requests for a listing share one wait, which is spawned and goes on when they leave. A request waits at most
+//! `fill_wait` in all, whatever it waits for; the fill itself takes as long as its origin.
+//!
+//! A name is *unknown* where no enumeration and no head tells of it: anybody can make up such names. Their fills have places and waiters
+//! of their own, so that the fills of known names are not held up. A request waits for such a place itself, and gives up its turn when
+//! it goes away. Where the origin has no items of the name that is remembered here for a few seconds; in Redis nothing is left of it.
+
+use std::{sync::Arc, time::Duration};
+
+use moka::sync::Cache;
+use tokio::{
+    runtime::Handle,
+    sync::OwnedSemaphorePermit,
+    time::{Instant, timeout_at},
+};
+
+use super::page::PageState;
+use crate::{
+    config::L1Config,
+    engine::{
+        coherence::announcer::Announcer,
+        error::EngineError,
+        fetching::heads::Heads,
+        loads::{coalesce::Coalescer, permits::ReadPermits},
+        refreshing::runs::{Refresher, Shrink, Waiting},
+    },
+    listing::{Family, ListingKey, definition::Defined},
+    store::Store,
+};
+
+/// How long it is remembered at most that the origin has no items of a name: nothing tells when it gets some.
+const WITHOUT_ITEMS_MAX: Duration = Duration::from_secs(5);
+
+/// Fills that requests wait for.
+pub(crate) struct Fills {
+    refresher: Arc<Refresher>,
+    announcer: Arc<Announcer>,
+    heads: Arc<Heads>,
+    store: Store,
+    permits: ReadPermits,
+    waits: Coalescer<ListingKey, Result<(), EngineError>>,
+    /// Families of which the origin had no items just now.
+    without_items: Cache<Family, ()>,
+}
+
+impl Fills {
+    /// Nobody waits yet.
+    pub(crate) fn new(
+        store: Store,
+        permits: ReadPermits,
+        refresher: Arc<Refresher>,
+        announcer: Arc<Announcer>,
+        heads: Arc<Heads>,
+        l1: &L1Config,
+        runtime: Handle,
+    ) -> Self {
+        Self {
+            store,
+            permits,
+            refresher,
+            announcer,
+            heads,
+            waits: Coalescer::new(runtime),
+            without_items: Cache::builder()
+                .max_capacity(l1.absent_max as u64)
+                .time_to_live(l1.ttl.min(WITHOUT_ITEMS_MAX))
+                .build(),
+        }
+    }
+
+    /// Waits until the listing, whose name is known, has a head. Says whether somebody else had begun the wait.
+    pub(crate) async fn wait(
+        &self,
+        defined: &Defined,
+        key: &ListingKey,
+        deadline: Instant,
+    ) -> Result<bool, EngineError> {
+        self.check(key)?;
+        let _permit = self.permits.wait()?;
+        let begin = || self.until_filled(key, self.refresher.trigger(defined, key));
+        self.bounded(key, deadline, begin).await
+    }
+
+    /// The same for a name that nothing tells of; [`EngineError::NotFound`] where the origin has no items of it.
+    pub(crate) async fn wait_for_unknown(
+        &self,
+        defined: &Defined,
+        key: &ListingKey,
+        deadline: Instant,
+    ) -> Result<bool, EngineError> {
+        self.check(key)?;
+        let _permit = self.permits.wait_for_unknown()?;
+        // Who joins a wait that has begun needs no place.
+        let place = match self.waits.is_under_way(key) {
+            true => None,
+            false => {
+                let place = self.unknown_place(defined, deadline).await?;
+                // Somebody may have asked for it meanwhile.
+                self.check(key)?;
+                place
+            }
+        };
+        let begin = || {
+            let filled = self.until_filled(key, self.refresher.trigger(defined, key));
+            async move {
+                let _place = place;
+                filled.await
+            }
+        };
+        self.bounded(key, deadline, begin).await
+    }
+
+    fn check(&self, key: &ListingKey) -> Result<(), EngineError> {
+        match self.without_items.contains_key(&key.family) {
+            true => Err(EngineError::NotFound),
+            false => self.check_back_off(key),
+        }
+    }
+
+    async fn unknown_place(
+        &self,
+        defined: &Defined,
+        deadline: Instant,
+    ) -> Result<Option<OwnedSemaphorePermit>, EngineError> {
+        let declared = self.refresher.declaration.take();
+        let Some(budget) = declared.budget(&defined.definition.origin) else {
+            // The run says what is wrong.
+            return Ok(None);
+        };
+        timeout_at(deadline, budget.unknown_place())
+            .await
+            .map_err(|_| still_filling())
+    }
+
+    /// Waits until the listing has a head drawn after now, whatever Redis says of the present one.
+    pub(crate) async fn wait_anew(
+        &self,
+        defined: &Defined,
+        key: &ListingKey,
+        deadline: Instant,
+    ) -> Result<bool, EngineError> {
+        self.check_back_off(key)?;
+        let _permit = self.permits.wait()?;
+        let begin = || self.until_filled(key, self.refresher.demand(defined, &key.family, Shrink::Refused));
+        self.bounded(key, deadline, begin).await
+    }
+
+    /// An origin that failed is not asked again by each request that comes.
+    fn check_back_off(&self, key: &ListingKey) -> Result<(), EngineError> {
+        let Some(retry_after) = self.refresher.backing_off(&key.family) else {
+            return Ok(());
+        };
+        Err(match self.refresher.why_backing_off(&key.family) {
+            Some(PageState::RedisFull) => EngineError::RedisFull,
+            Some(PageState::RedisRefuses) if let Some(refused) = self.store.refused().into_iter().next() => {
+                EngineError::RedisRefuses {
+                    code: refused.code,
+                    sentence: refused.sentence,
+                }
+            }
+            _ => EngineError::NothingYet {
+                reason: "the last refresh failed",
+                retry_after,
+            },
+        })
+    }
+
+    /// Ends when the run ends, or when the listing's head moved: its other sorts may take longer.
+    fn until_filled(
+        &self,
+        key: &ListingKey,
+        run: Waiting,
+    ) -> impl Future<Output = Result<(), EngineError>> + Send + use<> {
+        let moved = self.announcer.next(key);
+        let (heads, key) = (self.heads.clone(), key.clone());
+        let without_items = self.without_items.clone();
+        async move {
+            tokio::select! {
+                // The head may have moved and the run ended at once: either is good.
+                Ok(()) = moved => Ok(()),
+                outcome = run => match outcome {
+                    // Another node may have filled it, or found nothing: Redis knows.
+                    Ok(Ok(_)) => heads.reread(&key).await.map(drop),
+                    Ok(Err(failure)) => Err(match failure.error {
+                        EngineError::NotFound => {
+                            without_items.insert(key.family, ());
+                            EngineError::NotFound
+                        }
+                        error @ (EngineError::RedisDown { .. }
+                        | EngineError::RedisRefuses { .. }
+                        | EngineError::RedisFull
+                        | EngineError::Overloaded { .. }) => error,
+                        _ => EngineError::NothingYet {
+                            reason: "the refresh failed",
+                            retry_after: failure.retry_after,
+                        },
+                    }),
+                    Err(_) => Err(EngineError::broken_load()),
+                },
+            }
+        }
+    }
+
+    async fn bounded<F>(
+        &self,
+        key: &ListingKey,
+        deadline: Instant,
+        begin: impl FnOnce() -> F,
+    ) -> Result<bool, EngineError>
+    where
+        F: Future<Output = Result<(), EngineError>> + Send + 'static,
+    {
+        let filled = timeout_at(deadline, self.waits.join(key, begin));
+        let joined = tokio::select! {
+            joined = filled => joined,
+            // It may take until Redis is back: nobody waits for that.
+            () = self.store.broken() => return Err(EngineError::redis_down()),
+        };
+        let Ok(joined) = joined else {
+            return Err(still_filling());
+        };
+        joined.value.unwrap_or(Err(EngineError::broken_load()))?;
+        Ok(joined.collapsed)
+    }
+}
+
+fn still_filling() -> EngineError {
+    EngineError::NothingYet {
+        reason: "the listing is being filled",
+        retry_after: Duration::from_secs(1),
+    }
+}

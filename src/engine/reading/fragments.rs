@@ -1,0 +1,232 @@
+//! Pages as fragments: found in L1, and made there, behind the requests that missed them.
+//!
+//! Nothing is deflated while a request waits. A run that has no fragment yet goes out as it is, and its fragment is made
+//! afterwards by few threads, each one once. What waits for them is bounded: beyond, the next request that misses the
+//! fragment asks for it again.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    thread,
+};
+
+use parking_lot::Mutex;
+use tokio::runtime::Handle;
+
+use super::page::{Form, PackedItems, PackedPiece, Page, PageItems, PageMeta};
+use crate::{
+    engine::{
+        Engine,
+        l1::{L1, shape::Shape},
+    },
+    listing::{Checksum, Deflater, Fragment, Run, RunPlace, RunSum, Window, WindowPlan},
+    telemetry::Metrics,
+};
+
+/// What may wait to be deflated: the work of a fraction of a second. A job holds a chunk or two.
+const WAITING_MAX: usize = 512;
+
+/// Finds and makes fragments.
+pub(crate) struct Fragments {
+    l1: Arc<L1>,
+    metrics: Arc<Metrics>,
+    making: Arc<Mutex<Making>>,
+    runtime: Handle,
+    threads_max: usize,
+}
+
+#[derive(Default)]
+struct Making {
+    /// What waits or is being made.
+    asked: HashSet<(Shape, RunPlace)>,
+    waiting: VecDeque<Job>,
+    threads: usize,
+}
+
+type Job = Box<dyn FnOnce(&mut Deflater) + Send>;
+
+/// A run that has no fragment yet.
+#[derive(Clone, Debug)]
+pub struct Unmade {
+    shape: Shape,
+    place: RunPlace,
+    before: Option<Run>,
+    run: Run,
+}
+
+impl Engine {
+    /// All of a page's items as fragments, if they are wanted so and are here.
+    pub(crate) fn packed_here(&self, shape: Shape, plan: &WindowPlan, form: Form) -> Option<PackedItems> {
+        (form == Form::Packed).then(|| self.fragments.find(shape, plan))?
+    }
+
+    /// Makes the fragments that a page had to do without, behind it.
+    pub fn make_fragments(&self, unmade: Vec<Unmade>) {
+        self.fragments.make(unmade);
+    }
+
+    /// Deflates something that is kept elsewhere, behind the request that missed it. Says no where too much
+    /// waits already.
+    pub fn deflate_later(&self, job: impl FnOnce(&mut Deflater) + Send + 'static) -> bool {
+        self.fragments.run(None, Box::new(job))
+    }
+}
+
+impl Fragments {
+    /// Threads that deflate are the runtime's blocking ones, at most half as many as there are cores.
+    pub(crate) fn new(l1: Arc<L1>, metrics: Arc<Metrics>, runtime: Handle) -> Self {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            l1,
+            metrics,
+            making: Arc::default(),
+            runtime,
+            threads_max: (cores / 2).max(1),
+        }
+    }
+
+    /// A page of fragments alone, where all of them are here. The chunks are not needed for it.
+    pub(crate) fn find(&self, shape: Shape, plan: &WindowPlan) -> Option<PackedItems> {
+        let mut before = None;
+        let mut pieces = Vec::with_capacity(plan.chunk_count());
+        for place in RunPlace::all(plan) {
+            let fragment = self.l1.chunks.fragment(shape, place)?;
+            // Always so, unless somebody wrote into a generation and a chunk was read again since.
+            fragment.fits_after(before).then_some(())?;
+            before = Some(fragment.sum.items);
+            pieces.push(PackedPiece::Fragment(fragment));
+        }
+        self.metrics.fragments_found.inc_by(pieces.len() as u64);
+        Some(PackedItems {
+            pieces,
+            unmade: Vec::new(),
+        })
+    }
+
+    /// A page whose chunks are here: as fragments, as far as there are any.
+    pub(crate) fn pack(&self, page: &mut Page) {
+        if let Some(items) = &page.items {
+            page.packed = Some(self.pack_items(&page.meta, items));
+        }
+    }
+
+    fn pack_items(&self, meta: &PageMeta, items: &PageItems) -> PackedItems {
+        let shape = meta.shape();
+        let window = Window {
+            offset: meta.offset,
+            limit: meta.limit,
+            direction: items.direction,
+        };
+        let mut packed = PackedItems::default();
+        let Some(plan) = shape.plan(window) else { return packed };
+        let mut before: Option<(Run, Checksum)> = None;
+        for (place, (chunk, range)) in RunPlace::all(&plan).zip(&items.pieces) {
+            let run = Run {
+                chunk: chunk.clone(),
+                items: range.clone(),
+                direction: items.direction,
+            };
+            let sum_before = before.as_ref().map(|(_, sum)| *sum);
+            let fragment = self.l1.chunks.fragment(shape, place);
+            let (piece, sum) = match fragment.filter(|fragment| fragment.fits_after(sum_before)) {
+                Some(fragment) => {
+                    let sum = fragment.sum.items;
+                    (PackedPiece::Fragment(fragment), sum)
+                }
+                None => {
+                    let sum = RunSum::of(&run, before.is_some());
+                    packed.unmade.push(Unmade {
+                        shape,
+                        place,
+                        before: before.as_ref().map(|(run, _)| run.clone()),
+                        run: run.clone(),
+                    });
+                    (PackedPiece::Plain(run.clone(), sum.text), sum.items)
+                }
+            };
+            packed.pieces.push(piece);
+            before = Some((run, sum));
+        }
+        let unmade = packed.unmade.len() as u64;
+        self.metrics.fragments_missed.inc_by(unmade);
+        self.metrics.fragments_found.inc_by(packed.pieces.len() as u64 - unmade);
+        packed
+    }
+
+    /// Makes fragments, later.
+    pub(crate) fn make(&self, unmade: Vec<Unmade>) {
+        for Unmade {
+            shape,
+            place,
+            before,
+            run,
+        } in unmade
+        {
+            let making = self.making.clone();
+            let (l1, metrics) = (self.l1.clone(), self.metrics.clone());
+            let job = move |deflater: &mut Deflater| {
+                if let Some(fragment) = Fragment::make(deflater, before.as_ref(), &run) {
+                    metrics.fragments_made.inc();
+                    l1.chunks.insert_fragment(shape, place, Arc::new(fragment));
+                }
+                // Only now: who misses it meanwhile need not ask again.
+                making.lock().asked.remove(&(shape, place));
+            };
+            self.run(Some((shape, place)), Box::new(job));
+        }
+    }
+
+    fn run(&self, key: Option<(Shape, RunPlace)>, job: Job) -> bool {
+        let mut making = self.making.lock();
+        if making.waiting.len() >= WAITING_MAX || key.is_some_and(|key| !making.asked.insert(key)) {
+            return false;
+        }
+        making.waiting.push_back(job);
+        let needs_thread = making.threads < self.threads_max;
+        making.threads += usize::from(needs_thread);
+        // A runtime that has ended drops the thread at once, which takes the lock.
+        drop(making);
+        if needs_thread {
+            let thread = Thread {
+                making: self.making.clone(),
+                is_counted: true,
+            };
+            self.runtime.spawn_blocking(move || thread.work());
+        }
+        true
+    }
+}
+
+/// A thread that deflates until there is nothing to do. Counted until it ends, however it ends.
+struct Thread {
+    making: Arc<Mutex<Making>>,
+    is_counted: bool,
+}
+
+impl Thread {
+    fn work(mut self) {
+        let mut deflater = Deflater::new();
+        while let Some(job) = self.next() {
+            job(&mut deflater);
+        }
+    }
+
+    fn next(&mut self) -> Option<Job> {
+        let mut making = self.making.lock();
+        let job = making.waiting.pop_front();
+        if job.is_none() {
+            // Under the same lock: whoever adds a job from here on starts another thread.
+            making.threads -= 1;
+            self.is_counted = false;
+        }
+        job
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        if self.is_counted {
+            self.making.lock().threads -= 1;
+        }
+    }
+}

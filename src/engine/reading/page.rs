@@ -1,0 +1,262 @@
+//! What a page is, once the engine has found it.
+
+use std::{num::NonZeroU32, ops::Range, sync::Arc, time::Duration};
+
+use super::fragments::Unmade;
+use crate::{
+    engine::l1::shape::Shape,
+    listing::{Checksum, Chunk, Direction, Fragment, Generation, Order, Run},
+    store::StoreError,
+};
+
+/// A place in a listing, as asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// So many items from an offset on.
+    Offset {
+        /// Items before the page.
+        offset: u64,
+        /// Items a page.
+        limit: NonZeroU32,
+        /// The snapshot asked for, if not the current one.
+        pinned: Option<Generation>,
+    },
+    /// The text of the `cursor` parameter.
+    Cursor(String),
+}
+
+impl Place {
+    /// Whether a generation is asked for.
+    pub fn is_pinned(&self) -> bool {
+        !matches!(self, Self::Offset { pinned: None, .. })
+    }
+}
+
+/// What a page is, without its items: all that headers, links and the body's prefix need.
+#[derive(Clone, Debug)]
+pub struct PageMeta {
+    /// The snapshot it is cut from.
+    pub generation: Generation,
+    /// Items of the listing.
+    pub total: u64,
+    /// Items a chunk.
+    pub chunk_len: NonZeroU32,
+    /// Items before the page.
+    pub offset: u64,
+    /// Items asked for.
+    pub limit: NonZeroU32,
+    /// The order.
+    pub order: Order,
+    /// Asked for by generation or cursor.
+    pub pinned: bool,
+    /// How long it may be used.
+    pub freshness: PageFreshness,
+    /// Which layers were asked.
+    pub served: Served,
+}
+
+impl PageMeta {
+    /// How many items the page has.
+    pub fn count(&self) -> u64 {
+        self.total.saturating_sub(self.offset).min(self.limit.get().into())
+    }
+
+    /// Whether it comes straight from the origin: it is of no generation then, and for nobody to keep.
+    pub fn is_direct(&self) -> bool {
+        matches!(self.freshness.state, PageState::Direct { .. })
+    }
+
+    /// The shape of the page's generation.
+    pub fn shape(&self) -> Shape {
+        Shape {
+            generation: self.generation,
+            total: self.total,
+            chunk_len: self.chunk_len,
+        }
+    }
+}
+
+/// How long a page may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageFreshness {
+    /// Milliseconds of freshness left; negative when stale. For a pinned page: how long its generation is kept, at least.
+    pub ttl_ms: i64,
+    /// And why.
+    pub state: PageState,
+}
+
+/// Why a page is as fresh as it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PageState {
+    /// Younger than `fresh_for`.
+    Fresh,
+    /// Stale while a refresh runs.
+    Refreshing,
+    /// Stale because the origin fails.
+    OriginError,
+    /// Redis does not answer, or has not yet; this is what was known.
+    RedisDown,
+    /// Redis answers, but refuses to be read or written; this is what was known, or what the last refresh left.
+    RedisRefuses,
+    /// Stale because Redis takes no more data.
+    RedisFull,
+    /// Redis does not answer, and nothing was known: straight from the origin, of no generation and kept nowhere.
+    Direct {
+        /// Whether Redis answers, and refuses.
+        refused: bool,
+    },
+}
+
+impl PageState {
+    /// What pages say while they are kept from memory.
+    pub(crate) fn from_memory(refused: bool) -> Self {
+        if refused { Self::RedisRefuses } else { Self::RedisDown }
+    }
+
+    /// What stale pages say after a refresh that failed for this.
+    pub(crate) fn after(error: &StoreError) -> Self {
+        match error {
+            StoreError::Unavailable { .. } => Self::RedisDown,
+            StoreError::Refusing { .. } => Self::RedisRefuses,
+            StoreError::Full { .. } => Self::RedisFull,
+            StoreError::Corrupt { .. } | StoreError::TooLarge { .. } => Self::OriginError,
+        }
+    }
+}
+
+/// Which layers were asked, for `Cache-Status` and metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Served {
+    /// Everything came from L1.
+    pub l1_hit: bool,
+    /// Redis did not have it: the origin was read while the request waited.
+    pub filled: bool,
+    /// The wait was for somebody else's load.
+    pub collapsed: bool,
+}
+
+/// How long a page waited for others.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Waited {
+    /// For Redis; zero where it was not asked.
+    pub redis: Duration,
+    /// For a read of the origin; zero where it was not.
+    pub origin: Duration,
+}
+
+/// The items of a page: runs of chunks in the order they go out.
+#[derive(Clone, Debug)]
+pub struct PageItems {
+    /// With [`Direction::Reverse`] the items of a piece go out last first.
+    pub direction: Direction,
+    /// Each chunk with the positions inside it. No run is empty.
+    pub pieces: Vec<(Arc<Chunk>, Range<usize>)>,
+}
+
+impl PageItems {
+    /// Those past the end.
+    pub(crate) fn none() -> Self {
+        Self {
+            direction: Direction::Forward,
+            pieces: Vec::new(),
+        }
+    }
+}
+
+/// In which form the items of a page are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// As they are.
+    Plain,
+    /// Deflated, as far as they are already.
+    Packed,
+}
+
+/// Says whether the caller needs the items of a page: not for a 304.
+pub type SkipItems<'a> = &'a (dyn Fn(&PageMeta) -> bool + Sync);
+
+/// What the caller needs of a page.
+#[derive(Clone, Copy)]
+pub(crate) struct Wants<'a> {
+    pub form: Form,
+    pub skip_items: SkipItems<'a>,
+}
+
+impl Wants<'_> {
+    /// Whether the caller needs no items.
+    pub(crate) fn no_items(&self, meta: &PageMeta) -> bool {
+        (self.skip_items)(meta)
+    }
+}
+
+/// The items of a page as parts of a gzip member.
+#[derive(Clone, Debug, Default)]
+pub struct PackedItems {
+    /// In the order they go out.
+    pub pieces: Vec<PackedPiece>,
+    /// What had to stay plain, for [`Engine::make_fragments`](crate::engine::Engine::make_fragments).
+    pub unmade: Vec<Unmade>,
+}
+
+/// A run of items with the comma before it, where another goes before it.
+#[derive(Clone, Debug)]
+pub enum PackedPiece {
+    /// Deflated.
+    Fragment(Arc<Fragment>),
+    /// Not yet, with its check sum.
+    Plain(Run, Checksum),
+}
+
+impl PackedPiece {
+    /// The check sum of what it is when inflated.
+    pub fn sum(&self) -> Checksum {
+        match self {
+            Self::Fragment(fragment) => fragment.sum.text,
+            Self::Plain(_, sum) => *sum,
+        }
+    }
+}
+
+/// A page, or only its meta where the caller needs no items.
+#[derive(Clone, Debug)]
+pub struct Page {
+    /// All but the items.
+    pub meta: PageMeta,
+    /// `None` where the caller said that it needs none, or they were found packed.
+    pub items: Option<PageItems>,
+    /// The items packed, where they are wanted so.
+    pub packed: Option<PackedItems>,
+    /// How many items the page has.
+    pub count: u64,
+    /// What it waited for.
+    pub waited: Waited,
+}
+
+impl Page {
+    /// A page whose items are found.
+    pub(crate) fn with_items(meta: PageMeta, items: PageItems) -> Self {
+        Self {
+            items: Some(items),
+            ..Self::without_items(meta)
+        }
+    }
+
+    /// A page whose items were found packed.
+    pub(crate) fn with_packed(meta: PageMeta, packed: PackedItems) -> Self {
+        Self {
+            packed: Some(packed),
+            ..Self::without_items(meta)
+        }
+    }
+
+    /// A page whose items nobody needs.
+    pub(crate) fn without_items(meta: PageMeta) -> Self {
+        Self {
+            count: meta.count(),
+            items: None,
+            packed: None,
+            waited: Waited::default(),
+            meta,
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! An attempt under a lease: from what is kept to what is published, or confirmed.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    belief::Standing,
+    build::{Build, BuildError},
+    runs::{Refreshed, Refresher, Request, Wants},
+    unchanged::{Confirming, KeptStream},
+};
+use crate::{
+    engine::{
+        declared::{Declared, budget::Budget},
+        error::Chain,
+    },
+    listing::{Freshness, Head, definition::StreamOrder},
+    origin::OriginError,
+    store::{FinishedGeneration, Grant, Published, ReadEnd},
+    telemetry::{ByOutcome, RefreshOutcome},
+};
+
+/// A due family that only a newer definition may refresh is left to other nodes for so long.
+const LEFT_TO_OTHERS: Duration = Duration::from_secs(1);
+
+/// What an attempt came to.
+pub(crate) enum Done {
+    /// New generations are current.
+    Published(Arc<[Refreshed]>),
+    /// The origin has what is kept.
+    Unchanged(Arc<[Refreshed]>),
+    /// Nothing: it was fresh already, or is another's to refresh.
+    Nothing,
+    /// The origin has no items of a name that exists by its items alone, and nothing is kept of it.
+    NoSuchName,
+}
+
+/// One attempt to refresh a family.
+pub(crate) struct Attempt<'a> {
+    pub refresher: &'a Refresher,
+    pub declared: &'a Declared,
+    pub budget: &'a Budget,
+    pub request: &'a Request,
+    pub grant: &'a Grant,
+}
+
+impl Attempt<'_> {
+    /// Reads, writes and publishes these streams, or finds that there is nothing to do.
+    pub(crate) async fn make(&self, streams: &[StreamOrder<'_>]) -> Result<Done, BuildError> {
+        let done = self.refresh(streams).await;
+        if done
+            .as_ref()
+            .is_err_and(|error| !matches!(error, BuildError::LeaseLost))
+        {
+            self.settle(ReadEnd::Failed).await;
+        }
+        done
+    }
+
+    async fn refresh(&self, streams: &[StreamOrder<'_>]) -> Result<Done, BuildError> {
+        let definition = &self.request.defined.definition;
+        let kept = self.refresher.kept(self.request, streams).await?;
+        if kept
+            .iter()
+            .any(|kept| kept.head().is_some_and(|head| definition.is_outdated(head)))
+        {
+            return self.leave().await;
+        }
+        let (kept, streams) = self.request.left(kept, streams, self.grant.as_of);
+        match kept.first() {
+            Some(first) if !self.is_unnecessary(first).await? => self.read(&kept, &streams).await,
+            _ => Ok(Done::Nothing),
+        }
+    }
+
+    /// Whether what is kept is what is wanted.
+    async fn is_unnecessary(&self, first: &KeptStream) -> Result<bool, BuildError> {
+        let (request, grant) = (self.request, self.grant);
+        let is_frozen = || self.refresher.frozen.until(&request.family.name, grant.as_of).is_some();
+        if !request.wants.is_demanded() && first.head().is_some() && is_frozen() {
+            return Ok(true);
+        }
+        let Some(head) = first.recognised() else {
+            return Ok(false);
+        };
+        // Ids are microseconds; in doubt it was read before.
+        let is_answer = grant.asked.is_none_or(|mark| head.as_of.0 > mark / 1000);
+        Ok(match request.wants {
+            Wants::Fresh => self.is_fresh(head),
+            Wants::Later(after) => head.is_read_since(after, grant.as_of) && is_answer,
+            // Under the lease: nobody else can be about to.
+            Wants::Due(claim) => is_answer && self.refresher.store.next_due(&request.family).await? != Some(claim),
+            // What is so for a warm-up is left out already.
+            Wants::Since(_) | Wants::Asked | Wants::Anew => false,
+        })
+    }
+
+    fn is_fresh(&self, head: &Head) -> bool {
+        let policy = &self.request.defined.definition.policy;
+        matches!(policy.freshness(head.as_of, self.grant.as_of), Freshness::Fresh(_))
+    }
+
+    /// Reads the origin, unless it says that nothing has changed.
+    async fn read(&self, kept: &[KeptStream], streams: &[StreamOrder<'_>]) -> Result<Done, BuildError> {
+        let (refresher, request) = (self.refresher, self.request);
+        let definition = &request.defined.definition;
+        let origin = self
+            .declared
+            .origins
+            .get(&definition.origin)
+            .ok_or_else(|| OriginError::Misdeclared("its origin is not configured".to_owned()))?;
+        let first = kept.first();
+        let is_first = first.is_none_or(|first| first.head().is_none());
+        let next_due = definition.policy.next_due(is_first, fastrand::f64());
+        let confirming = Confirming {
+            request,
+            grant: self.grant,
+            next_due: (!self.is_coalesced()).then_some(next_due),
+            is_certain: origin.versions_are_certain(),
+        };
+        let contents: Vec<_> = kept.iter().map(|kept| confirming.content(kept)).collect();
+        let build = Build {
+            store: &refresher.store,
+            origin: &*origin,
+            budget: self.budget,
+            metrics: &refresher.metrics,
+            latencies: &refresher.latencies,
+            defined: &request.defined,
+            family: &request.family,
+            grant: self.grant,
+            streams,
+            standing: &Standing::new(refresher, request, kept, self.grant.as_of),
+            recognised: &contents,
+        };
+        let known = confirming.version(kept);
+        let mut first = build.begin(known).await?;
+        if first.is_none() {
+            if let Some(unchanged) = refresher.confirm_all(&confirming, kept, known).await? {
+                self.settle(ReadEnd::Current(Some(next_due))).await;
+                return Ok(Done::Unchanged(unchanged));
+            }
+            // What was the same is gone meanwhile.
+            first = build.begin(None).await?;
+        }
+        let mut all = match first.take_if(|_| build.in_memory()) {
+            Some(reader) => build.all(reader).await?.map(Vec::into_iter),
+            None => None,
+        };
+        let is_kept = kept.iter().any(|kept| kept.head().is_some());
+        let mut changed = false;
+        let mut refreshed = Vec::new();
+        for (at, kept) in kept.iter().enumerate() {
+            let built = match &mut all {
+                Some(all) => all.next().ok_or(BuildError::StreamLost)?,
+                None => match first.take() {
+                    Some(reader) => build.one(at, reader).await?,
+                    None => build.one(at, build.begin_one(at).await?).await?,
+                },
+            };
+            refreshed.push(match built.finished {
+                Some(finished) if request.leaves_nothing(finished.total(), is_kept) => {
+                    return self.no_such_name().await;
+                }
+                Some(finished) => {
+                    changed = true;
+                    self.publish(finished, confirming.next_due).await?
+                }
+                None => {
+                    let confirmed = refresher
+                        .confirm(&confirming, kept, built.version.as_ref(), true)
+                        .await?;
+                    confirmed.ok_or(BuildError::StreamLost)?
+                }
+            });
+        }
+        let is_nothing = refreshed.iter().all(|one| request.is_nothing(one.total));
+        self.settle(ReadEnd::Current((!is_nothing).then_some(next_due))).await;
+        if is_nothing && !self.is_coalesced() {
+            // It may have been due while it had items.
+            self.unschedule().await;
+        }
+        Ok(if changed {
+            Done::Published(refreshed.into())
+        } else {
+            Done::Unchanged(refreshed.into())
+        })
+    }
+
+    async fn no_such_name(&self) -> Result<Done, BuildError> {
+        if self.is_coalesced() && self.request.wants != Wants::Fresh {
+            self.settle(ReadEnd::Current(None)).await;
+        } else {
+            // It may have been due while it had items.
+            self.unschedule().await;
+        }
+        Ok(Done::NoSuchName)
+    }
+
+    /// Leaves a family to the nodes that have the newer definition of it.
+    async fn leave(&self) -> Result<Done, BuildError> {
+        match self.request.wants {
+            Wants::Anew => Err(BuildError::Outdated),
+            Wants::Fresh | Wants::Since(_) => Ok(Done::Nothing),
+            Wants::Later(_) | Wants::Due(_) | Wants::Asked => {
+                if let Err(error) = self
+                    .refresher
+                    .store
+                    .postpone(&self.request.family, LEFT_TO_OTHERS)
+                    .await
+                {
+                    tracing::debug!(error = %Chain(&error), "the family is due again later than it could be");
+                }
+                Ok(Done::Nothing)
+            }
+        }
+    }
+
+    /// Where refreshes are coalesced, the due time is set when all streams are current: one that is asked for meanwhile must
+    /// not be forgotten. Where it cannot be set, the family is due when its claim ends.
+    async fn settle(&self, end: ReadEnd) {
+        if !self.is_coalesced() {
+            return;
+        }
+        let (store, family) = (&self.refresher.store, &self.request.family);
+        let coalesce_for = self.request.defined.definition.policy.coalesce_for;
+        if let Err(error) = store.settle(family, self.grant, coalesce_for, end).await {
+            tracing::debug!(error = %Chain(&error), "what was asked for is asked for still");
+        }
+    }
+
+    fn is_coalesced(&self) -> bool {
+        !self.request.defined.definition.policy.coalesce_for.is_zero()
+    }
+
+    async fn unschedule(&self) {
+        if let Err(error) = self.refresher.store.unschedule(&self.request.family).await {
+            tracing::debug!(error = %Chain(&error), "the family stays due");
+        }
+    }
+
+    async fn publish(&self, finished: FinishedGeneration, next_due: Option<Duration>) -> Result<Refreshed, BuildError> {
+        let (refresher, request) = (self.refresher, self.request);
+        let policy = &request.defined.definition.policy;
+        let (listing, generation, total) = (finished.key().clone(), finished.generation(), finished.total());
+        let next_due = next_due.filter(|_| !request.is_nothing(total));
+        let published = refresher
+            .store
+            .publish(finished, policy, self.grant.lease.as_ref(), next_due)
+            .await?;
+        match published {
+            Published::Moved { announcement, .. } => {
+                // Applied here before anybody is answered: what this node serves next is this or newer.
+                refresher.announcer.apply(&announcement, true);
+                Ok(Refreshed {
+                    listing,
+                    generation,
+                    total,
+                })
+            }
+            // A later write, a delete perhaps: what is there is newer than ours, and that is all anybody asked for.
+            Published::Older { current } => {
+                let superseded = ByOutcome {
+                    outcome: RefreshOutcome::Superseded,
+                };
+                refresher.metrics.refreshes.get_or_create(&superseded).inc();
+                Ok(Refreshed {
+                    listing,
+                    generation: current,
+                    total,
+                })
+            }
+            Published::Fenced => Err(BuildError::LeaseLost),
+            Published::Incomplete | Published::Unwanted => Err(BuildError::StreamLost),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Belief: whether the items that an origin gave may replace those that are kept.
+//!
+//! Two things end the distrust without anybody's word. A listing of few items may become empty: that is believed when a read
+//! `fresh_for` later says the same, on whichever node, so the first one is remembered in Redis with the failure. And where the
+//! kept items are about to end with `keep_for`, the new ones are better than none.
+
+use std::{fmt, time::Duration};
+
+use super::{
+    build::BuildError,
+    runs::{Refresher, Request},
+    unchanged::KeptStream,
+};
+use crate::{
+    listing::{ListingName, Refusal, Timestamp},
+    store::{Emptiness, Store},
+};
+
+/// So long before `keep_for` ends new items are believed, so that readers are not without any for the time of a read: at most
+/// this, and at most a tenth of it.
+const LAST_MOMENT_MAX: Duration = Duration::from_secs(1);
+
+/// What is kept of a family, and what is said of its next items: what a read is judged by.
+pub(crate) struct Standing<'a> {
+    store: &'a Store,
+    request: &'a Request,
+    /// When the read was drawn.
+    as_of: Timestamp,
+    /// The most items that a stream of it holds, of those that the same definition has shaped.
+    before: Option<u64>,
+    /// When the last of those streams is about to end with `keep_for`. `None` while the name is frozen.
+    served_until: Option<Timestamp>,
+}
+
+/// Items that are not believed.
+#[derive(Debug)]
+pub struct Unbelieved {
+    refusal: Refusal,
+    name: ListingName,
+    fresh_for: Duration,
+    empty_since: Option<Timestamp>,
+    believed_at: Option<Timestamp>,
+}
+
+impl<'a> Standing<'a> {
+    pub(crate) fn new(refresher: &'a Refresher, request: &'a Request, kept: &[KeptStream], as_of: Timestamp) -> Self {
+        let heads = || kept.iter().filter_map(KeptStream::recognised);
+        let frozen = refresher.frozen.until(&request.family.name, as_of);
+        let keep_for = request.defined.definition.policy.keep_for;
+        let served_for = keep_for - LAST_MOMENT_MAX.min(keep_for / 10);
+        Self {
+            store: &refresher.store,
+            request,
+            as_of,
+            before: heads().map(|head| head.total).max(),
+            served_until: match frozen {
+                None => heads().map(|head| head.as_of.after(served_for)).max(),
+                Some(_) => None,
+            },
+        }
+    }
+
+    /// The most items that are kept.
+    pub(crate) fn before(&self) -> Option<u64> {
+        self.before
+    }
+
+    /// Whether so many items may be published.
+    pub(crate) async fn believe(&self, after: u64) -> Result<(), BuildError> {
+        let (family, policy) = (&self.request.family, &self.request.defined.definition.policy);
+        // Where nothing is kept, anything is better.
+        let Some(before) = self.before.filter(|_| !self.request.accepts_any) else {
+            return Ok(());
+        };
+        let Err(refusal) = policy.believes(before, after) else {
+            return Ok(());
+        };
+        if self.served_until.is_some_and(|until| self.as_of >= until) {
+            tracing::warn!(listing = %family, %refusal, "items that were refused are believed: those before end with keep_for");
+            return Ok(());
+        }
+        let mut believed_at = self.served_until;
+        let mut empty_since = None;
+        if matches!(refusal, Refusal::Emptied { .. }) {
+            let failure = self.store.failure(family).await?;
+            let known = failure.and_then(|failure| failure.empty_since);
+            // One that lies ahead is from before the clock stepped back.
+            let since = known.filter(|since| *since <= self.as_of).unwrap_or(self.as_of);
+            let confirmed_at = since.after(policy.fresh_for);
+            if self.as_of >= confirmed_at {
+                tracing::info!(listing = %family, before, "an empty listing is believed: a second read says the same");
+                return Ok(());
+            }
+            empty_since = Some(since);
+            believed_at = Some(believed_at.map_or(confirmed_at, |until| until.min(confirmed_at)));
+        }
+        Err(BuildError::Refused(Box::new(Unbelieved {
+            refusal,
+            name: family.name.clone(),
+            fresh_for: policy.fresh_for,
+            empty_since,
+            believed_at,
+        })))
+    }
+}
+
+impl Unbelieved {
+    /// When a read that gives the same is believed: the next one must not be later.
+    pub fn believed_at(&self) -> Option<Timestamp> {
+        self.believed_at
+    }
+
+    /// What it says of an empty origin.
+    pub fn emptiness(&self) -> Emptiness {
+        match self.empty_since {
+            Some(since) => Emptiness::Empty(since),
+            None => Emptiness::NotEmpty,
+        }
+    }
+}
+
+impl fmt::Display for Unbelieved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { refusal, name, .. } = self;
+        write!(f, "refused: {refusal}")?;
+        if self.empty_since.is_some() {
+            let fresh_for = humantime::format_duration(self.fresh_for);
+            write!(f, ", which is believed if a read {fresh_for} later says the same")?;
+        }
+        write!(
+            f,
+            "; to accept it: POST /v1/listings/{}/refresh?accept_shrink=true, or listcache warm --accept-shrink --include '{}'",
+            name.encoded(),
+            globset::escape(name.as_str()).replace('\'', r"'\''")
+        )
+    }
+}

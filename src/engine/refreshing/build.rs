@@ -1,0 +1,340 @@
+//! Building: from the origin's items to finished generations, one a stream, written aside.
+//!
+//! Families of at most `sort_in_memory_max` items, and not too many bytes, are read once and sorted here for all their sorts; larger ones are read
+//! once a stream, in the origin's order, so that memory stays bounded whatever the length.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+
+use super::{
+    belief::{Standing, Unbelieved},
+    latencies::Latencies,
+};
+use crate::{
+    engine::{declared::budget::Budget, error::EngineError},
+    listing::{
+        ContentHasher, DataVersion, Family, Field, Policy, StoredSort,
+        definition::{Defined, SortColumn, StreamOrder},
+    },
+    origin::{Items, Origin, OriginError, OriginItem, Read, ReadOrder, Reading, ordering::order_by},
+    store::{FinishedGeneration, GenerationWriter, Grant, Lease, Store, StoreError},
+    telemetry::Metrics,
+};
+
+/// Why a family could not be built. The old generations stay.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The origin failed.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
+    /// Redis failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// More than `max_items`.
+    #[error("the origin has more than {max} items for it")]
+    TooManyItems {
+        /// The limit.
+        max: u64,
+    },
+    /// Not believable.
+    #[error("{0}")]
+    Refused(Box<Unbelieved>),
+    /// Another node knows the definition better.
+    #[error("a node with a newer definition_version refreshes this listing")]
+    Outdated,
+    /// Redis evicted it, or it expired under a slow writer.
+    #[error("its stream was gone before it was published")]
+    StreamLost,
+    /// Another reader may be at work: what was read is worth nothing any more.
+    #[error("the lease was lost")]
+    LeaseLost,
+}
+
+impl BuildError {
+    /// Whether what the origin gave was not believed.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::TooManyItems { .. })
+    }
+}
+
+/// One family being built.
+pub(crate) struct Build<'a> {
+    pub store: &'a Store,
+    pub origin: &'a dyn Origin,
+    pub metrics: &'a Metrics,
+    pub budget: &'a Budget,
+    /// Where it is told how quick the origin is.
+    pub latencies: &'a Latencies,
+    pub defined: &'a Defined,
+    pub family: &'a Family,
+    pub grant: &'a Grant,
+    /// The streams, in the order they are to be built; the grant has a generation for each.
+    pub streams: &'a [StreamOrder<'a>],
+    /// Decides whether the items are believed.
+    pub standing: &'a Standing<'a>,
+    /// For each stream what its current generation holds, where that counts if it is found again.
+    pub recognised: &'a [Option<u128>],
+}
+
+/// Items being read, for one stream or for all.
+pub(crate) struct Reader {
+    items: Items,
+    version: Option<DataVersion>,
+}
+
+/// One stream built.
+pub(crate) struct Built {
+    /// Written aside, to be published; `None` where its current generation holds the same.
+    pub finished: Option<FinishedGeneration>,
+    /// The version of the origin's data that it was read from.
+    pub version: Option<DataVersion>,
+}
+
+/// How long items are waited for before what is written so far is kept from expiring.
+const WRITER_IDLE_MAX: Duration = Duration::from_secs(10);
+/// Families with more bytes of items than this are read once a stream too, however few their items.
+const SORT_IN_MEMORY_BYTES_MAX: usize = 64 << 20;
+
+impl<'a> Build<'a> {
+    fn policy(&self) -> &Policy {
+        &self.defined.definition.policy
+    }
+
+    fn lease(&self) -> Option<&Lease> {
+        self.grant.lease.as_ref()
+    }
+
+    /// Whether one read is to serve all streams.
+    pub(crate) fn in_memory(&self) -> bool {
+        self.streams.len() > 1
+            && self
+                .standing
+                .before()
+                .is_none_or(|before| before <= self.policy().sort_in_memory_max)
+    }
+
+    /// The columns that any stream is sorted by.
+    fn columns(&self) -> Vec<Field> {
+        let by = self.streams.iter().flat_map(|stream| stream.by);
+        let columns: BTreeSet<Field> = by.map(|column| column.column.clone()).collect();
+        columns.into_iter().collect()
+    }
+
+    /// Begins the first read: for all streams where one is to serve them, else for the first. `None` where the origin says
+    /// that its data is of the known version.
+    pub(crate) async fn begin(&self, known: Option<&DataVersion>) -> Result<Option<Reader>, BuildError> {
+        let order = match self.in_memory() {
+            true => ReadOrder::Any {
+                columns: self.columns(),
+            },
+            false => self.order_of(0),
+        };
+        self.read(order, known).await
+    }
+
+    /// Begins a read for one stream.
+    pub(crate) async fn begin_one(&self, at: usize) -> Result<Reader, BuildError> {
+        let reader = self.read(self.order_of(at), None).await?;
+        reader.ok_or_else(|| OriginError::Unavailable("it says that nothing has changed since never".into()).into())
+    }
+
+    fn order_of(&self, at: usize) -> ReadOrder {
+        let by = self.streams.get(at).map(|stream| stream.by.to_vec());
+        ReadOrder::By(by.unwrap_or_default())
+    }
+
+    /// Builds every stream from one read; `None` where the family turned out to be too large for it.
+    pub(crate) async fn all(&self, reader: Reader) -> Result<Option<Vec<Built>>, BuildError> {
+        let Reader { mut items, version } = reader;
+        let columns = self.columns();
+        let mut all: Vec<OriginItem> = Vec::new();
+        let mut bytes = 0;
+        while let Some(batch) = items.try_next().await? {
+            bytes += bytes_of(&batch);
+            all.extend(batch);
+            self.check(all.len() as u64)?;
+            if all.len() as u64 > self.policy().sort_in_memory_max || bytes > SORT_IN_MEMORY_BYTES_MAX {
+                return Ok(None);
+            }
+        }
+        self.standing.believe(all.len() as u64).await?;
+        let all = Arc::new(all);
+        let columns: Arc<[Field]> = columns.into();
+        let mut built = Vec::new();
+        for (at, stream) in self.streams.iter().enumerate() {
+            let (order, content) = in_order(&all, &columns, stream.by).await?;
+            if self.is_recognised(at, content) {
+                built.push(Built {
+                    finished: None,
+                    version: version.clone(),
+                });
+                continue;
+            }
+            let mut writer = self.writer(at)?.of_version(version.clone());
+            let mut writing = self.budget.writing();
+            for index in order {
+                // The order is a permutation of the items' positions.
+                if let Some(item) = all.get(index as usize) {
+                    writer.append(item.item.clone()).await?;
+                    writing.wrote(item.item.json.len()).await;
+                }
+            }
+            self.check_lease()?;
+            built.push(Built {
+                finished: Some(writer.finish().await?),
+                version: version.clone(),
+            });
+        }
+        Ok(Some(built))
+    }
+
+    /// Builds one stream from a read in its order.
+    pub(crate) async fn one(&self, at: usize, reader: Reader) -> Result<Built, BuildError> {
+        let Reader { mut items, version } = reader;
+        let mut writer = self.writer(at)?.of_version(version.clone());
+        let mut writing = self.budget.writing();
+        loop {
+            let Ok(batch) = timeout(WRITER_IDLE_MAX, items.try_next()).await else {
+                writer.keep_alive().await?;
+                self.check_lease()?;
+                continue;
+            };
+            let Some(batch) = batch? else { break };
+            self.check(writer.items() + batch.len() as u64)?;
+            let bytes = bytes_of(&batch);
+            writer.append_all(batch.into_iter().map(|item| item.item)).await?;
+            writing.wrote(bytes).await;
+        }
+        self.check_lease()?;
+        self.standing.believe(writer.items()).await?;
+        let finished = writer.finish().await?;
+        // What was written is unlinked where nobody needs it.
+        let finished = Some(finished).filter(|finished| !self.is_recognised(at, finished.content()));
+        Ok(Built { finished, version })
+    }
+
+    fn is_recognised(&self, at: usize, content: u128) -> bool {
+        self.recognised.get(at).is_some_and(|kept| *kept == Some(content))
+    }
+
+    async fn read(&self, order: ReadOrder, known: Option<&DataVersion>) -> Result<Option<Reader>, BuildError> {
+        let read = Read {
+            defined: self.defined.clone(),
+            choices: self.family.choices.clone(),
+            order,
+        };
+        let name = &self.defined.definition.origin;
+        let reading = self.latencies.measure(name, self.origin.read_unless(read, known));
+        let deadline = self.policy().origin_timeout.map(|timeout| Instant::now() + timeout);
+        let reading = match deadline {
+            Some(deadline) => timeout_at(deadline, reading)
+                .await
+                .unwrap_or(Err(OriginError::TimedOut)),
+            None => reading.await,
+        };
+        if !matches!(reading, Ok(Reading::Unchanged)) {
+            self.metrics.origin_reads.inc();
+        }
+        Ok(match reading? {
+            Reading::Items { items, version } => Some(Reader {
+                items: match deadline {
+                    Some(deadline) => until(items, deadline),
+                    None => items,
+                },
+                version,
+            }),
+            Reading::Unchanged => None,
+        })
+    }
+
+    fn writer(&self, at: usize) -> Result<GenerationWriter, BuildError> {
+        // A grant has a generation for each stream; without one nothing may be written.
+        let (Some(stream), Some(generation)) = (self.streams.get(at), self.grant.generations.get(at)) else {
+            return Err(BuildError::LeaseLost);
+        };
+        let key = self.family.listing(stream.stored());
+        let hash = self.defined.definition.hash_of(&stream.stored()).unwrap_or_default();
+        Ok(self
+            .store
+            .write_generation(&key, *generation, self.grant.as_of, hash, self.policy()))
+    }
+
+    /// Whether so many may be built on.
+    fn check(&self, items: u64) -> Result<(), BuildError> {
+        let max = self.policy().max_items;
+        if items > max {
+            return Err(BuildError::TooManyItems { max });
+        }
+        self.check_lease()
+    }
+
+    fn check_lease(&self) -> Result<(), BuildError> {
+        match self.lease().is_some_and(Lease::is_lost) {
+            true => Err(BuildError::LeaseLost),
+            false => Ok(()),
+        }
+    }
+}
+
+fn bytes_of(batch: &[OriginItem]) -> usize {
+    batch.iter().map(|item| item.item.json.len()).sum()
+}
+
+/// The items, until the deadline: then an error, and the read ends.
+fn until(items: Items, deadline: Instant) -> Items {
+    let state = Some((items, Box::pin(sleep_until(deadline))));
+    let next = |state: Option<(Items, _)>| async {
+        let (mut items, mut deadline) = state?;
+        tokio::select! {
+            biased;
+            batch = items.next() => batch.map(|batch| (batch, Some((items, deadline)))),
+            () = &mut deadline => Some((Err(OriginError::TimedOut), None)),
+        }
+    };
+    stream::unfold(state, next).boxed()
+}
+
+/// The order of the items, and what they come to in it. Sorted off the runtime's own threads: tens of thousands of items
+/// take long enough to make a page's reads time out.
+async fn in_order(
+    items: &Arc<Vec<OriginItem>>,
+    columns: &Arc<[Field]>,
+    by: &[SortColumn],
+) -> Result<(Vec<u32>, u128), OriginError> {
+    let (items, columns, by) = (items.clone(), columns.clone(), by.to_vec());
+    let sort = move || {
+        let order = order_by(&items, &columns, &by);
+        let mut content = ContentHasher::default();
+        for item in order.iter().filter_map(|index| items.get(*index as usize)) {
+            content.push(&item.item);
+        }
+        (order, content.finish())
+    };
+    tokio::task::spawn_blocking(sort)
+        .await
+        .map_err(|error| OriginError::Unavailable(error.into()))
+}
+
+/// The streams of a definition, the one that somebody waits for first.
+pub(crate) fn streams_in_order<'a>(defined: &'a Defined, first: Option<&StoredSort>) -> Vec<StreamOrder<'a>> {
+    let mut streams: Vec<_> = defined.definition.streams().collect();
+    streams.sort_by_key(|stream| Some(&stream.stored()) != first);
+    streams
+}
+
+impl From<&BuildError> for EngineError {
+    fn from(error: &BuildError) -> Self {
+        match error {
+            BuildError::Store(StoreError::Unavailable { .. }) => Self::redis_down(),
+            BuildError::Store(StoreError::Full { .. }) => Self::RedisFull,
+            BuildError::Store(StoreError::Refusing { code, sentence, .. }) => Self::RedisRefuses {
+                code: *code,
+                sentence: sentence.clone(),
+            },
+            BuildError::TooManyItems { max } => Self::TooManyItems { max: *max },
+            other => Self::RefreshFailed(crate::engine::error::Chain(other).to_string().into()),
+        }
+    }
+}

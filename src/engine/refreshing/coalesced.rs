@@ -1,0 +1,112 @@
+//! Refreshes that are asked for again and again: a shop's change feed says so of each product, many times a second.
+//!
+//! With `coalesce_for` a request is remembered in Redis and makes its family due: at once, or when `coalesce_for` has passed
+//! since the last read was drawn. So a listing is read at most once in that time, by whichever node, and shows every change
+//! when it has passed and the refresh is done. The due time is what survives: whoever finds it takes it up, see
+//! [`schedule`](super::schedule). But the schedule looks only now and then, so the node that was asked attends to it too: it
+//! sleeps until then and begins the run itself. Of several that do, the one that draws first reads; the others hear that
+//! nothing is asked for any more.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use parking_lot::Mutex;
+
+use super::runs::Refresher;
+use crate::{
+    engine::error::Chain,
+    listing::{Family, definition::Defined},
+    store::StoreError,
+};
+
+/// The families that this node attends to. A request that comes meanwhile only leaves its definition here: it is looked at
+/// again before the family is let go.
+#[derive(Default)]
+pub(crate) struct Attended(Mutex<HashMap<Family, Option<Defined>>>);
+
+impl Attended {
+    /// Whether the caller is to attend to the family: nobody does yet, and there are not too many.
+    fn begin(&self, family: &Family, defined: &Defined, max: usize) -> bool {
+        let mut families = self.0.lock();
+        if let Some(again) = families.get_mut(family) {
+            *again = Some(defined.clone());
+            return false;
+        }
+        let is_room = families.len() < max;
+        if is_room {
+            families.insert(family.clone(), None);
+        }
+        is_room
+    }
+
+    /// Lets a family go, unless somebody has asked since it was looked at last.
+    fn end(&self, family: &Family) -> Option<Defined> {
+        let mut families = self.0.lock();
+        let again = families.get_mut(family).and_then(Option::take);
+        if again.is_none() {
+            families.remove(family);
+        }
+        again
+    }
+}
+
+impl Refresher {
+    /// Wants families of one name read anew, at most once in `coalesce_for`. When this returns, Redis knows.
+    pub(crate) async fn ask(
+        self: &Arc<Self>,
+        families: &[(Defined, Family)],
+        coalesce_for: Duration,
+    ) -> Result<(), StoreError> {
+        let names: Vec<Family> = families.iter().map(|(_, family)| family.clone()).collect();
+        let waits = self.store.ask(&names, coalesce_for).await?;
+        for ((defined, family), wait) in families.iter().zip(waits) {
+            // Invariant 8: beyond the limit the schedule alone finds it.
+            if self.attended.begin(family, defined, self.runs_max) {
+                let attending = self.clone().attend(defined.clone(), family.clone(), wait);
+                self.runtime.spawn(attending);
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins the run when it may begin, and again as long as somebody asked meanwhile.
+    async fn attend(self: Arc<Self>, mut defined: Defined, family: Family, mut wait: Duration) {
+        loop {
+            tokio::time::sleep(wait).await;
+            let run = self.demand_asked(&defined, &family).await;
+            // Where it failed, the due time is that of the next attempt.
+            let is_done = matches!(run, Ok(Ok(_)));
+            let left = match is_done {
+                true => self.asked_in(&defined, &family).await,
+                false => None,
+            };
+            // What may begin already and did not is not this node's to refresh.
+            match left.filter(|left| !left.is_zero()) {
+                Some(left) => wait = left,
+                None => match self.attended.end(&family) {
+                    Some(again) => {
+                        defined = again;
+                        wait = self.asked_in(&defined, &family).await.unwrap_or_default();
+                    }
+                    None => return,
+                },
+            }
+        }
+    }
+
+    /// How long until a refresh that was asked for may begin.
+    async fn asked_in(&self, defined: &Defined, family: &Family) -> Option<Duration> {
+        let coalesce_for = defined.definition.policy.coalesce_for;
+        match self.store.asked_for(family, coalesce_for).await {
+            Ok(at) => at.map(|at| at.since(self.store.now())),
+            Err(error) => {
+                tracing::debug!(error = %Chain(&error), "a refresh that was asked for is left to the schedule");
+                None
+            }
+        }
+    }
+
+    /// Whether somebody has asked for a refresh of the family that no read has answered.
+    pub(crate) async fn is_asked_for(&self, defined: &Defined, family: &Family) -> bool {
+        !defined.definition.policy.coalesce_for.is_zero() && self.asked_in(defined, family).await.is_some()
+    }
+}

@@ -1,0 +1,219 @@
+//! A run: draws under a lease, makes its [`Attempt`], and says what it came to.
+//!
+//! Across processes a lease decides who reads the origin, and the head's id fences whoever lost it.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use super::{
+    attempt::{Attempt, Done},
+    build::{BuildError, streams_in_order},
+    runs::{BACK_OFF_MIN, Outcome, RefreshFailure, Refreshed, Refresher, Request, Wants},
+};
+use crate::{
+    engine::{
+        declared::{Declared, budget::Budget},
+        error::EngineError,
+        reading::page::PageState,
+    },
+    listing::{
+        HeadState,
+        definition::{Resolved, StreamOrder},
+    },
+    origin::OriginError,
+    store::{Drawn, DrawnFor, Grant, StoreError},
+    telemetry::{ByOutcome, RefreshOutcome},
+};
+
+/// Between two looks at a lease that another node holds.
+const LEASE_POLL: Duration = Duration::from_millis(50);
+impl Refresher {
+    pub(crate) async fn run(self: Arc<Self>, mut request: Request) -> Outcome {
+        // What is declared now counts, not what was when somebody asked.
+        let declared = self.declaration.take();
+        if let Resolved::Defined(defined) = declared.definitions.resolve(&request.family.name)
+            && defined.definition.declares(&request.family.choices)
+        {
+            request.defined = defined;
+        }
+        let streams = request.defined.clone();
+        let streams = streams_in_order(&streams, request.first.as_ref());
+        let Some(budget) = declared.budget(&request.defined.definition.origin).cloned() else {
+            let error = BuildError::from(OriginError::Misdeclared("its origin is not configured".to_owned()));
+            return Err(self.fail(&request, &error).await);
+        };
+        let mut drawn_after = None;
+        loop {
+            // Taken anew each time round: whoever waits for another node's lease keeps no place.
+            let place = budget.place(request.wants.is_patient(), &request.hurry).await;
+            match self.draw(&request, streams.len()).await {
+                Ok(Drawn::Granted(grant)) => {
+                    return self.run_granted(&declared, &budget, &request, &streams, grant).await;
+                }
+                Ok(Drawn::Unasked | Drawn::TooSoon { .. }) => {
+                    drop(place);
+                    match self.refreshed_above(&request, &streams, 0).await {
+                        Some(refreshed) => return Ok(refreshed),
+                        // Who has joined may wait for what is not there.
+                        None => request.wants = Wants::Fresh,
+                    }
+                }
+                Ok(Drawn::BackingOff { left, error }) => {
+                    self.remember_failure(&request.family, 0, left, PageState::OriginError);
+                    return Err(RefreshFailure {
+                        error: EngineError::RefreshFailed(error.into()),
+                        retry_after: left,
+                    });
+                }
+                Ok(Drawn::Leased { last_id, left }) => {
+                    drop(place);
+                    // Another node reads. Whatever is drawn above this mark is as good as drawn by us; for those who
+                    // only want it fresh, so is what that node reads now.
+                    let mark = *drawn_after.get_or_insert(last_id);
+                    if let Wants::Later(_) | Wants::Due(_) = request.wants {
+                        request.wants = Wants::Fresh;
+                    }
+                    tokio::time::sleep(left.min(LEASE_POLL)).await;
+                    if let Some(refreshed) = self.refreshed_above(&request, &streams, mark).await {
+                        return Ok(refreshed);
+                    }
+                }
+                Err(error) => {
+                    self.remember_failure(&request.family, 0, BACK_OFF_MIN, PageState::after(&error));
+                    return Err(RefreshFailure {
+                        error: error.into(),
+                        retry_after: BACK_OFF_MIN,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Draws, as what is wanted allows.
+    async fn draw(&self, request: &Request, count: usize) -> Result<Drawn, StoreError> {
+        let coalesce_for = request.defined.definition.policy.coalesce_for;
+        let drawn_for = match request.wants {
+            Wants::Asked => DrawnFor::Asked,
+            Wants::Due(claim) if !coalesce_for.is_zero() => DrawnFor::Due(Some(claim)),
+            Wants::Later(_) if !coalesce_for.is_zero() => DrawnFor::Due(None),
+            Wants::Later(_) | Wants::Due(_) | Wants::Since(_) | Wants::Fresh | Wants::Anew => {
+                // Somebody has looked at what was refused.
+                let insist = request.wants == Wants::Anew || request.accepts_any;
+                return match coalesce_for.is_zero() {
+                    true => self.store.draw_with_lease(&request.family, count, insist).await,
+                    // It tells whether a refresh was asked for, which this one answers.
+                    false => self.store.draw_uncoalesced(&request.family, count, insist).await,
+                };
+            }
+        };
+        self.store
+            .draw_coalesced(&request.family, count, drawn_for, coalesce_for)
+            .await
+    }
+
+    async fn run_granted(
+        &self,
+        declared: &Declared,
+        budget: &Budget,
+        request: &Request,
+        streams: &[StreamOrder<'_>],
+        mut grant: Grant,
+    ) -> Outcome {
+        let started = Instant::now();
+        let attempt = Attempt {
+            refresher: self,
+            declared,
+            budget,
+            request,
+            grant: &grant,
+        };
+        let result = attempt.make(streams).await;
+        // Before the lease is released: whoever draws next must find the back-off, or it asks the origin again at once.
+        let result = match result {
+            Ok(done) => Ok(done),
+            Err(error) => Err((self.fail(request, &error).await, error)),
+        };
+        if let Some(lease) = grant.lease.take() {
+            lease.release().await;
+        }
+        let duration = started.elapsed();
+        let (outcome, label) = match result {
+            Ok(Done::Published(refreshed)) => {
+                self.forget_failure(&request.family);
+                self.metrics.refresh_seconds.observe(duration.as_secs_f64());
+                log("listing refreshed", request, &grant, &refreshed, duration);
+                (Ok(refreshed), RefreshOutcome::Published)
+            }
+            Ok(Done::Unchanged(refreshed)) => {
+                self.forget_failure(&request.family);
+                log("listing unchanged", request, &grant, &refreshed, duration);
+                (Ok(refreshed), RefreshOutcome::Unchanged)
+            }
+            Ok(Done::Nothing) => return Ok(self.current(request, streams).await),
+            Ok(Done::NoSuchName) => {
+                self.forget_failure(&request.family);
+                // Anybody can ask for such names.
+                tracing::debug!(listing = %request.family, "the origin has no items of this name");
+                let failure = RefreshFailure {
+                    error: EngineError::NotFound,
+                    retry_after: Duration::ZERO,
+                };
+                (Err(failure), RefreshOutcome::NoSuchName)
+            }
+            Err((failure, error)) => {
+                let label = match &error {
+                    error if error.is_refusal() => RefreshOutcome::Refused,
+                    BuildError::LeaseLost => RefreshOutcome::Fenced,
+                    _ => RefreshOutcome::Failed,
+                };
+                (Err(failure), label)
+            }
+        };
+        self.metrics
+            .refreshes
+            .get_or_create(&ByOutcome { outcome: label })
+            .inc();
+        outcome
+    }
+
+    /// Whether every stream of the family has a head drawn after the mark, by whomever.
+    async fn refreshed_above(
+        &self,
+        request: &Request,
+        streams: &[StreamOrder<'_>],
+        mark: u64,
+    ) -> Option<Arc<[Refreshed]>> {
+        let mut refreshed = Vec::new();
+        for stream in streams {
+            let listing = request.family.listing(stream.stored());
+            match self.store.read_head(&listing).await {
+                Ok(HeadState::Live(head)) if head.generation.id > mark => refreshed.push(Refreshed {
+                    listing,
+                    generation: head.generation,
+                    total: head.total,
+                }),
+                _ => return None,
+            }
+        }
+        Some(refreshed.into())
+    }
+
+    async fn current(&self, request: &Request, streams: &[StreamOrder<'_>]) -> Arc<[Refreshed]> {
+        self.refreshed_above(request, streams, 0).await.unwrap_or_default()
+    }
+}
+
+fn log(message: &'static str, request: &Request, grant: &Grant, refreshed: &[Refreshed], duration: Duration) {
+    let first = refreshed.first();
+    tracing::info!(
+        listing = %request.family,
+        generation = %first.map(|first| first.generation.to_string()).unwrap_or_default(),
+        streams = refreshed.len(),
+        items = first.map_or(0, |first| first.total),
+        as_of = grant.as_of.0,
+        duration_ms = duration.as_millis() as u64,
+        "{message}"
+    );
+}

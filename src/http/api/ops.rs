@@ -1,0 +1,160 @@
+//! Health, metrics, the API's description.
+
+use std::time::Instant;
+
+use actix_web::{
+    HttpResponse,
+    http::{StatusCode, header},
+    web::Data,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::{answer, configuration::ConfigurationHealth};
+use crate::{
+    engine::{Engine, RedisTrouble},
+    http::{
+        problem::{Kind, Problem, ProblemDocument},
+        shared::Shared,
+    },
+};
+
+/// What a probe hears.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Health {
+    /// `live` or `ready`.
+    pub status: &'static str,
+    /// Listings whose last refresh here was refused, some of them: too few items to be believed, or too many. They are served
+    /// as they were before; `explain` says why. And `names of` patterns whose names were refused.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub refused: Vec<String>,
+    /// `down`: Redis does not answer. `refusing`: it answers and refuses commands. `full`: it takes no more data. `deaf`: this
+    /// process does not hear announcements. Pages that are known are served on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub redis: Option<&'static str>,
+    /// What Redis refuses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub redis_refuses: Vec<RefusedByRedis>,
+    /// What became of the configuration that was read last, where it was read again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub configuration: Option<ConfigurationHealth>,
+}
+
+impl Health {
+    fn of(status: &'static str) -> Self {
+        Self {
+            status,
+            refused: Vec::new(),
+            redis: None,
+            redis_refuses: Vec::new(),
+            configuration: None,
+        }
+    }
+}
+
+/// An operation that Redis refuses although it answers.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RefusedByRedis {
+    /// Redis's code, or `other`.
+    pub code: &'static str,
+    /// What was being done.
+    pub operation: &'static str,
+    /// Redis's own words.
+    pub sentence: String,
+    /// How long ago it was refused last.
+    pub seconds_ago: u64,
+}
+
+impl RefusedByRedis {
+    /// All that is refused.
+    pub(crate) fn all(trouble: Option<&RedisTrouble>) -> Vec<Self> {
+        let refused = trouble.map(RedisTrouble::refused).unwrap_or_default();
+        let told = refused.iter().map(|refused| Self {
+            code: refused.code.as_str(),
+            operation: refused.operation,
+            sentence: refused.sentence.to_string(),
+            seconds_ago: refused.ago.as_secs(),
+        });
+        told.collect()
+    }
+}
+
+/// So many refused names are told.
+const REFUSED_MAX: usize = 20;
+
+/// Whether the process works at all.
+///
+/// It says so as long as it answers: a Redis that is away is no reason to start it anew.
+#[utoipa::path(
+    method(get, head),
+    path = "/health/live",
+    tag = "operations",
+    responses((status = 200, description = "It does", body = Health))
+)]
+pub(crate) async fn live() -> HttpResponse {
+    answer::private(StatusCode::OK, &Health::of("live"))
+}
+
+/// Whether traffic should come.
+///
+/// Not while warming up, and not while draining.
+#[utoipa::path(
+    method(get, head),
+    path = "/health/ready",
+    tag = "operations",
+    responses(
+        (status = 200, description = "It should", body = Health),
+        (status = 503, description = "It should not; `detail` says why", body = ProblemDocument, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn ready(engine: Data<Engine>, shared: Data<Shared>) -> Result<HttpResponse, Problem> {
+    match shared.readiness.check(Instant::now()) {
+        Ok(()) => {
+            let mut health = Health::of("ready");
+            health.refused = engine.refused(REFUSED_MAX);
+            let trouble = engine.redis_trouble();
+            health.redis = trouble.as_ref().map(RedisTrouble::as_str);
+            health.redis_refuses = RefusedByRedis::all(trouble.as_ref());
+            health.configuration = shared.configuration.health();
+            Ok(answer::private(StatusCode::OK, &health))
+        }
+        Err(why) => Err(Problem::new(Kind::NOT_READY)
+            .detail(why.as_str())
+            .header(header::RETRY_AFTER, "1")),
+    }
+}
+
+/// Every metric, for Prometheus.
+///
+/// The number of series does not grow with the number of listings.
+#[utoipa::path(
+    method(get, head),
+    path = "/metrics",
+    tag = "operations",
+    responses((status = 200, description = "OpenMetrics 1.0", body = String, content_type = "application/openmetrics-text"))
+)]
+pub(crate) async fn metrics(shared: Data<Shared>) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((
+            header::CONTENT_TYPE,
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .body(shared.metrics.encode())
+}
+
+/// This description.
+///
+/// Made from the code, with the bounds that are configured.
+#[utoipa::path(
+    method(get, head),
+    path = "/openapi.json",
+    tag = "operations",
+    responses((status = 200, description = "OpenAPI 3.1", body = Object))
+)]
+pub(crate) async fn description(shared: Data<Shared>) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "application/json"))
+        .insert_header((header::CACHE_CONTROL, "max-age=60"))
+        .body(shared.description.clone())
+}

@@ -1,0 +1,52 @@
+//! The headers of a page, on 200 and on 304: what caches downstream need to know. Those that no clock changes come from
+//! the page's [envelope](super::envelope), the others from [`lifetime`](super::lifetime). What every answer carries, pages
+//! or not, is set in [`edge`](crate::http::edge).
+
+use actix_web::{
+    HttpResponseBuilder,
+    http::header::{self, HeaderName, HeaderValue},
+};
+
+use super::{envelope::Envelope, lifetime::Lifetime};
+use crate::{engine::PageMeta, listing::Policy};
+
+/// Where the time went.
+pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+/// Number of items in the listing.
+pub(crate) const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
+/// RFC 9211.
+pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+/// RFC 9213: for CDNs alone.
+const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
+const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
+const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
+
+/// `Cache-Status` of a name that does not exist.
+pub(crate) const NEGATIVE: &str = "listcache-redis; hit; detail=negative";
+
+/// Sets the headers of a page.
+pub(crate) fn set(response: &mut HttpResponseBuilder, policy: &Policy, meta: &PageMeta, envelope: &Envelope) {
+    // Without a generation there is nothing that a later answer could be told to be the same as.
+    if !meta.is_direct() {
+        response.insert_header((header::ETAG, envelope.etag.clone()));
+        if let Some((_, date)) = envelope.last_modified() {
+            response.insert_header((header::LAST_MODIFIED, date.clone()));
+        }
+    }
+    let lifetime = envelope.lifetimes.of(Lifetime::of(policy, meta));
+    response.insert_header((header::CACHE_CONTROL, lifetime.cache_control.clone()));
+    if let Some(value) = &lifetime.cdn_cache_control {
+        response.insert_header((CDN_CACHE_CONTROL, value.clone()));
+    }
+    response.insert_header((CACHE_STATUS, lifetime.cache_status.clone()));
+    response.insert_header((header::CONTENT_LOCATION, envelope.content_location.clone()));
+    if let Some(link) = &envelope.link {
+        response.insert_header((header::LINK, link.clone()));
+    }
+    response.insert_header((SURROGATE_KEY, envelope.surrogate_key.clone()));
+    response.insert_header((X_TOTAL_COUNT, envelope.total_count.clone()));
+    if meta.pinned {
+        // A snapshot's pages are many and short-lived: crawlers should keep the plain ones.
+        response.insert_header((X_ROBOTS_TAG, HeaderValue::from_static("noindex")));
+    }
+}

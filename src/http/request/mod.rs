@@ -1,0 +1,9 @@
+//! What a request says: name, query, credentials, conditions, codings, body.
+
+pub(super) mod auth;
+pub(super) mod coding;
+pub(super) mod conditional;
+pub(super) mod name;
+pub(crate) mod query;
+pub(super) mod request_id;
+pub(super) mod unpack;

@@ -1,0 +1,265 @@
+//! Chunks as stream entries: one entry a chunk, a field a product id, its value the item's JSON; the last field has no name,
+//! and its value is a check sum.
+//!
+//! An entry's fields are a list of pairs, never a map: order is the origin's and an id may repeat. What this version did
+//! not write is refused, never guessed at: by the sum also what looks like ours, for items go out as they are, and nobody
+//! looks into them on the way. It is taken of the pairs as the protocol writes them, each with its length, so that neither who sends
+//! them nor who reads them takes them apart for it; the chunk's index is its seed, so that entries do not change places.
+
+use std::ops::Range;
+
+use redis::Value;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use crate::{
+    listing::{Chunk, ChunkIndex, Item},
+    store::{
+        error::StoreError,
+        wire::{
+            commands::Commands,
+            reply,
+            resp::{self, Values},
+        },
+    },
+};
+
+/// Adds the entry of one chunk. `later`: the stream must be there already; one that expired is not born again.
+pub(crate) fn add_chunk(to: &mut Commands, key: &str, index: ChunkIndex, items: &[Item], later: bool) {
+    let parts = || items.iter().flat_map(|item| [item.id.as_str().as_bytes(), &*item.json]);
+    let arguments = 5 + 2 * items.len() + usize::from(later);
+    to.make_room(arguments, parts().map(<[u8]>::len).sum::<usize>() + key.len());
+    to.begin(arguments);
+    to.argument(b"XADD");
+    to.argument(key.as_bytes());
+    if later {
+        to.argument(b"NOMKSTREAM");
+    }
+    to.argument(index.entry_id().as_bytes());
+    let begin = to.bytes();
+    parts().for_each(|part| to.argument(part));
+    let sum = sum_of(index, to.since(begin));
+    to.argument(SUM_FIELD.as_bytes());
+    to.argument(format!("{sum:016x}").as_bytes());
+}
+
+/// The field of the check sum: no item has an empty id.
+pub(crate) const SUM_FIELD: &str = "";
+/// What the check sum takes of an entry: its name and its value.
+const SUM_FIELDS: usize = 2;
+/// Bytes of a check sum.
+pub(crate) const SUM_BYTES: u64 = 16;
+
+/// The check sum of a chunk, stored in hexadecimal: of its ids and JSON by turns, as they go over the wire.
+fn sum_of(index: ChunkIndex, written: &[u8]) -> u64 {
+    xxh3_64_with_seed(written, index.0)
+}
+
+/// Reads a range of chunks, forward from its first one.
+pub(crate) fn read_range(to: &mut Commands, key: &str, chunks: &Range<u64>) {
+    let first = ChunkIndex(chunks.start).entry_id();
+    let count = chunks.end.saturating_sub(chunks.start).to_string();
+    to.call(&[
+        b"XRANGE",
+        key.as_bytes(),
+        first.as_bytes(),
+        b"+",
+        b"COUNT",
+        count.as_bytes(),
+    ]);
+}
+
+/// Takes a reply to [`read_range`] apart, as it came: fewer chunks where the stream has fewer, none where it is gone.
+pub(crate) fn decode_range(reply: &[u8], key: &str, chunks: &Range<u64>) -> Result<Vec<Chunk>, StoreError> {
+    const OPERATION: &str = "read chunks";
+    if resp::is_error(reply) {
+        reply::answered(reply::value(reply, OPERATION)?, OPERATION, key)?;
+    }
+    let mut values = Values::of(reply);
+    let entries = values.array().ok_or_else(|| StoreError::odd_reply(OPERATION))?;
+    let mut fields = Vec::new();
+    let read = chunks.clone().take(entries).map(|index| {
+        let (id, written) = entry_at(&mut values, &mut fields)?;
+        chunk_of(id, &fields, written, ChunkIndex(index))
+    });
+    read.collect::<Result<_, _>>()
+        .map_err(|reason| StoreError::corrupt(key, reason))
+}
+
+/// Id and fields of the entry that comes next, and its items' fields as they came.
+fn entry_at<'a>(values: &mut Values<'a>, fields: &mut Vec<&'a [u8]>) -> Result<(&'a [u8], &'a [u8]), &'static str> {
+    let mut id = || {
+        let parts = values.array()?;
+        values.bytes().filter(|_| parts == 2)
+    };
+    let id = id().ok_or(NO_ENTRY)?;
+    let many = values.array().ok_or(NO_ENTRY)?;
+    fields.clear();
+    // Never more than the reply has bytes.
+    fields.reserve(many);
+    let items = *values;
+    let mut behind_items = items;
+    for at in 0..many {
+        if at + SUM_FIELDS == many {
+            behind_items = *values;
+        }
+        fields.push(values.bytes().ok_or(NO_ITEMS)?);
+    }
+    Ok((id, items.before(behind_items)))
+}
+
+/// The chunk of an index; else what is wrong with its entry.
+pub(crate) fn decode_entry(entry: Value, index: ChunkIndex) -> Result<Chunk, &'static str> {
+    let (id, fields) = entry_parts(entry).ok_or(NO_ENTRY)?;
+    let fields: Option<Vec<Vec<u8>>> = fields.into_iter().map(reply::bytes).collect();
+    let fields = fields.ok_or(NO_ITEMS)?;
+    let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
+    let mut written = Commands::default();
+    let items = fields.len().saturating_sub(SUM_FIELDS);
+    fields.iter().take(items).for_each(|field| written.argument(field));
+    chunk_of(&id, &fields, written.since(0), index)
+}
+
+const NO_ENTRY: &str = "not a stream entry";
+const NO_ITEMS: &str = "an entry that is no list of items";
+
+/// The chunk that an entry holds, if it is the one of an index. `written` is what its items came as.
+fn chunk_of(id: &[u8], fields: &[&[u8]], written: &[u8], index: ChunkIndex) -> Result<Chunk, &'static str> {
+    if ChunkIndex::from_entry_id(id) != Some(index) {
+        return Err("an entry id that is not the chunk's");
+    }
+    let Some((items, [name, sum])) = fields.split_last_chunk::<SUM_FIELDS>() else {
+        return Err(NO_ITEMS);
+    };
+    if items.is_empty() || !items.len().is_multiple_of(2) || *name != SUM_FIELD.as_bytes() {
+        return Err(NO_ITEMS);
+    }
+    let sum = std::str::from_utf8(sum).ok();
+    let sum = sum.and_then(|text| u64::from_str_radix(text, 16).ok());
+    if sum != Some(sum_of(index, written)) {
+        return Err("an entry whose check sum is another");
+    }
+    // The ids are for people and other programs: a page is made of the values.
+    Ok(Chunk::join(items.iter().skip(1).step_by(2)))
+}
+
+/// Id and fields of a stream entry.
+pub(crate) fn entry_parts(entry: Value) -> Option<(Vec<u8>, Vec<Value>)> {
+    let [id, fields] = <[Value; 2]>::try_from(reply::array(entry)?).ok()?;
+    Some((reply::bytes(id)?, reply::array(fields)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listing::ItemId;
+
+    fn text(text: &str) -> Value {
+        Value::BulkString(text.as_bytes().to_vec())
+    }
+
+    /// An entry as it would be written.
+    fn entry(id: &str, fields: &[&str]) -> Value {
+        let index = ChunkIndex::from_entry_id(id.as_bytes()).unwrap_or(ChunkIndex(0));
+        foreign(id, &[fields, &[SUM_FIELD, &sum(index, fields)]].concat())
+    }
+
+    fn sum(index: ChunkIndex, fields: &[&str]) -> String {
+        let written: Vec<u8> = fields.iter().flat_map(|field| resp::written(&text(field))).collect();
+        format!("{:016x}", sum_of(index, &written))
+    }
+
+    /// An entry with these fields and no others.
+    fn foreign(id: &str, fields: &[&str]) -> Value {
+        let fields = fields.iter().copied().map(text).collect();
+        Value::Array(vec![text(id), Value::Array(fields)])
+    }
+
+    #[track_caller]
+    fn check(entries: Vec<Value>, chunks: Range<u64>, expect: Result<&[&str], &'static str>) {
+        let found = decode_range(&resp::written(&Value::Array(entries)), "k", &chunks);
+        match (found, expect) {
+            (Ok(found), Ok(expect)) => {
+                let found: Vec<_> = found.iter().map(|chunk| chunk.items(0..chunk.len())).collect();
+                assert_eq!(found, expect);
+            }
+            (Err(StoreError::Corrupt { reason, .. }), Err(expect)) => assert_eq!(reason, expect),
+            (found, expect) => panic!("{found:?}, expected {expect:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read() {
+        let items = [("b", "{\"a\":1}"), ("ä", "2")].map(|(id, json)| Item {
+            id: ItemId::parse(id).unwrap(),
+            json: json.into(),
+        });
+        let mut commands = Commands::default();
+        add_chunk(&mut commands, "k", ChunkIndex(6), &items, true);
+        let command = commands.parsed().remove(0);
+        let arguments = command.args_iter().map(|argument| match argument {
+            redis::Arg::Simple(bytes) => Value::BulkString(bytes.to_vec()),
+            _ => panic!("a cursor"),
+        });
+        // XADD, the key, NOMKSTREAM.
+        let mut written: Vec<Value> = arguments.skip(3).collect();
+        let fields = Value::Array(written.split_off(1));
+        let entry = Value::Array(vec![written.remove(0), fields]);
+        let chunk = decode_entry(entry.clone(), ChunkIndex(6)).unwrap();
+        assert_eq!(chunk.items(0..2), "{\"a\":1},2");
+        check(vec![entry], 6..7, Ok(&["{\"a\":1},2"]));
+    }
+
+    #[test]
+    fn order_and_repeated_ids_are_kept() {
+        check(
+            vec![entry("0-1", &["b", "1", "a", "2", "b", "3"]), entry("0-2", &["b", "1"])],
+            0..2,
+            Ok(&["1,2,3", "1"]),
+        );
+    }
+
+    #[test]
+    fn there_may_be_fewer_than_asked_for() {
+        check(vec![], 0..2, Ok(&[]));
+        check(vec![entry("0-6", &["a", "1"])], 5..9, Ok(&["1"]));
+    }
+
+    #[test]
+    fn what_we_did_not_write_is_refused() {
+        let misplaced = "an entry id that is not the chunk's";
+        check(vec![entry("1795291200123-0", &["a", "1"])], 0..1, Err(misplaced));
+        check(
+            vec![entry("0-1", &["a", "1"]), entry("0-3", &["a", "1"])],
+            0..2,
+            Err(misplaced),
+        );
+        for no_items in [&[][..], &["a"], &["a", "1"], &["a", "1", "b"]] {
+            let expect = Err("an entry that is no list of items");
+            check(vec![foreign("0-1", no_items)], 0..1, expect);
+        }
+        for no_items in [&[][..], &["a"]] {
+            let expect = Err("an entry that is no list of items");
+            check(vec![entry("0-1", no_items)], 0..1, expect);
+        }
+        let sum = sum(ChunkIndex(0), &["a", "1"]);
+        check(vec![foreign("0-1", &["a", "1", "", &sum])], 0..1, Ok(&["1"]));
+        for forged in [["a", "2", "", &sum], ["b", "1", "", &sum], ["a", "1", "", "0"]] {
+            let expect = Err("an entry whose check sum is another");
+            check(vec![foreign("0-1", &forged)], 0..1, expect);
+        }
+        let moved = Err("an entry whose check sum is another");
+        check(vec![foreign("0-2", &["a", "1", "", &sum])], 1..2, moved);
+        check(vec![Value::Int(1)], 0..1, Err("not a stream entry"));
+        let not_bytes = Value::Array(vec![text("0-1"), Value::Array(vec![text("a"), Value::Nil])]);
+        check(vec![not_bytes], 0..1, Err("an entry that is no list of items"));
+    }
+
+    #[test]
+    fn a_value_of_another_type_is_refused() {
+        let wrong_type = b"-WRONGTYPE Operation against a key\r\n";
+        assert!(matches!(
+            decode_range(wrong_type, "k", &(0..1)),
+            Err(StoreError::Corrupt { .. })
+        ));
+    }
+}

@@ -1,0 +1,4 @@
+//! Heads and pages, read in one turn.
+
+pub(super) mod heads;
+pub(super) mod pages;

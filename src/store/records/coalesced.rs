@@ -1,0 +1,101 @@
+//! What was asked for and is not answered yet, a hash a family whose refreshes are coalesced: `mark`, the greatest id drawn
+//! when somebody asked last, and `read_at`, when the last read was drawn.
+//!
+//! A request is remembered before it is accepted, so a node that dies loses none; it is answered by a read that was drawn
+//! after it and has succeeded, and by nothing else. The due time is made from both, so that a family is read at most once
+//! in `coalesce_for`, whichever nodes are asked.
+
+use std::time::Duration;
+
+use redis::Pipeline;
+
+use crate::{
+    listing::{Family, Timestamp},
+    store::{Grant, Store, error::StoreError, layout::keys::Partition, scripts, wire::reply, writing::publish::millis},
+};
+
+/// How long it is known what was asked for; with each request, and each read, anew.
+const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// What a read came to, for those who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadEnd {
+    /// What was read is current; the family is due again after so long, if at all.
+    Current(Option<Duration>),
+    /// It failed, which has a due time of its own.
+    Failed,
+}
+
+impl Store {
+    /// Remembers that refreshes of families of one name were asked for. Each is due after what is returned, at the latest.
+    pub async fn ask(&self, families: &[Family], coalesce_for: Duration) -> Result<Vec<Duration>, StoreError> {
+        const OPERATION: &str = "ask for a refresh";
+        let keys = &self.inner.keys;
+        let mut calls = Pipeline::new();
+        for family in families {
+            let partition = Partition::of(&family.name);
+            let mut call = scripts::ASK.call(&[
+                keys.asked(family),
+                keys.due(partition),
+                keys.last(partition),
+                keys.lease(family),
+            ]);
+            call.arg(family.to_string())
+                .arg(millis(coalesce_for))
+                .arg(millis(REMEMBERED_FOR));
+            calls.add_command(call);
+        }
+        let connections = &self.inner.connections;
+        let replies = connections.scripts(OPERATION, &scripts::ASK, &calls).await?;
+        let waits = families.iter().zip(replies).map(|(family, reply)| {
+            let reply = reply::answered(reply, OPERATION, &keys.asked(family))?;
+            let wait = reply::integer(&reply).and_then(|wait| u64::try_from(wait).ok());
+            wait.map(Duration::from_millis)
+                .ok_or_else(|| StoreError::odd_reply(OPERATION))
+        });
+        waits.collect()
+    }
+
+    /// A read under a lease, which is still held, has ended.
+    pub async fn settle(
+        &self,
+        family: &Family,
+        grant: &Grant,
+        coalesce_for: Duration,
+        end: ReadEnd,
+    ) -> Result<(), StoreError> {
+        const OPERATION: &str = "settle";
+        let key = self.inner.keys.asked(family);
+        let due = self.inner.keys.due(Partition::of(&family.name));
+        let (succeeded, next_due) = match end {
+            ReadEnd::Current(next_due) => ("1", next_due),
+            ReadEnd::Failed => ("", None),
+        };
+        let mut call = scripts::SETTLE.call(&[key.clone(), due]);
+        call.arg(grant.generations.first().map_or(0, |first| first.id))
+            .arg(grant.as_of.0)
+            .arg(family.to_string())
+            .arg(millis(coalesce_for))
+            .arg(millis(REMEMBERED_FOR))
+            .arg(succeeded)
+            .arg(next_due.map_or_else(String::new, |after| millis(after).to_string()));
+        let connections = &self.inner.connections;
+        let reply = connections.script(OPERATION, &scripts::SETTLE, &call).await?;
+        reply::answered(reply, OPERATION, &key).map(drop)
+    }
+
+    /// When a refresh that was asked for and not answered yet may begin; `None` where there is none.
+    pub async fn asked_for(&self, family: &Family, coalesce_for: Duration) -> Result<Option<Timestamp>, StoreError> {
+        const OPERATION: &str = "read what was asked for";
+        let key = self.inner.keys.asked(family);
+        let mut turn = Pipeline::new();
+        turn.cmd("HMGET").arg(&key).arg(&["mark", "read_at"]);
+        let replies = self.inner.connections.read(OPERATION, &turn).await?;
+        let reply = reply::answered(replies.into_iter().next().unwrap_or_default(), OPERATION, &key)?;
+        let mut fields = reply::array(reply).unwrap_or_default().into_iter();
+        let mut number = || fields.next().and_then(|field| reply::integer(&field));
+        let (mark, read_at) = (number(), number());
+        let read_at = read_at.and_then(|at| u64::try_from(at).ok()).unwrap_or_default();
+        Ok(mark.map(|_| Timestamp(read_at).after(coalesce_for)))
+    }
+}

@@ -1,0 +1,207 @@
+//! Due times: a sorted set a partition, families by the millisecond in which they are to be refreshed.
+
+use std::time::Duration;
+
+use redis::{Cmd, Pipeline, Value};
+
+use crate::{
+    listing::{Family, Timestamp},
+    store::{Store, error::StoreError, layout::keys::Partition, scripts, wire::reply, writing::publish::millis},
+};
+
+/// Families made due in one turn.
+const FAMILIES_A_TURN: usize = 100;
+
+/// Families whose due times are read of each partition in one turn.
+pub const LATER_A_PARTITION: usize = 32;
+
+/// A family that was due, and that this node may refresh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The family.
+    pub family: Family,
+    /// When it is due again, unless somebody says otherwise; and as long as that is its due time, nobody has.
+    pub due_again: Timestamp,
+}
+
+impl Store {
+    /// Takes families that are due, in every partition at most `per_partition`; each is due again after `claim_for` unless
+    /// publish or failure says otherwise.
+    pub async fn claim_due(&self, per_partition: usize, claim_for: Duration) -> Result<Vec<Claim>, StoreError> {
+        const OPERATION: &str = "claim due";
+        let mut calls = Pipeline::new();
+        for partition in Partition::all() {
+            calls.add_command(claiming(&self.inner.keys.due(partition), per_partition, claim_for));
+        }
+        let replies = self
+            .inner
+            .connections
+            .scripts(OPERATION, &scripts::CLAIM_DUE, &calls)
+            .await?;
+        let mut claims = Vec::new();
+        for (partition, reply) in Partition::all().zip(replies) {
+            let key = self.inner.keys.due(partition);
+            let reply = reply::answered(reply, OPERATION, &key)?;
+            let (due_again, members) = claimed(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))?;
+            for member in members {
+                match parse_family(&member) {
+                    Some(family) => claims.push(Claim { family, due_again }),
+                    None => self.remove_from_due(&key, member).await?,
+                }
+            }
+        }
+        Ok(claims)
+    }
+
+    /// Sets the due time of a family that has none.
+    pub async fn schedule(&self, family: &Family, after: Duration) -> Result<(), StoreError> {
+        let key = self.inner.keys.due(Partition::of(&family.name));
+        let at = self.now().after(after.min(Duration::from_millis(millis(after))));
+        let mut turn = Pipeline::new();
+        turn.cmd("ZADD").arg(&key).arg("NX").arg(at.0).arg(family.to_string());
+        let replies = self.inner.connections.write("schedule", &turn).await?;
+        reply::done(replies, "schedule", &key)
+    }
+
+    /// Sets the due times of families that have none, each at some time before `within` is over.
+    pub async fn schedule_all(&self, families: &[Family], within: Duration) -> Result<(), StoreError> {
+        const OPERATION: &str = "schedule";
+        for batch in families.chunks(FAMILIES_A_TURN) {
+            let now = self.now();
+            let mut turn = Pipeline::new();
+            for family in batch {
+                let key = self.inner.keys.due(Partition::of(&family.name));
+                let at = now.after(within.mul_f64(fastrand::f64()));
+                turn.cmd("ZADD").arg(key).arg("NX").arg(at.0).arg(family.to_string());
+            }
+            let replies = self.inner.connections.write(OPERATION, &turn).await?;
+            reply::done(replies, OPERATION, "due")?;
+        }
+        Ok(())
+    }
+
+    /// Makes families due now; those that are due already stay where they are.
+    pub async fn due_now(&self, families: impl Iterator<Item = &Family>) -> Result<(), StoreError> {
+        const OPERATION: &str = "make due";
+        let families: Vec<&Family> = families.collect();
+        for families in families.chunks(FAMILIES_A_TURN) {
+            let now = self.now();
+            let mut turn = Pipeline::new();
+            for family in families {
+                let key = self.inner.keys.due(Partition::of(&family.name));
+                turn.add_command(bringing_forward(&key, family, now));
+            }
+            let replies = self.inner.connections.write(OPERATION, &turn).await?;
+            reply::done(replies, OPERATION, "due")?;
+        }
+        Ok(())
+    }
+
+    /// Families that are due later than a time, one of each partition: at most [`LATER_A_PARTITION`] of each, the next due first.
+    pub async fn due_later(&self, than: &[Timestamp]) -> Result<Vec<Vec<(Family, Timestamp)>>, StoreError> {
+        const OPERATION: &str = "read due times";
+        let mut turn = Pipeline::new();
+        for (partition, than) in Partition::all().zip(than) {
+            turn.add_command(reading_later(&self.inner.keys.due(partition), *than));
+        }
+        let replies = self.inner.connections.read(OPERATION, &turn).await?;
+        let due = replies.into_iter().map(|reply| {
+            let reply = reply::answered(reply, OPERATION, "due")?;
+            due_times(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))
+        });
+        due.collect()
+    }
+
+    /// Moves the due time of a family that has one.
+    pub async fn postpone(&self, family: &Family, after: Duration) -> Result<(), StoreError> {
+        let key = self.inner.keys.due(Partition::of(&family.name));
+        let mut turn = Pipeline::new();
+        let at = self.now().after(after);
+        turn.cmd("ZADD").arg(&key).arg("XX").arg(at.0).arg(family.to_string());
+        let replies = self.inner.connections.write("postpone", &turn).await?;
+        reply::done(replies, "postpone", &key)
+    }
+
+    /// Takes a family out of the due set.
+    pub async fn unschedule(&self, family: &Family) -> Result<(), StoreError> {
+        let key = self.inner.keys.due(Partition::of(&family.name));
+        self.remove_from_due(&key, Value::BulkString(family.to_string().into_bytes()))
+            .await
+    }
+
+    /// When a family is due; `None` where it is not scheduled.
+    pub async fn next_due(&self, family: &Family) -> Result<Option<Timestamp>, StoreError> {
+        let key = self.inner.keys.due(Partition::of(&family.name));
+        Ok(self.read_score("read due", &key, family).await?.map(Timestamp))
+    }
+
+    /// A family's score in one of the sorted sets.
+    pub(crate) async fn read_score(
+        &self,
+        operation: &'static str,
+        key: &str,
+        family: &Family,
+    ) -> Result<Option<u64>, StoreError> {
+        let mut turn = Pipeline::new();
+        turn.cmd("ZSCORE").arg(key).arg(family.to_string());
+        let replies = self.inner.connections.read(operation, &turn).await?;
+        let reply = reply::answered(replies.into_iter().next().unwrap_or_default(), operation, key)?;
+        Ok(reply::score(&reply))
+    }
+
+    /// A member that no version wrote is removed too: it would be claimed for ever.
+    async fn remove_from_due(&self, key: &str, member: Value) -> Result<(), StoreError> {
+        let mut turn = Pipeline::new();
+        turn.cmd("ZREM").arg(key).arg(reply::bytes(member).unwrap_or_default());
+        let replies = self.inner.connections.write("unschedule", &turn).await?;
+        reply::done(replies, "unschedule", key)
+    }
+}
+
+/// One call of the script.
+pub(crate) fn claiming(due_key: &String, at_most: usize, claim_for: Duration) -> Cmd {
+    let mut call = scripts::CLAIM_DUE.call(std::slice::from_ref(due_key));
+    call.arg(at_most).arg(millis(claim_for));
+    call
+}
+
+/// Makes a family due by a time, where it is not due earlier.
+pub(crate) fn bringing_forward(due_key: &str, family: &Family, at: Timestamp) -> Cmd {
+    let mut call = redis::cmd("ZADD");
+    call.arg(due_key).arg("LT").arg(at.0).arg(family.to_string());
+    call
+}
+
+/// Reads what is due later than a time.
+pub(crate) fn reading_later(due_key: &str, than: Timestamp) -> Cmd {
+    let mut call = redis::cmd("ZRANGE");
+    call.arg(due_key).arg(format!("({}", than.0)).arg("+inf");
+    call.arg("BYSCORE")
+        .arg("LIMIT")
+        .arg(0)
+        .arg(LATER_A_PARTITION)
+        .arg("WITHSCORES");
+    call
+}
+
+/// Families with their due times; a member that no version wrote is left out.
+pub(crate) fn due_times(reply: Value) -> Option<Vec<(Family, Timestamp)>> {
+    let members = reply::pairs(reply)?.into_iter();
+    let due = members.filter_map(|(family, due)| Some((parse_family(&family)?, Timestamp(reply::score(&due)?))));
+    Some(due.collect())
+}
+
+/// When what was claimed is due again, and what was.
+pub(crate) fn claimed(reply: Value) -> Option<(Timestamp, Vec<Value>)> {
+    let [due_again, members] = <[Value; 2]>::try_from(reply::array(reply)?).ok()?;
+    let due_again = u64::try_from(reply::integer(&due_again)?).ok()?;
+    Some((Timestamp(due_again), reply::array(members)?))
+}
+
+/// The family that a member of a sorted set is.
+pub(crate) fn parse_family(member: &Value) -> Option<Family> {
+    match member {
+        Value::BulkString(text) => Family::parse(std::str::from_utf8(text).ok()?),
+        _ => None,
+    }
+}

@@ -1,0 +1,114 @@
+//! Failures: why a family's last refresh did not publish, and when to try again.
+
+use std::time::Duration;
+
+use redis::{Pipeline, Value};
+
+use crate::{
+    listing::{Family, Timestamp},
+    store::{Store, error::StoreError, layout::keys::Partition, scripts, wire::reply, writing::publish::millis},
+};
+
+/// A longer text is cut.
+const ERROR_BYTES_MAX: usize = 500;
+/// The fields of a failure, as [`decode`] takes them.
+const FIELDS: [&str; 5] = ["error", "count", "at", "retry_at", "empty_since"];
+/// How long a failure is remembered after its back-off has ended.
+const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
+
+/// The last failure of a family's refresh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What failed.
+    pub error: String,
+    /// Failures in a row.
+    pub count: u32,
+    /// When.
+    pub at: Timestamp,
+    /// Not before then, unless somebody insists.
+    pub retry_at: Timestamp,
+    /// When a read first said that there are no items, where every read since has said the same.
+    pub empty_since: Option<Timestamp>,
+}
+
+/// What a failed refresh says of its family, to be remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct Failing<'a> {
+    /// What failed.
+    pub error: &'a str,
+    /// Not before so long, unless somebody insists.
+    pub retry_after: Duration,
+    /// Whether the family is set due then.
+    pub schedule: bool,
+    /// What it says of an empty origin.
+    pub emptiness: Emptiness,
+}
+
+/// What a read that failed says of an empty origin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Emptiness {
+    /// Nothing: the origin was not read to its end.
+    Untold,
+    /// There are items.
+    NotEmpty,
+    /// There are none, as was read then.
+    Empty(Timestamp),
+}
+
+impl Store {
+    /// Remembers a failed refresh.
+    pub async fn record_failure(&self, family: &Family, failing: Failing<'_>) -> Result<(), StoreError> {
+        const OPERATION: &str = "record failure";
+        let Failing { error, retry_after, .. } = failing;
+        let keys = &self.inner.keys;
+        let failure_key = keys.failure(family);
+        let due_key = keys.due(Partition::of(&family.name));
+        let mut call = scripts::RECORD_FAILURE.call(&[failure_key.clone(), due_key]);
+        call.arg(&error[..error.floor_char_boundary(ERROR_BYTES_MAX)])
+            .arg(millis(retry_after))
+            .arg(millis(retry_after.saturating_add(REMEMBERED_FOR)))
+            .arg(match failing.schedule {
+                true => family.to_string(),
+                false => String::new(),
+            })
+            .arg(match failing.emptiness {
+                Emptiness::Untold => String::new(),
+                Emptiness::NotEmpty => "no".to_owned(),
+                Emptiness::Empty(read_at) => read_at.0.to_string(),
+            });
+        let reply = self
+            .inner
+            .connections
+            .script(OPERATION, &scripts::RECORD_FAILURE, &call)
+            .await?;
+        reply::answered(reply, OPERATION, &failure_key).map(drop)
+    }
+
+    /// The last failure, unless a publish or a deletion came after it.
+    pub async fn failure(&self, family: &Family) -> Result<Option<Failure>, StoreError> {
+        const OPERATION: &str = "read failure";
+        let key = self.inner.keys.failure(family);
+        let mut turn = Pipeline::new();
+        turn.cmd("HMGET").arg(&key).arg(&FIELDS);
+        let replies = self.inner.connections.read(OPERATION, &turn).await?;
+        let reply = reply::answered(replies.into_iter().next().unwrap_or_default(), OPERATION, &key)?;
+        let fields = reply::array(reply).unwrap_or_default();
+        let fields = <[Value; FIELDS.len()]>::try_from(fields).map_err(|_| StoreError::odd_reply(OPERATION))?;
+        if fields.iter().all(|field| *field == Value::Nil) {
+            return Ok(None);
+        }
+        let failure = decode(fields).ok_or_else(|| StoreError::corrupt(&key, "a failure with unreadable fields"))?;
+        Ok(Some(failure))
+    }
+}
+
+fn decode([error, count, at, retry_at, empty_since]: [Value; FIELDS.len()]) -> Option<Failure> {
+    let time = |value: &Value| Some(Timestamp(u64::try_from(reply::integer(value)?).ok()?));
+    Some(Failure {
+        error: reply::text(error)?,
+        count: u32::try_from(reply::integer(&count)?).ok()?,
+        at: time(&at)?,
+        retry_at: time(&retry_at)?,
+        empty_since: time(&empty_since),
+    })
+}

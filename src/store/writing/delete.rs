@@ -1,0 +1,134 @@
+//! Deleting: a tombstone outlives every refresh under way, so what was deleted stays deleted.
+
+use std::time::Duration;
+
+use redis::{Cmd, Value};
+
+use super::{
+    draw::{hex, nonce},
+    publish::{ATTEMPTS_MAX, generations_of, millis},
+};
+use crate::{
+    listing::{Generation, HeadState, ListingKey, Policy},
+    store::{
+        Store,
+        error::StoreError,
+        layout::{
+            announcements::{Announcement, LOG_ENTRIES_MAX, VERSION, deleted_body},
+            keys::{Keys, Partition},
+        },
+        reading::heads::StoredHead,
+        scripts,
+        wire::reply,
+    },
+};
+
+/// The least life of a tombstone: longer than any refresh takes.
+const TOMBSTONE_LIFE_LEAST: Duration = Duration::from_secs(600);
+
+impl Store {
+    /// Leaves tombstones; every generation of these listings is unlinked. Returns what to apply to L1; `existed` tells which
+    /// had a current generation.
+    ///
+    /// A listing at a time: where one fails, those before it are deleted.
+    pub async fn delete(
+        &self,
+        listings: &[ListingKey],
+        policy: &Policy,
+    ) -> Result<Vec<(Announcement, bool)>, StoreError> {
+        let mut deleted = Vec::with_capacity(listings.len());
+        for listing in listings {
+            deleted.push(self.delete_one(listing, policy).await?);
+        }
+        Ok(deleted)
+    }
+
+    async fn delete_one(&self, listing: &ListingKey, policy: &Policy) -> Result<(Announcement, bool), StoreError> {
+        const OPERATION: &str = "delete";
+        let (partition, nonce) = (Partition::of(listing.name()), nonce());
+        for _ in 0..ATTEMPTS_MAX {
+            let before = self.read_head_for_writing(listing).await?;
+            let deleting = Deleting {
+                listing,
+                seen: self.inner.seen.greatest(partition),
+                nonce,
+                before: &before,
+                policy,
+            };
+            let call = deleting.call(&self.inner.keys);
+            let reply = self
+                .inner
+                .connections
+                .script(OPERATION, &scripts::DELETE, &call)
+                .await?;
+            let reply = reply::answered(reply, OPERATION, listing.name().as_str())?;
+            let Some(id) = decode(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))? else {
+                continue;
+            };
+            self.inner.seen.raise(partition, id);
+            let announcement = Announcement {
+                listing: listing.clone(),
+                head: HeadState::Deleted(Generation { id, nonce }),
+                written: None,
+            };
+            return Ok((announcement, before.state.live().is_some()));
+        }
+        Err(StoreError::unavailable(OPERATION, "others kept moving the head"))
+    }
+}
+
+/// One call of the script.
+pub(crate) struct Deleting<'a> {
+    pub listing: &'a ListingKey,
+    /// The greatest id seen in the partition.
+    pub seen: u64,
+    pub nonce: u32,
+    /// The head when it was read.
+    pub before: &'a StoredHead,
+    pub policy: &'a Policy,
+}
+
+impl Deleting<'_> {
+    pub(crate) fn call(&self, keys: &Keys) -> Cmd {
+        let (listing, family, partition) = (self.listing, &self.listing.family, Partition::of(self.listing.name()));
+        let (body_before, body_after) = deleted_body(listing);
+        let mut key_names = vec![
+            keys.head(listing),
+            keys.last(partition),
+            keys.log(partition),
+            keys.names(partition),
+            keys.due(partition),
+            keys.failure(family),
+        ];
+        let generations = generations_of(self.before);
+        key_names.extend(
+            generations
+                .into_iter()
+                .map(|generation| keys.stream(listing, generation)),
+        );
+        let mut call = scripts::DELETE.call(&key_names);
+        call.arg(self.seen)
+            .arg(hex(self.nonce))
+            .arg(&self.before.as_read)
+            .arg(millis(self.policy.pin_for.max(TOMBSTONE_LIFE_LEAST)))
+            .arg(listing.to_string())
+            .arg(family.to_string())
+            .arg(LOG_ENTRIES_MAX)
+            .arg(keys.channel())
+            .arg(partition.0)
+            .arg(VERSION)
+            .arg(body_before)
+            .arg(body_after);
+        call
+    }
+}
+
+/// The id that was drawn; `Some(None)` where the head is not what was read.
+pub(crate) fn decode(reply: Value) -> Option<Option<u64>> {
+    let mut parts = reply::array(reply)?.into_iter();
+    match parts.next().and_then(reply::text)?.as_str() {
+        "retry" => Some(None),
+        "deleted" => Some(Some(u64::try_from(reply::integer(&parts.next()?)?).ok()?)),
+        _ => None,
+    }
+}

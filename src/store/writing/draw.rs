@@ -1,0 +1,267 @@
+//! Drawing generations: the right to write, taken before the origin is read. So a larger id means a later reading.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::{Duration, Instant},
+};
+
+use redis::{Cmd, Value};
+
+use super::publish::millis;
+use crate::{
+    listing::{Family, Generation, HeadState, ListingName, Timestamp},
+    store::{
+        PARTITIONS, Store,
+        error::StoreError,
+        layout::keys::{Keys, Partition},
+        leases::{LEASE, Lease, owner_token},
+        scripts,
+        wire::reply,
+    },
+};
+
+/// The greatest id this node has seen a partition: a failover that rewinds Redis must not hand ids out again.
+#[derive(Debug)]
+pub(crate) struct Seen([AtomicU64; PARTITIONS as usize]);
+
+impl Seen {
+    pub(crate) fn new() -> Self {
+        Self([const { AtomicU64::new(0) }; PARTITIONS as usize])
+    }
+
+    pub(crate) fn raise(&self, partition: Partition, id: u64) {
+        if let Some(seen) = self.0.get(partition.index()) {
+            seen.fetch_max(id, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn raise_to(&self, partition: Partition, head: &HeadState) {
+        self.raise(partition, head.id());
+    }
+
+    pub(crate) fn greatest(&self, partition: Partition) -> u64 {
+        self.0
+            .get(partition.index())
+            .map_or(0, |seen| seen.load(Ordering::Relaxed))
+    }
+}
+
+/// The right to write: generations, and the lease where one was asked for.
+#[derive(Debug)]
+pub struct Grant {
+    /// One a stream to be written; ids ascend.
+    pub generations: Vec<Generation>,
+    /// Redis's time of the draw.
+    pub as_of: Timestamp,
+    /// The family's, where one was asked for.
+    pub lease: Option<Lease>,
+    /// Where somebody has asked for a refresh: what is drawn above this id answers.
+    pub asked: Option<u64>,
+}
+
+/// The outcome of asking for a lease.
+#[derive(Debug)]
+pub enum Drawn {
+    /// The family is ours to refresh.
+    Granted(Grant),
+    /// Another reader is at work. A head with an id above `last_id` was drawn after this call.
+    Leased {
+        /// The greatest id drawn up to now.
+        last_id: u64,
+        /// Until the lease lapses, unless it is extended.
+        left: Duration,
+    },
+    /// The last refresh failed not long ago.
+    BackingOff {
+        /// Until it may be tried again.
+        left: Duration,
+        /// What failed.
+        error: String,
+    },
+    /// Nobody has asked for it since it was read last.
+    Unasked,
+    /// The last read is younger than `coalesce_for`. What was asked for, or claimed, is due when it is not.
+    TooSoon {
+        /// Until then.
+        left: Duration,
+    },
+}
+
+/// For whom a family is drawn whose refreshes are coalesced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DrawnFor {
+    /// Who asked for a refresh, if anybody did.
+    Asked,
+    /// Whoever: it is due. With the due time that a claim of it has set, if there is one.
+    Due(Option<Timestamp>),
+}
+
+impl Store {
+    /// Draws generations without a lease: for pushes.
+    pub async fn draw(&self, name: &ListingName, count: usize) -> Result<Grant, StoreError> {
+        let partition = Partition::of(name);
+        let nonces = nonces(count);
+        let mut call = scripts::DRAW.call(&[self.inner.keys.last(partition)]);
+        call.arg(nonces.len()).arg(self.inner.seen.greatest(partition));
+        match self.run_draw(partition, &call, &nonces).await? {
+            Drawn::Granted(grant) => Ok(grant),
+            _ => Err(StoreError::odd_reply("draw")),
+        }
+    }
+
+    /// Draws generations for a refresh, if the family's lease is free (and, unless `insist`, no back-off is running).
+    pub async fn draw_with_lease(&self, family: &Family, count: usize, insist: bool) -> Result<Drawn, StoreError> {
+        self.draw_leased(family, count, insist, None).await
+    }
+
+    /// The same for a family whose refreshes are coalesced: not before `coalesce_for` after its last read. A back-off holds
+    /// up whoever asked before it began.
+    pub async fn draw_coalesced(
+        &self,
+        family: &Family,
+        count: usize,
+        drawn_for: DrawnFor,
+        coalesce_for: Duration,
+    ) -> Result<Drawn, StoreError> {
+        self.draw_leased(family, count, false, Some((drawn_for, coalesce_for)))
+            .await
+    }
+
+    /// The same, but whenever it is: for whoever does not wait until `coalesce_for` has passed.
+    pub async fn draw_uncoalesced(&self, family: &Family, count: usize, insist: bool) -> Result<Drawn, StoreError> {
+        let coalescing = Some((DrawnFor::Due(None), Duration::ZERO));
+        self.draw_leased(family, count, insist, coalescing).await
+    }
+
+    async fn draw_leased(
+        &self,
+        family: &Family,
+        count: usize,
+        insist: bool,
+        coalescing: Option<(DrawnFor, Duration)>,
+    ) -> Result<Drawn, StoreError> {
+        let partition = Partition::of(&family.name);
+        let nonces = nonces(count);
+        let owner = owner_token();
+        let lease_key = self.inner.keys.lease(family);
+        let drawing = Drawing {
+            family,
+            seen: self.inner.seen.greatest(partition),
+            owner: &owner,
+            nonces: &nonces,
+            insist,
+            coalescing,
+        };
+        let call = drawing.call(&self.inner.keys);
+        // The lease counts from before the call: here it must never seem to last longer than there.
+        let asked = Instant::now();
+        let mut drawn = self.run_draw(partition, &call, &nonces).await?;
+        if let Drawn::Granted(grant) = &mut drawn
+            && let Some(first) = grant.generations.first()
+        {
+            let value = format!("{owner} {first}");
+            grant.lease = Some(self.inner.leases.keep(lease_key, value, asked));
+        }
+        Ok(drawn)
+    }
+
+    async fn run_draw(&self, partition: Partition, call: &Cmd, nonces: &[u32]) -> Result<Drawn, StoreError> {
+        const OPERATION: &str = "draw";
+        let reply = self.inner.connections.script(OPERATION, &scripts::DRAW, call).await?;
+        let reply = reply::answered(reply, OPERATION, "last")?;
+        let drawn = decode(reply, nonces).ok_or_else(|| StoreError::odd_reply(OPERATION))?;
+        if let Drawn::Granted(grant) = &drawn
+            && let Some(last) = grant.generations.last()
+        {
+            self.inner.seen.raise(partition, last.id);
+        }
+        Ok(drawn)
+    }
+}
+
+/// One call of the script, for a refresh.
+pub(crate) struct Drawing<'a> {
+    pub family: &'a Family,
+    /// The greatest id seen in the partition.
+    pub seen: u64,
+    pub owner: &'a str,
+    /// One a generation.
+    pub nonces: &'a [u32],
+    pub insist: bool,
+    pub coalescing: Option<(DrawnFor, Duration)>,
+}
+
+impl Drawing<'_> {
+    pub(crate) fn call(&self, keys: &Keys) -> Cmd {
+        let (family, partition) = (self.family, Partition::of(&self.family.name));
+        let mut key_names = vec![keys.last(partition), keys.lease(family), keys.failure(family)];
+        if self.coalescing.is_some() {
+            key_names.extend([keys.asked(family), keys.due(partition)]);
+        }
+        let mut call = scripts::DRAW.call(&key_names);
+        call.arg(self.nonces.len())
+            .arg(self.seen)
+            .arg(self.owner)
+            .arg(hex(self.nonces[0]))
+            .arg(LEASE.as_millis() as u64)
+            .arg(u8::from(self.insist));
+        if let Some((drawn_for, coalesce_for)) = self.coalescing {
+            call.arg(family.to_string())
+                .arg(millis(coalesce_for))
+                .arg(u8::from(drawn_for == DrawnFor::Asked))
+                .arg(match drawn_for {
+                    DrawnFor::Due(Some(claim)) => claim.0.to_string(),
+                    DrawnFor::Due(None) | DrawnFor::Asked => String::new(),
+                });
+        }
+        call
+    }
+}
+
+/// Takes the script's reply apart; `nonces` as they were sent.
+pub(crate) fn decode(reply: Value, nonces: &[u32]) -> Option<Drawn> {
+    let mut parts = reply::array(reply)?.into_iter();
+    let outcome = reply::text(parts.next()?)?;
+    let [second, third, fourth] = std::array::from_fn(|_| parts.next().unwrap_or(Value::Nil));
+    let millis = |value: &Value| Some(Duration::from_millis(u64::try_from(reply::integer(value)?).ok()?));
+    match outcome.as_str() {
+        "granted" => {
+            let first = u64::try_from(reply::integer(&second)?).ok()?;
+            let generations = (first..)
+                .zip(nonces)
+                .map(|(id, nonce)| (id <= Generation::ID_MAX).then_some(Generation { id, nonce: *nonce }));
+            Some(Drawn::Granted(Grant {
+                generations: generations.collect::<Option<_>>()?,
+                as_of: Timestamp(u64::try_from(reply::integer(&third)?).ok()?),
+                lease: None,
+                asked: reply::integer(&fourth).and_then(|mark| u64::try_from(mark).ok()),
+            }))
+        }
+        "leased" => Some(Drawn::Leased {
+            last_id: u64::try_from(reply::integer(&second)?).ok()?,
+            left: millis(&third)?,
+        }),
+        "backing_off" => Some(Drawn::BackingOff {
+            left: millis(&second)?,
+            error: reply::text(third)?,
+        }),
+        "unasked" => Some(Drawn::Unasked),
+        "too_soon" => Some(Drawn::TooSoon { left: millis(&second)? }),
+        _ => None,
+    }
+}
+
+/// One a generation, at least one.
+fn nonces(count: usize) -> Vec<u32> {
+    (0..count.max(1)).map(|_| nonce()).collect()
+}
+
+/// 32 random bits: they tell apart what a rewound Redis numbers alike. Nothing secret.
+pub(crate) fn nonce() -> u32 {
+    getrandom::u32().unwrap_or_else(|_| fastrand::u32(..))
+}
+
+/// A nonce as scripts and keys write it.
+pub(crate) fn hex(nonce: u32) -> String {
+    format!("{nonce:08x}")
+}
