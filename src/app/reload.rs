@@ -73,14 +73,14 @@ impl Reloading {
                 return self.refuse(errors.to_string(), paths);
             }
         };
-        let losses = Losses::between(&self.engine.definitions(), &config.definitions);
+        let losses = Losses::between(&self.engine.declaration.definitions(), &config.definitions);
         if let Some(losses) = losses
             && !self.is_insisted_on(&text)
         {
             self.doubted = Some((text, Instant::now()));
             return self.doubt(losses);
         }
-        let origins = match self.engine.origins().reopen(&config.origins) {
+        let origins = match self.engine.declaration.origins().reopen(&config.origins) {
             Ok(origins) => origins,
             Err(error) => return self.refuse(Chain(&error).to_string(), vec!["origins".to_owned()]),
         };
@@ -100,7 +100,7 @@ impl Reloading {
             certificate.replace(identity);
         }
         self.doubted = None;
-        self.engine.declare(config.definitions, origins);
+        self.engine.declaration.replace(config.definitions, origins);
         self.engine.metrics().config_last_reload_successful.set(1);
         self.state.accepted(waiting);
     }

@@ -8,6 +8,7 @@ mod declared;
 mod error;
 mod fetching;
 mod l1;
+mod limits;
 mod loads;
 mod operations;
 mod reading;
@@ -16,25 +17,30 @@ pub mod warm_up;
 
 use std::{sync::Arc, time::Duration};
 
+use arc_swap::Guard;
 use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     coherence::{announcer::Announcer, followers::Subscriptions},
-    declared::{Declaration, Declared},
+    declared::Declared,
     fetching::{chunks::Chunks, heads::Heads, lost_pushed::LostPushed},
     l1::L1,
     loads::permits::ReadPermits,
-    operations::{freezing::Frozen, read_counts::OldestStale},
+    operations::read_counts::ReadCounts,
     reading::{
-        fills::Fills, fragments::Fragments, read_ahead::ReadAhead, selection::SelectionMemory, without_redis::Direct,
+        fills::Fills, fragments::Fragments, oldest_stale::OldestStale, read_ahead::ReadAhead,
+        selection::SelectionMemory, without_redis::Direct,
     },
-    refreshing::runs::Refresher,
+    refreshing::{
+        frozen::{Frozen, WatchFreezes},
+        runs::Refresher,
+    },
 };
 pub use crate::store::{ReadsNearby, Refused};
 use crate::{
     config::L1Config,
-    listing::Definitions,
+    listing::{Definitions, ListingName, Policy, Timestamp, definition::Resolved},
     origin::Origins,
     store::{Announcement, Heard, Store},
     telemetry::Metrics,
@@ -44,8 +50,10 @@ use crate::{
 pub(crate) use self::l1::head_table;
 pub use self::{
     coherence::followers::{Event, Follower},
+    declared::Declaration,
     error::{Chain, EngineError, ParameterError},
     l1::shape::Shape,
+    limits::EngineLimits,
     operations::{
         inspect::{Explanation, ListingEntry, ListingState, RedisTrouble},
         rollback::{Rollback, RolledBack},
@@ -80,40 +88,11 @@ pub struct EngineParts {
     pub refreshes_due: bool,
 }
 
-/// Bounds on the engine's work.
-#[derive(Clone, Debug)]
-pub struct EngineLimits {
-    /// How long a request waits for a listing that is not there yet.
-    pub fill_wait: Duration,
-    /// Live subscriptions at once; more are refused.
-    pub followers_max: usize,
-    /// Refreshes that read an origin at once, instead of what each origin's bounds say.
-    pub refreshes_at_once: Option<usize>,
-    /// Refreshes that run or wait; more are refused.
-    pub refreshes_waiting_max: usize,
-    /// Reads of Redis at once; more are shed.
-    pub redis_reads_max: usize,
-    /// Requests that wait for such a read, or for a fill; more are shed.
-    pub redis_waiters_max: usize,
-}
-
-impl Default for EngineLimits {
-    fn default() -> Self {
-        Self {
-            fill_wait: Duration::from_secs(5),
-            followers_max: 10_000,
-            refreshes_at_once: None,
-            refreshes_waiting_max: 1024,
-            redis_reads_max: 1024,
-            redis_waiters_max: 4096,
-        }
-    }
-}
-
 /// The engine. Shared by all workers in an `Arc`.
 pub struct Engine {
     store: Store,
-    declaration: Arc<Declaration>,
+    /// What the configuration declares.
+    pub declaration: Arc<Declaration>,
     l1: Arc<L1>,
     permits: ReadPermits,
     heads: Arc<Heads>,
@@ -127,11 +106,10 @@ pub struct Engine {
     refresher: Arc<Refresher>,
     fills: Fills,
     direct: Direct,
-    oldest_stale: OldestStale,
+    oldest_stale: Arc<OldestStale>,
     frozen: Arc<Frozen>,
     /// Told when Redis may have lost its memory.
     forgotten: Arc<Notify>,
-    limits: EngineLimits,
     metrics: Arc<Metrics>,
     runtime: Handle,
     tasks: TaskTracker,
@@ -154,8 +132,8 @@ impl Engine {
         let read_ahead = ReadAhead::new(l1_config.read_ahead, metrics.clone());
         let l1 = Arc::new(L1::new(&l1_config));
         let permits = ReadPermits::new(limits.redis_reads_max, limits.redis_waiters_max);
-        let declared = Declared::new(definitions, origins, &limits, runtime.clone(), None);
-        let declaration = Arc::new(Declaration::new(declared));
+        let declaration = Declaration::new(definitions, origins, limits.clone(), runtime.clone());
+        let declaration = Arc::new(declaration);
         let lost_pushed = Arc::new(LostPushed::new(store.clone(), declaration.clone(), metrics.clone()));
         let heads = Arc::new(Heads::new(
             store.clone(),
@@ -210,8 +188,7 @@ impl Engine {
             refresher,
             fills,
             direct: Direct::new(runtime.clone()),
-            oldest_stale: OldestStale::default(),
-            limits,
+            oldest_stale: Arc::default(),
             metrics,
             runtime,
             tasks: TaskTracker::new(),
@@ -220,8 +197,24 @@ impl Engine {
             stopping: CancellationToken::new(),
         });
         engine.start_hearing();
-        engine.start_counting();
-        engine.start_watching_freezes();
+        let counts = ReadCounts {
+            store: engine.store.clone(),
+            declaration: engine.declaration.clone(),
+            l1: engine.l1.clone(),
+            announcer: engine.announcer.clone(),
+            oldest_stale: engine.oldest_stale.clone(),
+            metrics: engine.metrics.clone(),
+        };
+        engine
+            .tasks
+            .spawn_on(counts.run(engine.stopping.clone()), &engine.runtime);
+        let watch = WatchFreezes {
+            store: engine.store.clone(),
+            frozen: engine.frozen.clone(),
+        };
+        engine
+            .tasks
+            .spawn_on(watch.run(engine.stopping.clone()), &engine.runtime);
         if refreshes_due {
             engine.start_checking();
             engine.start_watching_evictions();
@@ -287,5 +280,21 @@ impl Engine {
     /// Where things are counted.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    pub(crate) fn declared(&self) -> Guard<Arc<Declared>> {
+        self.declaration.get()
+    }
+
+    pub(crate) fn resolve(&self, name: &ListingName) -> Resolved {
+        self.declaration.resolve(name)
+    }
+
+    pub(crate) fn fill_wait(&self, policy: &Policy) -> Duration {
+        self.declaration.fill_wait(policy)
+    }
+
+    pub(crate) fn frozen_until(&self, name: &ListingName) -> Option<Timestamp> {
+        self.frozen.until(name, self.store.now())
     }
 }

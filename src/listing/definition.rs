@@ -177,6 +177,16 @@ pub struct Defined {
     pub parameters: Vec<(Arc<str>, Arc<str>)>,
 }
 
+impl Defined {
+    /// The family of this name with the default of every variant and no filter.
+    pub fn default_family(&self, name: &ListingName) -> Family {
+        Family {
+            name: name.clone(),
+            choices: self.definition.choices(&BTreeMap::new()),
+        }
+    }
+}
+
 /// What stands behind a name.
 #[derive(Clone, Debug)]
 pub enum Resolved {

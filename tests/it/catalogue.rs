@@ -202,7 +202,7 @@ async fn all_pages_of_every_size_and_order_concatenate_to_an_independent_sort() 
     let engine = catalogue_engine(&redis, directory.path(), vec![by_category()]).await;
     let products = products(&catalogue_file());
     let categories = by_category_members(&products);
-    let names = engine.enumerate().await.unwrap();
+    let names = engine.declaration.enumerate().await.unwrap();
     assert_eq!(names.len(), categories.len());
 
     let started = Instant::now();

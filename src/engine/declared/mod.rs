@@ -17,13 +17,12 @@ use std::{
 };
 
 use arc_swap::{ArcSwap, Guard};
-use moka::sync::Cache;
 use tokio::{runtime::Handle, sync::watch};
 
 use self::{budget::Budget, filters::KnownFilters, names::KnownNames};
-use super::{Engine, EngineLimits, operations::read_counts};
 use crate::{
-    listing::{Definitions, Generation, ListingName, Policy, definition::Resolved},
+    engine::{error::EngineError, limits::EngineLimits},
+    listing::{Definitions, ListingName, Policy, definition::Resolved},
     origin::Origins,
 };
 
@@ -37,8 +36,6 @@ pub(crate) struct Declared {
     pub names: KnownNames,
     /// Which values filters may have.
     pub filters: KnownFilters,
-    /// See [`read_counts::renewed`].
-    pub renewed: Cache<Generation, ()>,
     budgets: HashMap<Box<str>, Arc<Budget>>,
 }
 
@@ -66,7 +63,6 @@ impl Declared {
         Self {
             names: KnownNames::new(&definitions, origins.clone(), limits.fill_wait, runtime.clone(), known),
             filters: KnownFilters::new(origins.clone(), runtime),
-            renewed: read_counts::renewed(&definitions.pushed.policy),
             budgets,
             definitions,
             origins,
@@ -79,66 +75,76 @@ impl Declared {
     }
 }
 
-/// What is declared now; shared by all who go by it.
-pub(super) struct Declaration {
+/// What is declared now. All parts of the engine share it.
+pub struct Declaration {
     current: ArcSwap<Declared>,
     /// How often it was replaced.
     edition: AtomicU64,
     replaced: watch::Sender<()>,
+    limits: EngineLimits,
+    runtime: Handle,
 }
 
 impl Declaration {
-    /// The first one.
-    pub(super) fn new(declared: Declared) -> Self {
+    /// The first one. Names and filter values are read on `runtime`.
+    pub(crate) fn new(definitions: Definitions, origins: Origins, limits: EngineLimits, runtime: Handle) -> Self {
+        let declared = Declared::new(definitions, origins, &limits, runtime.clone(), None);
         Self {
             current: ArcSwap::from_pointee(declared),
             edition: AtomicU64::default(),
             replaced: watch::Sender::default(),
+            limits,
+            runtime,
         }
     }
 
     /// To look at now.
-    pub(super) fn get(&self) -> Guard<Arc<Declared>> {
+    pub(crate) fn get(&self) -> Guard<Arc<Declared>> {
         self.current.load()
     }
 
     /// To keep while something is done by it.
-    pub(super) fn take(&self) -> Arc<Declared> {
+    pub(crate) fn take(&self) -> Arc<Declared> {
         self.current.load_full()
     }
 
     /// Tells when it is replaced.
-    pub(super) fn replacements(&self) -> watch::Receiver<()> {
+    pub(crate) fn replacements(&self) -> watch::Receiver<()> {
         self.replaced.subscribe()
     }
 
-    fn replace(&self, declared: Declared) {
+    /// Declares other listings and origins. Requests and refreshes under way end by the old declaration. A listing
+    /// that another definition has shaped is stale from now on. Only one caller at a time may replace it.
+    pub fn replace(&self, definitions: Definitions, origins: Origins) {
+        let before = self.take();
+        let declared = Declared::new(definitions, origins, &self.limits, self.runtime.clone(), Some(&before));
         self.current.store(Arc::new(declared));
-        // After it: who has read this number reads by this declaration, or a later one.
+        // After it: a reader of this number reads by this declaration, or a later one.
         self.edition.fetch_add(1, Ordering::Release);
         self.replaced.send_replace(());
     }
-}
 
-impl Engine {
-    /// What is declared now.
-    pub(crate) fn declared(&self) -> Guard<Arc<Declared>> {
-        self.declaration.get()
-    }
-
-    /// Changes whenever what is declared is replaced. What was worked out after one was read holds while it stays the same.
+    /// Changes with each replacement. A result that was worked out after an edition was read holds while the edition stays the same.
     pub fn edition(&self) -> u64 {
-        self.declaration.edition.load(Ordering::Acquire)
+        self.edition.load(Ordering::Acquire)
     }
 
-    /// What stands behind a name: what [`DeclaredParameters`](super::DeclaredParameters) and [`Engine::select_from`] go by.
+    /// What stands behind a name.
     pub fn resolve(&self, name: &ListingName) -> Resolved {
-        self.declared().definitions.resolve(name)
+        self.get().definitions.resolve(name)
     }
 
     /// How pushed listings live.
     pub(crate) fn pushed_policy(&self) -> Arc<Policy> {
-        self.declared().definitions.pushed.policy.clone()
+        self.get().definitions.pushed.policy.clone()
+    }
+
+    /// How a name's listings live. A name that nothing declares lives as pushed ones do.
+    pub(crate) fn policy(&self, name: &ListingName) -> Arc<Policy> {
+        match self.resolve(name) {
+            Resolved::Defined(defined) => defined.definition.policy.clone(),
+            Resolved::Pushed | Resolved::Unknown => self.pushed_policy(),
+        }
     }
 
     /// How long a request waits for a listing that is not there yet.
@@ -146,21 +152,30 @@ impl Engine {
         policy.fill_wait.unwrap_or(self.limits.fill_wait)
     }
 
-    /// Declares other listings and origins. Requests and refreshes under way end by what was declared before; a listing
-    /// that another definition has shaped is stale from now on. To be called by one at a time.
-    pub fn declare(&self, definitions: Definitions, origins: Origins) {
-        let before = self.declaration.take();
-        let declared = Declared::new(definitions, origins, &self.limits, self.runtime.clone(), Some(&before));
-        self.declaration.replace(declared);
+    /// Every name that the definitions enumerate, for warming up.
+    ///
+    /// # Errors
+    /// [`EngineError::NothingYet`] where an enumeration could not be read.
+    pub async fn enumerate(&self) -> Result<Vec<ListingName>, EngineError> {
+        let mut names = Vec::new();
+        let declared = self.take();
+        for definition in &declared.definitions.defined {
+            let all = declared.names.all(definition).await.ok_or(EngineError::NothingYet {
+                reason: "the names could not be read",
+                retry_after: Duration::from_secs(1),
+            })?;
+            names.extend(all);
+        }
+        Ok(names)
     }
 
-    /// The definitions, for who compares them with others.
+    /// The definitions, to compare them with others.
     pub fn definitions(&self) -> Definitions {
-        self.declared().definitions.clone()
+        self.get().definitions.clone()
     }
 
-    /// The origins, for what is asked of them beside the engine, and for those that stay.
+    /// The origins: those that stay are handed to the next declaration.
     pub fn origins(&self) -> Origins {
-        self.declared().origins.clone()
+        self.get().origins.clone()
     }
 }

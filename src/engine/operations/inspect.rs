@@ -2,7 +2,6 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
-use super::writes::default_family;
 use crate::{
     engine::{
         Engine,
@@ -234,7 +233,7 @@ impl Engine {
 
     /// What an origin gave that was not believed here: the names of patterns, and listings, at most so many.
     pub fn refused(&self, limit: usize) -> Vec<String> {
-        let names = self.declared().names.doubted(limit);
+        let names = self.declaration.get().names.doubted(limit);
         let names = names.into_iter().map(|pattern| format!("names of {pattern}"));
         let listings = self.refresher.refused(limit);
         names
@@ -249,13 +248,13 @@ impl Engine {
     /// [`EngineError::Overloaded`] beyond the limit on followers, [`EngineError::NotFound`] for a name that cannot exist,
     /// [`EngineError::Invalid`] for a sort that it does not have.
     pub async fn follow(&self, name: &ListingName, sort: Option<&SortName>) -> Result<Follower, EngineError> {
-        let family = match self.resolve(name) {
+        let family = match self.declaration.resolve(name) {
             Resolved::Unknown => return Err(EngineError::NotFound),
             // What is not there yet may be pushed at any time.
             Resolved::Pushed => Family::plain(name.clone()),
             Resolved::Defined(defined) => {
                 self.check_sort(name, sort).await?;
-                default_family(&defined, name)
+                defined.default_family(name)
             }
         };
         // First the subscription, then the heads: what is published in between is heard.
@@ -271,29 +270,12 @@ impl Engine {
 
     /// The listings of a family, its descending streams left out.
     async fn followed(&self, family: &Family, sort: Option<&SortName>) -> Result<Vec<ListingKey>, EngineError> {
-        let sorts: Vec<SortName> = match self.resolve(&family.name) {
+        let sorts: Vec<SortName> = match self.declaration.resolve(&family.name) {
             Resolved::Defined(defined) => defined.definition.sorts.iter().map(|sort| sort.name.clone()).collect(),
             Resolved::Pushed | Resolved::Unknown => self.pushed_sorts(&family.name).await?.to_vec(),
         };
         let wanted = sorts.into_iter().filter(|one| sort.is_none_or(|sort| one == sort));
         Ok(wanted.map(|sort| family.listing(StoredSort::ascending(sort))).collect())
-    }
-
-    /// Every name that the definitions enumerate, for warming up.
-    ///
-    /// # Errors
-    /// [`EngineError::NothingYet`] where an enumeration could not be read.
-    pub async fn enumerate(&self) -> Result<Vec<ListingName>, EngineError> {
-        let mut names = Vec::new();
-        let declared = self.declaration.take();
-        for definition in &declared.definitions.defined {
-            let all = declared.names.all(definition).await.ok_or(EngineError::NothingYet {
-                reason: "the names could not be read",
-                retry_after: Duration::from_secs(1),
-            })?;
-            names.extend(all);
-        }
-        Ok(names)
     }
 
     fn state_of(&self, listing: &ListingKey, state: &HeadState, now: Timestamp) -> ListingState {
@@ -302,7 +284,7 @@ impl Engine {
             HeadState::Deleted(_) => return ListingState::Deleted,
             HeadState::Live(head) => head,
         };
-        let policy: Arc<Policy> = match self.resolve(listing.name()) {
+        let policy: Arc<Policy> = match self.declaration.resolve(listing.name()) {
             Resolved::Defined(defined) => defined.definition.policy.clone(),
             // A pushed listing is the truth until it is pushed again.
             Resolved::Pushed | Resolved::Unknown => return ListingState::Fresh,
@@ -316,7 +298,7 @@ impl Engine {
 
     /// Whether the definition has changed since.
     fn is_reshaped(&self, listing: &ListingKey, head: &Head) -> bool {
-        match self.resolve(listing.name()) {
+        match self.declaration.resolve(listing.name()) {
             Resolved::Defined(defined) => defined.definition.reshapes(&listing.stored, head),
             Resolved::Pushed | Resolved::Unknown => false,
         }

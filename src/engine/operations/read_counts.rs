@@ -1,19 +1,27 @@
-//! What is counted while pages are served, and told to Redis and the metrics every few seconds.
+//! Read counts: every few seconds Redis and the metrics learn what was read.
+//!
+//! A pushed listing lives as long as it is read: its generation gets its full life again, at most once in a tenth of it.
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::Duration,
 };
 
 use moka::sync::Cache;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
-    engine::{Engine, error::Chain, l1::head_table::Lookup},
-    listing::{Family, Generation, HeadState, ListingKey, Policy, definition::Resolved},
+    engine::{
+        coherence::announcer::Announcer,
+        declared::Declaration,
+        error::Chain,
+        l1::{L1, head_table::Lookup},
+        reading::oldest_stale::OldestStale,
+    },
+    listing::{Family, Generation, HeadState, ListingKey, definition::Resolved},
+    store::Store,
+    telemetry::Metrics,
 };
 
 /// Between two flushes of the read counts.
@@ -28,65 +36,65 @@ const SCHEDULE_WITHIN: Duration = Duration::from_secs(25);
 /// How many renewed generations are remembered; beyond them some are renewed more often.
 const RENEWED_MAX: u64 = 100_000;
 
-/// Generations of pushed listings that were renewed not long ago: each at most ten times in its life.
-pub(crate) fn renewed(policy: &Policy) -> Cache<Generation, ()> {
-    Cache::builder()
-        .max_capacity(RENEWED_MAX)
-        .time_to_live(policy.keep_for / 10)
-        .build()
+/// Tells Redis and the metrics what was read.
+pub(crate) struct ReadCounts {
+    pub store: Store,
+    pub declaration: Arc<Declaration>,
+    pub l1: Arc<L1>,
+    pub announcer: Arc<Announcer>,
+    pub oldest_stale: Arc<OldestStale>,
+    pub metrics: Arc<Metrics>,
 }
 
-/// The greatest staleness served since it was last taken.
-#[derive(Default)]
-pub(crate) struct OldestStale {
-    millis: AtomicU64,
+/// Generations of pushed listings that were renewed lately: each at most ten times in its life.
+struct Renewed {
+    keep_for: Duration,
+    generations: Cache<Generation, ()>,
 }
 
-impl OldestStale {
-    /// A page was served so long past `fresh_for`.
-    pub(crate) fn saw(&self, stale_for: Duration) {
-        let millis = u64::try_from(stale_for.as_millis()).unwrap_or(u64::MAX);
-        self.millis.fetch_max(millis, Ordering::Relaxed);
+impl Renewed {
+    fn new(keep_for: Duration) -> Self {
+        Self {
+            keep_for,
+            generations: Cache::builder()
+                .max_capacity(RENEWED_MAX)
+                .time_to_live(keep_for / 10)
+                .build(),
+        }
     }
-
-    fn take(&self) -> Duration {
-        Duration::from_millis(self.millis.swap(0, Ordering::Relaxed))
-    }
 }
 
-impl Engine {
-    pub(crate) fn start_counting(self: &Arc<Self>) {
-        let engine = self.clone();
-        self.tasks.spawn_on(
-            async move {
-                let (mut flushes, mut active) = (0, HashSet::new());
-                loop {
-                    tokio::select! {
-                        () = tokio::time::sleep(FLUSH_PERIOD) => engine.flush_counts(&mut active).await,
-                        () = engine.stopping.cancelled() => return engine.flush_counts(&mut active).await,
-                    }
-                    flushes += 1;
-                    if flushes % SCHEDULE_EVERY == 0 {
-                        engine.schedule_again(std::mem::take(&mut active)).await;
-                    }
-                }
-            },
-            &self.runtime,
-        );
+impl ReadCounts {
+    /// Runs until the engine stops. Then it tells the last counts.
+    pub(crate) async fn run(self, stopping: CancellationToken) {
+        let (mut flushes, mut active) = (0, HashSet::new());
+        let mut renewed = Renewed::new(self.declaration.pushed_policy().keep_for);
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(FLUSH_PERIOD) => self.flush(&mut active, &mut renewed).await,
+                () = stopping.cancelled() => return self.flush(&mut active, &mut renewed).await,
+            }
+            flushes += 1;
+            if flushes % SCHEDULE_EVERY == 0 {
+                self.schedule_again(std::mem::take(&mut active)).await;
+            }
+        }
     }
 
     /// A pushed listing lives as long as it is read: its generation gets its full life again, at most once in a while.
-    async fn renew_pushed(&self, read: Vec<ListingKey>) {
-        let declared = self.declaration.take();
-        let (policy, renewed) = (&declared.definitions.pushed.policy, &declared.renewed);
+    async fn renew_pushed(&self, read: Vec<ListingKey>, renewed: &mut Renewed) {
+        let policy = self.declaration.pushed_policy();
+        if renewed.keep_for != policy.keep_for {
+            *renewed = Renewed::new(policy.keep_for);
+        }
         for key in read {
             let (Lookup::Usable(HeadState::Live(head)) | Lookup::Recheck(HeadState::Live(head)), _) =
                 self.l1.heads.peek(&key)
             else {
                 continue;
             };
-            let pushed = matches!(self.resolve(key.name()), Resolved::Pushed);
-            if !pushed || renewed.contains_key(&head.generation) || !self.store.is_up() {
+            let pushed = matches!(self.declaration.resolve(key.name()), Resolved::Pushed);
+            if !pushed || renewed.generations.contains_key(&head.generation) || !self.store.is_up() {
                 continue;
             }
             match self
@@ -94,7 +102,7 @@ impl Engine {
                 .renew(&key, head.generation, policy.keep_for, policy.pin_for)
                 .await
             {
-                Ok(()) => renewed.insert(head.generation, ()),
+                Ok(()) => renewed.generations.insert(head.generation, ()),
                 Err(error) => tracing::debug!(error = %Chain(&error), "a listing's life was not renewed"),
             }
         }
@@ -117,10 +125,10 @@ impl Engine {
         matches!(
             lookup,
             Lookup::Usable(HeadState::Live(_)) | Lookup::Recheck(HeadState::Live(_))
-        ) && matches!(self.resolve(key.name()), Resolved::Defined(_))
+        ) && matches!(self.declaration.resolve(key.name()), Resolved::Defined(_))
     }
 
-    async fn flush_counts(&self, active: &mut HashSet<Family>) {
+    async fn flush(&self, active: &mut HashSet<Family>, renewed: &mut Renewed) {
         let mut reads: HashMap<Family, u64> = HashMap::new();
         let mut read: Vec<ListingKey> = Vec::new();
         self.l1.heads.take_reads(|key, count| {
@@ -129,7 +137,7 @@ impl Engine {
         });
         let filled = read.iter().filter(|key| self.is_filled(key));
         active.extend(filled.map(|key| key.family.clone()));
-        self.renew_pushed(read).await;
+        self.renew_pushed(read, renewed).await;
         if !reads.is_empty() && self.store.is_up() {
             let reads: Vec<_> = reads.into_iter().collect();
             if let Err(error) = self.store.record_reads(&reads).await {

@@ -79,13 +79,13 @@ impl Engine {
         from: Generation,
         hold: Duration,
     ) -> Result<Option<RolledBack>, EngineError> {
-        let resolved = self.resolve(listing.name());
+        let resolved = self.declaration.resolve(listing.name());
         let (policy, hash) = match &resolved {
             Resolved::Defined(defined) => {
                 let hash = defined.definition.hash_of(&listing.stored).unwrap_or_default();
                 (defined.definition.policy.clone(), hash)
             }
-            Resolved::Pushed | Resolved::Unknown => (self.pushed_policy(), 0),
+            Resolved::Pushed | Resolved::Unknown => (self.declaration.pushed_policy(), 0),
         };
         // Drawn now: a refresh that began before is superseded.
         let grant = self.store.draw(listing.name(), 1).await?;

@@ -102,13 +102,13 @@ impl Engine {
     /// # Errors
     /// [`EngineError::HasOrigin`] where a definition fills the name, [`EngineError::NotAllowed`] where `pushed.names` does not allow it.
     pub async fn push(&self, name: &ListingName, sort: SortName, shrink: Shrink) -> Result<Push, EngineError> {
-        match self.resolve(name) {
+        match self.declaration.resolve(name) {
             Resolved::Defined(_) => return Err(EngineError::HasOrigin),
             Resolved::Unknown => return Err(EngineError::NotAllowed),
             Resolved::Pushed => {}
         }
         let listing = Family::plain(name.clone()).listing(StoredSort::ascending(sort));
-        let policy = self.pushed_policy();
+        let policy = self.declaration.pushed_policy();
         let grant = self.store.draw(name, 1).await?;
         let generation = grant.generations.first().copied().ok_or(EngineError::broken_load())?;
         let writer = self
@@ -130,7 +130,7 @@ impl Engine {
     /// [`EngineError::NotAllowed`] for a name that nothing can fill, [`EngineError::Invalid`] for a sort that is neither
     /// declared nor kept.
     pub async fn delete(&self, name: &ListingName, sort: Option<&SortName>) -> Result<(), EngineError> {
-        let resolved = self.resolve(name);
+        let resolved = self.declaration.resolve(name);
         // What is kept, whether its head can be read or not, and what a refresh or a push under way may be about to publish
         // for the first time.
         let mut listings: BTreeSet<ListingKey> = self.store.listings_ever_of(name).await?.into_iter().collect();
@@ -139,11 +139,11 @@ impl Engine {
             Resolved::Pushed => {
                 let sort = sort.cloned().unwrap_or_else(SortName::default_sort);
                 listings.insert(Family::plain(name.clone()).listing(StoredSort::ascending(sort)));
-                self.pushed_policy()
+                self.declaration.pushed_policy()
             }
             Resolved::Defined(defined) => {
                 let mut families = self.refresher.families_of(name);
-                families.push(default_family(defined, name));
+                families.push(defined.default_family(name));
                 for family in families {
                     let streams = defined.definition.streams();
                     listings.extend(streams.map(|stream| family.listing(stream.stored())));
@@ -268,7 +268,7 @@ impl Engine {
 
     /// Whoever has looked at a listing that shrinks has looked at the names too, where they are doubted.
     async fn accept_names(&self, name: &ListingName, shrink: Shrink) {
-        if let (Resolved::Defined(defined), Shrink::Accepted) = (self.resolve(name), shrink) {
+        if let (Resolved::Defined(defined), Shrink::Accepted) = (self.declaration.resolve(name), shrink) {
             let declared = self.declaration.take();
             declared.names.accept(&defined.definition).await;
         }
@@ -280,13 +280,13 @@ impl Engine {
         name: &ListingName,
         sort: Option<&SortName>,
     ) -> Result<Vec<(Defined, Family)>, EngineError> {
-        let defined = match self.resolve(name) {
+        let defined = match self.declaration.resolve(name) {
             Resolved::Pushed => return Err(EngineError::NoOrigin),
             Resolved::Unknown => return Err(EngineError::NotFound),
             Resolved::Defined(defined) => defined,
         };
         self.check_sort(name, sort).await?;
-        let default = default_family(&defined, name);
+        let default = defined.default_family(name);
         let mut others = BTreeSet::new();
         if !(defined.definition.variants.is_empty() && defined.definition.filters.is_empty()) {
             let kept = self.store.listings_of(name).await?;
@@ -304,13 +304,5 @@ impl Engine {
             ..Asked::default()
         };
         self.select(name, asked).await.map(drop)
-    }
-}
-
-/// The family of a name with the default of every variant and no filter.
-pub(crate) fn default_family(defined: &Defined, name: &ListingName) -> Family {
-    Family {
-        name: name.clone(),
-        choices: defined.definition.choices(&Default::default()),
     }
 }

@@ -3,6 +3,7 @@
 pub(super) mod fills;
 pub(super) mod fragments;
 pub(super) mod from_l1;
+pub(super) mod oldest_stale;
 pub(super) mod page;
 pub(super) mod pins;
 pub(super) mod read;

@@ -14,7 +14,6 @@ use crate::{
         Engine,
         declared::names::Existence,
         error::{EngineError, ParameterError},
-        operations::writes::default_family,
     },
     listing::{
         Definition, Direction, Family, HeadState, ListingKey, ListingName, Order, Policy, SortName, StoredSort,
@@ -311,7 +310,7 @@ impl Engine {
     /// Whether a head of the name's default listing is known here.
     fn has_head(&self, name: &ListingName, defined: &Defined) -> bool {
         let stream = defined.definition.streams().next();
-        let key = stream.map(|stream| default_family(defined, name).listing(stream.stored()));
+        let key = stream.map(|stream| defined.default_family(name).listing(stream.stored()));
         let known = key.and_then(|key| self.l1.heads.last_known(&key));
         known.is_some_and(|state| state != HeadState::Absent)
     }

@@ -6,6 +6,7 @@ pub(super) mod build;
 pub(super) mod coalesced;
 pub(super) mod failures;
 pub(super) mod far_off;
+pub(super) mod frozen;
 pub(super) mod keep_warm;
 pub(super) mod latencies;
 pub(super) mod origin_changes;

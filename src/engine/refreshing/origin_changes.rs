@@ -50,7 +50,7 @@ impl Engine {
 
     /// Hears the origins that are declared now, and no others. One that stays goes on being heard: no change is missed.
     fn hear_declared(self: &Arc<Self>, heard: &mut Heard) {
-        let declared = self.declared();
+        let declared = self.declaration.get();
         let names = declared.definitions.defined.iter().map(|definition| &definition.origin);
         let mut now = Heard::default();
         for name in names {
@@ -126,7 +126,7 @@ impl Engine {
             for (listing, state) in &listings {
                 let now = self.store.now();
                 let old = state.live().is_some_and(|head| !head.is_read_since(read_before, now));
-                let of_origin = || match self.resolve(listing.name()) {
+                let of_origin = || match self.declaration.resolve(listing.name()) {
                     Resolved::Defined(defined) => *defined.definition.origin == *origin,
                     Resolved::Pushed | Resolved::Unknown => false,
                 };

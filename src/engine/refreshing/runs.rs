@@ -17,11 +17,11 @@ use tokio::{
     sync::{Notify, oneshot},
 };
 
-use super::{coalesced::Attended, latencies::Latencies};
+use super::{coalesced::Attended, frozen::Frozen, latencies::Latencies};
 use crate::{
     engine::{
-        EngineLimits, coherence::announcer::Announcer, declared::Declaration, error::EngineError,
-        operations::freezing::Frozen, reading::page::PageState,
+        coherence::announcer::Announcer, declared::Declaration, error::EngineError, limits::EngineLimits,
+        reading::page::PageState,
     },
     listing::{Family, Generation, ListingKey, ListingName, StoredSort, Timestamp, definition::Defined},
     store::{Claim, Store},

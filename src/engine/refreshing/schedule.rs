@@ -87,7 +87,7 @@ impl Engine {
 
     async fn refresh_one_due(self: &Arc<Self>, claim: &Claim) {
         let family = &claim.family;
-        let Resolved::Defined(defined) = self.resolve(&family.name) else {
+        let Resolved::Defined(defined) = self.declaration.resolve(&family.name) else {
             self.stop_refreshing(family, "no definition fills it").await;
             return;
         };

@@ -168,7 +168,7 @@ impl Engine {
             EngineError::RefreshFailed(format!("{} cannot be read: {}", target.family, Chain(&error)).into())
         };
         let definition = &target.defined.definition;
-        let origin = self.origins().get(&definition.origin);
+        let origin = self.declaration.origins().get(&definition.origin);
         let origin =
             origin.ok_or_else(|| failed(OriginError::Misdeclared("its origin is not configured".to_owned())))?;
         let read = Read {

@@ -87,13 +87,13 @@ impl Engine {
                 read.entry(&family.name).or_default().push(family.clone());
             }
         }
-        let enumerated = self.enumerate().await?;
+        let enumerated = self.declaration.enumerate().await?;
         let mut seen = std::collections::HashSet::with_capacity(enumerated.len());
         let mut names: Vec<&ListingName> = enumerated.iter().filter(|name| seen.insert(*name)).collect();
         names.extend(read.keys().copied().filter(|name| !seen.contains(name)));
         let mut targets = Vec::new();
         for name in names.into_iter().filter(|name| scope.takes(name)) {
-            let Resolved::Defined(defined) = self.resolve(name) else {
+            let Resolved::Defined(defined) = self.declaration.resolve(name) else {
                 continue;
             };
             let is_enumerated = seen.contains(name);

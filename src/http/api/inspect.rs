@@ -228,7 +228,7 @@ pub(crate) async fn explain(
     engine: Data<Engine>,
     shared: Data<Shared>,
 ) -> Result<HttpResponse, Problem> {
-    let resolved = engine.resolve(&name);
+    let resolved = engine.declaration.resolve(&name);
     let declared = DeclaredParameters::of(&resolved);
     let query = PageQuery::read(request.query_string(), &declared.names, shared.sizes);
     let selection = select(&engine, resolved, &name, &query, std::time::Instant::now()).await?;

@@ -47,7 +47,7 @@ impl Wanted {
     /// Reads the rest of a URL whose name is known. What is wrong with the query is told by [`PageQuery::errors`], beside what the
     /// listing does not have.
     pub(crate) fn of(name: Name, uri: &Uri, engine: &Engine, sizes: Sizes) -> Self {
-        let resolved = engine.resolve(&name);
+        let resolved = engine.declaration.resolve(&name);
         let declared = DeclaredParameters::of(&resolved);
         Self {
             query: PageQuery::read(uri.query().unwrap_or_default(), &declared.names, sizes),
@@ -105,7 +105,7 @@ impl KnownUrls {
     /// What a URL asks for.
     pub(crate) fn read(&mut self, uri: &Uri, engine: &Engine, sizes: Sizes) -> Result<Arc<Wanted>, Problem> {
         // Before anything is read by the declaration: replaced meanwhile, what is read now is forgotten next time.
-        let edition = engine.edition();
+        let edition = engine.declaration.edition();
         if self.edition != edition {
             *self = Self {
                 edition,
