@@ -22,7 +22,9 @@ use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    coherence::{announcer::Announcer, followers::Subscriptions},
+    coherence::{
+        announcer::Announcer, checker::Checker, evictions::Evictions, followers::Subscriptions, hearing::Hearing,
+    },
     declared::Declared,
     fetching::{chunks::Chunks, heads::Heads, lost_pushed::LostPushed},
     l1::L1,
@@ -34,7 +36,9 @@ use self::{
     },
     refreshing::{
         frozen::{Frozen, WatchFreezes},
+        keep_warm::KeepWarm,
         runs::Refresher,
+        schedule::Schedule,
     },
 };
 pub use crate::store::{ReadsNearby, Refused};
@@ -42,7 +46,7 @@ use crate::{
     config::L1Config,
     listing::{Definitions, ListingName, Policy, Timestamp, definition::Resolved},
     origin::Origins,
-    store::{Announcement, Heard, Store},
+    store::Store,
     telemetry::Metrics,
 };
 
@@ -67,7 +71,10 @@ pub use self::{
         },
         selection::{Asked, DeclaredParameters, Lasts, Selection},
     },
-    refreshing::runs::{RefreshFailure, Refreshed, Shrink},
+    refreshing::{
+        origin_changes::OriginChanges,
+        runs::{RefreshFailure, Refreshed, Shrink},
+    },
 };
 
 /// Everything the engine stands on.
@@ -108,10 +115,7 @@ pub struct Engine {
     direct: Direct,
     oldest_stale: Arc<OldestStale>,
     frozen: Arc<Frozen>,
-    /// Told when Redis may have lost its memory.
-    forgotten: Arc<Notify>,
     metrics: Arc<Metrics>,
-    runtime: Handle,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -187,73 +191,79 @@ impl Engine {
             announcer,
             refresher,
             fills,
-            direct: Direct::new(runtime.clone()),
+            direct: Direct::new(runtime),
             oldest_stale: Arc::default(),
             metrics,
-            runtime,
             tasks: TaskTracker::new(),
             frozen,
-            forgotten: Arc::default(),
             stopping: CancellationToken::new(),
         });
-        engine.start_hearing();
-        let counts = ReadCounts {
-            store: engine.store.clone(),
-            declaration: engine.declaration.clone(),
-            l1: engine.l1.clone(),
-            announcer: engine.announcer.clone(),
-            oldest_stale: engine.oldest_stale.clone(),
-            metrics: engine.metrics.clone(),
-        };
-        engine
-            .tasks
-            .spawn_on(counts.run(engine.stopping.clone()), &engine.runtime);
-        let watch = WatchFreezes {
-            store: engine.store.clone(),
-            frozen: engine.frozen.clone(),
-        };
-        engine
-            .tasks
-            .spawn_on(watch.run(engine.stopping.clone()), &engine.runtime);
-        if refreshes_due {
-            engine.start_checking();
-            engine.start_watching_evictions();
-            engine.start_schedule();
-            engine.start_keeping_warm();
-            engine.start_hearing_origins();
-        }
+        engine.start_loops(refreshes_due);
         engine
     }
 
-    fn start_hearing(self: &Arc<Self>) {
-        let mut heard = self.store.announcements();
-        let (announcer, stopping) = (self.announcer.clone(), self.stopping.clone());
-        let (store, metrics) = (self.store.clone(), self.metrics.clone());
-        let forgotten = self.forgotten.clone();
-        self.tasks.spawn_on(
-            async move {
-                let mut first = true;
-                loop {
-                    tokio::select! {
-                        message = heard.recv() => match message {
-                            Some(message) => {
-                                announcer.hear(&message, first);
-                                if let Heard::Announcement(Announcement { written: Some(written), .. }) = &message {
-                                    metrics.announcement_seconds.observe(store.now().since(*written).as_secs_f64());
-                                }
-                                if message == Heard::NewEpoch && !first {
-                                    forgotten.notify_one();
-                                }
-                                first = false;
-                            }
-                            None => return,
-                        },
-                        () = stopping.cancelled() => return,
-                    }
-                }
-            },
-            &self.runtime,
-        );
+    /// Commands that only look, or write one listing, leave refreshes and checks to the services.
+    fn start_loops(&self, refreshes_due: bool) {
+        let (tasks, stopping) = (&self.tasks, || self.stopping.clone());
+        let (store, declaration, metrics) = (&self.store, &self.declaration, &self.metrics);
+        // Told when Redis may have lost its memory.
+        let forgotten = Arc::new(Notify::new());
+        let hearing = Hearing {
+            heard: store.announcements(),
+            announcer: self.announcer.clone(),
+            store: store.clone(),
+            forgotten: forgotten.clone(),
+            metrics: metrics.clone(),
+        };
+        tasks.spawn(hearing.run(stopping()));
+        let read_counts = ReadCounts {
+            store: store.clone(),
+            declaration: declaration.clone(),
+            l1: self.l1.clone(),
+            announcer: self.announcer.clone(),
+            oldest_stale: self.oldest_stale.clone(),
+            metrics: metrics.clone(),
+        };
+        tasks.spawn(read_counts.run(stopping()));
+        let watch_freezes = WatchFreezes {
+            store: store.clone(),
+            frozen: self.frozen.clone(),
+        };
+        tasks.spawn(watch_freezes.run(stopping()));
+        if !refreshes_due {
+            return;
+        }
+        let checker = Checker {
+            store: store.clone(),
+            l1: self.l1.clone(),
+            permits: self.permits.clone(),
+            metrics: metrics.clone(),
+        };
+        tasks.spawn(checker.run(stopping()));
+        let evictions = Evictions {
+            store: store.clone(),
+            metrics: metrics.clone(),
+        };
+        tasks.spawn(evictions.run(stopping()));
+        let schedule = Schedule {
+            store: store.clone(),
+            declaration: declaration.clone(),
+            frozen: self.frozen.clone(),
+            refresher: self.refresher.clone(),
+        };
+        tasks.spawn(schedule.run(stopping()));
+        let keep_warm = KeepWarm {
+            store: store.clone(),
+            declaration: declaration.clone(),
+            forgotten,
+        };
+        tasks.spawn(keep_warm.run(stopping()));
+        let origin_changes = OriginChanges {
+            store: store.clone(),
+            declaration: declaration.clone(),
+            tasks: tasks.clone(),
+        };
+        tasks.spawn(origin_changes.run(stopping()));
     }
 
     /// Ends live subscriptions; they would hold up a drain.

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use listcache::listing::{Family, Timestamp};
+use listcache::{
+    engine::OriginChanges,
+    listing::{Family, Timestamp},
+};
+use tokio_util::task::TaskTracker;
 
 use crate::support::{
     RedisServer,
@@ -37,7 +41,12 @@ async fn every_family_read_from_the_origin_before_is_due_and_no_other() {
     };
 
     let before: Vec<Timestamp> = join_all(names.iter().take(20).map(due)).await;
-    let of = async |origin, time| engine.families_of_origin_are_due(origin, time).await.unwrap();
+    let changes = OriginChanges {
+        store: store.clone(),
+        declaration: engine.declaration.clone(),
+        tasks: TaskTracker::new(),
+    };
+    let of = async |origin, time| changes.families_are_due(origin, time).await.unwrap();
     assert_eq!(of("shop", Timestamp(0)).await, 0, "they were read after that");
     assert_eq!(of("other", store.now().after(Duration::from_secs(60))).await, 0);
     assert_eq!(join_all(names.iter().take(20).map(due)).await, before);

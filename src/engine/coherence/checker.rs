@@ -6,9 +6,19 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
 use crate::{
-    engine::{Engine, error::EngineError, l1::head_table::Lookup},
+    engine::{
+        error::EngineError,
+        l1::{L1, head_table::Lookup},
+        loads::permits::ReadPermits,
+    },
     listing::{HeadState, ListingKey},
+    store::Store,
+    telemetry::Metrics,
 };
 
 /// Between two samples.
@@ -16,38 +26,41 @@ const PERIOD: Duration = Duration::from_millis(250);
 /// After so long even an announcement that was lost without a trace is applied: a heartbeat, and a little.
 const GRACE: Duration = Duration::from_millis(1250);
 
-impl Engine {
-    pub(crate) fn start_checking(self: &Arc<Self>) {
-        let engine = self.clone();
-        self.tasks.spawn_on(
-            async move {
-                loop {
-                    tokio::select! {
-                        () = tokio::time::sleep(PERIOD) => {}
-                        () = engine.stopping.cancelled() => return,
-                    }
-                    let Some((key, state)) = engine.l1.heads.sample() else {
-                        continue;
-                    };
-                    match engine.head_in_redis(&key).await {
-                        // Most are the same, and that is all there is to ask.
-                        Ok(redis) if is_same(&state, &redis) => {}
-                        // As many at once as fit into the grace.
-                        Ok(redis) => drop(engine.tasks.spawn_on(engine.clone().check(key, redis), &engine.runtime)),
-                        Err(error) => tracing::trace!(%error, "a head was not checked"),
-                    }
+/// Compares heads of L1 with Redis's.
+pub(crate) struct Checker {
+    pub store: Store,
+    pub l1: Arc<L1>,
+    pub permits: ReadPermits,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Checker {
+    /// Runs until the engine stops.
+    pub(crate) async fn run(self, stopping: CancellationToken) {
+        // As many at once as fit into the grace.
+        let mut checks = FuturesUnordered::new();
+        let mut at = Instant::now() + PERIOD;
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep_until(at) => {}
+                Some(()) = checks.next() => continue,
+                () = stopping.cancelled() => return,
+            }
+            if let Some((key, state)) = self.l1.heads.sample() {
+                match self.head_in_redis(&key).await {
+                    // Most are the same, and need no second look.
+                    Ok(redis) if is_same(&state, &redis) => {}
+                    Ok(redis) => checks.push(self.check(key, redis)),
+                    Err(error) => tracing::trace!(%error, "a head was not checked"),
                 }
-            },
-            &self.runtime,
-        );
+            }
+            at = Instant::now() + PERIOD;
+        }
     }
 
     /// Looks again at a head that differed.
-    async fn check(self: Arc<Self>, key: ListingKey, before: HeadState) {
-        tokio::select! {
-            () = tokio::time::sleep(GRACE) => {}
-            () = self.stopping.cancelled() => return,
-        }
+    async fn check(&self, key: ListingKey, before: HeadState) {
+        tokio::time::sleep(GRACE).await;
         // First L1, then Redis: what is published in between is no difference.
         let (l1, _) = self.l1.heads.peek(&key);
         let Ok(now) = self.head_in_redis(&key).await else {

@@ -2,4 +2,6 @@
 
 pub(super) mod announcer;
 pub(super) mod checker;
+pub(super) mod evictions;
 pub(super) mod followers;
+pub(super) mod hearing;

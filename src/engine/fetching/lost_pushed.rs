@@ -5,21 +5,19 @@
 //! this process, which has known its head. Where Redis evicted all of that nothing is left to find: so its evictions are
 //! counted and told of too.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use moka::sync::Cache;
 use parking_lot::Mutex;
 
 use crate::{
-    engine::{Engine, declared::Declaration, error::Chain},
+    engine::declared::Declaration,
     listing::{HeadState, ListingKey, ListingName, Timestamp, definition::Resolved},
     store::Store,
     telemetry::{LOST_PUSHED, Metrics},
 };
 
 const REMEMBERED_MAX: u64 = 10_000;
-/// Between two looks at how much Redis has evicted.
-const PERIOD: Duration = Duration::from_secs(2);
 
 /// Since when losses of a name are known, and which.
 type Told = (Timestamp, Arc<Mutex<Vec<ListingKey>>>);
@@ -71,40 +69,5 @@ impl LostPushed {
         if self.told.get(name).is_some_and(|(told_at, _)| moved_at >= told_at) {
             self.told.invalidate(name);
         }
-    }
-}
-
-impl Engine {
-    /// Tells of evictions from here on. They need not be of our keys, and those of ours need not be of pushed listings.
-    pub(crate) fn start_watching_evictions(self: &Arc<Self>) {
-        let engine = self.clone();
-        self.tasks.spawn_on(
-            async move {
-                let mut before = None;
-                loop {
-                    match engine.store.evicted_keys().await {
-                        Ok(Some(evicted)) => {
-                            // A server that was restarted counts from zero.
-                            let more = before.map_or(0, |before| evicted.saturating_sub(before));
-                            before = Some(evicted);
-                            if more > 0 {
-                                engine.metrics.redis_evicted.inc_by(more);
-                                tracing::warn!(
-                                    keys = more,
-                                    "redis evicts keys: pushed listings may be among them, and lost"
-                                );
-                            }
-                        }
-                        Ok(None) => return,
-                        Err(error) => tracing::debug!(error = %Chain(&error), "evictions could not be counted"),
-                    }
-                    tokio::select! {
-                        () = tokio::time::sleep(PERIOD) => {}
-                        () = engine.stopping.cancelled() => return,
-                    }
-                }
-            },
-            &self.runtime,
-        );
     }
 }

@@ -5,9 +5,9 @@
 //! beyond the shortest period, so that where all listings have one period nothing is read.
 
 use crate::{
-    engine::{Engine, error::Chain},
+    engine::{declared::Declaration, error::Chain},
     listing::{Family, Timestamp, definition::Resolved},
-    store::{LATER_A_PARTITION, PARTITIONS},
+    store::{LATER_A_PARTITION, PARTITIONS, Store},
 };
 
 /// Where the next look at each partition begins; `None`: at the shortest period.
@@ -18,27 +18,25 @@ impl FarOff {
     pub(crate) fn new() -> Self {
         Self(vec![None; PARTITIONS.into()])
     }
-}
 
-impl Engine {
     /// Makes families due whose due times lie too far ahead, as far as this look comes.
-    pub(crate) async fn bring_forward_far_off(&self, looked: &mut FarOff) {
-        let declared = self.declaration.take();
+    pub(crate) async fn bring_forward(&mut self, store: &Store, declaration: &Declaration) {
+        let declared = declaration.take();
         let periods = declared.definitions.defined.iter();
         let Some(shortest) = periods.map(|definition| definition.policy.due_within()).min() else {
             return;
         };
-        if !self.store.is_up() {
+        if !store.is_up() {
             return;
         }
-        let now = self.store.now();
-        let from = looked.0.iter().map(|from| from.unwrap_or(now.after(shortest)));
-        let due = match self.store.due_later(&from.collect::<Vec<_>>()).await {
+        let now = store.now();
+        let from = self.0.iter().map(|from| from.unwrap_or(now.after(shortest)));
+        let due = match store.due_later(&from.collect::<Vec<_>>()).await {
             Ok(due) => due,
             Err(error) => return tracing::debug!(error = %Chain(&error), "due times could not be read"),
         };
         let mut far_off: Vec<&Family> = Vec::new();
-        for (from, due) in looked.0.iter_mut().zip(&due) {
+        for (from, due) in self.0.iter_mut().zip(&due) {
             let due_within = |family: &Family| match declared.definitions.resolve(&family.name) {
                 Resolved::Defined(defined) => defined.definition.policy.due_within(),
                 // Once it is due it is found that nothing fills it.
@@ -52,7 +50,7 @@ impl Engine {
         if far_off.is_empty() {
             return;
         }
-        match self.store.due_now(far_off.iter().copied()).await {
+        match store.due_now(far_off.iter().copied()).await {
             Ok(()) => tracing::info!(
                 families = far_off.len(),
                 "due times lay further ahead than the listings' periods: they are due now"

@@ -2,9 +2,16 @@
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
 use crate::{
-    engine::{Engine, declared::Declared, error::Chain},
+    engine::{
+        declared::{Declaration, Declared},
+        error::Chain,
+    },
     listing::{Definition, Family},
+    store::Store,
 };
 
 /// Between two looks at what must be due.
@@ -14,25 +21,27 @@ const WITHIN: Duration = Duration::from_secs(10);
 /// Families of one name that are kept warm, at most.
 const FAMILIES_A_NAME_MAX: usize = 100;
 
-impl Engine {
-    /// Schedules what is to be kept warm, until the engine shuts down.
-    pub(crate) fn start_keeping_warm(self: &Arc<Self>) {
-        let engine = self.clone();
+/// Schedules what is to be kept warm.
+pub(crate) struct KeepWarm {
+    pub store: Store,
+    pub declaration: Arc<Declaration>,
+    /// Told when Redis may have lost its memory.
+    pub forgotten: Arc<Notify>,
+}
+
+impl KeepWarm {
+    /// Runs until the engine stops.
+    pub(crate) async fn run(self, stopping: CancellationToken) {
         let mut replaced = self.declaration.replacements();
-        self.tasks.spawn_on(
-            async move {
-                loop {
-                    engine.schedule_warm().await;
-                    tokio::select! {
-                        () = tokio::time::sleep(PERIOD) => {}
-                        () = engine.forgotten.notified() => {}
-                        Ok(()) = replaced.changed() => {}
-                        () = engine.stopping.cancelled() => return,
-                    }
-                }
-            },
-            &self.runtime,
-        );
+        loop {
+            self.schedule_warm().await;
+            tokio::select! {
+                () = tokio::time::sleep(PERIOD) => {}
+                () = self.forgotten.notified() => {}
+                Ok(()) = replaced.changed() => {}
+                () = stopping.cancelled() => return,
+            }
+        }
     }
 
     async fn schedule_warm(&self) {

@@ -11,13 +11,16 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream::BoxStream};
-use tokio_util::sync::DropGuard;
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 
 use crate::{
-    engine::{Engine, error::Chain},
+    engine::{declared::Declaration, error::Chain},
     listing::{Family, ListingKey, Timestamp, definition::Resolved},
     origin::Origin,
-    store::StoreError,
+    store::{Store, StoreError},
 };
 
 /// Listings looked at in one turn.
@@ -28,28 +31,33 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 /// Origins that are heard, by name. Dropping one ends the hearing.
 type Heard = HashMap<Box<str>, (Arc<dyn Origin>, DropGuard)>;
 
-impl Engine {
-    /// Hears what the definitions' origins tell, until the engine shuts down.
-    pub(crate) fn start_hearing_origins(self: &Arc<Self>) {
-        let engine = self.clone();
+/// Hears what the definitions' origins tell.
+#[derive(Clone)]
+pub struct OriginChanges {
+    /// Redis.
+    pub store: Store,
+    /// Which families are of an origin.
+    pub declaration: Arc<Declaration>,
+    /// Each origin is heard by a task of its own.
+    pub tasks: TaskTracker,
+}
+
+impl OriginChanges {
+    /// Runs until the engine stops.
+    pub(crate) async fn run(self, stopping: CancellationToken) {
         let mut replaced = self.declaration.replacements();
-        self.tasks.spawn_on(
-            async move {
-                let mut heard = Heard::default();
-                loop {
-                    engine.hear_declared(&mut heard);
-                    tokio::select! {
-                        Ok(()) = replaced.changed() => {}
-                        () = engine.stopping.cancelled() => return,
-                    }
-                }
-            },
-            &self.runtime,
-        );
+        let mut heard = Heard::default();
+        loop {
+            self.hear_declared(&mut heard, &stopping);
+            tokio::select! {
+                Ok(()) = replaced.changed() => {}
+                () = stopping.cancelled() => return,
+            }
+        }
     }
 
     /// Hears the origins that are declared now, and no others. One that stays goes on being heard: no change is missed.
-    fn hear_declared(self: &Arc<Self>, heard: &mut Heard) {
+    fn hear_declared(&self, heard: &mut Heard, stopping: &CancellationToken) {
         let declared = self.declaration.get();
         let names = declared.definitions.defined.iter().map(|definition| &definition.origin);
         let mut now = Heard::default();
@@ -66,7 +74,7 @@ impl Engine {
                 }
                 _ => {
                     if let Some(changes) = origin.changes() {
-                        let listening = self.hear_origin(name.clone(), changes);
+                        let listening = self.hear_origin(name.clone(), changes, stopping.child_token());
                         now.insert(name.clone(), (origin, listening));
                     }
                 }
@@ -75,23 +83,24 @@ impl Engine {
         *heard = now;
     }
 
-    fn hear_origin(self: &Arc<Self>, name: Box<str>, mut changes: BoxStream<'static, Instant>) -> DropGuard {
-        let (engine, listening) = (self.clone(), self.stopping.child_token());
-        let stopping = listening.clone();
-        self.tasks.spawn_on(
-            async move {
-                let heard = async {
-                    while let Some(since) = changes.next().await {
-                        engine.origin_changed(&name, since).await;
-                    }
-                };
-                tokio::select! {
-                    () = heard => {}
-                    () = stopping.cancelled() => {}
+    fn hear_origin(
+        &self,
+        name: Box<str>,
+        mut changes: BoxStream<'static, Instant>,
+        listening: CancellationToken,
+    ) -> DropGuard {
+        let (this, stopping) = (self.clone(), listening.clone());
+        self.tasks.spawn(async move {
+            let heard = async {
+                while let Some(since) = changes.next().await {
+                    this.origin_changed(&name, since).await;
                 }
-            },
-            &self.runtime,
-        );
+            };
+            tokio::select! {
+                () = heard => {}
+                () = stopping.cancelled() => {}
+            }
+        });
         listening.drop_guard()
     }
 
@@ -104,7 +113,7 @@ impl Engine {
                 now.0
                     .saturating_sub(u64::try_from(since.elapsed().as_millis()).unwrap_or(now.0)),
             );
-            match self.families_of_origin_are_due(origin, changed).await {
+            match self.families_are_due(origin, changed).await {
                 Ok(families) => {
                     tracing::info!(origin, families, "the origin changed; its listings are due");
                     return;
@@ -116,7 +125,7 @@ impl Engine {
     }
 
     /// Makes every family of an origin's definitions due now whose items were read before a time; says how many.
-    pub async fn families_of_origin_are_due(&self, origin: &str, read_before: Timestamp) -> Result<usize, StoreError> {
+    pub async fn families_are_due(&self, origin: &str, read_before: Timestamp) -> Result<usize, StoreError> {
         let mut after: Option<ListingKey> = None;
         let mut count = 0;
         loop {

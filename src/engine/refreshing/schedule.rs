@@ -7,11 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::far_off::FarOff;
+use tokio_util::sync::CancellationToken;
+
+use super::{far_off::FarOff, frozen::Frozen, runs::Refresher};
 use crate::{
-    engine::{Engine, declared::names::Existence, error::Chain},
+    engine::{
+        declared::{Declaration, names::Existence},
+        error::Chain,
+    },
     listing::{Family, definition::Resolved},
-    store::Claim,
+    store::{Claim, Store},
 };
 
 /// Between two looks at what is due.
@@ -27,34 +32,36 @@ const RUNNING_MAX: usize = 128;
 /// How many families are claimed of each partition at a time.
 const CLAIMS_A_PARTITION: usize = 2;
 
-impl Engine {
-    /// Refreshes what is due, until the engine shuts down.
-    pub(crate) fn start_schedule(self: &Arc<Self>) {
-        let engine = self.clone();
-        self.tasks.spawn_on(
-            async move {
-                // Nodes started together do not look together.
-                let mut wait = PERIOD.mul_f64(fastrand::f64());
-                let (mut looked, mut look_at) = (FarOff::new(), Instant::now());
-                loop {
-                    tokio::select! {
-                        () = tokio::time::sleep(wait) => {}
-                        () = engine.stopping.cancelled() => return,
-                    }
-                    let began = Instant::now();
-                    if began >= look_at {
-                        engine.bring_forward_far_off(&mut looked).await;
-                        look_at = began + FAR_OFF_PERIOD;
-                    }
-                    engine.refresh_due().await;
-                    wait = PERIOD.saturating_sub(began.elapsed());
-                }
-            },
-            &self.runtime,
-        );
+/// Refreshes what is due.
+pub(crate) struct Schedule {
+    pub store: Store,
+    pub declaration: Arc<Declaration>,
+    pub frozen: Arc<Frozen>,
+    pub refresher: Arc<Refresher>,
+}
+
+impl Schedule {
+    /// Runs until the engine stops.
+    pub(crate) async fn run(self, stopping: CancellationToken) {
+        // Nodes started together do not look together.
+        let mut wait = PERIOD.mul_f64(fastrand::f64());
+        let (mut far_off, mut look_at) = (FarOff::new(), Instant::now());
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = stopping.cancelled() => return,
+            }
+            let began = Instant::now();
+            if began >= look_at {
+                far_off.bring_forward(&self.store, &self.declaration).await;
+                look_at = began + FAR_OFF_PERIOD;
+            }
+            self.refresh_due(&stopping).await;
+            wait = PERIOD.saturating_sub(began.elapsed());
+        }
     }
 
-    async fn refresh_due(self: &Arc<Self>) {
+    async fn refresh_due(&self, stopping: &CancellationToken) {
         // What is claimed here must be begun well within the claim; the rest stays due, for other nodes perhaps.
         if self.refresher.running() >= RUNNING_MAX || !self.store.is_up() {
             return;
@@ -66,14 +73,14 @@ impl Engine {
         // Spread over the period: origins are not asked in bursts.
         let pause = PERIOD / u32::try_from(claims.len() + 1).unwrap_or(u32::MAX);
         for claim in claims {
-            if self.stopping.is_cancelled() {
+            if stopping.is_cancelled() {
                 self.hand_back(&claim.family).await;
                 continue;
             }
             self.refresh_one_due(&claim).await;
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
-                () = self.stopping.cancelled() => {}
+                () = stopping.cancelled() => {}
             }
         }
     }
@@ -85,7 +92,7 @@ impl Engine {
         }
     }
 
-    async fn refresh_one_due(self: &Arc<Self>, claim: &Claim) {
+    async fn refresh_one_due(&self, claim: &Claim) {
         let family = &claim.family;
         let Resolved::Defined(defined) = self.declaration.resolve(&family.name) else {
             self.stop_refreshing(family, "no definition fills it").await;
@@ -96,7 +103,7 @@ impl Engine {
                 .await;
             return;
         }
-        if let Some(until) = self.frozen_until(&family.name) {
+        if let Some(until) = self.frozen.until(&family.name, self.store.now()) {
             let left = until.since(self.store.now());
             if let Err(error) = self.store.postpone(family, left.min(LOOK_AGAIN_AFTER)).await {
                 tracing::debug!(error = %Chain(&error), "a frozen family is due again when its claim ends");
