@@ -1,7 +1,7 @@
 //! What every request passes first and last: the bound on URLs, the headers that every answer has, its id, counting, the
 //! access log.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use actix_web::{
     Error, HttpResponse, ResponseError,
@@ -18,9 +18,8 @@ use actix_web::{
 use super::{
     problem::{Kind, Problem, Shed},
     request::request_id::{self, X_REQUEST_ID},
-    shared::Shared,
 };
-use crate::telemetry::ACCESS;
+use crate::telemetry::{ACCESS, Metrics};
 
 /// The longest URL, path and query. The longest of our own links is far shorter: a name of 256 bytes, encoded, and a cursor.
 pub(super) const URI_BYTES_MAX: usize = 8 * 1024;
@@ -31,21 +30,33 @@ const ANY_ORIGIN: HeaderValue = HeaderValue::from_static("*");
 const EXPOSED: HeaderValue =
     HeaderValue::from_static("Link, X-Total-Count, ETag, Cache-Status, Server-Timing, Retry-After");
 
+/// RFC 9211.
+pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
+
+/// What the edge of every socket needs.
+#[derive(Debug)]
+pub(super) struct Edge {
+    /// Whether each request is logged.
+    pub access_log: bool,
+    /// Pages and followers are counted by the engine, answers here.
+    pub metrics: Arc<Metrics>,
+}
+
 /// Wraps all routes.
 pub(super) async fn edge<B: MessageBody + 'static>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
-    let Some(shared) = request.app_data::<Data<Shared>>().cloned() else {
+    let Some(edge) = request.app_data::<Data<Edge>>().cloned() else {
         return next.call(request).await.map(ServiceResponse::map_into_left_body);
     };
-    let passing = Passing::begin(request.head(), &shared);
+    let passing = Passing::begin(request.head(), &edge);
     let response = match passing.refused() {
         Some(refused) => request.into_response(refused.error_response().map_into_right_body()),
         None => next.call(request).await?.map_into_left_body(),
     };
     let (request, mut answer) = response.into_parts();
-    passing.end(request.head(), &shared, &mut answer);
+    passing.end(request.head(), &edge, &mut answer);
     Ok(ServiceResponse::new(request, answer))
 }
 
@@ -59,8 +70,8 @@ pub(super) struct Passing {
 
 impl Passing {
     /// Before the request is answered.
-    pub(super) fn begin(head: &RequestHead, shared: &Shared) -> Self {
-        let began = shared.access_log.then(Instant::now);
+    pub(super) fn begin(head: &RequestHead, edge: &Edge) -> Self {
+        let began = edge.access_log.then(Instant::now);
         let uri = head.uri.path_and_query();
         Self {
             request_id: request_id::given(&head.headers).or_else(|| began.map(|_| request_id::made())),
@@ -75,13 +86,13 @@ impl Passing {
     }
 
     /// Once there is an answer.
-    pub(super) fn end<B: MessageBody>(self, head: &RequestHead, shared: &Shared, answer: &mut HttpResponse<B>) {
+    pub(super) fn end<B: MessageBody>(self, head: &RequestHead, edge: &Edge, answer: &mut HttpResponse<B>) {
         // Listings are public; what else is served is nobody else's page's business.
         set_headers(answer.headers_mut(), head.uri.path().starts_with("/v1/"));
         if let Some(request_id) = self.request_id {
             answer.headers_mut().insert(X_REQUEST_ID, request_id);
         }
-        count(shared, answer);
+        count(edge, answer);
         if let Some(began) = self.began {
             log(head, answer, began);
         }
@@ -97,13 +108,13 @@ fn set_headers(headers: &mut HeaderMap, is_shared_across_origins: bool) {
     }
 }
 
-fn count<B>(shared: &Shared, response: &HttpResponse<B>) {
+fn count<B>(edge: &Edge, response: &HttpResponse<B>) {
     if !response.status().is_server_error() {
         return;
     }
-    shared.metrics.server_errors.inc();
+    edge.metrics.server_errors.inc();
     if response.status() == StatusCode::SERVICE_UNAVAILABLE && response.extensions().contains::<Shed>() {
-        shared.metrics.shed.inc();
+        edge.metrics.shed.inc();
     }
 }
 
@@ -125,7 +136,7 @@ fn log<B: MessageBody>(request: &RequestHead, response: &HttpResponse<B>, began:
         // Until the answer's head: a body that is read slowly, or an event stream, is not in it.
         duration_ms = began.elapsed().as_secs_f64() * 1e3,
         request_id = header(response.headers(), X_REQUEST_ID),
-        cache_status = header(response.headers(), super::pages::headers::CACHE_STATUS),
+        cache_status = header(response.headers(), CACHE_STATUS),
         user_agent = header(&request.headers, header::USER_AGENT),
         peer = request.peer_addr.map(tracing::field::display),
         "request"

@@ -1,6 +1,6 @@
 //! A socket and its workers: what each of them makes for itself, and passes connections to.
 
-use std::{cell::RefCell, fmt::Debug, future::ready, io, net::SocketAddr, rc::Rc, time::Duration};
+use std::{cell::RefCell, fmt::Debug, future::ready, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
 use actix_http::{
     HttpService, Protocol, Request, Response,
@@ -18,11 +18,14 @@ use tokio::{
 };
 
 use super::{
-    edge::edge,
-    pages::first::{Pages, PagesFirst},
-    places::{BEYOND_FOR, BEYOND_MAX, BeyondLimit},
+    beyond_limit::{BEYOND_FOR, BEYOND_MAX, BeyondLimit},
+    edge::{Edge, edge},
+    pages::{
+        envelope::Envelopes,
+        first::{Pages, PagesFirst},
+    },
+    request::query::Sizes,
     routes::{self, Reach},
-    shared::Shared,
     wire::{
         connection::{Connections, Io},
         http1::{self, Http1Service},
@@ -43,7 +46,11 @@ const WRITE_BUFFER_BYTES: usize = 64 * 1024;
 #[derive(Clone)]
 pub(super) struct Served {
     pub engine: web::Data<Engine>,
-    pub shared: web::Data<Shared>,
+    pub edge: web::Data<Edge>,
+    pub sizes: Sizes,
+    pub envelopes: web::Data<Envelopes>,
+    /// Registers what extractors find: each handler names the parts that it needs.
+    pub parts: Arc<dyn Fn(&mut web::ServiceConfig) + Send + Sync>,
     pub reach: Reach,
     pub connections: Connections,
 }
@@ -78,16 +85,16 @@ pub(super) fn listen(
                 let pages = served.reach.pages.then(|| {
                     Rc::new(Pages {
                         engine: served.engine.clone(),
-                        shared: served.shared.clone(),
+                        edge: served.edge.clone(),
+                        sizes: served.sizes,
+                        envelopes: served.envelopes.clone(),
                         known: RefCell::default(),
                         _nearby: served.engine.read_nearby(),
                     })
                 });
-                let shared = served.shared.clone();
                 let app = App::new()
-                    .app_data(served.engine)
-                    .app_data(served.shared)
                     .wrap(from_fn(edge))
+                    .configure(&*served.parts)
                     .configure(|service| routes::register(service, &served.reach));
                 let app = app.into_factory().map_err(|error: Error| error.error_response());
                 let app = map_config(app, |()| dev::AppConfig::default());
@@ -98,7 +105,7 @@ pub(super) fn listen(
                 });
                 let beyond = Rc::new(BeyondLimit {
                     service: app.clone(),
-                    shared,
+                    edge: served.edge,
                 });
                 let app1 = http1.handler(app.clone(), false).await?;
                 let beyond1 = http1.handler(beyond.clone(), true).await?;

@@ -75,7 +75,6 @@ impl Kind {
     pub const UNSUPPORTED_MEDIA_TYPE: Self = kind("unsupported-media-type", 415, "The body's type is not taken here", NO_STORE);
     pub const UNSUPPORTED_ENCODING: Self = kind("unsupported-encoding", 415, "The body's coding is not taken here", NO_STORE);
     pub const BAD_ITEM: Self = kind("bad-item", 422, "An item cannot be taken", NO_STORE);
-    pub const INTERNAL: Self = kind("internal", 500, "Something is wrong on our side", NO_STORE);
     pub const REFRESH_FAILED: Self = kind("refresh-failed", 502, "The refresh failed; the old generation stays", NO_STORE);
     pub const PRICE_NOT_CHANGED: Self = kind("price-not-changed", 502, "The shop did not take the price", NO_STORE);
     pub const NOTHING_YET: Self = kind("nothing-yet", 503, "There is nothing to serve yet", NO_STORE);

@@ -15,16 +15,17 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    api::{configuration::ConfigurationState, openapi, readiness::Readiness},
+    api::{configuration::ConfigurationState, ingest::BodyLimits, openapi, ops::Description, readiness::Readiness},
+    edge::Edge,
     listener::{DISCONNECT_TIMEOUT, Served, listen},
     pages::envelope::Envelopes,
-    places::Places,
+    request::{auth::Auth, query::Sizes},
     routes::Reach,
-    shared::{Shared, sizes},
     storefront::Storefront,
     wire::{
         connection::Connections,
         http2::Http2Limits,
+        places::Places,
         slow_clients::SlowLimits,
         tls::{Certificate, Tls},
     },
@@ -87,20 +88,38 @@ impl Server {
         let readiness = Arc::new(Readiness::default());
         let configuration = Arc::new(ConfigurationState::default());
         let closing = CancellationToken::new();
-        let sizes = sizes(config.size_default, config.size_max);
-        let shared = web::Data::new(Shared {
-            sizes,
-            description: openapi::text(sizes).into(),
-            envelopes: Envelopes::new(sizes.default),
-            limits: config.limits.clone(),
-            token,
+        let sizes = Sizes::new(config.size_default, config.size_max);
+        let engine = web::Data::from(engine);
+        let edge = web::Data::new(Edge {
             access_log: config.access_log,
-            readiness: readiness.clone(),
-            configuration: configuration.clone(),
-            closing: closing.clone(),
             metrics: engine.metrics().clone(),
         });
-        let engine = web::Data::from(engine);
+        let envelopes = web::Data::new(Envelopes::new(sizes.default));
+        let parts = {
+            let (engine, edge, envelopes) = (engine.clone(), edge.clone(), envelopes.clone());
+            let (readiness, configuration) = (readiness.clone(), configuration.clone());
+            let auth = web::Data::new(Auth { token });
+            let body_limits = web::Data::new(BodyLimits {
+                bytes_max: config.limits.body_bytes_max,
+                item_bytes_max: config.limits.item_bytes_max,
+            });
+            let description = web::Data::new(Description(openapi::text(sizes).into()));
+            let closing = web::Data::new(closing.clone());
+            move |service: &mut web::ServiceConfig| {
+                service
+                    .app_data(web::Data::from(engine.metrics().clone()))
+                    .app_data(engine.clone())
+                    .app_data(edge.clone())
+                    .app_data(web::Data::new(sizes))
+                    .app_data(envelopes.clone())
+                    .app_data(auth.clone())
+                    .app_data(body_limits.clone())
+                    .app_data(description.clone())
+                    .app_data(web::Data::from(readiness.clone()))
+                    .app_data(web::Data::from(configuration.clone()))
+                    .app_data(closing.clone());
+            }
+        };
         let public = Reach {
             pages: true,
             admin: admin_listen.is_none(),
@@ -108,7 +127,10 @@ impl Server {
         };
         let served = Served {
             engine,
-            shared,
+            edge,
+            sizes,
+            envelopes,
+            parts: Arc::new(parts),
             reach: public,
             connections: connections(tls, &config.limits, closing.clone()),
         };

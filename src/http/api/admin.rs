@@ -4,12 +4,12 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode, http::header, web::
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{answer, openapi};
+use super::answer;
 use crate::{
     engine::{Engine, Refreshed, Shrink},
     http::{
         problem::{Problem, ProblemDocument},
-        request::{auth::Authorized, name::Name, query::Query},
+        request::{auth::Authorized, name::Name, query::Query, schema},
     },
     listing::Order,
 };
@@ -22,7 +22,7 @@ use crate::{
     path = "/v1/listings/{name}",
     tag = "writes",
     security(("token" = [])),
-    params(openapi::NameParameter, openapi::SortParameter),
+    params(schema::NameParameter, schema::SortParameter),
     responses(
         (status = 204, description = "Forgotten"),
         (status = 400, description = "Bad name or parameters", body = ProblemDocument, content_type = "application/problem+json"),
@@ -87,7 +87,7 @@ pub(crate) struct RefreshedOrder {
     path = "/v1/listings/{name}/refresh",
     tag = "writes",
     security(("token" = [])),
-    params(openapi::NameParameter, openapi::RefreshParameters),
+    params(schema::NameParameter, schema::RefreshParameters),
     responses(
         (status = 200, description = "With `wait=true`: refreshed after the request came in", body = RefreshAnswer),
         (status = 202, description = "A refresh was started, or will be when `coalesce_for` has passed", body = RefreshAnswer),

@@ -17,15 +17,16 @@ use tokio::{
     time::{self, Instant},
 };
 use tokio_util::sync::CancellationToken;
-use utoipa::ToSchema;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{Object, Schema, Type},
+};
 
-use super::openapi;
 use crate::{
     engine::{Engine, Event, Follower},
     http::{
         problem::{Problem, ProblemDocument},
-        request::{name::Name, query::Query},
-        shared::Shared,
+        request::{name::Name, query::Query, schema},
         wire::http1,
     },
     listing::{Generation, ListingKey},
@@ -53,6 +54,28 @@ pub(crate) struct EventDocument {
     pub total: Option<u64>,
 }
 
+/// One server-sent event.
+#[derive(ToSchema)]
+#[schema(title = "Event")]
+#[allow(dead_code, reason = "described, not built")]
+pub(crate) struct FollowedEvent {
+    /// `published` or `deleted`.
+    #[schema(pattern = "^(published|deleted)$")]
+    event: String,
+    /// The generation.
+    id: String,
+    /// JSON.
+    #[schema(schema_with = event_data)]
+    data: String,
+}
+
+fn event_data() -> Schema {
+    let data = Object::builder()
+        .schema_type(Type::String)
+        .content_media_type("application/json");
+    data.content_schema(Some(EventDocument::schema())).build().into()
+}
+
 /// Follows a listing: all sorts of it, unless one is named.
 ///
 /// On connecting one event with the current head of each sort, then one a publish (`published`) or delete (`deleted`).
@@ -60,9 +83,9 @@ pub(crate) struct EventDocument {
     get,
     path = "/v1/listings/{name}/events",
     tag = "pages",
-    params(openapi::NameParameter, openapi::SortParameter),
+    params(schema::NameParameter, schema::SortParameter),
     responses(
-        (status = 200, description = "Server-sent events; a comment every 15 s", body = openapi::FollowedEvent, content_type = "text/event-stream"),
+        (status = 200, description = "Server-sent events; a comment every 15 s", body = FollowedEvent, content_type = "text/event-stream"),
         (status = 400, description = "Bad name or parameters", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 404, description = "No such listing", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 503, description = "There are as many followers as are allowed", body = ProblemDocument, content_type = "application/problem+json"),
@@ -72,7 +95,7 @@ pub(crate) async fn follow(
     name: Name,
     request: HttpRequest,
     engine: Data<Engine>,
-    shared: Data<Shared>,
+    closing: Data<CancellationToken>,
 ) -> Result<HttpResponse, Problem> {
     let mut query = Query::read(request.query_string(), &["sort"]);
     let sort = query.sort_name();
@@ -80,7 +103,7 @@ pub(crate) async fn follow(
     let follower = engine.follow(&name, sort.as_ref()).await?;
     http1::follow();
     let (to_connection, events) = mpsc::channel(QUEUED_MAX);
-    actix_web::rt::spawn(carry(follower, to_connection, shared.closing.clone()));
+    actix_web::rt::spawn(carry(follower, to_connection, closing.get_ref().clone()));
     let body = stream::unfold(events, |mut events| async {
         let bytes = events.recv().await?;
         Some((Ok::<Bytes, Infallible>(bytes), events))

@@ -17,9 +17,8 @@ use futures_util::StreamExt;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{answer, openapi};
+use super::answer;
 use crate::{
-    config::HttpLimits,
     engine::{Engine, Push, Shrink},
     http::{
         pages::links::LISTINGS,
@@ -28,9 +27,9 @@ use crate::{
             auth::Authorized,
             name::Name,
             query::Query,
+            schema,
             unpack::{Coding, Unpacker},
         },
-        shared::Shared,
     },
     listing::{
         Item, SortName,
@@ -42,6 +41,15 @@ use crate::{
 const BODY_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// The longest name of an id member.
 const ID_FIELD_BYTES_MAX: usize = 128;
+
+/// Limits on what a push brings.
+#[derive(Debug)]
+pub(crate) struct BodyLimits {
+    /// Bytes of a body, unpacked.
+    pub bytes_max: u64,
+    /// Bytes of an item.
+    pub item_bytes_max: usize,
+}
 
 /// What was published.
 #[derive(Debug, Serialize, ToSchema)]
@@ -64,10 +72,10 @@ pub(crate) struct Pushed {
     path = "/v1/listings/{name}",
     tag = "writes",
     security(("token" = [])),
-    params(openapi::NameParameter, openapi::PushParameters),
+    params(schema::NameParameter, schema::PushParameters),
     request_body(content(
         (String = "application/x-ndjson"),
-        (Vec<openapi::PushedItem> = "application/json"),
+        (Vec<schema::PushedItem> = "application/json"),
     ), description = "An item a line, or one array of items; `Content-Encoding: gzip` is taken"),
     responses(
         (status = 200, description = "Replaced", body = Pushed),
@@ -89,17 +97,16 @@ pub(crate) async fn put(
     request: HttpRequest,
     body: Payload,
     engine: Data<Engine>,
-    shared: Data<Shared>,
+    limits: Data<BodyLimits>,
 ) -> Result<HttpResponse, Problem> {
     let asked = PushQuery::read(request.query_string())?;
     let format = format_of(request.headers())?;
     let coding = coding_of(request.headers())?;
-    let limits = &shared.limits;
-    refuse_announced_excess(request.headers(), limits)?;
+    refuse_announced_excess(request.headers(), &limits)?;
 
     let push = engine.push(&name, asked.sort, asked.shrink).await?;
     let reader = DocumentReader::new(format, &asked.id_field, limits.item_bytes_max);
-    let outcome = Ingest::new(reader, push, limits).take(body, coding).await?;
+    let outcome = Ingest::new(reader, push, &limits).take(body, coding).await?;
 
     let status = if outcome.created {
         StatusCode::CREATED
@@ -181,12 +188,12 @@ fn coding_of(headers: &HeaderMap) -> Result<Coding, Problem> {
 }
 
 /// A body that says itself that it is too large need not be sent.
-fn refuse_announced_excess(headers: &HeaderMap, limits: &HttpLimits) -> Result<(), Problem> {
+fn refuse_announced_excess(headers: &HeaderMap, limits: &BodyLimits) -> Result<(), Problem> {
     let length = headers
         .get(header::CONTENT_LENGTH)
         .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     match length {
-        Some(length) if length > limits.body_bytes_max => Err(too_large(limits.body_bytes_max)),
+        Some(length) if length > limits.bytes_max => Err(too_large(limits.bytes_max)),
         _ => Ok(()),
     }
 }
@@ -205,12 +212,12 @@ struct Ingest {
 }
 
 impl Ingest {
-    fn new(reader: DocumentReader, push: Push, limits: &HttpLimits) -> Self {
+    fn new(reader: DocumentReader, push: Push, limits: &BodyLimits) -> Self {
         Self {
             reader,
             push,
             unpacked_bytes: 0,
-            unpacked_bytes_max: limits.body_bytes_max,
+            unpacked_bytes_max: limits.bytes_max,
             items: Vec::new(),
         }
     }

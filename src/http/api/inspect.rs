@@ -4,7 +4,7 @@ use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{answer, openapi, ops::RefusedByRedis};
+use super::{answer, ops::RefusedByRedis};
 use crate::{
     engine::{DeclaredParameters, Engine, Explanation, ListingEntry, RedisTrouble},
     http::{
@@ -13,9 +13,9 @@ use crate::{
         request::{
             auth::Authorized,
             name::Name,
-            query::{PageQuery, Query},
+            query::{PageQuery, Query, Sizes},
+            schema,
         },
-        shared::Shared,
     },
     listing::{ListingKey, Timestamp, name::encode_query_value},
 };
@@ -59,7 +59,7 @@ pub(crate) struct Listed {
     path = "/v1/listings",
     tag = "operations",
     security(("token" = [])),
-    params(openapi::ListParameters),
+    params(schema::ListParameters),
     responses(
         (status = 200, description = "Listings, and where the list goes on", body = ListingList),
         (status = 400, description = "Bad parameters", body = ProblemDocument, content_type = "application/problem+json"),
@@ -211,7 +211,7 @@ pub(crate) struct ExplainedL1 {
     path = "/v1/listings/{name}/explain",
     tag = "operations",
     security(("token" = [])),
-    params(openapi::NameParameter, openapi::ChoiceParameters),
+    params(schema::NameParameter, schema::ChoiceParameters),
     responses(
         (status = 200, description = "How it lies", body = Explained),
         (status = 400, description = "Bad name or parameters", body = ProblemDocument, content_type = "application/problem+json"),
@@ -226,11 +226,11 @@ pub(crate) async fn explain(
     name: Name,
     request: HttpRequest,
     engine: Data<Engine>,
-    shared: Data<Shared>,
+    sizes: Data<Sizes>,
 ) -> Result<HttpResponse, Problem> {
     let resolved = engine.declaration.resolve(&name);
     let declared = DeclaredParameters::of(&resolved);
-    let query = PageQuery::read(request.query_string(), &declared.names, shared.sizes);
+    let query = PageQuery::read(request.query_string(), &declared.names, **sizes);
     let selection = select(&engine, resolved, &name, &query, std::time::Instant::now()).await?;
     let explanation = engine.explain(&selection).await?;
     Ok(answer::private(StatusCode::OK, &Explained::of(explanation)))

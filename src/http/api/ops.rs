@@ -5,18 +5,20 @@ use std::time::Instant;
 use actix_web::{
     HttpResponse,
     http::{StatusCode, header},
-    web::Data,
+    web::{Bytes, Data},
 };
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{answer, configuration::ConfigurationHealth};
+use super::{
+    answer,
+    configuration::{ConfigurationHealth, ConfigurationState},
+    readiness::Readiness,
+};
 use crate::{
     engine::{Engine, RedisTrouble},
-    http::{
-        problem::{Kind, Problem, ProblemDocument},
-        shared::Shared,
-    },
+    http::problem::{Kind, Problem, ProblemDocument},
+    telemetry::Metrics,
 };
 
 /// What a probe hears.
@@ -107,15 +109,19 @@ pub(crate) async fn live() -> HttpResponse {
         (status = 503, description = "It should not; `detail` says why", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
-pub(crate) async fn ready(engine: Data<Engine>, shared: Data<Shared>) -> Result<HttpResponse, Problem> {
-    match shared.readiness.check(Instant::now()) {
+pub(crate) async fn ready(
+    engine: Data<Engine>,
+    readiness: Data<Readiness>,
+    configuration: Data<ConfigurationState>,
+) -> Result<HttpResponse, Problem> {
+    match readiness.check(Instant::now()) {
         Ok(()) => {
             let mut health = Health::of("ready");
             health.refused = engine.refused(REFUSED_MAX);
             let trouble = engine.redis_trouble();
             health.redis = trouble.as_ref().map(RedisTrouble::as_str);
             health.redis_refuses = RefusedByRedis::all(trouble.as_ref());
-            health.configuration = shared.configuration.health();
+            health.configuration = configuration.health();
             Ok(answer::private(StatusCode::OK, &health))
         }
         Err(why) => Err(Problem::new(Kind::NOT_READY)
@@ -133,15 +139,18 @@ pub(crate) async fn ready(engine: Data<Engine>, shared: Data<Shared>) -> Result<
     tag = "operations",
     responses((status = 200, description = "OpenMetrics 1.0", body = String, content_type = "application/openmetrics-text"))
 )]
-pub(crate) async fn metrics(shared: Data<Shared>) -> HttpResponse {
+pub(crate) async fn metrics(metrics: Data<Metrics>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((
             header::CONTENT_TYPE,
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
         ))
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        .body(shared.metrics.encode())
+        .body(metrics.encode())
 }
+
+/// The description of the interface, as it is sent.
+pub(crate) struct Description(pub Bytes);
 
 /// This description.
 ///
@@ -152,9 +161,9 @@ pub(crate) async fn metrics(shared: Data<Shared>) -> HttpResponse {
     tag = "operations",
     responses((status = 200, description = "OpenAPI 3.1", body = Object))
 )]
-pub(crate) async fn description(shared: Data<Shared>) -> HttpResponse {
+pub(crate) async fn description(description: Data<Description>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "application/json"))
         .insert_header((header::CACHE_CONTROL, "max-age=60"))
-        .body(shared.description.clone())
+        .body(description.0.clone())
 }

@@ -22,12 +22,17 @@ use actix_web::{
 use futures_util::future::{Either, LocalBoxFuture, MapOk, TryFutureExt};
 
 use super::{
+    envelope::Envelopes,
     known_urls::{KnownUrls, Wanted},
     page,
 };
 use crate::{
     engine::{Engine, ReadsNearby},
-    http::{edge::Passing, problem::Problem, shared::Shared},
+    http::{
+        edge::{Edge, Passing},
+        problem::Problem,
+        request::query::Sizes,
+    },
 };
 
 const LISTINGS: &str = "/v1/listings/";
@@ -43,7 +48,9 @@ pub(crate) struct PagesFirst<S> {
 /// Where the pages of a worker come from.
 pub(crate) struct Pages {
     pub engine: Data<Engine>,
-    pub shared: Data<Shared>,
+    pub edge: Data<Edge>,
+    pub sizes: Sizes,
+    pub envelopes: Data<Envelopes>,
     pub known: RefCell<KnownUrls>,
     /// What is not in L1 is read by the worker itself.
     pub _nearby: ReadsNearby,
@@ -110,19 +117,19 @@ struct Begun {
 impl Pages {
     /// The answer, if nobody has to be waited for; else what [`awaited`](Self::awaited) goes on with.
     fn here(&self, request: &Request) -> Result<HttpResponse, Box<Begun>> {
-        let (head, engine, shared) = (request.head(), &self.engine, &self.shared);
-        let passing = Passing::begin(head, shared);
+        let (head, engine, edge) = (request.head(), &self.engine, &self.edge);
+        let passing = Passing::begin(head, edge);
         let wanted = match passing.refused() {
             Some(refused) => Err(refused),
-            None => self.known.borrow_mut().read(&head.uri, engine, shared.sizes),
+            None => self.known.borrow_mut().read(&head.uri, engine, self.sizes),
         };
         let begun = match &wanted {
-            Ok(wanted) => page::page_here(wanted, head, engine, shared),
+            Ok(wanted) => page::page_here(wanted, head, engine, &self.envelopes),
             Err(_) => Err(None),
         };
         match begun {
             Ok(mut answer) => {
-                passing.end(head, shared, &mut answer);
+                passing.end(head, edge, &mut answer);
                 Ok(answer)
             }
             Err(page) => Err(Box::new(Begun { passing, wanted, page })),
@@ -130,13 +137,13 @@ impl Pages {
     }
 
     async fn awaited(&self, request: &Request, begun: Box<Begun>) -> HttpResponse {
-        let (head, engine, shared) = (request.head(), &self.engine, &self.shared);
+        let (head, engine, edge) = (request.head(), &self.engine, &self.edge);
         let answer = match begun.wanted {
-            Ok(wanted) => page::page(&wanted, head, engine, shared, begun.page).await,
+            Ok(wanted) => page::page(&wanted, head, engine, &self.envelopes, begun.page).await,
             Err(problem) => Err(problem),
         };
         let mut answer = answer.unwrap_or_else(|problem| problem.error_response());
-        begun.passing.end(head, shared, &mut answer);
+        begun.passing.end(head, edge, &mut answer);
         answer
     }
 }

@@ -8,14 +8,12 @@ use actix_web::{
 };
 
 use super::{envelope::Envelope, lifetime::Lifetime};
-use crate::{engine::PageMeta, listing::Policy};
+use crate::{engine::PageMeta, http::edge::CACHE_STATUS, listing::Policy};
 
 /// Where the time went.
 pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// Number of items in the listing.
 pub(crate) const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
-/// RFC 9211.
-pub(crate) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 /// RFC 9213: for CDNs alone.
 const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
 const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");

@@ -10,19 +10,26 @@ use actix_web::{
     web::Data,
 };
 
-use super::{body::PageBody, envelope::Envelope, headers, known_urls::Wanted, links, packed, timing::server_timing};
+use super::{
+    body::PageBody,
+    envelope::{Envelope, Envelopes},
+    headers,
+    known_urls::Wanted,
+    links, packed,
+    timing::server_timing,
+};
 use crate::{
     engine::{self, Engine, EngineError, Form, PackedItems, Page, PageItems, PageMeta, Place, Selection},
     http::{
-        api::openapi,
+        edge::CACHE_STATUS,
         problem::{Kind, Problem, ProblemDocument},
         request::{
             coding::{Coding, NoCoding},
             conditional::Conditions,
             name::Name,
-            query::PageQuery,
+            query::{PageQuery, Sizes},
+            schema,
         },
-        shared::Shared,
     },
     listing::{ListingName, definition::Resolved},
 };
@@ -39,9 +46,9 @@ const PACKED_BYTES_LEAST: u64 = 600;
     method(get, head),
     path = "/v1/listings/{name}",
     tag = "pages",
-    params(openapi::NameParameter, openapi::PageParameters),
+    params(schema::NameParameter, schema::PageParameters),
     responses(
-        (status = 200, description = "The page; past the end without items", body = openapi::PageDocument, headers(
+        (status = 200, description = "The page; past the end without items", body = schema::PageDocument, headers(
             ("ETag" = String, description = "Weak, from generation and window; the same for both codings"),
             ("Content-Encoding" = String, description = "`gzip` where `Accept-Encoding` takes it and the page is not tiny"),
             ("Vary" = String, description = "`Accept-Encoding`"),
@@ -70,10 +77,11 @@ pub(crate) async fn page_route(
     name: Name,
     request: HttpRequest,
     engine: Data<Engine>,
-    shared: Data<Shared>,
+    sizes: Data<Sizes>,
+    envelopes: Data<Envelopes>,
 ) -> Result<HttpResponse, Problem> {
-    let wanted = Wanted::of(name, request.uri(), &engine, shared.sizes);
-    page(&wanted, request.head(), &engine, &shared, None).await
+    let wanted = Wanted::of(name, request.uri(), &engine, **sizes);
+    page(&wanted, request.head(), &engine, &envelopes, None).await
 }
 
 /// A page that is not here, as far as it was found.
@@ -89,11 +97,11 @@ pub(crate) fn page_here(
     wanted: &Wanted,
     head: &RequestHead,
     engine: &Arc<Engine>,
-    shared: &Shared,
+    envelopes: &Envelopes,
 ) -> Result<HttpResponse, Option<Begun>> {
     let began = Instant::now();
     let selection = wanted.select_here(engine, began).ok_or(None)?;
-    let asked = Asked::of(wanted, head, shared).map_err(|_| None)?;
+    let asked = Asked::of(wanted, head, envelopes).map_err(|_| None)?;
     let found = engine.page_here(
         &selection,
         wanted.query.place(),
@@ -122,7 +130,7 @@ pub(crate) async fn page(
     wanted: &Wanted,
     head: &RequestHead,
     engine: &Arc<Engine>,
-    shared: &Shared,
+    envelopes: &Envelopes,
     begun: Option<Begun>,
 ) -> Result<HttpResponse, Problem> {
     let query = &wanted.query;
@@ -134,7 +142,7 @@ pub(crate) async fn page(
             (began, Arc::new(selection), None)
         }
     };
-    let asked = Asked::of(wanted, head, shared)?;
+    let asked = Asked::of(wanted, head, envelopes)?;
     let page = engine
         .page_as(
             &selection,
@@ -152,16 +160,16 @@ pub(crate) async fn page(
 /// What a request asks for.
 struct Asked<'r> {
     wanted: &'r Wanted,
-    shared: &'r Shared,
+    envelopes: &'r Envelopes,
     coding: Coding,
     conditions: Conditions<'r>,
 }
 
 impl<'r> Asked<'r> {
-    fn of(wanted: &'r Wanted, head: &'r RequestHead, shared: &'r Shared) -> Result<Self, Problem> {
+    fn of(wanted: &'r Wanted, head: &'r RequestHead, envelopes: &'r Envelopes) -> Result<Self, Problem> {
         Ok(Self {
             wanted,
-            shared,
+            envelopes,
             coding: Coding::of(&head.headers).map_err(|NoCoding| Problem::new(Kind::NOT_ACCEPTABLE))?,
             conditions: Conditions::of(&head.headers),
         })
@@ -175,7 +183,7 @@ impl<'r> Asked<'r> {
     }
 
     fn envelope(&self, selection: &Selection, meta: &PageMeta) -> Arc<Envelope> {
-        self.wanted.envelope(selection, meta, &self.shared.envelopes)
+        self.wanted.envelope(selection, meta, self.envelopes)
     }
 
     /// Whether the client has the page, or does not want the one there is.
@@ -282,7 +290,7 @@ fn unknown(error: EngineError) -> Problem {
     let is_absent = matches!(error, EngineError::NotFound);
     let problem = Problem::from(error);
     if is_absent {
-        problem.header(headers::CACHE_STATUS, headers::NEGATIVE)
+        problem.header(CACHE_STATUS, headers::NEGATIVE)
     } else {
         problem
     }

@@ -1,4 +1,4 @@
-//! Who may write: whoever has the admin token.
+//! The admin token: a request without it may not write.
 
 use std::future::{Ready, ready};
 
@@ -12,13 +12,17 @@ use subtle::ConstantTimeEq;
 
 use crate::{
     config::Secret,
-    http::{
-        problem::{Kind, Problem},
-        shared::Shared,
-    },
+    http::problem::{Kind, Problem},
 };
 
-/// Proof that the request carries the token. Stands first among a handler's extractors: nothing is told to strangers.
+/// The token that writes need. Without one there are no writes.
+#[derive(Debug)]
+pub(crate) struct Auth {
+    pub token: Option<Secret>,
+}
+
+/// Proof that the request carries the token. It stands first among the extractors of a handler, so that strangers learn
+/// nothing else.
 #[derive(Debug)]
 pub(crate) struct Authorized(());
 
@@ -27,9 +31,7 @@ impl FromRequest for Authorized {
     type Future = Ready<Result<Self, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let token = request
-            .app_data::<Data<Shared>>()
-            .and_then(|shared| shared.token.as_ref());
+        let token = request.app_data::<Data<Auth>>().and_then(|auth| auth.token.as_ref());
         ready(check(token, request.headers().get(header::AUTHORIZATION)))
     }
 }

@@ -6,4 +6,5 @@ pub(super) mod conditional;
 pub(super) mod name;
 pub(crate) mod query;
 pub(super) mod request_id;
+pub(super) mod schema;
 pub(super) mod unpack;

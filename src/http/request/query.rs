@@ -169,6 +169,17 @@ pub(crate) struct Sizes {
     pub max: NonZeroU32,
 }
 
+impl Sizes {
+    /// From checked settings: the check refuses zeros, and a one is the least harm if it did not.
+    pub(crate) fn new(default: u32, max: u32) -> Self {
+        let at_least_one = |number: u32| NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN);
+        Self {
+            default: at_least_one(default),
+            max: at_least_one(max),
+        }
+    }
+}
+
 /// A query for a page, as far as it can be checked without the listing.
 #[derive(Debug)]
 pub(crate) struct PageQuery {

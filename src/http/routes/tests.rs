@@ -1,6 +1,6 @@
 //! What the routes answer without asking the engine.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use actix_web::{
     App,
@@ -11,43 +11,37 @@ use actix_web::{
     test,
     web::Data,
 };
-use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    config::{HttpLimits, Secret},
+    config::Secret,
     http::{
-        api::readiness::Readiness,
-        edge::{URI_BYTES_MAX, edge},
-        pages::envelope::Envelopes,
-        shared::{Shared, sizes},
+        api::{configuration::ConfigurationState, ingest::BodyLimits, ops::Description, readiness::Readiness},
+        edge::{Edge, URI_BYTES_MAX, edge},
+        request::{auth::Auth, query::Sizes},
     },
     telemetry::Metrics,
 };
 
-fn shared() -> Data<Shared> {
-    Data::new(Shared {
-        sizes: sizes(24, 250),
-        description: Default::default(),
-        envelopes: Envelopes::new(sizes(24, 250).default),
-        limits: HttpLimits {
-            send_timeout: std::time::Duration::from_secs(30),
-            connections_max: 10,
-            streams_max: 10,
-            head_timeout: Duration::from_secs(1),
-            keep_alive: Duration::from_secs(1),
-            drain_timeout: Duration::from_secs(1),
-            body_bytes_max: 1000,
+fn parts(service: &mut web::ServiceConfig) {
+    let metrics = Arc::new(Metrics::new());
+    service
+        .app_data(Data::new(Edge {
+            access_log: false,
+            metrics: metrics.clone(),
+        }))
+        .app_data(Data::from(metrics))
+        .app_data(Data::new(Sizes::new(24, 250)))
+        .app_data(Data::new(Auth {
+            token: Some(Secret::new("right".to_owned())),
+        }))
+        .app_data(Data::new(BodyLimits {
+            bytes_max: 1000,
             item_bytes_max: 100,
-            followers_max: 10,
-        },
-        token: Some(Secret::new("right".to_owned())),
-        access_log: false,
-        configuration: Default::default(),
-        readiness: Arc::new(Readiness::default()),
-        closing: CancellationToken::new(),
-        metrics: Arc::new(Metrics::new()),
-    })
+        }))
+        .app_data(Data::new(Description(web::Bytes::new())))
+        .app_data(Data::new(Readiness::default()))
+        .app_data(Data::new(ConfigurationState::default()));
 }
 
 const ALL: Reach = Reach {
@@ -80,8 +74,8 @@ impl Answer {
 
 async fn ask(reach: &Reach, method: Method, uri: &str, headers: &[(&str, &str)]) -> Answer {
     let app = App::new()
-        .app_data(shared())
         .wrap(from_fn(edge))
+        .configure(parts)
         .configure(|service| register(service, reach));
     let service = test::init_service(app).await;
     let mut request = test::TestRequest::default().method(method).uri(uri);

@@ -37,11 +37,11 @@ use tokio_util::{either::Either, sync::CancellationToken};
 use super::{
     http1,
     http2::{self, Http2Limits},
+    places::Places,
     preface::HttpVersion,
     slow_clients::{SlowLimits, Taken, Watched},
     tls::Tls,
 };
-use crate::http::places::Places;
 
 /// What HTTP is read from and written to.
 pub(crate) type Io = Watched<Either<Taken<TcpStream>, Box<TlsStream<Taken<TcpStream>>>>>;

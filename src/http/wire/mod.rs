@@ -4,6 +4,7 @@ pub(super) mod connection;
 pub(super) mod date;
 pub(super) mod http1;
 pub(super) mod http2;
+pub(super) mod places;
 pub(super) mod preface;
 pub(super) mod slow_clients;
 pub(super) mod tls;
