@@ -26,13 +26,12 @@ use self::{
         announcer::Announcer, checker::Checker, evictions::Evictions, followers::Subscriptions, hearing::Hearing,
     },
     declared::Declared,
-    fetching::{chunks::Chunks, heads::Heads, lost_pushed::LostPushed},
+    fetching::{chunks::Chunks, heads::Heads, lost_pushed::LostPushed, pushed_sorts::PushedSorts},
     l1::L1,
     loads::permits::ReadPermits,
     operations::read_counts::ReadCounts,
     reading::{
-        fills::Fills, fragments::Fragments, oldest_stale::OldestStale, read_ahead::ReadAhead,
-        selection::SelectionMemory, without_redis::Direct,
+        fills::Fills, fragments::Fragments, oldest_stale::OldestStale, read_ahead::ReadAhead, without_redis::Direct,
     },
     refreshing::{
         frozen::{Frozen, WatchFreezes},
@@ -56,7 +55,10 @@ pub use self::{
     coherence::followers::{Event, Follower},
     declared::Declaration,
     error::{Chain, EngineError, ParameterError},
-    l1::shape::Shape,
+    l1::{
+        items::{Form, PackedItems, PackedPiece, PageItems},
+        shape::Shape,
+    },
     limits::EngineLimits,
     operations::{
         inspect::{Explanation, ListingEntry, ListingState, RedisTrouble},
@@ -65,14 +67,12 @@ pub use self::{
     },
     reading::{
         from_l1::Begun,
-        page::{
-            Form, PackedItems, PackedPiece, Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served,
-            SkipItems, Waited,
-        },
+        page::{Page, PageFreshness, PageMeta, Place, Served, SkipItems, Waited},
         selection::{Asked, DeclaredParameters, Lasts, Selection},
     },
     refreshing::{
         origin_changes::OriginChanges,
+        page_state::PageState,
         runs::{RefreshFailure, Refreshed, Shrink},
     },
 };
@@ -106,7 +106,7 @@ pub struct Engine {
     chunks: Chunks,
     fragments: Fragments,
     read_ahead: ReadAhead,
-    memory: Arc<SelectionMemory>,
+    pushed_sorts: Arc<PushedSorts>,
     lost_pushed: Arc<LostPushed>,
     subscriptions: Arc<Subscriptions>,
     announcer: Arc<Announcer>,
@@ -148,11 +148,16 @@ impl Engine {
         ));
         let chunks = Chunks::new(store.clone(), l1.clone(), permits.clone(), runtime.clone());
         let fragments = Fragments::new(l1.clone(), metrics.clone(), runtime.clone());
-        let memory = Arc::new(SelectionMemory::new(l1_config.ttl));
+        let pushed_sorts = Arc::new(PushedSorts::new(
+            store.clone(),
+            permits.clone(),
+            lost_pushed.clone(),
+            l1_config.ttl,
+        ));
         let subscriptions = Arc::new(Subscriptions::new(limits.followers_max, metrics.clone()));
         let announcer = Arc::new(Announcer::new(
             heads.clone(),
-            memory.clone(),
+            pushed_sorts.clone(),
             lost_pushed.clone(),
             subscriptions.clone(),
             metrics.clone(),
@@ -185,7 +190,7 @@ impl Engine {
             chunks,
             fragments,
             read_ahead,
-            memory,
+            pushed_sorts,
             lost_pushed,
             subscriptions,
             announcer,

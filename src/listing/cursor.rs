@@ -9,7 +9,7 @@ use std::num::NonZeroU32;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-use super::{generation::Generation, key::ListingKey, page::Order};
+use super::{generation::Generation, key::ListingKey, order::Order};
 
 /// A place in one generation of a listing.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::{
     head::Head,
     key::{Choices, Family, SortName, StoredSort},
     name::ListingName,
-    page::Order,
+    order::Order,
     pattern::NamePattern,
     policy::Policy,
     window::Direction,

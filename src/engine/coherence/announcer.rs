@@ -9,10 +9,7 @@ use tokio::sync::oneshot;
 
 use super::followers::Subscriptions;
 use crate::{
-    engine::{
-        fetching::{heads::Heads, lost_pushed::LostPushed},
-        reading::selection::SelectionMemory,
-    },
+    engine::fetching::{heads::Heads, lost_pushed::LostPushed, pushed_sorts::PushedSorts},
     listing::{Head, HeadState, ListingKey},
     store::{Announcement, Heard},
     telemetry::Metrics,
@@ -21,7 +18,7 @@ use crate::{
 /// Applies announcements.
 pub(crate) struct Announcer {
     heads: Arc<Heads>,
-    memory: Arc<SelectionMemory>,
+    pushed_sorts: Arc<PushedSorts>,
     lost_pushed: Arc<LostPushed>,
     subscriptions: Arc<Subscriptions>,
     metrics: Arc<Metrics>,
@@ -32,14 +29,14 @@ impl Announcer {
     /// Nobody waits yet.
     pub(crate) fn new(
         heads: Arc<Heads>,
-        memory: Arc<SelectionMemory>,
+        pushed_sorts: Arc<PushedSorts>,
         lost_pushed: Arc<LostPushed>,
         subscriptions: Arc<Subscriptions>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             heads,
-            memory,
+            pushed_sorts,
             lost_pushed,
             subscriptions,
             metrics,
@@ -67,7 +64,7 @@ impl Announcer {
         let waiting = self.waiting.lock().remove(&announcement.listing);
         let insist = own || waiting.is_some();
         self.heads.announce(&announcement.listing, announcement.head, insist);
-        self.memory.forget(announcement.listing.name());
+        self.pushed_sorts.forget(announcement.listing.name());
         self.lost_pushed.moved(announcement.listing.name(), &announcement.head);
         for waiter in waiting.into_iter().flatten() {
             // One that gave up waiting is no loss.

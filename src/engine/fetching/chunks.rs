@@ -7,9 +7,8 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::{
     engine::{
         error::EngineError,
-        l1::{L1, chunk_cache::Partly, shape::Shape},
+        l1::{L1, chunk_cache::Partly, items::PageItems, shape::Shape},
         loads::{coalesce::Coalescer, permits::ReadPermits},
-        reading::page::PageItems,
     },
     listing::{Chunk, HeadState, ListingKey, WindowPlan},
     store::Store,

@@ -6,12 +6,11 @@ use super::lost_pushed::LostPushed;
 use crate::{
     engine::{
         error::EngineError,
-        l1::{L1, head_table::Lookup, shape::Shape},
+        l1::{L1, head_table::Lookup, items::Form, shape::Shape},
         loads::{
             coalesce::{Coalescer, Joined},
             permits::ReadPermits,
         },
-        reading::page::Form,
     },
     listing::{HeadState, ListingKey, Window},
     store::Store,

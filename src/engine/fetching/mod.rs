@@ -3,3 +3,4 @@
 pub(super) mod chunks;
 pub(super) mod heads;
 pub(super) mod lost_pushed;
+pub(super) mod pushed_sorts;

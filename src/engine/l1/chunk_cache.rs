@@ -17,11 +17,8 @@ use std::{
 use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
-use super::shape::Shape;
-use crate::{
-    engine::reading::page::PageItems,
-    listing::{Chunk, Fragment, Generation, RunPlace, WindowPlan, window::Piece},
-};
+use super::{items::PageItems, shape::Shape};
+use crate::listing::{Chunk, Fragment, Generation, RunPlace, WindowPlan, window::Piece};
 
 /// Chunks and fragments of any listing, ready for the wire. A generation's nonce makes it unique among all listings.
 #[derive(Clone)]

@@ -5,6 +5,7 @@ pub(super) mod head_cache;
 pub(crate) mod head_table;
 #[cfg(test)]
 pub(super) mod interleavings;
+pub(super) mod items;
 pub(super) mod shape;
 
 use moka::sync::Cache;

@@ -272,7 +272,7 @@ impl Engine {
     async fn followed(&self, family: &Family, sort: Option<&SortName>) -> Result<Vec<ListingKey>, EngineError> {
         let sorts: Vec<SortName> = match self.declaration.resolve(&family.name) {
             Resolved::Defined(defined) => defined.definition.sorts.iter().map(|sort| sort.name.clone()).collect(),
-            Resolved::Pushed | Resolved::Unknown => self.pushed_sorts(&family.name).await?.to_vec(),
+            Resolved::Pushed | Resolved::Unknown => self.pushed_sorts.of(&family.name).await?.to_vec(),
         };
         let wanted = sorts.into_iter().filter(|one| sort.is_none_or(|sort| one == sort));
         Ok(wanted.map(|sort| family.listing(StoredSort::ascending(sort))).collect())

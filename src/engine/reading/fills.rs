@@ -16,7 +16,6 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::page::PageState;
 use crate::{
     config::L1Config,
     engine::{
@@ -24,6 +23,7 @@ use crate::{
         error::EngineError,
         fetching::heads::Heads,
         loads::{coalesce::Coalescer, permits::ReadPermits},
+        refreshing::page_state::PageState,
         refreshing::runs::{Refresher, Shrink, Waiting},
     },
     listing::{Family, ListingKey, definition::Defined},

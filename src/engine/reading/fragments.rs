@@ -13,11 +13,15 @@ use std::{
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-use super::page::{Form, PackedItems, PackedPiece, Page, PageItems, PageMeta};
+use super::page::{Page, PageMeta};
 use crate::{
     engine::{
         Engine,
-        l1::{L1, shape::Shape},
+        l1::{
+            L1,
+            items::{Form, PackedItems, PackedPiece, PageItems, Unmade},
+            shape::Shape,
+        },
     },
     listing::{Checksum, Deflater, Fragment, Run, RunPlace, RunSum, Window, WindowPlan},
     telemetry::Metrics,
@@ -44,15 +48,6 @@ struct Making {
 }
 
 type Job = Box<dyn FnOnce(&mut Deflater) + Send>;
-
-/// A run that has no fragment yet.
-#[derive(Clone, Debug)]
-pub struct Unmade {
-    shape: Shape,
-    place: RunPlace,
-    before: Option<Run>,
-    run: Run,
-}
 
 impl Engine {
     /// All of a page's items as fragments, if they are wanted so and are here.

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Instant};
 
 use super::{
-    page::{Form, Page, PageFreshness, PageItems, PageMeta, Place, Served, SkipItems, Wants},
+    page::{Page, PageFreshness, PageMeta, Place, Served, SkipItems, Wants},
     selection::{Lasts, Selection},
 };
 use crate::{
@@ -14,7 +14,11 @@ use crate::{
         Engine,
         declared::names::Existence,
         fetching::heads::HeadFrom,
-        l1::{chunk_cache::Partly, head_table::Lookup},
+        l1::{
+            chunk_cache::Partly,
+            head_table::Lookup,
+            items::{Form, PageItems},
+        },
     },
     listing::{Head, HeadState, Window},
 };

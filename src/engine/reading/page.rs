@@ -1,12 +1,16 @@
 //! What a page is, once the engine has found it.
 
-use std::{num::NonZeroU32, ops::Range, sync::Arc, time::Duration};
+use std::{num::NonZeroU32, time::Duration};
 
-use super::fragments::Unmade;
 use crate::{
-    engine::l1::shape::Shape,
-    listing::{Checksum, Chunk, Direction, Fragment, Generation, Order, Run},
-    store::StoreError,
+    engine::{
+        l1::{
+            items::{Form, PackedItems, PageItems},
+            shape::Shape,
+        },
+        refreshing::page_state::PageState,
+    },
+    listing::{Generation, Order},
 };
 
 /// A place in a listing, as asked for.
@@ -85,45 +89,6 @@ pub struct PageFreshness {
     pub state: PageState,
 }
 
-/// Why a page is as fresh as it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PageState {
-    /// Younger than `fresh_for`.
-    Fresh,
-    /// Stale while a refresh runs.
-    Refreshing,
-    /// Stale because the origin fails.
-    OriginError,
-    /// Redis does not answer, or has not yet; this is what was known.
-    RedisDown,
-    /// Redis answers, but refuses to be read or written; this is what was known, or what the last refresh left.
-    RedisRefuses,
-    /// Stale because Redis takes no more data.
-    RedisFull,
-    /// Redis does not answer, and nothing was known: straight from the origin, of no generation and kept nowhere.
-    Direct {
-        /// Whether Redis answers, and refuses.
-        refused: bool,
-    },
-}
-
-impl PageState {
-    /// What pages say while they are kept from memory.
-    pub(crate) fn from_memory(refused: bool) -> Self {
-        if refused { Self::RedisRefuses } else { Self::RedisDown }
-    }
-
-    /// What stale pages say after a refresh that failed for this.
-    pub(crate) fn after(error: &StoreError) -> Self {
-        match error {
-            StoreError::Unavailable { .. } => Self::RedisDown,
-            StoreError::Refusing { .. } => Self::RedisRefuses,
-            StoreError::Full { .. } => Self::RedisFull,
-            StoreError::Corrupt { .. } | StoreError::TooLarge { .. } => Self::OriginError,
-        }
-    }
-}
-
 /// Which layers were asked, for `Cache-Status` and metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Served {
@@ -144,34 +109,6 @@ pub struct Waited {
     pub origin: Duration,
 }
 
-/// The items of a page: runs of chunks in the order they go out.
-#[derive(Clone, Debug)]
-pub struct PageItems {
-    /// With [`Direction::Reverse`] the items of a piece go out last first.
-    pub direction: Direction,
-    /// Each chunk with the positions inside it. No run is empty.
-    pub pieces: Vec<(Arc<Chunk>, Range<usize>)>,
-}
-
-impl PageItems {
-    /// Those past the end.
-    pub(crate) fn none() -> Self {
-        Self {
-            direction: Direction::Forward,
-            pieces: Vec::new(),
-        }
-    }
-}
-
-/// In which form the items of a page are wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// As they are.
-    Plain,
-    /// Deflated, as far as they are already.
-    Packed,
-}
-
 /// Says whether the caller needs the items of a page: not for a 304.
 pub type SkipItems<'a> = &'a (dyn Fn(&PageMeta) -> bool + Sync);
 
@@ -186,34 +123,6 @@ impl Wants<'_> {
     /// Whether the caller needs no items.
     pub(crate) fn no_items(&self, meta: &PageMeta) -> bool {
         (self.skip_items)(meta)
-    }
-}
-
-/// The items of a page as parts of a gzip member.
-#[derive(Clone, Debug, Default)]
-pub struct PackedItems {
-    /// In the order they go out.
-    pub pieces: Vec<PackedPiece>,
-    /// What had to stay plain, for [`Engine::make_fragments`](crate::engine::Engine::make_fragments).
-    pub unmade: Vec<Unmade>,
-}
-
-/// A run of items with the comma before it, where another goes before it.
-#[derive(Clone, Debug)]
-pub enum PackedPiece {
-    /// Deflated.
-    Fragment(Arc<Fragment>),
-    /// Not yet, with its check sum.
-    Plain(Run, Checksum),
-}
-
-impl PackedPiece {
-    /// The check sum of what it is when inflated.
-    pub fn sum(&self) -> Checksum {
-        match self {
-            Self::Fragment(fragment) => fragment.sum.text,
-            Self::Plain(_, sum) => *sum,
-        }
     }
 }
 
@@ -259,4 +168,9 @@ impl Page {
             meta,
         }
     }
+}
+
+/// Milliseconds, as [`PageFreshness`] counts them.
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

@@ -7,8 +7,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    page::{Form, Page, PageFreshness, PageItems, PageMeta, PageState, Served, Wants},
-    read::millis,
+    page::{Page, PageFreshness, PageMeta, Served, Wants, millis},
     selection::Selection,
 };
 use crate::{
@@ -16,7 +15,12 @@ use crate::{
         Engine,
         error::EngineError,
         fetching::heads::OVERDUE,
-        l1::{head_table::Lookup, shape::Shape},
+        l1::{
+            head_table::Lookup,
+            items::{Form, PageItems},
+            shape::Shape,
+        },
+        refreshing::page_state::PageState,
     },
     listing::{Generation, Window, WindowPlan},
 };

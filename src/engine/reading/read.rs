@@ -8,7 +8,7 @@ use tokio::time::Instant;
 
 use super::{
     from_l1::{Begun, Servable},
-    page::{Form, Page, PageFreshness, PageMeta, PageState, Place, Served, SkipItems, Wants},
+    page::{Page, PageFreshness, PageMeta, Place, Served, SkipItems, Wants, millis},
     selection::{Selection, invalid},
 };
 use crate::{
@@ -17,7 +17,8 @@ use crate::{
         declared::names::Existence,
         error::EngineError,
         fetching::heads::HeadFrom,
-        l1::{chunk_cache::Partly, head_table::Lookup, shape::Shape},
+        l1::{chunk_cache::Partly, head_table::Lookup, items::Form, shape::Shape},
+        refreshing::page_state::PageState,
     },
     listing::{Cursor, Freshness, Head, HeadState, Window, definition::Defined},
     telemetry::Layer,
@@ -366,7 +367,7 @@ impl Engine {
 
     /// Why a pushed listing is not there: no such name, or no such sort of it.
     async fn missing_pushed(&self, selection: &Selection) -> EngineError {
-        match self.pushed_sorts(selection.key.name()).await {
+        match self.pushed_sorts.of(selection.key.name()).await {
             Err(error) => error,
             Ok(sorts) if sorts.is_empty() || sorts.contains(selection.key.sort()) => EngineError::NotFound,
             Ok(sorts) => {
@@ -397,8 +398,4 @@ fn readable(
         Err(EngineError::Corrupt) if selection.defined.is_some() => Ok((HeadState::Absent, HeadFrom::L1)),
         read => read,
     }
-}
-
-pub(crate) fn millis(duration: Duration) -> i64 {
-    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
 }

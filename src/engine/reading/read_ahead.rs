@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use tokio::sync::Semaphore;
 
-use super::{
-    page::{Form, PageMeta},
-    selection::Selection,
+use super::{page::PageMeta, selection::Selection};
+use crate::{
+    engine::{Engine, l1::items::Form},
+    listing::Window,
+    telemetry::Metrics,
 };
-use crate::{engine::Engine, listing::Window, telemetry::Metrics};
 
 /// Reads ahead at once.
 const AT_ONCE_MAX: usize = 16;

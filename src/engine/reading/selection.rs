@@ -7,7 +7,6 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use moka::sync::Cache;
 
 use crate::{
     engine::{
@@ -121,29 +120,6 @@ impl Selection {
             waited: Duration::ZERO,
             lasts: Lasts::Once,
         }
-    }
-}
-
-/// What was learnt lately of pushed sorts.
-pub(crate) struct SelectionMemory {
-    pushed_sorts: Cache<ListingName, (Instant, Arc<[SortName]>)>,
-    fresh_for: Duration,
-}
-
-const REMEMBERED_MAX: u64 = 10_000;
-
-impl SelectionMemory {
-    /// Nothing yet. What is remembered is as short-lived as L1 heads, while Redis answers.
-    pub(crate) fn new(l1_ttl: Duration) -> Self {
-        Self {
-            pushed_sorts: Cache::builder().max_capacity(REMEMBERED_MAX).build(),
-            fresh_for: l1_ttl,
-        }
-    }
-
-    /// A listing of the name came or went.
-    pub(crate) fn forget(&self, name: &ListingName) {
-        self.pushed_sorts.invalidate(name);
     }
 }
 
@@ -319,7 +295,7 @@ impl Engine {
         if let Some(selection) = self.select_pushed_here(name, asked)? {
             return Ok(selection);
         }
-        let sorts = self.pushed_sorts(name).await?;
+        let sorts = self.pushed_sorts.of(name).await?;
         Ok(self.pushed(name, default_of(&sorts), asked.order))
     }
 
@@ -342,46 +318,13 @@ impl Engine {
         if let Some(HeadState::Live(_)) = self.l1.heads.last_known(&default.key) {
             return Ok(Some(default));
         }
-        let known = self.memory.pushed_sorts.get(name);
-        let fresh = known.filter(|(learnt, _)| learnt.elapsed() < self.memory.fresh_for);
-        Ok(fresh.map(|(_, sorts)| self.pushed(name, default_of(&sorts), asked.order)))
+        let sorts = self.pushed_sorts.known(name);
+        Ok(sorts.map(|sorts| self.pushed(name, default_of(&sorts), asked.order)))
     }
 
     fn pushed(&self, name: &ListingName, sort: SortName, order: Order) -> Selection {
         let key = Family::plain(name.clone()).listing(StoredSort::ascending(sort));
         Selection::pushed(key, order, self.declared().definitions.pushed.policy.clone())
-    }
-
-    /// The sorts that a pushed name has.
-    pub(crate) async fn pushed_sorts(&self, name: &ListingName) -> Result<Arc<[SortName]>, EngineError> {
-        let known = self.memory.pushed_sorts.get(name);
-        if let Some((learnt, sorts)) = &known
-            && learnt.elapsed() < self.memory.fresh_for
-        {
-            return Ok(sorts.clone());
-        }
-        let asked = Instant::now();
-        let listings = match self.read_listings_of(name).await {
-            // Which of them are there their heads tell.
-            Err(EngineError::RedisDown { .. } | EngineError::RedisRefuses { .. } | EngineError::Overloaded { .. })
-                if known.is_some() =>
-            {
-                return Ok(known.map(|(_, sorts)| sorts).unwrap_or_default());
-            }
-            listings => listings?,
-        };
-        let sorts: Arc<[SortName]> = listings.into_iter().map(|key| key.stored.sort).collect();
-        self.memory.pushed_sorts.insert(name.clone(), (asked, sorts.clone()));
-        Ok(sorts)
-    }
-
-    async fn read_listings_of(&self, name: &ListingName) -> Result<Vec<ListingKey>, EngineError> {
-        let _permit = self.permits.take()?;
-        let (kept, lost) = self.store.listings_kept_and_lost(name).await?;
-        for listing in lost {
-            self.lost_pushed.tell(&listing);
-        }
-        Ok(kept)
     }
 }
 

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    page::{Page, PageFreshness, PageItems, PageMeta, PageState, Place, Served, Waited},
+    page::{Page, PageFreshness, PageMeta, Place, Served, Waited},
     selection::Selection,
 };
 use crate::{
@@ -24,7 +24,9 @@ use crate::{
         Engine,
         declared::names::Existence,
         error::{Chain, EngineError},
+        l1::items::PageItems,
         loads::coalesce::Coalescer,
+        refreshing::page_state::PageState,
     },
     listing::{Chunk, Direction, Generation, ListingKey, definition::Defined},
     origin::{Origin, OriginError, Read, ReadOrder},

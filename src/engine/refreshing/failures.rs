@@ -7,7 +7,7 @@ use super::{
     runs::{BACK_OFF_MIN, RefreshFailure, Refresher, Request},
 };
 use crate::{
-    engine::{error::Chain, reading::page::PageState},
+    engine::{error::Chain, refreshing::page_state::PageState},
     store::{Emptiness, Failing},
 };
 

@@ -10,6 +10,7 @@ pub(super) mod frozen;
 pub(super) mod keep_warm;
 pub(super) mod latencies;
 pub(super) mod origin_changes;
+pub(super) mod page_state;
 pub(super) mod refresh;
 pub(super) mod runs;
 pub(super) mod schedule;

@@ -16,7 +16,7 @@ use crate::{
     engine::{
         declared::{Declared, budget::Budget},
         error::EngineError,
-        reading::page::PageState,
+        refreshing::page_state::PageState,
     },
     listing::{
         HeadState,

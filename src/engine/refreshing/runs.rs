@@ -21,7 +21,7 @@ use super::{coalesced::Attended, frozen::Frozen, latencies::Latencies};
 use crate::{
     engine::{
         coherence::announcer::Announcer, declared::Declaration, error::EngineError, limits::EngineLimits,
-        reading::page::PageState,
+        refreshing::page_state::PageState,
     },
     listing::{Family, Generation, ListingKey, ListingName, StoredSort, Timestamp, definition::Defined},
     store::{Claim, Store},
