@@ -81,8 +81,8 @@ struct Counted {
 }
 
 async fn warm_once(engine: &Engine, warm: &WarmConfig, stop: &CancellationToken) -> Result<Counted, EngineError> {
-    let reads = engine.recorded_reads().await?;
-    let mut targets = engine.warm_up_targets(&warm.scope, &reads).await?;
+    let reads = engine.warm_ups.recorded_reads().await?;
+    let mut targets = engine.warm_ups.targets(&warm.scope, &reads).await?;
     targets.sort_by_key(|target| std::cmp::Reverse(reads.of(&target.family)));
     let effort = Effort {
         concurrency: warm.concurrency,
@@ -92,10 +92,11 @@ async fn warm_once(engine: &Engine, warm: &WarmConfig, stop: &CancellationToken)
         skip_fresh: true,
         stop_at: None,
     };
-    let job = engine.begin_warm_up(&warm.scope, true, false, RESUMABLE_FOR).await?;
+    let job = engine.warm_ups.begin(&warm.scope, true, false, RESUMABLE_FOR).await?;
     let (mut warmed, mut failed) = (0, 0);
     let ended = engine
-        .warm_up(Some(&job), targets, &effort, stop, &mut |target, step| match step {
+        .warm_ups
+        .run(Some(&job), targets, &effort, stop, &mut |target, step| match step {
             Step::Failed(error) => {
                 failed += 1;
                 tracing::warn!(listing = %target.family, error = %Chain(error), "not warmed");
@@ -104,7 +105,7 @@ async fn warm_once(engine: &Engine, warm: &WarmConfig, stop: &CancellationToken)
         })
         .await;
     if ended.why == Why::Finished {
-        engine.end_warm_up(&job).await;
+        job.end().await;
     }
     Ok(Counted { ended, warmed, failed })
 }

@@ -39,6 +39,7 @@ use self::{
         runs::Refresher,
         schedule::Schedule,
     },
+    warm_up::WarmUps,
 };
 pub use crate::store::{ReadsNearby, Refused};
 use crate::{
@@ -109,6 +110,8 @@ pub struct Engine {
     pushed_sorts: Arc<PushedSorts>,
     lost_pushed: Arc<LostPushed>,
     subscriptions: Arc<Subscriptions>,
+    /// Warms listings up.
+    pub warm_ups: WarmUps,
     announcer: Arc<Announcer>,
     refresher: Arc<Refresher>,
     fills: Fills,
@@ -181,7 +184,14 @@ impl Engine {
             &l1_config,
             runtime.clone(),
         );
+        let warm_ups = WarmUps {
+            store: store.clone(),
+            declaration: declaration.clone(),
+            refresher: refresher.clone(),
+            frozen: frozen.clone(),
+        };
         let engine = Arc::new(Self {
+            warm_ups,
             store,
             declaration,
             l1,

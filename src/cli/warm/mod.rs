@@ -25,7 +25,7 @@ use crate::{
     config::{Config, WarmConfig},
     engine::{
         Shrink,
-        warm_up::{Effort, RESUMABLE_FOR, Target, WarmUpJob, Why},
+        warm_up::{Effort, RESUMABLE_FOR, Target, Why},
     },
     listing::{NameGlobs, VariantsOf, WarmScope},
 };
@@ -62,9 +62,9 @@ pub(super) async fn run(config: Config, options: WarmOptions) -> Outcome {
 }
 
 async fn targets(app: &App, scope: &WarmScope, order: &Order) -> Result<Vec<Target>, CommandError> {
-    let reads = app.engine.recorded_reads().await;
+    let reads = app.engine.warm_ups.recorded_reads().await;
     let reads = reads.map_err(CommandError::engine("cannot read the recorded reads"))?;
-    let targets = app.engine.warm_up_targets(scope, &reads).await;
+    let targets = app.engine.warm_ups.targets(scope, &reads).await;
     let mut targets = targets.map_err(CommandError::engine("cannot find out what to warm"))?;
     order.sort(&mut targets, &reads);
     Ok(targets)
@@ -80,7 +80,8 @@ async fn warm(
 ) -> Outcome {
     let job = app
         .engine
-        .begin_warm_up(scope, effort.skip_fresh, options.anew, RESUMABLE_FOR);
+        .warm_ups
+        .begin(scope, effort.skip_fresh, options.anew, RESUMABLE_FOR);
     let job = job.await;
     let job = job.map_err(CommandError::engine("cannot begin"))?;
     let of = targets.len();
@@ -89,7 +90,8 @@ async fn warm(
     let mut verifying = options.verify.then(|| verify::Verifying::new(&targets));
     let ended = app
         .engine
-        .warm_up(Some(&job), targets, effort, shutdown, &mut |target, step| {
+        .warm_ups
+        .run(Some(&job), targets, effort, shutdown, &mut |target, step| {
             progress.step(target, step);
             if let Some(verifying) = &mut verifying {
                 verifying.heard(target, step);
@@ -98,8 +100,8 @@ async fn warm(
         .await;
     progress.ended(ended);
     match ended.why {
-        Why::Finished => app.engine.end_warm_up(&job).await,
-        Why::Stopped | Why::OutOfTime => app.engine.leave_warm_up(&job).await,
+        Why::Finished => job.end().await,
+        Why::Stopped | Why::OutOfTime => job.leave().await,
     }
     let mut different = 0;
     if let Some(verifying) = verifying {
@@ -121,10 +123,10 @@ pub(super) async fn warm_everything(app: &App, shutdown: &CancellationToken) -> 
         stop_at: None,
     };
     let mut progress = Progress::start(ProgressMode::Auto, JsonTo::Stderr, targets.len());
-    let job: Option<&WarmUpJob> = None;
     let ended = app
         .engine
-        .warm_up(job, targets, &effort, shutdown, &mut |target, step| {
+        .warm_ups
+        .run(None, targets, &effort, shutdown, &mut |target, step| {
             progress.step(target, step)
         })
         .await;

@@ -59,7 +59,7 @@ impl Verifying {
             }
             let doing = || CommandError::engine(format!("cannot read back {}", target.family));
             let read = |key: &ListingKey| self.read.get(key).copied();
-            let (right, differences) = app.engine.verify(target, read).await.map_err(doing())?;
+            let (right, differences) = app.engine.warm_ups.verify(target, read).await.map_err(doing())?;
             verified.listings += right.listings;
             verified.items += right.items;
             different += usize::from(!differences.is_empty());

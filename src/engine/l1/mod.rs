@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Heads, chunks, and the shapes of pinned generations.
-pub(super) struct L1 {
+pub(crate) struct L1 {
     /// Which generation is current.
     pub heads: HeadCache,
     /// The items.

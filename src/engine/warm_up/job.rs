@@ -1,27 +1,27 @@
-//! Jobs: a warm-up that several processes may work on, and that another may take up where one was killed.
+//! Jobs: several processes may work on one warm-up, and one may take up what another left when it was killed.
 //!
-//! A job is when it began, by Redis's clock, in a record that all who run the same command find. What was read from its
-//! origin since is done, whoever did it: heads say so themselves, so there is no list that could be wrong. Two who come to
-//! the same family at once are told apart by its lease, as any refreshes are.
+//! A job is a time in a record in Redis: when it began, by Redis's clock. All processes that run the same command find the record.
+//! A listing that was read from its origin since then is done, whoever read it: its head says so itself, so no list can be wrong.
+//! Two processes that come to the same family at once are told apart by its lease, as any refreshes are.
 
 use std::time::Duration;
 
 use crate::{
-    engine::{Engine, EngineError, error::Chain},
+    engine::error::{Chain, EngineError},
     listing::{Timestamp, WarmScope},
-    store::WarmUpRecord,
+    store::{Store, WarmUpRecord},
 };
 
-/// How long a job that nobody works on can still be taken up, unless whoever began it said otherwise.
+/// How long a job that nobody works on can still be taken up, unless its beginner said otherwise.
 pub const RESUMABLE_FOR: Duration = Duration::from_secs(3600);
 /// Between two renewals of the record.
 pub(super) const HEARTBEAT: Duration = Duration::from_secs(5);
-/// Whose record was renewed within this is at work, most likely.
+/// A process that renewed the record within this is at work, most likely.
 const AT_WORK_WITHIN: Duration = Duration::from_secs(15);
 
 /// A job that this process works on.
-#[derive(Clone, Copy, Debug)]
 pub struct WarmUpJob {
+    store: Store,
     id: u64,
     record: WarmUpRecord,
     resumable_for: Duration,
@@ -39,6 +39,24 @@ pub enum Joined {
 }
 
 impl WarmUpJob {
+    /// Joins the job of a scope, or begins it.
+    pub(super) async fn begin(
+        store: &Store,
+        scope: &WarmScope,
+        skip_fresh: bool,
+        anew: bool,
+        resumable_for: Duration,
+    ) -> Result<Self, EngineError> {
+        let id = scope.job(skip_fresh);
+        let record = store.begin_warm_up(id, resumable_for, anew).await?;
+        Ok(Self {
+            store: store.clone(),
+            id,
+            record,
+            resumable_for,
+        })
+    }
+
     /// When it began: what was read since is done.
     pub fn began(&self) -> Timestamp {
         self.record.began
@@ -52,50 +70,28 @@ impl WarmUpJob {
             Some(ago) => Joined::BrokenOff(ago),
         }
     }
-}
 
-impl Engine {
-    /// Joins the job of a scope, or begins it. Where it is broken off it can be taken up for so long.
-    ///
-    /// # Errors
-    /// [`EngineError::RedisDown`] and its kin.
-    pub async fn begin_warm_up(
-        &self,
-        scope: &WarmScope,
-        skip_fresh: bool,
-        anew: bool,
-        resumable_for: Duration,
-    ) -> Result<WarmUpJob, EngineError> {
-        let id = scope.job(skip_fresh);
-        let record = self.store.begin_warm_up(id, resumable_for, anew).await?;
-        Ok(WarmUpJob {
-            id,
-            record,
-            resumable_for,
-        })
-    }
-
-    /// Says that somebody is still at work on it.
-    pub(super) async fn renew_warm_up(&self, job: &WarmUpJob) {
-        if let Err(error) = self.store.renew_warm_up(job.id, job.began(), job.resumable_for).await {
+    /// Says that this process is still at work on it.
+    pub(super) async fn renew(&self) {
+        let renewed = self.store.renew_warm_up(self.id, self.began(), self.resumable_for);
+        if let Err(error) = renewed.await {
             tracing::debug!(error = %Chain(&error), "the warm-up's record was not renewed");
         }
     }
 
-    /// This process stops before the job is done: the next one takes it up, and does not take this one for still at work. Where
+    /// This process stops before the job is done. The next one takes it up, and does not find this one at work. Where
     /// others are at work, their next renewal says so again.
-    pub async fn leave_warm_up(&self, job: &WarmUpJob) {
-        let left = job
-            .resumable_for
-            .saturating_sub(AT_WORK_WITHIN + Duration::from_millis(1));
-        if let Err(error) = self.store.renew_warm_up(job.id, job.began(), left).await {
+    pub async fn leave(&self) {
+        let at_work = AT_WORK_WITHIN + Duration::from_millis(1);
+        let left = self.resumable_for.saturating_sub(at_work);
+        if let Err(error) = self.store.renew_warm_up(self.id, self.began(), left).await {
             tracing::debug!(error = %Chain(&error), "the warm-up's record was not shortened");
         }
     }
 
     /// The job is done: the next one of the same scope begins anew.
-    pub async fn end_warm_up(&self, job: &WarmUpJob) {
-        if let Err(error) = self.store.end_warm_up(job.id, job.began()).await {
+    pub async fn end(&self) {
+        if let Err(error) = self.store.end_warm_up(self.id, self.began()).await {
             tracing::warn!(error = %Chain(&error), "the warm-up's record stays: the same command within the hour finds it done");
         }
     }

@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{run::Effort, targets::Target};
+use super::{attempt::Effort, targets::Target};
 use crate::{
-    engine::{Engine, EngineError, error::Chain},
-    listing::{Head, ListingKey},
-    origin::{OriginError, OriginItem, Read, ReadOrder},
-    store::{Footprint, StreamSize},
+    engine::error::{Chain, EngineError},
+    listing::{Freshness, Head, HeadState, ItemId, ListingKey},
+    origin::{OriginError, OriginItem, Origins, Read, ReadOrder},
+    store::{Footprint, Store, StreamSize},
 };
 
 /// So many reads are timed at least, where there are so many families.
@@ -78,131 +78,125 @@ struct ReadOnce {
     took: Duration,
 }
 
-impl Engine {
-    /// Finds out what a warm-up of these targets will come to. Reads the origins at the warm-up's own concurrency.
-    ///
-    /// # Errors
-    /// [`EngineError::RefreshFailed`] where an origin cannot be read; Redis's own.
-    pub async fn plan_warm_up(&self, targets: &[Target], effort: &Effort) -> Result<Plan, EngineError> {
-        let mut plan = Plan::default();
-        let mut kept = Footprint::default();
-        let mut read = Footprint::default();
-        let (mut to_read, mut only_kept) = (Vec::new(), Vec::new());
-        for target in targets {
-            let keys = target.listings();
-            let heads = self.store.read_heads(&keys).await?;
-            let definition = &target.defined.definition;
-            let now = self.store.now();
-            let usable = |(key, state): (&ListingKey, &crate::listing::HeadState)| {
-                let head = *state.live()?;
-                (!definition.reshapes(&key.stored, &head)).then_some(head)
-            };
-            let heads: Option<Vec<Head>> = keys.iter().zip(&heads).map(usable).collect();
-            let is_fresh = |head: &Head| {
-                matches!(
-                    definition.policy.freshness(head.as_of, now),
-                    crate::listing::Freshness::Fresh(_)
-                )
-            };
-            match heads {
-                Some(heads) if effort.skip_fresh && heads.iter().all(is_fresh) => plan.fresh += 1,
-                Some(heads) => {
-                    plan.families += 1;
-                    kept.add_family(&target.family);
-                    let items = heads.first().map_or(0, |head| head.total);
-                    plan.origin_reads += reads_of(target, items, true);
-                    for (key, head) in keys.iter().zip(&heads) {
-                        let bytes = self.store.stream_bytes(key, head.generation).await?.unwrap_or(0);
-                        plan.kept.listings += 1;
-                        plan.kept.items += head.total;
-                        plan.kept.bytes += bytes;
-                        kept.add_head(&self.store, key);
-                    }
-                    only_kept.push(target);
-                }
-                None => {
-                    plan.families += 1;
-                    to_read.push(target);
-                }
-            }
-        }
-        plan.kept.bytes += kept.bytes(&self.store).await?;
-        // Spread evenly, for their time alone.
-        let missing = TIMED_MIN.saturating_sub(to_read.len()).min(only_kept.len());
-        let sample = (0..missing).filter_map(|at| only_kept.get(at * only_kept.len() / missing.max(1)));
-        let all = to_read
-            .iter()
-            .map(|target| (*target, true))
-            .chain(sample.map(|target| (*target, false)));
-        let at_once = usize::try_from(effort.concurrency.get()).unwrap_or(usize::MAX);
-        let mut each = stream::iter(all.collect::<Vec<_>>())
-            .map(|(target, counts)| async move { (target, counts, self.read_once(target).await) })
-            .buffer_unordered(at_once);
-        let mut took = Duration::ZERO;
-        while let Some((target, counts, once)) = each.next().await {
-            let once = once?;
-            plan.timed += 1;
-            took += once.took;
-            if !counts {
-                continue;
-            }
-            read.add_family(&target.family);
-            plan.origin_reads += reads_of(target, once.items, false);
-            for key in target.listings() {
-                plan.read.listings += 1;
-                plan.read.items += once.items;
-                read.add_listing(&self.store, &key, &once.stream);
-            }
-        }
-        plan.read.bytes = read.bytes(&self.store).await?;
-        plan.a_read = took
-            .checked_div(u32::try_from(plan.timed).unwrap_or(u32::MAX))
-            .unwrap_or_default();
-        plan.takes = expected(&plan, effort);
-        Ok(plan)
-    }
-
-    /// Reads a family from its origin, and counts.
-    async fn read_once(&self, target: &Target) -> Result<ReadOnce, EngineError> {
-        let failed = |error: OriginError| {
-            EngineError::RefreshFailed(format!("{} cannot be read: {}", target.family, Chain(&error)).into())
-        };
+/// Finds out what a warm-up of these targets will come to. Reads the origins at the warm-up's own concurrency.
+pub(super) async fn plan(
+    store: &Store,
+    origins: &Origins,
+    targets: &[Target],
+    effort: &Effort,
+) -> Result<Plan, EngineError> {
+    let mut plan = Plan::default();
+    let mut kept = Footprint::default();
+    let mut read = Footprint::default();
+    let (mut to_read, mut only_kept) = (Vec::new(), Vec::new());
+    for target in targets {
+        let keys = target.listings();
+        let heads = store.read_heads(&keys).await?;
         let definition = &target.defined.definition;
-        let origin = self.declaration.origins().get(&definition.origin);
-        let origin =
-            origin.ok_or_else(|| failed(OriginError::Misdeclared("its origin is not configured".to_owned())))?;
-        let read = Read {
-            defined: target.defined.clone(),
-            choices: target.family.choices.clone(),
-            order: ReadOrder::Any { columns: Vec::new() },
+        let now = store.now();
+        let usable = |(key, state): (&ListingKey, &HeadState)| {
+            let head = *state.live()?;
+            (!definition.reshapes(&key.stored, &head)).then_some(head)
         };
-        let began = Instant::now();
-        let mut items = origin.read(read).await.map_err(failed)?;
-        let chunk_len = definition.policy.chunk_len.get() as usize;
-        let (mut stream, mut total) = (StreamSize::default(), 0);
-        let mut chunk = Vec::new();
-        let mut end_chunk = |chunk: &mut Vec<(crate::listing::ItemId, usize)>| {
-            stream.add_chunk(chunk.iter().map(|(id, json)| (id.as_str(), *json)));
-            chunk.clear();
-        };
-        while let Some(batch) = items.try_next().await.map_err(failed)? {
-            total += batch.len() as u64;
-            for OriginItem { item, .. } in batch {
-                chunk.push((item.id, item.json.len()));
-                if chunk.len() >= chunk_len {
-                    end_chunk(&mut chunk);
+        let heads: Option<Vec<Head>> = keys.iter().zip(&heads).map(usable).collect();
+        let is_fresh = |head: &Head| matches!(definition.policy.freshness(head.as_of, now), Freshness::Fresh(_));
+        match heads {
+            Some(heads) if effort.skip_fresh && heads.iter().all(is_fresh) => plan.fresh += 1,
+            Some(heads) => {
+                plan.families += 1;
+                kept.add_family(&target.family);
+                let items = heads.first().map_or(0, |head| head.total);
+                plan.origin_reads += reads_of(target, items, true);
+                for (key, head) in keys.iter().zip(&heads) {
+                    let bytes = store.stream_bytes(key, head.generation).await?.unwrap_or(0);
+                    plan.kept.listings += 1;
+                    plan.kept.items += head.total;
+                    plan.kept.bytes += bytes;
+                    kept.add_head(store, key);
                 }
+                only_kept.push(target);
+            }
+            None => {
+                plan.families += 1;
+                to_read.push(target);
             }
         }
-        if !chunk.is_empty() {
-            end_chunk(&mut chunk);
-        }
-        Ok(ReadOnce {
-            items: total,
-            stream,
-            took: began.elapsed(),
-        })
     }
+    plan.kept.bytes += kept.bytes(store).await?;
+    // Spread evenly, for their time alone.
+    let missing = TIMED_MIN.saturating_sub(to_read.len()).min(only_kept.len());
+    let sample = (0..missing).filter_map(|at| only_kept.get(at * only_kept.len() / missing.max(1)));
+    let all = to_read
+        .iter()
+        .map(|target| (*target, true))
+        .chain(sample.map(|target| (*target, false)));
+    let at_once = usize::try_from(effort.concurrency.get()).unwrap_or(usize::MAX);
+    let mut each = stream::iter(all.collect::<Vec<_>>())
+        .map(|(target, counts)| async move { (target, counts, read_once(origins, target).await) })
+        .buffer_unordered(at_once);
+    let mut took = Duration::ZERO;
+    while let Some((target, counts, once)) = each.next().await {
+        let once = once?;
+        plan.timed += 1;
+        took += once.took;
+        if !counts {
+            continue;
+        }
+        read.add_family(&target.family);
+        plan.origin_reads += reads_of(target, once.items, false);
+        for key in target.listings() {
+            plan.read.listings += 1;
+            plan.read.items += once.items;
+            read.add_listing(store, &key, &once.stream);
+        }
+    }
+    plan.read.bytes = read.bytes(store).await?;
+    plan.a_read = took
+        .checked_div(u32::try_from(plan.timed).unwrap_or(u32::MAX))
+        .unwrap_or_default();
+    plan.takes = expected(&plan, effort);
+    Ok(plan)
+}
+
+/// Reads a family from its origin, and counts.
+async fn read_once(origins: &Origins, target: &Target) -> Result<ReadOnce, EngineError> {
+    let failed = |error: OriginError| {
+        EngineError::RefreshFailed(format!("{} cannot be read: {}", target.family, Chain(&error)).into())
+    };
+    let definition = &target.defined.definition;
+    let origin = origins.get(&definition.origin);
+    let origin = origin.ok_or_else(|| failed(OriginError::Misdeclared("its origin is not configured".to_owned())))?;
+    let read = Read {
+        defined: target.defined.clone(),
+        choices: target.family.choices.clone(),
+        order: ReadOrder::Any { columns: Vec::new() },
+    };
+    let began = Instant::now();
+    let mut items = origin.read(read).await.map_err(failed)?;
+    let chunk_len = definition.policy.chunk_len.get() as usize;
+    let (mut stream, mut total) = (StreamSize::default(), 0);
+    let mut chunk = Vec::new();
+    let mut end_chunk = |chunk: &mut Vec<(ItemId, usize)>| {
+        stream.add_chunk(chunk.iter().map(|(id, json)| (id.as_str(), *json)));
+        chunk.clear();
+    };
+    while let Some(batch) = items.try_next().await.map_err(failed)? {
+        total += batch.len() as u64;
+        for OriginItem { item, .. } in batch {
+            chunk.push((item.id, item.json.len()));
+            if chunk.len() >= chunk_len {
+                end_chunk(&mut chunk);
+            }
+        }
+    }
+    if !chunk.is_empty() {
+        end_chunk(&mut chunk);
+    }
+    Ok(ReadOnce {
+        items: total,
+        stream,
+        took: began.elapsed(),
+    })
 }
 
 /// How often a refresh reads the origin: once for all sorts, or once a stored sort where the family is too large for that,

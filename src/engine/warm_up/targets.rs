@@ -1,17 +1,14 @@
 //! Targets: the families that a warm-up is for, in the order in which they are begun.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use crate::{
-    engine::{Engine, EngineError},
+    engine::{declared::Declaration, error::EngineError},
     listing::{
-        Family, ListingKey, ListingName, WarmScope,
+        Family, ListingKey, ListingName, VariantsOf, WarmScope,
         definition::{Defined, Resolved},
     },
 };
-
-/// How many families of recorded reads are asked for; beyond them the order matters little.
-const POPULAR_MAX: usize = 100_000;
 
 /// A family to warm.
 #[derive(Clone, Debug)]
@@ -48,7 +45,7 @@ pub struct RecordedReads {
 }
 
 impl RecordedReads {
-    fn new(recorded: Vec<(Family, u64)>) -> Self {
+    pub(super) fn new(recorded: Vec<(Family, u64)>) -> Self {
         let mut of_names: HashMap<ListingName, u64> = HashMap::new();
         for (family, reads) in &recorded {
             *of_names.entry(family.name.clone()).or_default() += reads;
@@ -66,53 +63,44 @@ impl RecordedReads {
     }
 }
 
-impl Engine {
-    /// What the nodes have counted.
-    ///
-    /// # Errors
-    /// [`EngineError::RedisDown`].
-    pub async fn recorded_reads(&self) -> Result<RecordedReads, EngineError> {
-        Ok(RecordedReads::new(self.store.popular(POPULAR_MAX).await?))
-    }
-
-    /// The families that a warm-up is for, in the order of the definitions. A name that nothing enumerates is known by its
-    /// reads alone.
-    ///
-    /// # Errors
-    /// [`EngineError::NothingYet`] where an enumeration could not be read.
-    pub async fn warm_up_targets(&self, scope: &WarmScope, reads: &RecordedReads) -> Result<Vec<Target>, EngineError> {
-        let mut read: HashMap<&ListingName, Vec<Family>> = HashMap::new();
-        if scope.variants == crate::listing::VariantsOf::Read {
-            for family in reads.of_families.keys() {
-                read.entry(&family.name).or_default().push(family.clone());
-            }
+/// The families that a warm-up is for, in the order of the definitions. A name that nothing enumerates is known by its reads
+/// alone.
+pub(super) async fn targets(
+    declaration: &Declaration,
+    scope: &WarmScope,
+    reads: &RecordedReads,
+) -> Result<Vec<Target>, EngineError> {
+    let mut read: HashMap<&ListingName, Vec<Family>> = HashMap::new();
+    if scope.variants == VariantsOf::Read {
+        for family in reads.of_families.keys() {
+            read.entry(&family.name).or_default().push(family.clone());
         }
-        let enumerated = self.declaration.enumerate().await?;
-        let mut seen = std::collections::HashSet::with_capacity(enumerated.len());
-        let mut names: Vec<&ListingName> = enumerated.iter().filter(|name| seen.insert(*name)).collect();
-        names.extend(read.keys().copied().filter(|name| !seen.contains(name)));
-        let mut targets = Vec::new();
-        for name in names.into_iter().filter(|name| scope.takes(name)) {
-            let Resolved::Defined(defined) = self.declaration.resolve(name) else {
-                continue;
-            };
-            let is_enumerated = seen.contains(name);
-            if !is_enumerated && defined.definition.enumerates() {
-                // It does not exist any more.
-                continue;
-            }
-            let read = read.get(name).map(Vec::as_slice).unwrap_or_default();
-            let mut families = scope.families(&defined.definition, name, read);
-            if !is_enumerated {
-                families.retain(|family| reads.of_families.contains_key(family));
-            }
-            targets.extend(families.into_iter().map(|family| Target {
-                defined: defined.clone(),
-                family,
-            }));
-        }
-        Ok(targets)
     }
+    let enumerated = declaration.enumerate().await?;
+    let mut seen = HashSet::with_capacity(enumerated.len());
+    let mut names: Vec<&ListingName> = enumerated.iter().filter(|name| seen.insert(*name)).collect();
+    names.extend(read.keys().copied().filter(|name| !seen.contains(name)));
+    let mut targets = Vec::new();
+    for name in names.into_iter().filter(|name| scope.takes(name)) {
+        let Resolved::Defined(defined) = declaration.resolve(name) else {
+            continue;
+        };
+        let is_enumerated = seen.contains(name);
+        if !is_enumerated && defined.definition.enumerates() {
+            // It does not exist any more.
+            continue;
+        }
+        let read = read.get(name).map(Vec::as_slice).unwrap_or_default();
+        let mut families = scope.families(&defined.definition, name, read);
+        if !is_enumerated {
+            families.retain(|family| reads.of_families.contains_key(family));
+        }
+        targets.extend(families.into_iter().map(|family| Target {
+            defined: defined.clone(),
+            family,
+        }));
+    }
+    Ok(targets)
 }
 
 /// What is to be begun of one origin, each with its place among all.

@@ -2,9 +2,9 @@
 
 use super::targets::Target;
 use crate::{
-    engine::{Engine, EngineError},
+    engine::error::EngineError,
     listing::{Generation, Head, HeadState, ListingKey},
-    store::StoreError,
+    store::{Store, StoreError},
 };
 
 /// Chunks read back at once.
@@ -34,75 +34,67 @@ pub struct Verified {
     pub items: u64,
 }
 
-impl Engine {
-    /// Compares, for each listing of a target, what its head promises with the items that its stream holds, and with what
-    /// was read, where `read` tells of the generation that is current.
-    ///
-    /// # Errors
-    /// [`EngineError::RedisDown`].
-    pub async fn verify(
-        &self,
-        target: &Target,
-        read: impl Fn(&ListingKey) -> Option<(Generation, u64)>,
-    ) -> Result<(Verified, Vec<Difference>), EngineError> {
-        let (mut verified, mut differences) = (Verified::default(), Vec::new());
-        for listing in target.listings() {
-            let (head, held) = self.count_listing(&listing).await?;
-            let promised = head.map(|head| head.total);
-            let read = read(&listing).filter(|(generation, _)| head.is_some_and(|head| head.generation == *generation));
-            let read = read.map(|(_, items)| items);
-            match promised {
-                Some(items) if held == Some(items) && read.is_none_or(|read| read == items) => {
-                    verified.listings += 1;
-                    verified.items += items;
-                }
-                _ => differences.push(Difference {
-                    listing,
-                    promised,
-                    held,
-                    read,
-                }),
+/// Compares, for each listing of a target, what its head promises with the items that its stream holds, and with what
+/// was read, where `read` tells of the generation that is current.
+pub(super) async fn verify(
+    store: &Store,
+    target: &Target,
+    read: impl Fn(&ListingKey) -> Option<(Generation, u64)>,
+) -> Result<(Verified, Vec<Difference>), EngineError> {
+    let (mut verified, mut differences) = (Verified::default(), Vec::new());
+    for listing in target.listings() {
+        let (head, held) = count_listing(store, &listing).await?;
+        let promised = head.map(|head| head.total);
+        let read = read(&listing).filter(|(generation, _)| head.is_some_and(|head| head.generation == *generation));
+        let read = read.map(|(_, items)| items);
+        match promised {
+            Some(items) if held == Some(items) && read.is_none_or(|read| read == items) => {
+                verified.listings += 1;
+                verified.items += items;
             }
+            _ => differences.push(Difference {
+                listing,
+                promised,
+                held,
+                read,
+            }),
         }
-        Ok((verified, differences))
     }
+    Ok((verified, differences))
+}
 
-    /// The head, and the items that its stream holds.
-    async fn count_listing(&self, listing: &ListingKey) -> Result<(Option<Head>, Option<u64>), EngineError> {
-        let mut counted = (None, None);
-        for _ in 0..ATTEMPTS {
-            let head = match self.store.read_head(listing).await {
-                Ok(HeadState::Live(head)) => head,
-                Ok(_) => return Ok((None, Some(0))),
-                Err(StoreError::Corrupt { .. }) => return Ok((None, None)),
-                Err(error) => return Err(error.into()),
-            };
-            counted = (Some(head), self.count_stream(listing, head.generation).await?);
-            // Published anew meanwhile, it may have been retired under our eyes.
-            if self.store.read_head(listing).await?.live().map(|now| now.generation) == Some(head.generation) {
-                break;
-            }
+/// The head, and the items that its stream holds.
+async fn count_listing(store: &Store, listing: &ListingKey) -> Result<(Option<Head>, Option<u64>), EngineError> {
+    let mut counted = (None, None);
+    for _ in 0..ATTEMPTS {
+        let head = match store.read_head(listing).await {
+            Ok(HeadState::Live(head)) => head,
+            Ok(_) => return Ok((None, Some(0))),
+            Err(StoreError::Corrupt { .. }) => return Ok((None, None)),
+            Err(error) => return Err(error.into()),
+        };
+        counted = (Some(head), count_stream(store, listing, head.generation).await?);
+        // Published anew meanwhile, it may have been retired under our eyes.
+        if store.read_head(listing).await?.live().map(|now| now.generation) == Some(head.generation) {
+            break;
         }
-        Ok(counted)
     }
+    Ok(counted)
+}
 
-    async fn count_stream(&self, listing: &ListingKey, generation: Generation) -> Result<Option<u64>, EngineError> {
-        let (mut items, mut from) = (0, 0);
-        loop {
-            let chunks = self
-                .store
-                .read_chunks(listing, generation, from..from + CHUNKS_A_TURN)
-                .await;
-            let chunks = match chunks {
-                Ok(chunks) => chunks,
-                Err(StoreError::Corrupt { .. }) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            };
-            items += chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
-            from += chunks.len() as u64;
-            if (chunks.len() as u64) < CHUNKS_A_TURN {
-                return Ok(Some(items));
-            }
+async fn count_stream(store: &Store, listing: &ListingKey, generation: Generation) -> Result<Option<u64>, EngineError> {
+    let (mut items, mut from) = (0, 0);
+    loop {
+        let chunks = store.read_chunks(listing, generation, from..from + CHUNKS_A_TURN).await;
+        let chunks = match chunks {
+            Ok(chunks) => chunks,
+            Err(StoreError::Corrupt { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        items += chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
+        from += chunks.len() as u64;
+        if (chunks.len() as u64) < CHUNKS_A_TURN {
+            return Ok(Some(items));
         }
     }
 }

@@ -154,15 +154,22 @@ async fn of_a_family_that_is_half_done_only_the_rest_is_published() {
         skip_fresh: false,
         stop_at: None,
     };
-    let reads = engine.recorded_reads().await.unwrap();
-    let targets = engine.warm_up_targets(&scope, &reads).await.unwrap();
+    let reads = engine.warm_ups.recorded_reads().await.unwrap();
+    let targets = engine.warm_ups.targets(&scope, &reads).await.unwrap();
     assert_eq!(targets.len(), 1);
-    let job = engine.begin_warm_up(&scope, false, false, RESUMABLE_FOR).await.unwrap();
+    let job = engine
+        .warm_ups
+        .begin(&scope, false, false, RESUMABLE_FOR)
+        .await
+        .unwrap();
     let stop = CancellationToken::new();
     let warm = async || {
         let mut steps = Vec::new();
         let tell = &mut |_: &_, step: &Step| steps.push(step.clone());
-        engine.warm_up(Some(&job), targets.clone(), &effort, &stop, tell).await;
+        engine
+            .warm_ups
+            .run(Some(&job), targets.clone(), &effort, &stop, tell)
+            .await;
         steps
     };
     let published = |steps: &[Step]| match steps {

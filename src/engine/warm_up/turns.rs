@@ -1,4 +1,4 @@
-//! So many listings a second, evenly: when the next name's turn is.
+//! Turns: a warm-up begins so many listings a second, evenly.
 
 use std::{
     num::NonZeroU32,
@@ -7,12 +7,12 @@ use std::{
 
 /// The turns of a rate.
 #[derive(Clone, Debug)]
-pub(super) struct Pace {
+pub(super) struct Turns {
     a_listing: Duration,
     next: Instant,
 }
 
-impl Pace {
+impl Turns {
     /// The first turn is now.
     pub(super) fn new(listings_a_second: NonZeroU32, now: Instant) -> Self {
         Self {
@@ -38,14 +38,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pace_counts_listings_and_saves_nothing_up() {
+    fn turns_count_listings_and_save_nothing_up() {
         const MS: Duration = Duration::from_millis(1);
         let start = Instant::now();
-        let mut pace = Pace::new(NonZeroU32::new(1000).unwrap(), start);
-        pace.take(6, start);
-        pace.take(6, start);
-        assert_eq!(pace.next(), start + 12 * MS);
-        pace.take(6, start + 100 * MS);
-        assert_eq!(pace.next(), start + 106 * MS);
+        let mut turns = Turns::new(NonZeroU32::new(1000).unwrap(), start);
+        turns.take(6, start);
+        turns.take(6, start);
+        assert_eq!(turns.next(), start + 12 * MS);
+        turns.take(6, start + 100 * MS);
+        assert_eq!(turns.next(), start + 106 * MS);
     }
 }
