@@ -1,4 +1,4 @@
-//! What the command line takes.
+//! The arguments of the command line.
 
 use std::{num::NonZeroU32, path::PathBuf, time::Duration};
 
@@ -18,7 +18,7 @@ Exit codes: 0 done, 1 failed, 2 done in part (warm).
 Examples:
   listcache demo                            a sample shop at http://127.0.0.1:8080
   listcache check-config                    every error of the file at once
-  listcache serve --listen 0.0.0.0:8080     what production runs"
+  listcache serve --listen 0.0.0.0:8080     on all addresses, as in production"
 )]
 pub(super) struct Arguments {
     #[command(subcommand)]
@@ -32,7 +32,7 @@ pub(super) enum Command {
     #[command(after_help = "\
 The first line on stdout is `listening on http://ADDRESS` (`https://` with TLS), with the real port where the configured one is 0.
 Logs go to stderr: text on a terminal, JSON lines elsewhere; RUST_LOG filters them (RUST_LOG=listcache=debug,warn).
-On SIGTERM or SIGINT /health/ready answers 503, running requests and refreshes end, then the program does, with 0. A \
+On SIGTERM or SIGINT /health/ready answers 503, running requests and refreshes end, then the program ends with 0. A \
 second signal ends it at once. SIGHUP reads the configuration again: a bad one changes nothing.
 
 Examples:
@@ -46,7 +46,7 @@ Examples:
         /// Address and port to listen on, instead of http.listen
         #[arg(long, value_name = "ADDR")]
         listen: Option<String>,
-        /// Where Redis is, instead of redis.url: redis:, rediss:, unix: or `private`
+        /// Address of Redis, instead of redis.url: redis:, rediss:, unix: or `private`
         #[arg(long, value_name = "URL")]
         redis: Option<String>,
     },
@@ -70,17 +70,17 @@ Examples:
 
     /// Refresh listings before they are asked for
     #[command(after_help = "\
-Globs are of names: `category:*`; a name is warmed if it fits any --include (all do without one) and no --exclude.
-What the flags do not say, [warm] in the configuration does.
-A warm-up is a job: the same command run again within an hour of being killed or stopped goes on where it was, and several that run at once share the work. --anew begins from the start.
-On SIGTERM or SIGINT nothing more is begun, what runs ends, and it says how far it came; a second signal ends it at once.
+Globs match names, such as `category:*`. A name is warmed if it fits any --include (without one, every name) and no --exclude.
+[warm] in the configuration has the defaults of these flags.
+A warm-up is a job. The same command, run again within an hour after it was killed or stopped, goes on where it was; several that run at once share the work. --anew begins from the start.
+On SIGTERM or SIGINT no further refresh begins, running ones end, and the command says how far it came; a second signal ends it at once.
 Exit codes: 0 all are warm, 2 some are (or it was stopped, or its time was over), 1 none could be.
 
 Examples:
-  listcache warm --dry-run                  how much it would be, and how long it would take
+  listcache warm --dry-run                  its size and its time, without writing anything
   listcache warm --skip-fresh --concurrency 8
   listcache warm --include 'category:*' --exclude '*SEASONAL*' --rate 50
-  listcache warm --popularity orders.csv    what sells most comes first
+  listcache warm --popularity orders.csv    best sellers come first
   listcache warm --variants all --variant currency=EUR,USD
   listcache warm --concurrency 32 --max-origin-latency 100ms --time-budget 20m --verify")]
     Warm {
@@ -93,7 +93,7 @@ Examples:
 
     /// Push a file as a listing, straight into Redis
     #[command(after_help = "\
-The name must be one that pushed.names allows. The file's name tells its format: .ndjson or .jsonl (an item a line), \
+pushed.names must allow the name. The end of the file's name is its format: .ndjson or .jsonl (an item a line), \
 .json (an array), each with or without .gz. Items keep the file's order and their bytes.
 The configuration is that of LISTCACHE_CONFIG, else ./listcache.toml.
 
@@ -105,18 +105,18 @@ Examples:
         name: String,
         /// The file with its items
         file: PathBuf,
-        /// The sort that it is kept under
+        /// The sort under which it is kept
         #[arg(long, value_name = "S")]
         sort: Option<String>,
         /// The member that is an item's id
         #[arg(long, value_name = "F", default_value = "id")]
         id_field: String,
-        /// Believe a file without items, or with fewer than `min_items` and `pushed.max_shrink` allow
+        /// Accept a file without items, or with fewer than `min_items` and `pushed.max_shrink` allow
         #[arg(long)]
         accept_shrink: bool,
     },
 
-    /// Show how a listing lies in Redis
+    /// Show the state of a listing in Redis
     #[command(after_help = "\
 The configuration is that of LISTCACHE_CONFIG, else ./listcache.toml.
 
@@ -136,24 +136,24 @@ Examples:
 
     /// Pause refreshing for an outage: listings live on and are served as they are
     #[command(after_help = "\
-Globs are of names: `category:*`. All nodes hear of it within two seconds. What was never filled is still filled when asked
-for. The configuration is that of LISTCACHE_CONFIG, else ./listcache.toml.
+Globs match names, such as `category:*`. All nodes know of the freeze within two seconds. A listing that was never filled is
+still filled on demand. The configuration is that of LISTCACHE_CONFIG, else ./listcache.toml.
 
 Examples:
   listcache freeze 'category:*' --for 8h
   listcache thaw 'category:*'")]
     Freeze {
-        /// The names
+        /// A glob of names
         glob: String,
-        /// For how long
+        /// How long the freeze lasts
         #[arg(long = "for", value_name = "DURATION", value_parser = humantime::parse_duration)]
         period: Duration,
     },
 
     /// End a freeze
     #[command(after_help = "\
-Takes the glob as it was frozen (`listcache freezes` shows it), or the name that was rolled back. Stale listings are refreshed
-as they are read, or when they are due.
+Give the glob as it was frozen (`listcache freezes` shows it), or the name that was rolled back. Stale listings are refreshed
+when they are read or due.
 
 Examples:
   listcache thaw 'category:*'
@@ -163,7 +163,7 @@ Examples:
         glob: String,
     },
 
-    /// List what is frozen, and until when
+    /// List the freezes, and when they end
     #[command(after_help = "\
 A rollback freezes too. The configuration is that of LISTCACHE_CONFIG, else ./listcache.toml.
 
@@ -178,7 +178,7 @@ Examples:
 
     /// Make the generation before the current one current again
     #[command(after_help = "\
-For data that was published and is wrong. All listings of the name are rolled back, each under a new generation; those
+Use it when wrong data was published. All listings of the name are rolled back, each under a new generation; those
 without an older generation stay as they are. The origin still has the wrong data, most likely: the name is frozen for
 --hold, and `listcache thaw NAME` ends that. The configuration is that of LISTCACHE_CONFIG, else ./listcache.toml.
 
@@ -188,14 +188,14 @@ Examples:
     Rollback {
         /// The listing's name
         name: String,
-        /// For how long it is not refreshed; `0s` for not at all
+        /// How long the name is frozen; `0s`: not at all
         #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
         hold: Duration,
     },
 
     /// Check the configuration: every error at once, with its path
     #[command(after_help = "\
-Reads the file and the environment; asks neither Redis nor an origin. Exit codes: 0 good, 1 not.
+Reads the file and the environment; asks neither Redis nor an origin. Exit codes: 0 if all is good, else 1.
 
 Examples:
   listcache check-config
@@ -207,7 +207,7 @@ Examples:
     },
 }
 
-/// What `warm` takes.
+/// The options of `warm`.
 #[derive(Debug, Args)]
 pub(super) struct WarmOptions {
     /// Warm only names that fit this glob; may be repeated
@@ -216,46 +216,46 @@ pub(super) struct WarmOptions {
     /// Leave out names that fit this glob; may be repeated
     #[arg(long, value_name = "GLOB")]
     pub(super) exclude: Vec<String>,
-    /// Which names come first
+    /// Order of the names
     #[arg(long, value_enum, default_value = "popularity")]
     pub(super) order: WarmOrder,
     /// Popularity from a file instead of from recorded reads: a name or its parameter's value, then a number
     #[arg(long, value_name = "CSV")]
     pub(super) popularity: Option<PathBuf>,
-    /// Which variants of each name [default: warm.variants, else default]
+    /// Variants of each name [default: warm.variants, else default]
     #[arg(long, value_enum)]
     pub(super) variants: Option<WarmVariants>,
     /// Variants that have these values; may be repeated
     #[arg(long, value_name = "PARAMETER=VALUE[,VALUE]")]
     pub(super) variant: Vec<String>,
-    /// How many names (with their variants) are refreshed at once, at most [default: warm.concurrency, else 4]
+    /// Most names (with their variants) that are refreshed at once [default: warm.concurrency, else 4]
     #[arg(long, value_name = "N")]
     pub(super) concurrency: Option<NonZeroU32>,
-    /// At most so many listings (a sort of a name each) a second
+    /// Most listings (a sort of a name each) that begin in a second
     #[arg(long, value_name = "N")]
     pub(super) rate: Option<NonZeroU32>,
-    /// Go easy on an origin that takes longer than this to answer, 1 time in 20: fewer at once, then pauses
+    /// Spare an origin that takes longer than this to answer 1 time in 20: fewer reads at once, then pauses
     #[arg(long, value_name = "DURATION", value_parser = positive_duration)]
     pub(super) max_origin_latency: Option<Duration>,
-    /// Begin no more after this, and say what is left
+    /// Begin no family after this time, and list the rest
     #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
     pub(super) time_budget: Option<Duration>,
     /// Begin from the start, even if the same command was killed not long ago or runs elsewhere
     #[arg(long)]
     pub(super) anew: bool,
-    /// Leave out names all of whose listings are fresh
+    /// Leave out names whose listings are all fresh
     #[arg(long)]
     pub(super) skip_fresh: bool,
-    /// Believe listings that shrink more than `max_shrink` or below `min_items` allows
+    /// Accept listings that shrink more than `max_shrink` or below `min_items` allows
     #[arg(long)]
     pub(super) accept_shrink: bool,
-    /// Only say how many listings, items and bytes it would be, how often it would read the origins, and how long it would take
+    /// Write nothing; estimate listings, items, bytes, reads of the origins, and time
     #[arg(long)]
     pub(super) dry_run: bool,
-    /// Read back what lies in Redis and compare its counts; a difference is a failure
+    /// Read the listings back from Redis and compare their counts; a difference is a failure
     #[arg(long)]
     pub(super) verify: bool,
-    /// How to show what is done: a bar on a terminal and JSON lines elsewhere, or one of them
+    /// Form of the progress: a bar on a terminal and JSON lines elsewhere, or one of them
     #[arg(long, value_enum, default_value = "auto")]
     pub(super) progress: ProgressMode,
 }
@@ -282,7 +282,7 @@ pub(super) enum WarmVariants {
 
 fn positive_duration(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
-        Ok(duration) if duration.is_zero() => Err("must be more than nothing".to_owned()),
+        Ok(duration) if duration.is_zero() => Err("must be more than zero".to_owned()),
         Ok(duration) => Ok(duration),
         Err(error) => Err(error.to_string()),
     }

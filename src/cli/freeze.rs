@@ -30,7 +30,7 @@ pub(super) async fn thaw(app: &App, glob: &str) -> Outcome {
     let others: Vec<String> = others.map(|(other, until)| still_frozen(other, *until)).collect();
     if !thawed {
         let reason = match others.is_empty() {
-            true => "`listcache freezes` shows what is".to_owned(),
+            true => "`listcache freezes` shows the freezes".to_owned(),
             false => others.join("; "),
         };
         return Err(CommandError::Refused(format!(
@@ -44,7 +44,7 @@ pub(super) async fn thaw(app: &App, glob: &str) -> Outcome {
 
 pub(super) async fn freezes(app: &App, as_json: bool) -> Outcome {
     let freezes = app.engine.freezes().await;
-    let freezes = freezes.map_err(CommandError::engine("cannot read what is frozen"))?;
+    let freezes = freezes.map_err(CommandError::engine("cannot read the freezes"))?;
     if as_json {
         let freeze = |(glob, until): &(String, Timestamp)| json!({ "glob": glob, "frozen_until": write_time(*until) });
         say(&Value::Array(freezes.iter().map(freeze).collect()).to_string());

@@ -114,7 +114,7 @@ fn to_json(found: &Explanation, command: &str) -> Value {
 /// What is wrong with Redis, in its own words where it refuses.
 fn write_trouble(found: &Explanation) -> String {
     let Some(trouble) = &found.redis else {
-        return "answers (what it refuses to a node, /health/ready of that node says)".to_owned();
+        return "answers (/health/ready of a node lists the commands that it refuses to that node)".to_owned();
     };
     let sentences: BTreeSet<&str> = trouble.refused().iter().map(|refused| &*refused.sentence).collect();
     match sentences.is_empty() {

@@ -188,7 +188,7 @@ impl Progress {
         let number =
             |number: &Option<u64>, none: &str| number.map_or(none.to_owned(), |number| format!("{number} items"));
         let mut complaint = format!("{listing} differs: its head says {}", number(promised, "nothing"));
-        complaint.push_str(&format!(", its stream holds {}", number(held, "what are no items")));
+        complaint.push_str(&format!(", its stream holds {}", number(held, "no items")));
         if let Some(read) = read {
             complaint.push_str(&format!(", {read} were read"));
         }

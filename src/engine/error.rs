@@ -61,7 +61,7 @@ pub enum EngineError {
     #[error("redis is full")]
     RedisFull,
     /// A value in Redis that this version did not write. Logged where it was seen.
-    #[error("redis holds what this version did not write")]
+    #[error("redis holds a value that this version did not write")]
     Corrupt,
     /// A push of a listing that a definition fills.
     #[error("a definition fills this listing")]

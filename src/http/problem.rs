@@ -48,10 +48,10 @@ const fn kind(code: &'static str, status: u16, title: &'static str, caching: &'s
 #[rustfmt::skip]
 #[allow(missing_docs)]
 impl Kind {
-    pub const BAD_PARAMETERS: Self = kind("bad-parameters", 400, "Some parameters are not what they should be", A_MINUTE);
+    pub const BAD_PARAMETERS: Self = kind("bad-parameters", 400, "Some parameters are not valid", A_MINUTE);
     pub const BAD_NAME: Self = kind("bad-name", 400, "The path holds no listing name", A_MINUTE);
     pub const BAD_REQUEST: Self = kind("bad-request", 400, "The request could not be read", NO_STORE);
-    pub const BROKEN_BODY: Self = kind("broken-body", 400, "The body broke off or is not what it says", NO_STORE);
+    pub const BROKEN_BODY: Self = kind("broken-body", 400, "The body is cut off or damaged", NO_STORE);
     pub const UNAUTHORIZED: Self = kind("unauthorized", 401, "A valid token is needed", NO_STORE);
     pub const NO_TOKEN_CONFIGURED: Self = kind("no-token-configured", 403, "This service has no admin token", NO_STORE);
     pub const NOT_ALLOWED: Self = kind("not-allowed", 403, "This name may not be pushed", NO_STORE);
@@ -59,8 +59,8 @@ impl Kind {
     pub const UNKNOWN_ROUTE: Self = kind("unknown-route", 404, "Nothing is served under this path", NO_STORE);
     pub const UNKNOWN_LISTING: Self = kind("unknown-listing", 404, "There is no such listing", A_MOMENT);
     pub const UNKNOWN_PRODUCT: Self = kind("unknown-product", 404, "There is no such product", NO_STORE);
-    pub const METHOD_NOT_ALLOWED: Self = kind("method-not-allowed", 405, "This path does not take that method", NO_STORE);
-    pub const NOT_ACCEPTABLE: Self = kind("not-acceptable", 406, "A page goes out as it is or as gzip, and neither is taken", NO_STORE);
+    pub const METHOD_NOT_ALLOWED: Self = kind("method-not-allowed", 405, "This path does not allow that method", NO_STORE);
+    pub const NOT_ACCEPTABLE: Self = kind("not-acceptable", 406, "The client accepts neither identity nor gzip", NO_STORE);
     pub const SLOW_BODY: Self = kind("slow-body", 408, "The body stopped coming", NO_STORE);
     pub const HAS_ORIGIN: Self = kind("has-origin", 409, "A definition fills this listing", NO_STORE);
     pub const NO_ORIGIN: Self = kind("no-origin", 409, "This listing is pushed and has no origin", NO_STORE);
@@ -72,15 +72,15 @@ impl Kind {
     pub const ITEM_TOO_LARGE: Self = kind("item-too-large", 413, "An item is too large", NO_STORE);
     pub const TOO_MANY_ITEMS: Self = kind("too-many-items", 413, "The listing has too many items", NO_STORE);
     pub const URI_TOO_LONG: Self = kind("uri-too-long", 414, "The URL is too long", NO_STORE);
-    pub const UNSUPPORTED_MEDIA_TYPE: Self = kind("unsupported-media-type", 415, "The body's type is not taken here", NO_STORE);
-    pub const UNSUPPORTED_ENCODING: Self = kind("unsupported-encoding", 415, "The body's coding is not taken here", NO_STORE);
-    pub const BAD_ITEM: Self = kind("bad-item", 422, "An item cannot be taken", NO_STORE);
+    pub const UNSUPPORTED_MEDIA_TYPE: Self = kind("unsupported-media-type", 415, "This path does not accept the body's type", NO_STORE);
+    pub const UNSUPPORTED_ENCODING: Self = kind("unsupported-encoding", 415, "This path does not accept the body's coding", NO_STORE);
+    pub const BAD_ITEM: Self = kind("bad-item", 422, "An item is not valid", NO_STORE);
     pub const REFRESH_FAILED: Self = kind("refresh-failed", 502, "The refresh failed; the old generation stays", NO_STORE);
-    pub const PRICE_NOT_CHANGED: Self = kind("price-not-changed", 502, "The shop did not take the price", NO_STORE);
+    pub const PRICE_NOT_CHANGED: Self = kind("price-not-changed", 502, "The shop did not accept the price", NO_STORE);
     pub const NOTHING_YET: Self = kind("nothing-yet", 503, "There is nothing to serve yet", NO_STORE);
     pub const OVERLOADED: Self = kind("overloaded", 503, "A limit is reached", NO_STORE);
-    pub const REDIS_DOWN: Self = kind("redis-down", 503, "Redis does not answer and nothing is at hand", NO_STORE);
-    pub const REDIS_REFUSES: Self = kind("redis-refuses", 503, "Redis answers but refuses what is needed", NO_STORE);
+    pub const REDIS_DOWN: Self = kind("redis-down", 503, "Redis does not answer and the page is not in memory", NO_STORE);
+    pub const REDIS_REFUSES: Self = kind("redis-refuses", 503, "Redis answers but refuses a needed command", NO_STORE);
     pub const REDIS_FULL: Self = kind("redis-full", 503, "Redis takes no more data", NO_STORE);
     pub const NOT_READY: Self = kind("not-ready", 503, "Not ready for traffic", NO_STORE);
 }
@@ -314,7 +314,7 @@ mod tests {
             json(problem).await,
             serde_json::json!({
                 "type": "urn:listcache:problem:bad-parameters",
-                "title": "Some parameters are not what they should be",
+                "title": "Some parameters are not valid",
                 "status": 400,
                 "code": "bad-parameters",
                 "errors": [{"parameter": "page", "detail": "no"}, {"parameter": "size", "detail": "no"}],

@@ -138,7 +138,7 @@ pub enum ConnectError {
         missing: Vec<String>,
     },
     /// Older than what the commands in use need.
-    #[error("redis at {address} is version {found}; 7.0 is the least")]
+    #[error("redis at {address} is version {found}; it must be 7.0 or newer")]
     TooOld {
         /// Host and port, or a socket's path.
         address: String,

@@ -109,7 +109,7 @@ async fn check_rights(
         return Err(refused(missing.needed));
     }
     for (right, lost) in missing.optional {
-        tracing::warn!(right, "redis refuses a right that can be done without: {lost}");
+        tracing::warn!(right, "redis refuses an optional right: {lost}");
     }
     for refusal in &missing.refused {
         liveness.refusals.heard("start", refusal);
@@ -269,7 +269,7 @@ impl Asking<'_> {
         {
             tracing::warn!(
                 policy,
-                "this maxmemory-policy evicts what must stay: use volatile-lfu or noeviction"
+                "this maxmemory-policy evicts keys that must stay: use volatile-lfu or noeviction"
             );
         }
     }

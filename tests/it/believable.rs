@@ -169,7 +169,7 @@ async fn what_was_refused_is_believed_before_nothing_is_left_to_serve() {
     })
     .await;
     assert!(redis_time(&redis) > filled_at + 4000, "{}", service.log());
-    let told = "items that were refused are believed";
+    let told = "refused items are published";
     assert!(service.logs(told), "{}", service.log());
 }
 

@@ -65,7 +65,7 @@ async fn targets(app: &App, scope: &WarmScope, order: &Order) -> Result<Vec<Targ
     let reads = app.engine.warm_ups.recorded_reads().await;
     let reads = reads.map_err(CommandError::engine("cannot read the recorded reads"))?;
     let targets = app.engine.warm_ups.targets(scope, &reads).await;
-    let mut targets = targets.map_err(CommandError::engine("cannot find out what to warm"))?;
+    let mut targets = targets.map_err(CommandError::engine("cannot find the listings to warm"))?;
     order.sort(&mut targets, &reads);
     Ok(targets)
 }

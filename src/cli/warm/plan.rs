@@ -13,7 +13,7 @@ use crate::{
 
 pub(super) async fn run(app: &App, targets: &[Target], effort: &Effort, options: &WarmOptions) -> Outcome {
     let plan = app.engine.warm_ups.plan(targets, effort).await;
-    let plan = plan.map_err(CommandError::engine("cannot find out what it would be"))?;
+    let plan = plan.map_err(CommandError::engine("cannot estimate the warm-up"))?;
     if progress::is_bar(options.progress) {
         lines(&plan, effort).iter().for_each(|line| say(line));
     } else {

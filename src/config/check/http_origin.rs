@@ -102,7 +102,7 @@ pub(super) fn check(section: &mut Section<'_>) -> Option<HttpOriginConfig> {
         if headers.iter().any(|(name, _)| **name == *"authorization") {
             section.error(
                 "url",
-                "holds a user, and there is a header `authorization` besides: one of them",
+                "holds a user, and there is also a header `authorization`: give only one of them",
             );
         }
         headers.push(("authorization".into(), authorization));
@@ -142,7 +142,7 @@ fn url(section: &mut Section<'_>) -> Option<(Url, Option<Secret>)> {
     if url.query().is_some() || url.fragment().is_some() {
         section.error(
             "url",
-            "ends with its path: what stands behind `?` belongs in the requests, and a secret in a header",
+            "ends with its path: a query belongs in the requests, and a secret in a header",
         );
     }
     let has_user = !url.username().is_empty() || url.password().is_some();

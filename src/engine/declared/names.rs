@@ -155,7 +155,7 @@ impl Enumeration {
                 before = count,
                 after = names,
                 max_shrink = policy.max_shrink,
-                "names refused: those before stay; to accept them: POST /v1/listings/NAME/refresh?accept_shrink=true, of one \
+                "names refused: the names before stay; to accept the new ones: POST /v1/listings/NAME/refresh?accept_shrink=true, of one \
                  of the names and on each node"
             );
         }

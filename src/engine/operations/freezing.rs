@@ -33,10 +33,7 @@ impl Engine {
         let matcher = Glob::new(glob).map_err(|error| refuse("glob", error.to_string()))?;
         let matcher = matcher.compile_matcher();
         if period.is_zero() || period > FREEZE_MAX {
-            return Err(refuse(
-                "for",
-                "must be more than nothing, and at most 31 days".to_owned(),
-            ));
+            return Err(refuse("for", "must be more than zero, and at most 31 days".to_owned()));
         }
         let freezes = self.store.frozen().await?;
         if freezes.len() >= FREEZES_MAX && !freezes.iter().any(|(frozen, _)| frozen == glob) {

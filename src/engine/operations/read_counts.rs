@@ -115,7 +115,7 @@ impl ReadCounts {
             return;
         }
         if let Err(error) = self.store.schedule_all(&families, SCHEDULE_WITHIN).await {
-            tracing::debug!(error = %Chain(&error), "what is read was not scheduled");
+            tracing::debug!(error = %Chain(&error), "a listing that is read was not scheduled");
         }
     }
 

@@ -223,7 +223,7 @@ impl Attempt<'_> {
         let (store, family) = (&self.refresher.store, &self.request.family);
         let coalesce_for = self.request.defined.definition.policy.coalesce_for;
         if let Err(error) = store.settle(family, self.grant, coalesce_for, end).await {
-            tracing::debug!(error = %Chain(&error), "what was asked for is asked for still");
+            tracing::debug!(error = %Chain(&error), "a requested refresh stays pending");
         }
     }
 

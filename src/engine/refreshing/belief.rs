@@ -76,7 +76,7 @@ impl<'a> Standing<'a> {
             return Ok(());
         };
         if self.served_until.is_some_and(|until| self.as_of >= until) {
-            tracing::warn!(listing = %family, %refusal, "items that were refused are believed: those before end with keep_for");
+            tracing::warn!(listing = %family, %refusal, "refused items are published: the items before end with keep_for");
             return Ok(());
         }
         let mut believed_at = self.served_until;
@@ -88,7 +88,7 @@ impl<'a> Standing<'a> {
             let since = known.filter(|since| *since <= self.as_of).unwrap_or(self.as_of);
             let confirmed_at = since.after(policy.fresh_for);
             if self.as_of >= confirmed_at {
-                tracing::info!(listing = %family, before, "an empty listing is believed: a second read says the same");
+                tracing::info!(listing = %family, before, "an empty listing is believed: a second read found no items either");
                 return Ok(());
             }
             empty_since = Some(since);

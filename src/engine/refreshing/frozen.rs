@@ -59,7 +59,7 @@ impl WatchFreezes {
             match self.store.frozen().await {
                 Ok(freezes) => self.frozen.set(&freezes),
                 // A freeze that is known stays until it is over.
-                Err(error) => tracing::debug!(error = %Chain(&error), "what is frozen could not be read"),
+                Err(error) => tracing::debug!(error = %Chain(&error), "freezes could not be read"),
             }
             tokio::select! {
                 () = tokio::time::sleep(PERIOD) => {}

@@ -17,7 +17,7 @@ use crate::http::{pages::page, request::query::Sizes};
     info(
         title = "listcache",
         description = "A paginated listing cache",
-        contact(name = "Whoever runs this service"),
+        contact(name = "The operator of this service"),
         license(name = "MIT", url = "https://opensource.org/license/mit")
     ),
     servers((url = "/", description = "This service")),
@@ -35,9 +35,9 @@ use crate::http::{pages::page, request::query::Sizes};
         ops::description,
     ),
     tags(
-        (name = "operations", description = "For whoever runs it"),
+        (name = "operations", description = "For operators"),
         (name = "pages", description = "For shop fronts"),
-        (name = "writes", description = "For whoever feeds the cache; they need the token"),
+        (name = "writes", description = "For programs that feed the cache; they need the token"),
     ),
     modifiers(&Token, &Heads),
 )]

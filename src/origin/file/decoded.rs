@@ -63,7 +63,7 @@ impl<R: Read> Decoded<R> {
                 DecoderResult::Malformed(..) => {
                     let encoding = self.decoder.encoding().name();
                     return Err(Damaged::error(format!(
-                        "line {}: not {encoding}; say what the file is encoded in, such as `encoding = \"windows-1252\"`",
+                        "line {}: not {encoding}; name the file's encoding, such as `encoding = \"windows-1252\"`",
                         self.line
                     )));
                 }
@@ -131,9 +131,7 @@ mod tests {
     #[test]
     fn what_an_encoding_does_not_have_is_told_with_its_line() {
         let not = |line, encoding| {
-            format!(
-                "line {line}: not {encoding}; say what the file is encoded in, such as `encoding = \"windows-1252\"`"
-            )
+            format!("line {line}: not {encoding}; name the file's encoding, such as `encoding = \"windows-1252\"`")
         };
         check(b"id\na\nb\xf6c\n", None, Err(&not(3, "UTF-8")));
         check(

@@ -56,7 +56,7 @@ impl Formless {
                 item = position,
                 reason,
                 values,
-                "a value that JSON has no form for became null; with `strict = true` it is an error"
+                "a value without a form in JSON became null; with `strict = true` it is an error"
             );
         }
         Ok(())

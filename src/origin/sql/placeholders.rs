@@ -72,7 +72,7 @@ pub(super) enum Piece<'q> {
 /// Why a text is not one query.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum InvalidQuery {
-    #[error("what `{0}` opens is not closed")]
+    #[error("`{0}` is opened and never closed")]
     Unclosed(&'static str),
     #[error("a second statement stands behind `;`")]
     TwoStatements,

@@ -178,7 +178,7 @@ fn write(object: &mut ObjectWriter, value: &Value<'_>) -> Result<(), String> {
         Value::Unsigned(number) => object.raw(&number.to_string()),
         Value::Real(number) if number.is_finite() => object.real(*number),
         Value::Single(number) if number.is_finite() => object.single(*number),
-        Value::Real(_) | Value::Single(_) => return Err("what is no finite number has no JSON".to_owned()),
+        Value::Real(_) | Value::Single(_) => return Err("a number that is not finite has no form in JSON".to_owned()),
         Value::Decimal(digits) => write_decimal(object, digits)?,
         Value::Text(text) => object.text(text),
         Value::Json(json) => object.raw(json),
@@ -270,7 +270,10 @@ mod tests {
         );
         check(Value::Decimal("NaN"), Err("the number NaN has no JSON"));
         check(Value::Decimal("Infinity"), Err("the number Infinity has no JSON"));
-        check(Value::Real(f64::NAN), Err("what is no finite number has no JSON"));
+        check(
+            Value::Real(f64::NAN),
+            Err("a number that is not finite has no form in JSON"),
+        );
         check(Value::Json("{\"a\": 1}"), Ok("{\"a\": 1}"));
     }
 

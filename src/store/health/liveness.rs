@@ -49,7 +49,7 @@ impl Liveness {
         if self.full.swap(full, Ordering::Relaxed) != full {
             self.metrics.redis_full.set(i64::from(full));
             if full {
-                tracing::error!("redis is full: what is kept stays, and nothing new is taken");
+                tracing::error!("redis is full: kept listings stay, and nothing new is written");
             } else {
                 tracing::info!("redis takes data again");
             }

@@ -163,7 +163,7 @@ impl Refusals {
                 code = code.as_str(),
                 operation,
                 sentence = &**sentence,
-                "redis answers, but refuses commands: pages that are kept are served, and what is refused is not done"
+                "redis answers, but refuses commands: kept pages are served, and refused commands have no effect"
             );
         }
     }

@@ -119,7 +119,7 @@ impl Subscriber {
                 self.warn_at = Instant::now() + DEAF_WARN_EVERY;
                 tracing::warn!(
                     error = &*failed,
-                    "not subscribed to announcements: what other nodes publish is seen only when heads are read again"
+                    "not subscribed to announcements: publishes of other nodes are seen only when heads are read again"
                 );
             } else {
                 tracing::debug!(error = &*failed, "not subscribed");

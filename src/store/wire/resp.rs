@@ -17,7 +17,7 @@ pub(crate) const OK: &str = "+OK\r\n";
 
 /// What was read is no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("redis sent what is no reply")]
+#[error("redis sent bytes that are no reply")]
 pub(crate) struct Malformed;
 
 /// Why no more replies can be read from a connection.

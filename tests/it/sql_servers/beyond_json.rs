@@ -65,8 +65,8 @@ async fn a_value_that_json_has_no_form_for_becomes_null_and_is_counted() {
                  '0044-03-15 bc'::date as e",
             &[
                 "column `a`: the number NaN has no JSON",
-                "column `b`: what is no finite number has no JSON",
-                "column `c`: what is no finite number has no JSON",
+                "column `b`: a number that is not finite has no form in JSON",
+                "column `c`: a number that is not finite has no form in JSON",
                 "column `d`: the time infinity has no form in RFC 3339",
                 "column `e`: the date 0044-03-15 BC has no form in RFC 3339",
             ][..],

@@ -98,7 +98,7 @@ async fn fields_may_be_pointers_spelt_otherwise_and_taken_for_numbers_or_texts()
     assert_eq!(
         found("v1.1", Taken::Number).await,
         "b d",
-        "what is no number comes last"
+        "values that are no numbers come last"
     );
     assert_eq!(found("v1.10", Taken::AsIs).await, "c a");
     let query = "/attributes/Version";
