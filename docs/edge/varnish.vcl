@@ -1,12 +1,12 @@
-# Varnish (7.0 or newer) in front of listcache. Change the backend's address and who may ban; the rest can stay.
+# Varnish (7.0 or newer) in front of listcache. Change the backend's address and the addresses that may ban; the rest can stay.
 #
-# What it does: pages live as long as listcache says (max-age is the life that is left), are served stale while one fetch in the background
-# makes them new (stale-while-revalidate), and while listcache is away or answers 5xx (stale-if-error). One copy of each page is kept,
-# as gzip; Varnish unpacks it for the few that do not take gzip.
+# Effect: a page lives as long as listcache says (max-age is the life that is left). Varnish serves it stale while one fetch in the background
+# gets a new one (stale-while-revalidate), and while listcache is away or answers 5xx (stale-if-error). It keeps one copy of each page,
+# as gzip, and unpacks it for the few clients that do not take gzip.
 #
-# A listing that changed is seen when its pages' lives end. To see it at once, ban its tag, which all its pages, sorts and sizes share:
+# A change of a listing shows when the lives of its pages end. To show it at once, ban its tag, which all its pages, sorts and sizes share:
 #     curl -X BAN -H 'Surrogate-Key: category:BREAD' http://127.0.0.1:6081/
-# Only whoever does that on every change may set cdn_max_age in listcache, which this file obeys (CDN-Cache-Control).
+# Set cdn_max_age in listcache only if every change is banned; this file obeys it (CDN-Cache-Control).
 vcl 4.1;
 
 import std;
@@ -14,7 +14,7 @@ import std;
 backend listcache {
     .host = "127.0.0.1";
     .port = "8080";
-    # A page that nobody has asked for yet may take fill_wait (5 s).
+    # The first request for a listing may take fill_wait (5 s).
     .first_byte_timeout = 10s;
     .probe = {
         .url = "/health/ready";
@@ -38,7 +38,7 @@ sub vcl_recv {
         if (client.ip !~ may_ban) {
             return (synth(403, "Forbidden"));
         }
-        # A tag as listcache writes it; what is none must not become part of the expression.
+        # Only a tag as listcache writes it may become part of the expression.
         if (req.http.Surrogate-Key !~ "^[A-Za-z0-9%._~:@-]+$") {
             return (synth(400, "No tag"));
         }
@@ -49,16 +49,16 @@ sub vcl_recv {
     if (req.url ~ "^/v1/listings/[^/?]+/events") {
         return (pass);
     }
-    # A page depends on its URL and on the coding, on nobody's cookie.
+    # A page depends on its URL and on the coding, not on cookies.
     if (req.url ~ "^/v1/listings/") {
         unset req.http.Cookie;
     }
-    # listcache ignores what campaigns add to URLs; here it would be a copy a visitor.
+    # listcache ignores the parameters of campaigns; here they would make a copy for each visitor.
     if (req.url ~ "[?&](utm_[a-z]+|gclid|fbclid)=") {
         set req.url = regsuball(req.url, "(utm_[a-z]+|gclid|fbclid)=[^&]*&?", "");
         set req.url = regsub(req.url, "[?&]$", "");
     }
-    # How stale a page may be is decided on the hit. "no": a newer one first.
+    # vcl_hit decides how stale a page may be. "no": try a newer one first.
     if (req.http.X-Edge-Stale == "no") {
         set req.grace = 0s;
     } else {
@@ -67,7 +67,7 @@ sub vcl_recv {
 }
 
 sub vcl_hash {
-    # Names are told by the path alone: whatever Host a request came by, the page is the same.
+    # The path alone names a listing: the page is the same for every Host.
     hash_data(req.url);
     return (lookup);
 }
@@ -76,11 +76,11 @@ sub vcl_hit {
     if (obj.ttl >= 0s) {
         return (deliver);
     }
-    # Stale, and one fetch in the background makes it new.
+    # Stale: served while one fetch in the background gets a new one.
     if (obj.ttl + std.duration(obj.http.X-Edge-Revalidate + "s", 0s) >= 0s) {
         return (deliver);
     }
-    # Staler: only where there is nothing better.
+    # Staler: served only if there is nothing better.
     if (req.http.X-Edge-Stale == "yes" || !std.healthy(req.backend_hint)) {
         return (deliver);
     }
@@ -94,7 +94,7 @@ sub vcl_backend_fetch {
 
 sub vcl_backend_response {
     if (beresp.status >= 500) {
-        # Never in the place of a page, and kept for nobody: it says Retry-After and no-store.
+        # An error never replaces a page and is not kept: it says Retry-After and no-store.
         if (bereq.is_bgfetch) {
             return (abandon);
         }
@@ -107,7 +107,7 @@ sub vcl_backend_response {
     if (beresp.http.CDN-Cache-Control ~ "max-age=[0-9]+") {
         set beresp.ttl = std.duration(regsub(beresp.http.CDN-Cache-Control, "^.*max-age=([0-9]+).*$", "\1s"), beresp.ttl);
     }
-    # Of stale-if-error and stale-while-revalidate the longer one: until then it is kept, which of them holds is told on the hit.
+    # The page is kept for the longer of stale-if-error and stale-while-revalidate; vcl_hit decides which of them applies.
     set beresp.grace = 0s;
     unset beresp.http.X-Edge-Revalidate;
     if (beresp.http.Cache-Control ~ "stale-while-revalidate=[0-9]+") {
@@ -117,7 +117,7 @@ sub vcl_backend_response {
     if (beresp.http.Cache-Control ~ "stale-if-error=[0-9]+") {
         set beresp.grace = std.duration(regsub(beresp.http.Cache-Control, "^.*stale-if-error=([0-9]+).*$", "\1s"), beresp.grace);
     }
-    # What has lapsed is kept a little longer, to be asked for by its ETag.
+    # An expired page is kept a little longer, to be asked for by its ETag.
     set beresp.keep = 10m;
     # The listing's own tag is the first.
     set beresp.http.X-Edge-Listing = regsub(beresp.http.Surrogate-Key, " .*$", "");
@@ -134,7 +134,7 @@ sub vcl_backend_error {
 }
 
 sub vcl_deliver {
-    # No newer page is to be had: the stale one then, if it is still kept.
+    # There is no newer page: serve the stale one, if it is still kept.
     if (resp.status >= 500 && req.http.X-Edge-Stale == "no") {
         set req.http.X-Edge-Stale = "yes";
         return (restart);
