@@ -14,7 +14,7 @@ use super::{
     Outcome,
     claims::{Bound, Claim},
     png,
-    report::Section,
+    section::Section,
 };
 
 /// Debian's and Ubuntu's package fonts-dejavu-core.

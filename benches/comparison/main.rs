@@ -23,6 +23,7 @@ mod process;
 mod report;
 mod rows;
 mod sample;
+mod section;
 mod series;
 mod servers;
 mod table;
@@ -32,7 +33,7 @@ use std::{env, error::Error, process::ExitCode, time::Duration};
 
 use effort::Effort;
 use machine::Machine;
-use report::Section;
+use section::Section;
 
 /// Errors end the bench; only their text matters.
 type Outcome<T> = Result<T, Box<dyn Error>>;

@@ -1,20 +1,8 @@
 //! What was found, as Markdown: printed, and written into the document that tells of it.
 
-use std::{
-    fmt::{self, Write},
-    fs,
-    path::PathBuf,
-};
+use std::{fmt::Write, fs, path::PathBuf};
 
-use super::{Effort, Outcome, chart, claims, machine::Machine};
-
-/// One row of the bench.
-pub struct Section {
-    pub title: &'static str,
-    /// Its tables.
-    pub text: String,
-    pub claims: Vec<claims::Claim>,
-}
+use super::{Effort, Outcome, chart, machine::Machine, section::Section};
 
 /// All of it.
 pub fn markdown(machine: &Machine, effort: &Effort, sections: &[Section]) -> Outcome<String> {
@@ -27,13 +15,6 @@ pub fn markdown(machine: &Machine, effort: &Effort, sections: &[Section]) -> Out
         writeln!(text, "{section}")?;
     }
     Ok(text)
-}
-
-impl fmt::Display for Section {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "### {}\n\n{}", self.title, self.text)?;
-        write!(f, "{}", claims::table(&self.claims))
-    }
 }
 
 /// Writes text and chart into `docs/`.

@@ -21,9 +21,9 @@ use crate::{
 /// What could not be done is tried again after this.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// How long a service that begins takes up what others did before it: they come and go within this, and what is older may be
-/// stale by now.
-const RESUMABLE_FOR: Duration = Duration::from_secs(120);
+/// A service that starts takes up the warm-up of another one that was at work within this time. What is older may be stale by
+/// now.
+const TAKEN_UP_WITHIN: Duration = Duration::from_secs(120);
 
 /// Begins to warm up what the configuration says; from here on the service is not ready.
 pub(super) fn begin(
@@ -92,7 +92,7 @@ async fn warm_once(engine: &Engine, warm: &WarmConfig, stop: &CancellationToken)
         skip_fresh: true,
         stop_at: None,
     };
-    let job = engine.warm_ups.begin(&warm.scope, true, false, RESUMABLE_FOR).await?;
+    let job = engine.warm_ups.begin(&warm.scope, true, false, TAKEN_UP_WITHIN).await?;
     let (mut warmed, mut failed) = (0, 0);
     let ended = engine
         .warm_ups

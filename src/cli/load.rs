@@ -95,12 +95,8 @@ pub(super) fn parse_name(name: &str) -> Result<ListingName, CommandError> {
 
 pub(super) fn parse_sort(sort: Option<&str>) -> Result<Option<SortName>, CommandError> {
     let parse = |sort: &str| {
-        SortName::parse(sort).ok_or_else(|| {
-            CommandError::Refused(format!(
-                "`{sort}` is no name of a sort: 1 to {} of a-z, 0-9, `_` and `-`",
-                SortName::BYTES_MAX
-            ))
-        })
+        SortName::parse(sort)
+            .ok_or_else(|| CommandError::Refused(format!("`{sort}` is no name of a sort: {}", SortName::RULE)))
     };
     sort.map(parse).transpose()
 }

@@ -3,6 +3,8 @@
 use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 
 pub(super) const PREFIX: &str = "LISTCACHE_";
+/// The tables whose keys have variables, besides `origins`.
+pub(super) const TABLES: [&str; 7] = ["http", "admin", "redis", "l1", "defaults", "pushed", "warm"];
 
 /// The variables whose names begin with `LISTCACHE_`, by name.
 #[derive(Clone, Debug, Default)]
@@ -15,6 +17,8 @@ impl Environment {
     pub const CONFIG: &str = "LISTCACHE_CONFIG";
     /// The admin token.
     pub const TOKEN: &str = "LISTCACHE_TOKEN";
+    /// A file that holds the admin token.
+    pub(super) const TOKEN_FILE: &str = "LISTCACHE_TOKEN_FILE";
 
     /// The variables of this process.
     pub fn of_the_process() -> Self {
@@ -56,7 +60,7 @@ impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
 pub(super) enum Variable {
     /// `LISTCACHE_CONFIG`, which says which file is read.
     Config,
-    /// A key by its path, [`TOKEN_KEY`](super::raw::TOKEN_KEY) among them.
+    /// A key by its path, or the admin token, which is not a key of the file.
     Key(Vec<String>),
     /// A file that holds the value of a secret key.
     File(Vec<String>),
@@ -70,7 +74,7 @@ impl Variable {
         match name {
             Environment::CONFIG => return Self::Config,
             Environment::TOKEN => return Self::Key(token_path()),
-            "LISTCACHE_TOKEN_FILE" => return Self::File(token_path()),
+            Environment::TOKEN_FILE => return Self::File(token_path()),
             _ => {}
         }
         let lower = name[PREFIX.len()..].to_ascii_lowercase();
@@ -91,9 +95,7 @@ impl Variable {
                     None => Self::Key(path),
                 }
             }
-            ["http" | "admin" | "redis" | "l1" | "defaults" | "pushed" | "warm", key] if !key.is_empty() => {
-                Self::Key(path)
-            }
+            [table, key] if TABLES.contains(&table) && !key.is_empty() => Self::Key(path),
             ["defaults", "redis_down", key] if !key.is_empty() => Self::Key(path),
             ["origins", origin, key] if !origin.is_empty() && !key.is_empty() => Self::Key(path),
             _ => Self::Unknown,
@@ -101,8 +103,9 @@ impl Variable {
     }
 }
 
+/// The path under which the admin token is checked.
 fn token_path() -> Vec<String> {
-    super::raw::TOKEN_KEY.split('.').map(str::to_owned).collect()
+    vec!["admin".into(), "token".into()]
 }
 
 #[cfg(test)]

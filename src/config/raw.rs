@@ -14,9 +14,6 @@ use super::{
     files,
 };
 
-/// The path under which the admin token is checked. It is not a key of the file.
-pub(super) const TOKEN_KEY: &str = "admin.token";
-
 /// A configuration before its check.
 #[derive(Debug, Default)]
 pub(super) struct Raw {

@@ -130,6 +130,18 @@ impl<'a> Section<'a> {
         self.left.remove(key)
     }
 
+    /// A table; an empty one where there is none.
+    pub(super) fn table(&mut self, key: &'static str) -> Table {
+        match self.take(key) {
+            None => Table::new(),
+            Some(Value::Table(table)) => table,
+            Some(other) => {
+                self.error(key, format!("expected a table, found {}", kind(&other)));
+                Table::new()
+            }
+        }
+    }
+
     /// Whether a key is there, before it is read.
     pub(super) fn holds(&self, key: &str) -> bool {
         self.left.contains_key(key)

@@ -7,15 +7,12 @@
 use std::collections::BTreeSet;
 
 use super::{
-    environment::{Environment, PREFIX},
+    environment::{Environment, PREFIX, TABLES},
     nearest::nearest,
 };
 
-/// The tables of the configuration, as variables name them.
-const SECTIONS: [&str; 9] = [
-    "HTTP", "ADMIN", "REDIS", "L1", "DEFAULTS", "PUSHED", "WARM", "ORIGINS", LISTINGS,
-];
-const LISTINGS: &str = "LISTINGS";
+const LISTINGS: &str = "listings";
+const ORIGINS: &str = "origins";
 /// Keys whose value a file may hold end so.
 const SECRET: &str = ".url";
 
@@ -29,21 +26,20 @@ pub(super) fn complaint(name: &str, keys: &BTreeSet<String>) -> Option<String> {
     if let Some(near) = near {
         return Some(format!("unknown variable; did you mean `{PREFIX}{near}`?"));
     }
-    let (section, key) = match bare.split_once("__") {
-        Some((section, key)) => (section, Some(key)),
-        None => (bare.as_str(), None),
-    };
-    match (SECTIONS.contains(&section), section, key) {
-        (true, LISTINGS, _) => Some("unknown variable; listings are declared in the file only".to_owned()),
-        (true, ..) => Some(format!("unknown variable; a key is written {PREFIX}{section}__<KEY>")),
-        (false, ..) => None,
+    let section = bare.split("__").next().unwrap_or_default();
+    match section.to_ascii_lowercase().as_str() {
+        LISTINGS => Some("unknown variable; listings are declared in the file only".to_owned()),
+        table if table == ORIGINS || TABLES.contains(&table) => {
+            Some(format!("unknown variable; a key is written {PREFIX}{section}__<KEY>"))
+        }
+        _ => None,
     }
 }
 
 /// The variable of a key whose name is nearly this one. One underscore for two is the commonest slip, so their number does not
 /// count.
 fn variable_near(bare: &str, keys: &BTreeSet<String>) -> Option<String> {
-    let special = [Environment::CONFIG, Environment::TOKEN, "LISTCACHE_TOKEN_FILE"];
+    let special = [Environment::CONFIG, Environment::TOKEN, Environment::TOKEN_FILE];
     let special = special.into_iter().filter_map(|name| name.strip_prefix(PREFIX));
     let mut variables: Vec<String> = special.map(str::to_owned).collect();
     // Keys of a list have no variables, nor have whole tables.

@@ -27,8 +27,9 @@ use super::{
     request::query::Sizes,
     routes::{self, Reach},
     wire::{
-        connection::{Connections, Io},
+        connection::Connections,
         http1::{self, Http1Service},
+        slow_clients::Io,
     },
 };
 use crate::{config::HttpLimits, engine::Engine};

@@ -6,30 +6,9 @@
 
 mod splitter;
 
-pub use self::splitter::DocumentSplitter;
 use self::splitter::Take;
+pub use self::splitter::{BadItem, DocumentFormat, DocumentSplitter};
 use super::{field::Field, item::Item, item_json::parse_item};
-
-/// How a document is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum DocumentFormat {
-    /// An item a line; blank lines are skipped, a line may end in CR LF.
-    NdJson,
-    /// One array of items.
-    JsonArray,
-}
-
-/// An item that cannot be taken.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {detail}")]
-pub struct BadItem {
-    /// 1-based, in the document: where the item begins, or where something else stands than should.
-    pub line: u64,
-    /// What is wrong.
-    pub detail: String,
-    /// It has more bytes than an item may have.
-    pub too_large: bool,
-}
 
 /// Reads a document's items as its bytes come in; holds at most one item's bytes.
 ///
@@ -76,17 +55,6 @@ impl DocumentReader {
             Ok(())
         })
         .inspect_err(|bad| self.failed = Some(bad.clone()))
-    }
-}
-
-impl BadItem {
-    /// What is wrong at a line.
-    pub fn at(line: u64, wrong: impl ToString) -> Self {
-        Self {
-            line,
-            detail: wrong.to_string(),
-            too_large: false,
-        }
     }
 }
 

@@ -20,14 +20,14 @@ use super::name::{InvalidListingName, ListingName, decode_strictly, encode_query
 pub struct SortName(Arc<str>);
 
 impl SortName {
-    /// The longest name of a sort.
-    pub const BYTES_MAX: usize = 32;
+    /// Which texts are names of sorts, in words.
+    pub const RULE: &'static str = "1 to 32 of a-z, 0-9, `_` and `-`";
     /// The sort a pushed listing has when none is named.
     pub const DEFAULT: &'static str = "default";
 
     /// `None` unless the text is `[a-z0-9_-]{1,32}`.
     pub fn parse(given: &str) -> Option<Self> {
-        let fits = (1..=Self::BYTES_MAX).contains(&given.len())
+        let fits = (1..=32).contains(&given.len())
             && given
                 .bytes()
                 .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));

@@ -140,6 +140,18 @@ impl NamePattern {
     }
 }
 
+/// The parameters of every page. No listing can declare one of the same name.
+pub const PAGE_PARAMETERS: [&str; 8] = [
+    "sort",
+    "order",
+    "page",
+    "size",
+    "offset",
+    "limit",
+    "cursor",
+    "generation",
+];
+
 /// Whether a text can be a parameter's name: `[a-z_][a-z0-9_]*`.
 pub fn is_parameter_name(text: &str) -> bool {
     text.starts_with(|first: char| first.is_ascii_lowercase() || first == '_')

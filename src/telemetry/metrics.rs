@@ -8,7 +8,7 @@ use std::{fmt, sync::atomic::AtomicU64};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
-    registry::{Metric, Registry, Unit},
+    registry::{Registry, Unit},
 };
 
 use super::{
@@ -110,76 +110,76 @@ pub struct ByOutcome {
     pub outcome: RefreshOutcome,
 }
 
-/// Every metric of the service. Cheap to count with from any thread.
-#[derive(Debug)]
-pub struct Metrics {
-    /// Pages served, by the farthest layer that was asked.
-    pub pages: Family<ByLayer, Counter>,
-    /// The same counters by [`Layer`], for every page counts.
-    pages_by_layer: [Counter; Layer::ALL.len()],
-    /// Pages served stale.
-    pub pages_stale: Counter,
-    /// Refreshes ended, by outcome.
-    pub refreshes: Family<ByOutcome, Counter>,
-    /// Reads of an origin begun.
-    pub origin_reads: Counter,
-    /// Values of databases that JSON has no form for, and that became null.
-    pub nulled_values: Counter,
-    /// How long a refresh took, from draw to publish.
-    pub refresh_seconds: Histogram,
-    /// Age past `fresh_for` of the oldest listing served stale since the read counts were last told.
-    pub oldest_stale_seconds: Gauge<f64, AtomicU64>,
-    /// Round trips to Redis, from request to reply.
-    pub redis_seconds: Histogram,
-    /// Calls to Redis that failed or timed out.
-    pub redis_errors: Counter,
-    /// 1 while Redis answers.
-    pub redis_up: Gauge,
-    /// 1 while Redis refuses writes for being full.
-    pub redis_full: Gauge,
-    /// Commands that Redis refused although it answers, by its code.
-    pub redis_refused: Family<ByCode, Counter>,
-    /// 1 while this process hears announcements.
-    pub redis_subscribed: Gauge,
-    /// Bytes of chunks in L1.
-    pub l1_chunk_bytes: Gauge,
-    /// Bytes of fragments in L1: runs of chunks, deflated.
-    pub l1_fragment_bytes: Gauge,
-    /// Fragments that gzip pages found in L1.
-    pub fragments_found: Counter,
-    /// Fragments that gzip pages had to do without.
-    pub fragments_missed: Counter,
-    /// Fragments made.
-    pub fragments_made: Counter,
-    /// Readings of chunks for a page that nobody had asked for yet.
-    pub read_ahead: Counter,
-    /// Heads in L1, absent ones among them.
-    pub l1_heads: Gauge,
-    /// Announcements applied.
-    pub announcements: Counter,
-    /// Epochs begun: Redis was restarted, flushed or rewound, or the log was lost.
-    pub epochs: Counter,
-    /// Keys that Redis evicted while this process looked on.
-    pub redis_evicted: Counter,
-    /// Pushed listings found lost from Redis, their only place.
-    pub lost_pushed: Counter,
-    /// Pages straight from the origin, as Redis did not answer.
-    pub direct_pages: Counter,
-    /// Heads of L1 that were compared with Redis's: its readings for that.
-    pub l1_checked: Counter,
-    /// Heads that L1 would have served though Redis had a later one for longer than an announcement takes.
-    pub l1_inconsistent: Counter,
-    /// From the writing of an announcement, by Redis's clock, until it was applied here.
-    pub announcement_seconds: Histogram,
-    /// Requests answered 503 because of a limit.
-    pub shed: Counter,
-    /// Clients with a live subscription.
-    pub followers: Gauge,
-    /// 1 unless the configuration was read again and was bad.
-    pub config_last_reload_successful: Gauge,
-    /// HTTP answers that were problems of the server, 5xx.
-    pub server_errors: Counter,
-    registry: Registry,
+/// Declares the metrics: a field each, with its type, the value that it begins with unless that is the default, and its help.
+///
+/// A name that ends in `_seconds` has that unit.
+macro_rules! metrics {
+    ($($name:ident: $metric:ty $(= $zero:expr)?, $help:literal;)*) => {
+        /// Every metric of the service. Cheap to count with from any thread.
+        #[derive(Debug)]
+        pub struct Metrics {
+            $(#[doc = $help] pub $name: $metric,)*
+            /// The counters of [`Metrics::pages`] by [`Layer`]: every page counts.
+            pages_by_layer: [Counter; Layer::ALL.len()],
+            registry: Registry,
+        }
+
+        impl Metrics {
+            fn registered(registry: &mut Registry) -> Self {
+                $(let $name: $metric = metrics!(@zero $($zero)?);
+                match stringify!($name).strip_suffix("_seconds") {
+                    Some(name) => registry.register_with_unit(name, $help, Unit::Seconds, $name.clone()),
+                    None => registry.register(stringify!($name), $help, $name.clone()),
+                })*
+                Self {
+                    pages_by_layer: Default::default(),
+                    $($name,)*
+                    registry: Registry::default(),
+                }
+            }
+        }
+    };
+    (@zero) => { Default::default() };
+    (@zero $zero:expr) => { $zero };
+}
+
+const ROUND_TRIPS: [f64; 11] = [
+    0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0,
+];
+
+metrics! {
+    pages: Family<ByLayer, Counter>, "Pages served, by the farthest layer asked";
+    pages_stale: Counter, "Pages served stale";
+    refreshes: Family<ByOutcome, Counter>, "Refreshes ended, by outcome";
+    origin_reads: Counter, "Reads of an origin begun";
+    nulled_values: Counter, "Values of databases that JSON has no form for, such as a zero date, and that became null";
+    refresh_seconds: Histogram = Histogram::new([0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0]), "Refresh from draw to publish";
+    oldest_stale_seconds: Gauge<f64, AtomicU64>, "Age past fresh_for of the oldest listing served stale in the last five seconds";
+    redis_seconds: Histogram = Histogram::new(ROUND_TRIPS), "Round trips to Redis";
+    redis_errors: Counter, "Calls to Redis that failed or timed out";
+    redis_up: Gauge, "1 while Redis answers";
+    redis_full: Gauge, "1 while Redis refuses writes for being full";
+    redis_refused: Family<ByCode, Counter>, "Commands that Redis refused although it answers, by its code";
+    redis_subscribed: Gauge, "1 while this process hears announcements";
+    l1_chunk_bytes: Gauge, "Bytes of chunks in L1";
+    l1_fragment_bytes: Gauge, "Bytes of fragments in L1: runs of chunks, deflated";
+    fragments_found: Counter, "Fragments that gzip pages found in L1";
+    fragments_missed: Counter, "Fragments that gzip pages had to do without, once";
+    fragments_made: Counter, "Fragments made";
+    read_ahead: Counter, "Readings of chunks for a page that nobody had asked for yet";
+    l1_heads: Gauge, "Heads in L1, absent ones among them";
+    announcements: Counter, "Announcements applied";
+    epochs: Counter, "Epochs begun after a restart, flush or rewind of Redis";
+    redis_evicted: Counter, "Keys that Redis evicted while this process looked on, those of others among them";
+    lost_pushed: Counter, "Pushed listings lost from Redis, their only place";
+    direct_pages: Counter, "Pages straight from the origin, as Redis did not answer";
+    l1_checked: Counter, "Heads read from Redis to compare those of L1 with, four a second and again where they differ";
+    l1_inconsistent: Counter, "Sampled heads that L1 would have served though Redis had had a later one for a while";
+    announcement_seconds: Histogram = Histogram::new(ROUND_TRIPS), "From the writing of an announcement until it was applied here";
+    shed: Counter, "Requests answered 503 because of a limit";
+    followers: Gauge, "Clients with a live subscription";
+    config_last_reload_successful: Gauge, "1 unless the configuration was read again and was bad";
+    server_errors: Counter, "Answers with a 5xx status";
 }
 
 impl Default for Metrics {
@@ -188,126 +188,11 @@ impl Default for Metrics {
     }
 }
 
-/// A metric at zero, known to the registry.
-fn new<M: Metric + Clone + Default>(registry: &mut Registry, name: &'static str, help: &'static str) -> M {
-    let metric = M::default();
-    registry.register(name, help, metric.clone());
-    metric
-}
-
-/// The same for one that counts seconds.
-fn seconds<M: Metric + Clone>(registry: &mut Registry, name: &'static str, help: &'static str, metric: M) -> M {
-    registry.register_with_unit(name, help, Unit::Seconds, metric.clone());
-    metric
-}
-
 impl Metrics {
     /// All metrics at zero.
     pub fn new() -> Self {
-        const ROUND_TRIPS: [f64; 11] = [
-            0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1.0,
-        ];
-        let mut made = Registry::with_prefix("listcache");
-        let registry = &mut made;
-        let mut metrics = Self {
-            pages: new(registry, "pages", "Pages served, by the farthest layer asked"),
-            pages_stale: new(registry, "pages_stale", "Pages served stale"),
-            refreshes: new(registry, "refreshes", "Refreshes ended, by outcome"),
-            origin_reads: new(registry, "origin_reads", "Reads of an origin begun"),
-            nulled_values: new(
-                registry,
-                "nulled_values",
-                "Values of databases that JSON has no form for, such as a zero date, and that became null",
-            ),
-            refresh_seconds: seconds(
-                registry,
-                "refresh",
-                "Refresh from draw to publish",
-                Histogram::new([0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0]),
-            ),
-            oldest_stale_seconds: seconds(
-                registry,
-                "oldest_stale",
-                "Age past fresh_for of the oldest listing served stale in the last five seconds",
-                Gauge::default(),
-            ),
-            redis_seconds: seconds(registry, "redis", "Round trips to Redis", Histogram::new(ROUND_TRIPS)),
-            redis_errors: new(registry, "redis_errors", "Calls to Redis that failed or timed out"),
-            redis_up: new(registry, "redis_up", "1 while Redis answers"),
-            redis_full: new(registry, "redis_full", "1 while Redis refuses writes for being full"),
-            redis_refused: new(
-                registry,
-                "redis_refused",
-                "Commands that Redis refused although it answers, by its code",
-            ),
-            redis_subscribed: new(registry, "redis_subscribed", "1 while this process hears announcements"),
-            l1_chunk_bytes: new(registry, "l1_chunk_bytes", "Bytes of chunks in L1"),
-            l1_fragment_bytes: new(
-                registry,
-                "l1_fragment_bytes",
-                "Bytes of fragments in L1: runs of chunks, deflated",
-            ),
-            fragments_found: new(registry, "fragments_found", "Fragments that gzip pages found in L1"),
-            fragments_missed: new(
-                registry,
-                "fragments_missed",
-                "Fragments that gzip pages had to do without, once",
-            ),
-            fragments_made: new(registry, "fragments_made", "Fragments made"),
-            read_ahead: new(
-                registry,
-                "read_ahead",
-                "Readings of chunks for a page that nobody had asked for yet",
-            ),
-            l1_heads: new(registry, "l1_heads", "Heads in L1, absent ones among them"),
-            announcements: new(registry, "announcements", "Announcements applied"),
-            epochs: new(
-                registry,
-                "epochs",
-                "Epochs begun after a restart, flush or rewind of Redis",
-            ),
-            redis_evicted: new(
-                registry,
-                "redis_evicted",
-                "Keys that Redis evicted while this process looked on, those of others among them",
-            ),
-            lost_pushed: new(
-                registry,
-                "lost_pushed",
-                "Pushed listings lost from Redis, their only place",
-            ),
-            direct_pages: new(
-                registry,
-                "direct_pages",
-                "Pages straight from the origin, as Redis did not answer",
-            ),
-            l1_checked: new(
-                registry,
-                "l1_checked",
-                "Heads read from Redis to compare those of L1 with, four a second and again where they differ",
-            ),
-            l1_inconsistent: new(
-                registry,
-                "l1_inconsistent",
-                "Sampled heads that L1 would have served though Redis had had a later one for a while",
-            ),
-            announcement_seconds: seconds(
-                registry,
-                "announcement",
-                "From the writing of an announcement until it was applied here",
-                Histogram::new(ROUND_TRIPS),
-            ),
-            shed: new(registry, "shed", "Requests answered 503 because of a limit"),
-            followers: new(registry, "followers", "Clients with a live subscription"),
-            config_last_reload_successful: new(
-                registry,
-                "config_last_reload_successful",
-                "1 unless the configuration was read again and was bad",
-            ),
-            server_errors: new(registry, "server_errors", "Answers with a 5xx status"),
-            pages_by_layer: Default::default(),
-            registry: Registry::default(),
-        };
+        let mut registry = Registry::with_prefix("listcache");
+        let mut metrics = Self::registered(&mut registry);
         metrics.pages_by_layer = Layer::ALL.map(|layer| metrics.pages.get_or_create(&ByLayer { layer }).clone());
         for outcome in RefreshOutcome::ALL {
             drop(metrics.refreshes.get_or_create(&ByOutcome { outcome }));
@@ -316,12 +201,12 @@ impl Metrics {
             drop(metrics.redis_refused.get_or_create(&ByCode { code: *code }));
         }
         metrics.config_last_reload_successful.set(1);
-        made.register(
+        registry.register(
             "log_lines_lost",
             "Log lines not written, by why: too many of a kind (rate), a slow reader (backlog), a failed write (write)",
             lost_lines().metric(),
         );
-        metrics.registry = made;
+        metrics.registry = registry;
         metrics
     }
 

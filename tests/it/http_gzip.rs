@@ -9,7 +9,7 @@ use flate2::read::GzDecoder;
 use reqwest::{Method, Response, StatusCode};
 
 use crate::support::{
-    eventually,
+    eventually, header,
     redis_server::RedisServer,
     service::{Service, TOKEN},
 };
@@ -116,20 +116,6 @@ impl World {
             }
         })
         .await;
-    }
-}
-
-fn header<'a>(response: &'a Response, name: &str) -> &'a str {
-    let values: Vec<&str> = response
-        .headers()
-        .get_all(name)
-        .iter()
-        .map(|value| value.to_str().unwrap())
-        .collect();
-    match values[..] {
-        [] => "",
-        [value] => value,
-        _ => panic!("{name} stands more than once: {values:?}"),
     }
 }
 

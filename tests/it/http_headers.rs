@@ -1,29 +1,15 @@
 //! Headers around a page: conditions in their order, what a CDN hears, request ids; and how little pages of many windows keep.
 
-use reqwest::{Method, Response};
+use reqwest::Method;
 use serde_json::Value;
 
 use crate::support::{
-    eventually,
+    eventually, header,
     redis_server::RedisServer,
     service::{Service, Shop},
 };
 
 const BREAD: &str = "/v1/listings/category:BREAD";
-
-fn header<'a>(response: &'a Response, name: &str) -> &'a str {
-    let values: Vec<&str> = response
-        .headers()
-        .get_all(name)
-        .iter()
-        .map(|value| value.to_str().unwrap())
-        .collect();
-    match values[..] {
-        [] => "",
-        [value] => value,
-        _ => panic!("{name} stands more than once: {values:?}"),
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn conditions_stand_in_their_order() {

@@ -6,6 +6,7 @@ use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
 use crate::support::{
+    header,
     redis_server::RedisServer,
     service::{Service, Shop},
 };
@@ -44,20 +45,6 @@ impl World {
         let response = self.get(path).await;
         assert_eq!(header(&response, "content-type"), "application/problem+json", "{path}");
         response.json().await.unwrap()
-    }
-}
-
-fn header<'a>(response: &'a Response, name: &str) -> &'a str {
-    let values: Vec<&str> = response
-        .headers()
-        .get_all(name)
-        .iter()
-        .map(|value| value.to_str().unwrap())
-        .collect();
-    match values[..] {
-        [] => "",
-        [value] => value,
-        _ => panic!("{name} stands more than once: {values:?}"),
     }
 }
 

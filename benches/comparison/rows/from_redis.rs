@@ -3,14 +3,14 @@
 
 use std::{fs, path::Path};
 
-use super::layouts;
+use super::layouts::{self, CHUNK_LEN, ITEMS, SIZE};
 use crate::{
     Effort, Outcome,
     claims::{Bound, Claim},
     items,
     load::{self, Asked},
     machine::Machine,
-    report::Section,
+    section::Section,
     series::Series,
     servers::{
         listcache::Listcache,
@@ -19,10 +19,6 @@ use crate::{
     table::Table,
 };
 
-pub const ITEMS: u64 = 100_000;
-/// Of a page, and of a chunk.
-pub const SIZE: u64 = 24;
-pub const CHUNK_LEN: u64 = 12;
 const CONNECTIONS: u32 = 50;
 /// What `redis-benchmark` asks for first, to learn how much it can ask for in the time it has.
 const PROBES: u64 = 10_000;

@@ -9,7 +9,7 @@ use crate::{
     claims::{Bound, Claim},
     client::{self, Client},
     machine::Machine,
-    report::Section,
+    section::Section,
     series::{Series, quantile},
     servers::{
         Server,

@@ -2,7 +2,6 @@
 
 use redis::{Connection, Pipeline};
 
-use super::from_redis::{CHUNK_LEN, ITEMS, SIZE};
 use crate::{
     Effort, Outcome, items,
     machine::Machine,
@@ -11,6 +10,11 @@ use crate::{
     table::Table,
 };
 
+/// Of the listing.
+pub const ITEMS: u64 = 100_000;
+/// Of a page, and of a chunk.
+pub const SIZE: u64 = 24;
+pub const CHUNK_LEN: u64 = 12;
 /// Commands that are sent at once.
 const BATCH: usize = 500;
 /// A seek may depend on the place: it is measured at so many, evenly spread.

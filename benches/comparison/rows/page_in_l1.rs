@@ -15,8 +15,8 @@ use crate::{
     items,
     lane::{HEAD, Lane},
     machine::Machine,
-    report::Section,
     sample::Sample,
+    section::Section,
     servers::{
         fixed,
         listcache::Listcache,

@@ -8,14 +8,17 @@ use std::time::{Duration, Instant};
 
 use redis::{Connection, Value};
 
-use super::from_redis::{CHUNK_LEN, NO_L1, SIZE};
+use super::{
+    from_redis::NO_L1,
+    layouts::{CHUNK_LEN, SIZE},
+};
 use crate::{
     Effort, Outcome,
     claims::{Bound, Claim},
     client::{self, Client},
     items,
     machine::Machine,
-    report::Section,
+    section::Section,
     series::Series,
     servers::{listcache::Listcache, redis::Redis},
     table::Table,

@@ -104,7 +104,7 @@ pub(super) fn of_parameters(
     let report = section.report;
     let path = section.path_of("fields");
     let mut fields = Vec::new();
-    for (parameter, value) in super::listings::table(section, "fields") {
+    for (parameter, value) in section.table("fields") {
         let path = join(&path, &parameter);
         if let Some(message) = parameters.why_not(&parameter, origin) {
             report.error(&path, message);

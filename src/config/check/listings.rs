@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use toml::{Table, Value};
+use toml::Value;
 
 use super::{
     fields, names,
@@ -17,21 +17,10 @@ use crate::{
     listing::{
         Definition, Field, ListingName, Policy,
         definition::{Filter, Links, Variant},
-        pattern::{NamePattern, is_parameter_name},
+        pattern::{NamePattern, PAGE_PARAMETERS, is_parameter_name},
     },
 };
 
-/// What every listing takes: a declared parameter of the same name could never be reached.
-const QUERY_PARAMETERS: [&str; 8] = [
-    "sort",
-    "order",
-    "page",
-    "size",
-    "offset",
-    "limit",
-    "cursor",
-    "generation",
-];
 /// The longest value of a variant, in bytes: it stands in keys and URLs.
 const VARIANT_VALUE_BYTES_MAX: usize = 128;
 
@@ -215,7 +204,7 @@ fn links(section: &mut Section<'_>) -> Links {
 
 fn variants(section: &mut Section<'_>, parameters: &mut Vec<String>) -> Vec<Variant> {
     let report = section.report;
-    let variants = table(section, "variants").into_iter().filter_map(|(parameter, value)| {
+    let variants = section.table("variants").into_iter().filter_map(|(parameter, value)| {
         let path = join(&section.path_of("variants"), &parameter);
         check_parameter(report, &path, &parameter, parameters);
         let mut values: Vec<Arc<str>> = Vec::new();
@@ -249,7 +238,7 @@ fn variants(section: &mut Section<'_>, parameters: &mut Vec<String>) -> Vec<Vari
 
 fn filters(section: &mut Section<'_>, parameters: &mut Vec<String>) -> Vec<Filter> {
     let report = section.report;
-    let filters = table(section, "filters").into_iter().filter_map(|(parameter, value)| {
+    let filters = section.table("filters").into_iter().filter_map(|(parameter, value)| {
         let path = join(&section.path_of("filters"), &parameter);
         check_parameter(report, &path, &parameter, parameters);
         let query = report.text(&path, value)?;
@@ -264,24 +253,14 @@ fn filters(section: &mut Section<'_>, parameters: &mut Vec<String>) -> Vec<Filte
     filters.collect()
 }
 
-pub(super) fn table(section: &mut Section<'_>, key: &'static str) -> Table {
-    match section.take(key) {
-        None => Table::new(),
-        Some(Value::Table(table)) => table,
-        Some(other) => {
-            section.error(key, format!("expected a table, found {}", kind(&other)));
-            Table::new()
-        }
-    }
-}
-
 fn check_parameter(report: &Report, path: &str, parameter: &str, parameters: &mut Vec<String>) {
     if !is_parameter_name(parameter) {
         report.error(
             path,
             format!("`{parameter}` is no parameter name: use [a-z_][a-z0-9_]*"),
         );
-    } else if QUERY_PARAMETERS.contains(&parameter) {
+    } else if PAGE_PARAMETERS.contains(&parameter) {
+        // It could never be reached.
         report.error(
             path,
             format!("every listing has the query parameter `{parameter}` already: take another name"),

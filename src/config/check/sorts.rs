@@ -42,13 +42,7 @@ pub(super) fn check(report: &Report, path: &str, value: Option<Value>, origin: F
 fn sort(report: &Report, path: String, name: &str, value: Value, origin: Found) -> Option<Sort> {
     let parsed = SortName::parse(name);
     if parsed.is_none() {
-        report.error(
-            &path,
-            format!(
-                "`{name}` is no name of a sort: 1 to {} of a-z, 0-9, `_` and `-`",
-                SortName::BYTES_MAX
-            ),
-        );
+        report.error(&path, format!("`{name}` is no name of a sort: {}", SortName::RULE));
     }
     let mut section = Section::new(report, path, Some(value));
     if !section.is_given() {

@@ -303,7 +303,7 @@ impl Engine {
     fn select_pushed_here(&self, name: &ListingName, asked: &Asked<'_>) -> Result<Option<Selection>, EngineError> {
         if let Some(given) = asked.sort {
             let Some(sort) = SortName::parse(given) else {
-                let detail = "a sort is named by 1 to 32 of a-z, 0-9, _ and -".into();
+                let detail = format!("a sort is named by {}", SortName::RULE);
                 return Err(EngineError::Invalid(vec![invalid("sort", detail)]));
             };
             return Ok(Some(Selection {

@@ -92,7 +92,7 @@ impl WarmUpJob {
     /// The job is done: the next one of the same scope begins anew.
     pub async fn end(&self) {
         if let Err(error) = self.store.end_warm_up(self.id, self.began()).await {
-            tracing::warn!(error = %Chain(&error), "the warm-up's record stays: the same command within the hour finds it done");
+            tracing::warn!(error = %Chain(&error), "the warm-up's record stays: for {} s the same command finds it done", self.resumable_for.as_secs());
         }
     }
 }

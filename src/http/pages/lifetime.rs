@@ -198,7 +198,7 @@ fn collapsed(served: &Served) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{engine::PageFreshness, http::api::answer::sample::meta};
+    use crate::{engine::PageFreshness, http::pages::sample::meta};
 
     #[track_caller]
     fn check(ttl_ms: i64, state: PageState, served: Served, control: &str, status: &str) {

@@ -172,7 +172,7 @@ impl Url {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::http::api::answer::sample::{meta, selection};
+    use crate::http::pages::sample::{meta, selection};
 
     /// What a link says of the place, read back.
     fn place(selection: &Selection, link: Option<&String>) -> Option<(u64, u32)> {

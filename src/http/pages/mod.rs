@@ -9,4 +9,6 @@ pub(super) mod lifetime;
 pub(super) mod links;
 pub(super) mod packed;
 pub(super) mod page;
+#[cfg(test)]
+mod sample;
 pub(super) mod timing;

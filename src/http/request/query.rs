@@ -9,7 +9,7 @@ use std::{borrow::Cow, num::NonZeroU32, sync::Arc};
 
 use crate::{
     engine::{Asked, ParameterError, Place},
-    listing::{Cursor, Generation, Order, SortName, name::decode_strictly},
+    listing::{Cursor, Generation, Order, SortName, name::decode_strictly, pattern::PAGE_PARAMETERS},
 };
 
 /// The known parameters of a query, each at most once.
@@ -110,7 +110,7 @@ impl<'a> Query<'a> {
     pub(crate) fn sort_name(&mut self) -> Option<SortName> {
         let sort = SortName::parse(self.text("sort")?);
         if sort.is_none() {
-            self.refuse("sort", "must be 1 to 32 of a-z, 0-9, `_` and `-`");
+            self.refuse("sort", format!("must be {}", SortName::RULE));
         }
         sort
     }
@@ -190,17 +190,6 @@ pub(crate) struct PageQuery {
     place: Place,
     errors: Vec<ParameterError>,
 }
-
-const PAGE_PARAMETERS: [&str; 8] = [
-    "sort",
-    "order",
-    "page",
-    "size",
-    "offset",
-    "limit",
-    "cursor",
-    "generation",
-];
 
 impl PageQuery {
     /// Reads a query for a page of a listing that declares further parameters. Errors are kept, see [`Self::errors`].

@@ -31,7 +31,6 @@ use std::{io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 use actix_http::{Protocol, Request, Response, body::BoxBody, body::MessageBody, error::DispatchError};
 use actix_service::Service;
 use tokio::{net::TcpStream, time::timeout};
-use tokio_rustls::server::TlsStream;
 use tokio_util::{either::Either, sync::CancellationToken};
 
 use super::{
@@ -39,12 +38,9 @@ use super::{
     http2::{self, Http2Limits},
     places::Places,
     preface::HttpVersion,
-    slow_clients::{SlowLimits, Taken, Watched},
+    slow_clients::{Io, SlowLimits, Taken, Watched},
     tls::Tls,
 };
-
-/// What HTTP is read from and written to.
-pub(crate) type Io = Watched<Either<Taken<TcpStream>, Box<TlsStream<Taken<TcpStream>>>>>;
 
 /// What every connection of a socket has in common.
 #[derive(Clone)]

@@ -35,7 +35,7 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::{connection::Io, slow_clients::Signals};
+use super::slow_clients::{Io, Signals};
 
 /// Polls of a dispatcher that neither reads nor writes, in a row. One that works does so at every second poll.
 const IDLE_POLLS_MAX: u32 = 16;

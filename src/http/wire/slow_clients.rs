@@ -24,8 +24,11 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf},
+    net::TcpStream,
     time::{Instant, Sleep, sleep, sleep_until},
 };
+use tokio_rustls::server::TlsStream;
+use tokio_util::either::Either;
 
 use self::{frames::FrameWatch, heads::HeadWatch, names::LongNames};
 pub(crate) use self::{send_watch::Taken, signals::Signals};
@@ -42,6 +45,9 @@ const DROPPED_AT_ONCE_BYTES: usize = 1024;
 const NO_NAME_BYTE: u8 = 0;
 /// How long a client is heard out after the last answer. One that closes too ends it at once.
 pub(crate) const LINGER: Duration = Duration::from_millis(500);
+
+/// What HTTP is read from and written to.
+pub(crate) type Io = Watched<Either<Taken<TcpStream>, Box<TlsStream<Taken<TcpStream>>>>>;
 
 /// The bounds on a connection's slowness.
 #[derive(Clone, Copy, Debug)]

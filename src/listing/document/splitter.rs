@@ -1,10 +1,41 @@
 //! Splitting a document into the pieces that should be items, a feed at a time.
 
-use super::{BadItem, DocumentFormat};
 use crate::listing::item_json::{InvalidItem, Nesting};
 
 /// The byte order mark that some editors put before UTF-8.
 const MARK: [u8; 3] = [0xEF, 0xBB, 0xBF];
+
+/// How a document is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DocumentFormat {
+    /// An item a line; blank lines are skipped, a line may end in CR LF.
+    NdJson,
+    /// One array of items.
+    JsonArray,
+}
+
+/// An item that cannot be taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {detail}")]
+pub struct BadItem {
+    /// 1-based, in the document: where the item begins, or where something else stands than should.
+    pub line: u64,
+    /// What is wrong.
+    pub detail: String,
+    /// It has more bytes than an item may have.
+    pub too_large: bool,
+}
+
+impl BadItem {
+    /// What is wrong at a line.
+    pub fn at(line: u64, wrong: impl ToString) -> Self {
+        Self {
+            line,
+            detail: wrong.to_string(),
+            too_large: false,
+        }
+    }
+}
 
 /// Takes a piece and the line where it begins. Its error ends the reading, and reaches whoever feeds the splitter.
 pub(super) type Take<'t, E> = dyn FnMut(u64, &[u8]) -> Result<(), E> + 't;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sqlx::mysql::MySqlDatabaseError;
+
 use crate::origin::OriginError;
 
 /// How often a read is tried that the server gave up for the sake of others, as long as none of it was handed out.
@@ -34,6 +36,67 @@ impl Failure {
     /// Whether the SQLSTATE begins so.
     pub(super) fn is(&self, state: &str) -> bool {
         self.state.as_deref().is_some_and(|found| found.starts_with(state))
+    }
+
+    /// By the class of the SQLSTATE: what is wrong with a statement or what it may do, what took too long, and the rest, which is
+    /// the server's state.
+    pub(super) fn of_postgres(error: sqlx::Error) -> Self {
+        let state = match &error {
+            sqlx::Error::Database(said) => said.code().map(|code| Box::from(&*code)),
+            _ => None,
+        };
+        let code: &str = state.as_deref().unwrap_or_default();
+        // `57014`: the statement's time-out.
+        let late = matches!(error, sqlx::Error::PoolTimedOut) || code == "57014";
+        // A conflict with recovery, on a standby, is a serialisation failure too.
+        let passing = matches!(code, "40001" | "40P01");
+        let misdeclared =
+            matches!(code.get(..2), Some("0A" | "21" | "22" | "25" | "2F" | "42" | "P0")) && code != "25P03";
+        let error = match error {
+            _ if late => OriginError::TimedOut,
+            sqlx::Error::Database(said) if misdeclared => OriginError::Misdeclared(said.message().to_owned()),
+            other => OriginError::Unavailable(Box::new(other)),
+        };
+        Self {
+            error,
+            passing,
+            state,
+            outdated: false,
+        }
+    }
+
+    /// What is wrong with a statement or what it may do, what took too long, and the rest, which is the server's state.
+    pub(super) fn of_mysql(error: sqlx::Error) -> Self {
+        let (number, state) = match &error {
+            sqlx::Error::Database(said) => match said.try_downcast_ref::<MySqlDatabaseError>() {
+                Some(said) => (said.number(), said.code().map(Box::from)),
+                None => (0, None),
+            },
+            _ => (0, None),
+        };
+        let class: Option<&str> = state.as_deref().and_then(|state: &str| state.get(..2));
+        // The statement's time-out of MySQL and of MariaDB, and a killed statement.
+        let late = matches!(error, sqlx::Error::PoolTimedOut) || matches!(number, 3024 | 1969 | 1317);
+        // A deadlock, a lock that was waited for too long, a row that is not as the snapshot has it.
+        let passing = matches!(number, 1213 | 1205 | 1020);
+        // `1267` and `1271`: a mix of collations that cannot be compared.
+        let misdeclared =
+            matches!(class, Some("0A" | "21" | "22" | "25" | "42" | "45")) || matches!(number, 1267 | 1271);
+        // `1461`: others keep as many statements as the server allows.
+        let misdeclared = misdeclared && number != 1461;
+        let error = match error {
+            _ if late => OriginError::TimedOut,
+            sqlx::Error::Database(said) if misdeclared && !passing => {
+                OriginError::Misdeclared(said.message().to_owned())
+            }
+            other => OriginError::Unavailable(Box::new(other)),
+        };
+        Self {
+            error,
+            passing,
+            state,
+            outdated: false,
+        }
     }
 
     /// A statement was kept whose columns are others now.

@@ -8,12 +8,11 @@ use futures_util::StreamExt;
 use tokio::time::timeout;
 
 use super::{
-    ItemColumns,
     failure::{Failure, Tries},
     server::{Described, Server, begin},
     session::{Driver, Session},
     statement::Statement,
-    typed::{ItemRows, place_of},
+    typed::{ItemColumns, ItemRows, place_of},
 };
 use crate::{
     listing::Field,

@@ -24,7 +24,10 @@ use tokio::time::{Instant, timeout};
 use xxhash_rust::xxh3::xxh3_64;
 
 pub(super) use self::formless::Formless;
-use self::{items::ItemRead, mysql::Mysql, postgres::Postgres, server::Server, sqlite::Sqlite, statement::Statement};
+use self::{
+    items::ItemRead, mysql::Mysql, postgres::Postgres, server::Server, sqlite::Sqlite, statement::Statement,
+    typed::ItemColumns,
+};
 use super::{Items, Origin, OriginError, Read, ReadOrder, batches::batches};
 use crate::listing::{
     DataVersion, Field,
@@ -56,14 +59,6 @@ pub struct SqlLimits {
     pub timeout: Duration,
     /// A transaction of PostgreSQL, however slow its reader: what it holds open cannot be vacuumed.
     pub max_transaction_time: Duration,
-}
-
-/// How rows become items: the columns that an item needs besides its JSON, and what becomes of values without one.
-#[derive(Clone, Debug)]
-struct ItemColumns {
-    id: Box<str>,
-    keys: Vec<Box<str>>,
-    formless: Formless,
 }
 
 impl SqlLimits {
@@ -132,7 +127,7 @@ impl SqlOrigin {
 
     fn dialect(&self) -> &'static statement::Dialect {
         match &self.database {
-            Database::Sqlite(_) => &sqlite::DIALECT,
+            Database::Sqlite(_) => &statement::Dialect::SQLITE,
             Database::Postgres(postgres) => postgres.dialect(),
             Database::Mysql(mysql) => mysql.dialect(),
         }

@@ -23,31 +23,19 @@ use std::{
 use futures_util::{FutureExt, future::BoxFuture, stream::BoxStream};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Row,
-    mysql::{MySqlConnectOptions, MySqlConnection, MySqlDatabaseError, MySqlPool, MySqlPoolOptions, MySqlRow},
+    mysql::{MySqlConnectOptions, MySqlConnection, MySqlPool, MySqlPoolOptions, MySqlRow},
 };
 use url::Url;
 
 use self::values::Kind;
 use super::{
     failure::Failure,
-    placeholders::Lexis,
     server::{CONNECTIONS_MAX, Column, Server},
     session::{Driver, Session},
     statement::{Dialect, Statement, column_of},
     typed::Value,
 };
 use crate::origin::OriginError;
-
-/// How MySQL spells things. Texts of every collation are compared as bytes: `utf8mb4_bin` would take no notice of spaces
-/// at the end.
-const DIALECT: Dialect = Dialect {
-    lexis: Lexis::MYSQL,
-    identifier_quote: '`',
-    placeholder: |_| "?".to_owned(),
-    as_text: |expression| format!("cast(convert({expression} using utf8mb4) as binary)"),
-    sorted: |expression| format!("cast(convert({expression} using utf8mb4) as binary)"),
-    knows_nulls_last: false,
-};
 
 /// Statements that a connection keeps; with more it is closed after its read. The server has a bound for all its clients,
 /// `max_prepared_stmt_count`: 16,382 if nothing else is set.
@@ -104,7 +92,7 @@ impl Server for Mysql {
     type Kind = Kind;
 
     fn dialect(&self) -> &'static Dialect {
-        &DIALECT
+        &Dialect::MYSQL
     }
 
     fn max_transaction_time(&self) -> Option<Duration> {
@@ -126,10 +114,12 @@ impl Server for Mysql {
              start transaction with consistent snapshot, read only"
         );
         let answers = sqlx::raw_sql(AssertSqlSafe(begin)).fetch_all(session.connection()?);
-        let answers = answers.await.map_err(failure)?;
-        let row = answers.first().ok_or_else(|| failure(sqlx::Error::RowNotFound))?;
-        let version: String = row.try_get(1).map_err(failure)?;
-        session.is_numbered(row.try_get(0).map_err(failure)?);
+        let answers = answers.await.map_err(Failure::of_mysql)?;
+        let row = answers
+            .first()
+            .ok_or_else(|| Failure::of_mysql(sqlx::Error::RowNotFound))?;
+        let version: String = row.try_get(1).map_err(Failure::of_mysql)?;
+        session.is_numbered(row.try_get(0).map_err(Failure::of_mysql)?);
         self.is_mariadb.store(version.contains("MariaDB"), Ordering::Relaxed);
         Ok(session)
     }
@@ -157,7 +147,7 @@ impl Server for Mysql {
     fn select_texts(described: &Described, statement: &Statement) -> String {
         // The server knows best how it writes a value as text: so a filter compares it.
         let texts = described.columns.iter();
-        let texts = texts.map(|column| format!("convert({} using utf8mb4)", column_of(&DIALECT, &column.name)));
+        let texts = texts.map(|column| format!("convert({} using utf8mb4)", column_of(&Dialect::MYSQL, &column.name)));
         statement.with_placeholders(&texts.collect::<Vec<_>>().join(", "), |_| "?".to_owned())
     }
 
@@ -186,7 +176,7 @@ impl Driver for sqlx::MySql {
     }
 
     fn failure(error: sqlx::Error) -> Failure {
-        failure(error)
+        Failure::of_mysql(error)
     }
 
     fn run(connection: &mut MySqlConnection, statements: String) -> BoxFuture<'_, Result<(), sqlx::Error>> {
@@ -204,36 +194,5 @@ impl Driver for sqlx::MySql {
             query = query.bind(value.as_deref().map(str::to_owned));
         }
         query.fetch(connection)
-    }
-}
-
-/// What is wrong with a statement or what it may do, what took too long, and the rest, which is the server's state.
-fn failure(error: sqlx::Error) -> Failure {
-    let (number, state) = match &error {
-        sqlx::Error::Database(said) => match said.try_downcast_ref::<MySqlDatabaseError>() {
-            Some(said) => (said.number(), said.code().map(Box::from)),
-            None => (0, None),
-        },
-        _ => (0, None),
-    };
-    let class: Option<&str> = state.as_deref().and_then(|state: &str| state.get(..2));
-    // The statement's time-out of MySQL and of MariaDB, and a killed statement.
-    let late = matches!(error, sqlx::Error::PoolTimedOut) || matches!(number, 3024 | 1969 | 1317);
-    // A deadlock, a lock that was waited for too long, a row that is not as the snapshot has it.
-    let passing = matches!(number, 1213 | 1205 | 1020);
-    // `1267` and `1271`: a mix of collations that cannot be compared.
-    let misdeclared = matches!(class, Some("0A" | "21" | "22" | "25" | "42" | "45")) || matches!(number, 1267 | 1271);
-    // `1461`: others keep as many statements as the server allows.
-    let misdeclared = misdeclared && number != 1461;
-    let error = match error {
-        _ if late => OriginError::TimedOut,
-        sqlx::Error::Database(said) if misdeclared && !passing => OriginError::Misdeclared(said.message().to_owned()),
-        other => OriginError::Unavailable(Box::new(other)),
-    };
-    Failure {
-        error,
-        passing,
-        state,
-        outdated: false,
     }
 }

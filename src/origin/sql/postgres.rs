@@ -22,23 +22,12 @@ use url::Url;
 use self::describe::Kind;
 use super::{
     failure::Failure,
-    placeholders::Lexis,
     server::{CONNECTIONS_MAX, Column, Server},
     session::{Driver, Session},
     statement::{Dialect, Statement},
     typed::Value,
 };
 use crate::origin::OriginError;
-
-/// How PostgreSQL spells things.
-const DIALECT: Dialect = Dialect {
-    lexis: Lexis::POSTGRES,
-    identifier_quote: '"',
-    placeholder: |number| format!("${number}"),
-    as_text: |expression| format!("cast({expression} as text) collate \"C\""),
-    sorted: |expression| format!("cast({expression} as text) collate \"C\""),
-    knows_nulls_last: true,
-};
 
 /// Versions, as `server_version_num` has them, from which the server can be told to end a connection whose peer takes nothing
 /// any more; a statement whose client is gone; and a transaction that is open for too long, whatever it does.
@@ -146,9 +135,12 @@ impl Postgres {
         let row = sqlx::raw_sql(AssertSqlSafe(begin))
             .fetch_one(connection)
             .await
-            .map_err(failure)?;
+            .map_err(Failure::of_postgres)?;
         // In the answer to a plain statement, values are texts.
-        let text = |at| row.try_get_unchecked::<Option<String>, _>(at).map_err(failure);
+        let text = |at| {
+            row.try_get_unchecked::<Option<String>, _>(at)
+                .map_err(Failure::of_postgres)
+        };
         session.is_numbered(text(0)?.and_then(|number| number.parse().ok()).unwrap_or_default());
         match text(1)?.as_deref() {
             Some("UTF8") => Ok(()),
@@ -166,7 +158,7 @@ impl Server for Postgres {
     type Kind = Kind;
 
     fn dialect(&self) -> &'static Dialect {
-        &DIALECT
+        &Dialect::POSTGRES
     }
 
     fn max_transaction_time(&self) -> Option<Duration> {
@@ -262,7 +254,7 @@ impl Driver for sqlx::Postgres {
     }
 
     fn failure(error: sqlx::Error) -> Failure {
-        failure(error)
+        Failure::of_postgres(error)
     }
 
     fn run(connection: &mut PgConnection, statements: String) -> BoxFuture<'_, Result<(), sqlx::Error>> {
@@ -280,31 +272,5 @@ impl Driver for sqlx::Postgres {
             query = query.bind(value.as_deref().map(str::to_owned));
         }
         query.fetch(connection)
-    }
-}
-
-/// By the class of the SQLSTATE: what is wrong with a statement or what it may do, what took too long, and the rest, which is
-/// the server's state.
-fn failure(error: sqlx::Error) -> Failure {
-    let state = match &error {
-        sqlx::Error::Database(said) => said.code().map(|code| Box::from(&*code)),
-        _ => None,
-    };
-    let code: &str = state.as_deref().unwrap_or_default();
-    // `57014`: the statement's time-out.
-    let late = matches!(error, sqlx::Error::PoolTimedOut) || code == "57014";
-    // A conflict with recovery, on a standby, is a serialisation failure too.
-    let passing = matches!(code, "40001" | "40P01");
-    let misdeclared = matches!(code.get(..2), Some("0A" | "21" | "22" | "25" | "2F" | "42" | "P0")) && code != "25P03";
-    let error = match error {
-        _ if late => OriginError::TimedOut,
-        sqlx::Error::Database(said) if misdeclared => OriginError::Misdeclared(said.message().to_owned()),
-        other => OriginError::Unavailable(Box::new(other)),
-    };
-    Failure {
-        error,
-        passing,
-        state,
-        outdated: false,
     }
 }

@@ -23,24 +23,12 @@ use sqlx::{
 
 use self::rows::{ItemRows, text_of};
 use super::{
-    ItemColumns,
-    placeholders::Lexis,
-    statement::{Dialect, Statement},
-    typed,
+    statement::Statement,
+    typed::{self, ItemColumns},
 };
 use crate::origin::{OriginError, batches::ItemSender, names_bound::NamesBound};
 
 mod rows;
-
-/// How SQLite spells things. `cast` keeps a column's collation, so even a cast needs its own.
-pub(super) const DIALECT: Dialect = Dialect {
-    lexis: Lexis::SQLITE,
-    identifier_quote: '"',
-    placeholder: |number| format!("?{number}"),
-    as_text: |expression| format!("cast({expression} as text) collate binary"),
-    sorted: |expression| format!("{expression} collate binary"),
-    knows_nulls_last: true,
-};
 
 /// Connections at once; a read beyond them waits.
 const CONNECTIONS_MAX: u32 = 8;

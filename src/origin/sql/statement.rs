@@ -37,6 +37,37 @@ pub(super) struct Dialect {
     pub knows_nulls_last: bool,
 }
 
+impl Dialect {
+    /// How PostgreSQL spells things.
+    pub(super) const POSTGRES: Self = Self {
+        lexis: Lexis::POSTGRES,
+        identifier_quote: '"',
+        placeholder: |number| format!("${number}"),
+        as_text: |expression| format!("cast({expression} as text) collate \"C\""),
+        sorted: |expression| format!("cast({expression} as text) collate \"C\""),
+        knows_nulls_last: true,
+    };
+    /// How MySQL spells things. Texts of every collation are compared as bytes: `utf8mb4_bin` would take no notice of spaces
+    /// at the end.
+    pub(super) const MYSQL: Self = Self {
+        lexis: Lexis::MYSQL,
+        identifier_quote: '`',
+        placeholder: |_| "?".to_owned(),
+        as_text: |expression| format!("cast(convert({expression} using utf8mb4) as binary)"),
+        sorted: |expression| format!("cast(convert({expression} using utf8mb4) as binary)"),
+        knows_nulls_last: false,
+    };
+    /// How SQLite spells things. `cast` keeps a column's collation, so even a cast needs its own.
+    pub(super) const SQLITE: Self = Self {
+        lexis: Lexis::SQLITE,
+        identifier_quote: '"',
+        placeholder: |number| format!("?{number}"),
+        as_text: |expression| format!("cast({expression} as text) collate binary"),
+        sorted: |expression| format!("{expression} collate binary"),
+        knows_nulls_last: true,
+    };
+}
+
 /// How every statement begins.
 const SELECT_ALL: &str = "select *";
 

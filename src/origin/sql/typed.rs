@@ -5,7 +5,7 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
-use super::{Formless, ItemColumns};
+use super::Formless;
 use crate::{
     listing::{Item, ItemId, item_json::check_readable},
     origin::{ITEM_BYTES_MAX, OriginError, OriginItem, SortValue, object::ObjectWriter},
@@ -39,6 +39,14 @@ pub(super) enum Value<'r> {
         reason: String,
         sorts: SortValue,
     },
+}
+
+/// How rows become items: the columns that an item needs besides its JSON, and what becomes of values without one.
+#[derive(Clone, Debug)]
+pub(super) struct ItemColumns {
+    pub id: Box<str>,
+    pub keys: Vec<Box<str>>,
+    pub formless: Formless,
 }
 
 /// Makes items of the rows of one statement.

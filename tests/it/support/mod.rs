@@ -3,6 +3,7 @@
 // A topic uses what it needs.
 #![allow(dead_code)]
 
+pub mod answer;
 pub mod api;
 pub mod certificate;
 pub mod churn;
@@ -22,6 +23,7 @@ pub mod store;
 pub mod varnish;
 pub mod watched;
 
+pub use answer::header;
 pub use certificate::Certificate;
 pub use eventually::{all_the_while, eventually};
 pub use mariadb::MariadbDatabase;

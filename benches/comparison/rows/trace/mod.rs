@@ -26,7 +26,7 @@ use crate::{
     client::{self, Answer, Client},
     items,
     machine::Machine,
-    report::Section,
+    section::Section,
     series::{Series, quantile},
     servers::{
         listcache::Listcache,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::{
-    http::api::answer::sample::{meta, selection},
+    http::pages::sample::{meta, selection},
     listing::Policy,
 };
 

@@ -5,8 +5,15 @@ use sqlx::{
     mysql::{MySqlColumn, MySqlRow, MySqlStatement},
 };
 
-use super::{Described, failure, values::Kind};
-use crate::origin::sql::{failure::Failure, server::Column, session::Session, statement::Statement};
+use super::values::Kind;
+use crate::origin::sql::{
+    failure::Failure,
+    server::{self, Column},
+    session::Session,
+    statement::Statement,
+};
+
+type Described = server::Described<Kind>;
 
 /// Asks the server, or the connection, where it keeps the statement.
 pub(super) async fn describe(
@@ -59,7 +66,7 @@ async fn prepare(session: &mut Session<sqlx::MySql>, sql: &str) -> Result<(MySql
     let connection = session.connection()?;
     let before = connection.cached_statements_size();
     let sql = AssertSqlSafe(sql.to_owned()).into_sql_str();
-    let prepared = connection.prepare(sql).await.map_err(failure)?;
+    let prepared = connection.prepare(sql).await.map_err(Failure::of_mysql)?;
     Ok((prepared, connection.cached_statements_size() == before))
 }
 
@@ -103,6 +110,6 @@ async fn must_be_json(session: &mut Session<sqlx::MySql>, column: &MySqlColumn) 
     .bind(origin.name.to_string())
     .fetch_one(session.connection()?)
     .await
-    .map_err(failure)?;
+    .map_err(Failure::of_mysql)?;
     Ok(constraints > 0)
 }

@@ -5,14 +5,13 @@ use sqlx::{
     postgres::{PgTypeInfo, PgTypeKind},
 };
 
-use super::{DIALECT, failure};
 use crate::origin::{
     OriginError,
     sql::{
         failure::Failure,
         server::{self, Column},
         session::Session,
-        statement::{Statement, column_of},
+        statement::{Dialect, Statement, column_of},
     },
 };
 
@@ -121,7 +120,7 @@ pub(super) async fn describe(
         .connection()?
         .prepare(AssertSqlSafe(sql).into_sql_str())
         .await
-        .map_err(failure)?;
+        .map_err(Failure::of_postgres)?;
     let columns = prepared.columns().iter().map(|column| Column {
         name: column.name().into(),
         kind: Kind::of(column.type_info()),
@@ -162,8 +161,8 @@ async fn name_of(session: &mut Session<sqlx::Postgres>, type_info: &PgTypeInfo) 
     let row = sqlx::raw_sql(AssertSqlSafe(format!("select format_type({oid}, null)")))
         .fetch_one(session.connection()?)
         .await
-        .map_err(failure)?;
-    let name = row.try_get_raw(0).map_err(failure)?;
+        .map_err(Failure::of_postgres)?;
+    let name = row.try_get_raw(0).map_err(Failure::of_postgres)?;
     let name = name.as_str().map_err(OriginError::Unavailable)?;
     Ok(Some(name.to_owned()))
 }
@@ -173,7 +172,10 @@ impl Described {
     /// are JSON.
     pub(crate) fn select_items(&self, statement: &Statement) -> String {
         let columns = self.columns.iter().map(|column| {
-            let (of, name) = (column_of(&DIALECT, &column.name), column.name.replace('"', "\"\""));
+            let (of, name) = (
+                column_of(&Dialect::POSTGRES, &column.name),
+                column.name.replace('"', "\"\""),
+            );
             let text = match column.kind {
                 Kind::Text => of,
                 kind if kind.is_binary() => of,
@@ -185,7 +187,7 @@ impl Described {
             format!("{text} as \"{name}\"")
         });
         let ranks = self.ranked.iter().map(|(at, _)| {
-            let of = column_of(&DIALECT, &self.columns[*at].name);
+            let of = column_of(&Dialect::POSTGRES, &self.columns[*at].name);
             format!("case when {of} is not null then dense_rank() over (order by {of}) end")
         });
         let columns: Vec<_> = columns.chain(ranks).collect();

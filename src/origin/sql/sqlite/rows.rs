@@ -11,7 +11,7 @@ use crate::{
     origin::{
         ITEM_BYTES_MAX, OriginError, OriginItem, SortValue,
         object::ObjectWriter,
-        sql::{Formless, ItemColumns},
+        sql::{Formless, typed::ItemColumns},
     },
 };
 
