@@ -1,4 +1,4 @@
-//! How a node listens: as `store::subscriber` does it, which awaits where this goes on with an event.
+//! How a node listens: as `store::hearing::subscriber` does it, which awaits where this goes on with an event.
 
 use super::{
     network::{Number, Sender, Tick},
@@ -48,7 +48,7 @@ impl World {
             return self.lose_subscription(node);
         }
         let run = self.redis.run.to_string();
-        let step = self.nodes[node].client.resume(&run);
+        let step = self.nodes[node].client.logs.resume(&run);
         self.go_on_listening(node, step);
     }
 
@@ -68,7 +68,7 @@ impl World {
         }
         subscription.comparing = true;
         let number = subscription.number;
-        let (from, turn) = self.nodes[node].client.compare();
+        let (from, turn) = self.nodes[node].client.logs.compare();
         let operation = Operation::Log {
             subscription: number,
             from,
@@ -108,7 +108,7 @@ impl World {
             self.nodes[node].subscription.comparing = false;
         }
         let mut heard = Vec::new();
-        let step = self.nodes[node].client.take_reading(&from, replies, &mut heard);
+        let step = self.nodes[node].client.logs.take_reading(&from, replies, &mut heard);
         self.apply(node, heard, false);
         self.go_on_listening(node, step);
     }
@@ -120,7 +120,7 @@ impl World {
         let Some(replies) = replies else {
             return self.lose_subscription(node);
         };
-        let heard = self.nodes[node].client.take_newest(replies);
+        let heard = self.nodes[node].client.logs.take_newest(replies);
         self.apply(node, vec![heard], false);
         self.go_on_listening(node, Step::Listen);
     }
@@ -157,7 +157,7 @@ impl World {
                         return;
                     };
                     let mut heard = Vec::new();
-                    step = node_state.client.hear(&message, &mut heard);
+                    step = node_state.client.logs.hear(&message, &mut heard);
                     self.apply(node, heard, false);
                 }
             }

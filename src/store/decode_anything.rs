@@ -4,9 +4,8 @@ use bytes::BytesMut;
 
 use super::{
     hearing::log,
-    layout::{announcements::Envelope, chunk_codec},
-    reading::{heads, pages},
-    wire::resp,
+    layout::{announcements::Envelope, chunk_codec, head_codec},
+    wire::{reply, resp},
     writing::{draw, publish},
 };
 use crate::listing::ListingKey;
@@ -32,12 +31,12 @@ pub(crate) fn decode_anything(data: &[u8]) {
         return;
     };
     // What a reader understands a writer understands too, and the other way round but for what is damaged.
-    let read = heads::decode_head(value.clone(), "key");
-    if let (Ok(read), Ok(stored)) = (&read, heads::decode_for_writing(value.clone(), "key")) {
+    let read = head_codec::decode_head(value.clone(), "key");
+    if let (Ok(read), Ok(stored)) = (&read, head_codec::decode_for_writing(value.clone(), "key")) {
         assert_eq!(stored.state, *read);
     }
     let _ = log::decode_newest(value.clone());
-    let _ = pages::decode_left(Some(value.clone()), "key");
+    let _ = reply::time_left(Some(value.clone()), "key");
     let _ = draw::decode(value.clone(), &[1]);
     if let Some(key) = ListingKey::parse("a/b") {
         let _ = publish::decode(value, &key);

@@ -26,14 +26,13 @@ use super::{
     Store,
     error::StoreError,
     health::liveness::Liveness,
-    reading::pages::decode_left,
+    layout::numbers::nonce,
     scripts,
     wire::{
         address::Server,
         connection::{Connection, Heartbeat},
         reply,
     },
-    writing::draw::nonce,
 };
 use crate::listing::{Family, Generation};
 
@@ -292,7 +291,7 @@ impl Store {
         turn.cmd("GET").arg(&key).cmd("PTTL").arg(&key);
         let mut replies = self.inner.connections.read(OPERATION, &turn).await?.into_iter();
         let value = reply::answered(replies.next().unwrap_or_default(), OPERATION, &key)?;
-        let (Some(value), Some(left)) = (reply::text(value), decode_left(replies.next(), &key)?) else {
+        let (Some(value), Some(left)) = (reply::text(value), reply::time_left(replies.next(), &key)?) else {
             return Ok(None);
         };
         let generation = value

@@ -12,13 +12,13 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use self::{
     health::liveness::Liveness,
-    layout::keys::Keys,
+    layout::{keys::Keys, seen::Seen},
     leases::Keeper,
     wire::{address::Server, clock::Clock, connections::Connections},
-    writing::draw::Seen,
 };
 use crate::{listing::Timestamp, telemetry::Metrics};
 
+mod connect_error;
 #[cfg(any(test, fuzzing))]
 mod decode_anything;
 mod error;
@@ -40,9 +40,13 @@ mod writing;
 pub(crate) use self::decode_anything::decode_anything;
 
 pub use self::{
-    error::{ConnectError, StoreError},
+    connect_error::ConnectError,
+    error::StoreError,
     health::refusals::Refused,
-    layout::announcements::{Announcement, Heard},
+    layout::{
+        announcements::{Announcement, Heard},
+        keys::PARTITIONS,
+    },
     leases::{Lease, LeaseState},
     reading::pages::{Description, PinnedRead},
     records::{
@@ -64,9 +68,6 @@ pub use self::{
         publish::Published,
     },
 };
-
-/// Number of partitions that listing names hash into.
-pub const PARTITIONS: u8 = 64;
 
 /// How to reach Redis.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@
 
 use redis::{Cmd, Pipeline, Value};
 
-use super::{health::refusals::Refusal, layout::keys::Keys};
+use super::{error::Refusal, layout::keys::Keys};
 use crate::telemetry::RedisCode;
 
 /// A right as `ACL SETUSER` names it, and a command that it allows. `{key}` is a key that never exists.

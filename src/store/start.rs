@@ -12,16 +12,17 @@ use redis::{Cmd, ErrorKind, Pipeline, RedisError, ServerErrorKind, Value, aio::M
 use tokio::time::timeout;
 
 use super::{
-    PARTITIONS,
-    error::ConnectError,
-    health::{liveness::Liveness, refusals::Refusal},
-    layout::keys::{Keys, LAYOUT},
+    connect_error::ConnectError,
+    error::Refusal,
+    health::liveness::Liveness,
+    layout::keys::{Keys, LAYOUT, PARTITIONS},
     rights, scripts,
     wire::{
         address::{BackOff, Server},
         clock::{Clock, time_us},
         connection::{Connection, Heartbeat},
         connections::Connections,
+        info::{info_field, info_text},
         reply,
     },
 };
@@ -224,13 +225,18 @@ impl Asking<'_> {
             }
             reply => reply::array(reply).map(|found| found.into_iter().filter_map(reply::text).collect::<Vec<_>>()),
         };
-        let Some([layout, partitions]) = found.and_then(|found| <[String; 2]>::try_from(found).ok()) else {
-            return Err(ConnectError::other_layout(keys.prefix(), "?".into(), "?".into()));
-        };
-        if layout != LAYOUT.to_string() || partitions != PARTITIONS.to_string() {
-            return Err(ConnectError::other_layout(keys.prefix(), layout, partitions));
+        let found = found.and_then(|found| <[String; 2]>::try_from(found).ok());
+        let [found_layout, found_partitions] = found.unwrap_or_else(|| ["?".into(), "?".into()]);
+        if found_layout == LAYOUT.to_string() && found_partitions == PARTITIONS.to_string() {
+            return Ok(());
         }
-        Ok(())
+        Err(ConnectError::OtherLayout {
+            prefix: keys.prefix().to_owned(),
+            found_layout,
+            found_partitions,
+            layout: LAYOUT,
+            partitions: PARTITIONS,
+        })
     }
 
     /// Managed servers often refuse CONFIG GET: then there is nothing to say.
@@ -291,20 +297,6 @@ fn version_of(found: &str) -> (u32, u32) {
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
-/// The text of INFO; `None` where it is refused.
-pub(super) fn info_text(reply: Value) -> Option<String> {
-    match reply {
-        Value::VerbatimString { text, .. } => Some(text),
-        reply => reply::text(reply),
-    }
-}
-
-/// One field of INFO.
-pub(super) fn info_field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
-    info.lines()
-        .find_map(|line| line.trim_end().strip_prefix(name)?.strip_prefix(':'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -317,13 +309,5 @@ mod tests {
         for old in ["6.2.14", "2.8", "unknown", ""] {
             assert!(version_of(old) < VERSION_LEAST, "{old}");
         }
-    }
-
-    #[test]
-    fn a_field_of_info_is_found_by_its_whole_name() {
-        let info = "# Server\r\nredis_version:7.2.4\r\nrun_id:abc\r\n";
-        assert_eq!(info_field(info, "redis_version"), Some("7.2.4"));
-        assert_eq!(info_field(info, "run_id"), Some("abc"));
-        assert_eq!(info_field(info, "run"), None);
     }
 }

@@ -18,16 +18,16 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use redis::{RedisError, ServerError};
 
-use crate::telemetry::{ByCode, Metrics, RedisCode};
+use crate::{
+    store::error::{Refusal, code_is_of_server},
+    telemetry::{ByCode, Metrics, RedisCode},
+};
 
 /// How long a refusal of one operation counts when that operation is not tried again.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 /// Between two warnings of one code.
 pub(crate) const WARN_EVERY: Duration = Duration::from_secs(60);
-/// Characters of Redis's sentence that are kept.
-const SENTENCE_CHARS_MAX: usize = 300;
 /// Opening a connection and saying hello.
 pub(crate) const CONNECT: &str = "connect";
 /// Following announcements.
@@ -51,77 +51,6 @@ impl Refused {
     pub fn is_of_subscription(&self) -> bool {
         self.operation == SUBSCRIBE
     }
-}
-
-/// A refusal as Redis words it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub code: RedisCode,
-    pub sentence: Arc<str>,
-}
-
-impl Refusal {
-    /// The refusal in an error of the server. `None` for errors that are states of their own, or say nothing of the server: full,
-    /// a key of another type, a script that must be loaded, a key that is not there, a transaction whose cause came before.
-    pub(crate) fn of(error: &ServerError) -> Option<Self> {
-        Self::read(error.code(), error.details().unwrap_or_default())
-    }
-
-    /// The same for an error of the crate; `None` where it is not the server's.
-    pub(crate) fn of_error(error: &RedisError) -> Option<Self> {
-        Self::read(error.code()?, error.detail().unwrap_or_default())
-    }
-
-    /// Whether it speaks of the server, not of one command.
-    pub(crate) fn is_of_server(&self) -> bool {
-        code_is_of_server(self.code)
-    }
-
-    fn read(code: &str, details: &str) -> Option<Self> {
-        const IN_SCRIPTS: [&str; 2] = ["The user executing the script can't", "ACL failure in script"];
-        let known = match code {
-            "OOM" | "WRONGTYPE" | "NOSCRIPT" | "EXECABORT" => return None,
-            "ERR" if details.starts_with("no such key") => return None,
-            // So Redis 7.0 and later ones call NOPERM where a script is what lacks the right.
-            "ERR" if IN_SCRIPTS.iter().any(|begin| details.starts_with(begin)) => RedisCode::NoPerm,
-            code => RedisCode::parse(code),
-        };
-        Some(Self {
-            code: known,
-            sentence: sentence(code, details),
-        })
-    }
-}
-
-/// Without what may hold a secret (the arguments of a command that the server does not know), or changes from call to call.
-fn sentence(code: &str, details: &str) -> Arc<str> {
-    let arguments = details.find(", with args beginning with");
-    // "… script: <hash>, on @user_script:<line>."
-    let place = details
-        .find(", on @user_script")
-        .and_then(|end| details[..end].rfind(" script: "));
-    let end = arguments.into_iter().chain(place).min().unwrap_or(details.len());
-    let visible = details[..end].chars().filter(|character| !character.is_control());
-    let text = format!("{code} {}", visible.collect::<String>().trim());
-    text.trim_end()
-        .chars()
-        .take(SENTENCE_CHARS_MAX)
-        .collect::<String>()
-        .into()
-}
-
-/// Whether the code speaks of the server, not of one command.
-fn code_is_of_server(code: RedisCode) -> bool {
-    matches!(
-        code,
-        RedisCode::Misconf
-            | RedisCode::ReadOnly
-            | RedisCode::NoReplicas
-            | RedisCode::MasterDown
-            | RedisCode::ClusterDown
-            | RedisCode::Loading
-            | RedisCode::Busy
-    )
 }
 
 /// What is refused at this time.
@@ -264,71 +193,6 @@ impl Refusals {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn of(line: &str) -> Option<(&'static str, String)> {
-        let redis::Value::ServerError(error) = redis::parse_redis_value(format!("-{line}\r\n").as_bytes()).unwrap()
-        else {
-            panic!("{line} is no error");
-        };
-        let refusal = Refusal::of(&error)?;
-        // The same for whoever has it from the crate.
-        assert_eq!(Refusal::of_error(&error.into()), Some(refusal.clone()));
-        Some((refusal.code.as_str(), refusal.sentence.to_string()))
-    }
-
-    #[test]
-    fn each_code_is_told_with_redis_own_words() {
-        for (line, code, sentence) in [
-            (
-                "MISCONF Redis is configured to save",
-                "MISCONF",
-                "MISCONF Redis is configured to save",
-            ),
-            (
-                "READONLY You can't write against a read only replica. script: beef, on @user_script:1.",
-                "READONLY",
-                "READONLY You can't write against a read only replica.",
-            ),
-            (
-                "ERR The user executing the script can't publish to the channel mentioned in the command script: 75, on @user_script:1.",
-                "NOPERM",
-                "ERR The user executing the script can't publish to the channel mentioned in the command",
-            ),
-            (
-                "ERR ACL failure in script: no right",
-                "NOPERM",
-                "ERR ACL failure in script: no right",
-            ),
-            ("MOVED 866 10.0.0.7:6379", "MOVED", "MOVED 866 10.0.0.7:6379"),
-            (
-                "CROSSSLOT Keys in request don't hash",
-                "CROSSSLOT",
-                "CROSSSLOT Keys in request don't hash",
-            ),
-            ("STALE a proxy's own", "other", "STALE a proxy's own"),
-            // Arguments may hold a password.
-            (
-                "ERR unknown command 'HELLO', with args beginning with: '3' 'AUTH' 'app' 'secret'",
-                "other",
-                "ERR unknown command 'HELLO'",
-            ),
-        ] {
-            assert_eq!(of(line), Some((code, sentence.to_owned())), "{line}");
-        }
-        for none in [
-            "OOM no",
-            "WRONGTYPE no",
-            "NOSCRIPT no",
-            "EXECABORT no",
-            "ERR no such key",
-        ] {
-            assert_eq!(of(none), None, "{none}");
-        }
-        assert_eq!(
-            of(&format!("BUSY {}", "x".repeat(5000))).unwrap().1.len(),
-            SENTENCE_CHARS_MAX
-        );
-    }
 
     #[test]
     fn a_code_is_warned_of_once_a_minute_and_a_refusal_ends_with_what_disproves_it() {

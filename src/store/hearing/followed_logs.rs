@@ -5,16 +5,15 @@ use std::sync::Arc;
 
 use super::{
     log::{ENTRIES_A_READING, LogEntry, Reading},
-    log_position::{Entry, EntryId, Linked, LogPosition, Step},
+    log_position::{Entry, Linked, LogPosition, Step},
 };
 use crate::{
     listing::Timestamp,
-    store::{
-        layout::{
-            announcements::{Envelope, Heard, VERSION, mark_of, parse_body},
-            keys::Partition,
-        },
-        writing::draw::Seen,
+    store::layout::{
+        announcements::{Envelope, Heard, VERSION, mark_of, parse_body},
+        entry_id::EntryId,
+        keys::Partition,
+        seen::Seen,
     },
 };
 

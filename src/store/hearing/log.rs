@@ -4,10 +4,10 @@
 
 use redis::{Cmd, Value};
 
-use super::log_position::{Entry, EntryId, Linked, LogPosition};
+use super::log_position::{Entry, Linked, LogPosition};
 use crate::store::{
     error::Cause,
-    layout::{announcements::mark_of, chunk_codec::entry_parts, keys::Partition},
+    layout::{announcements::mark_of, chunk_codec::entry_parts, entry_id::EntryId, keys::Partition},
     wire::reply,
 };
 

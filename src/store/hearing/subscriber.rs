@@ -31,18 +31,15 @@ use super::{
 };
 use crate::store::{
     Store,
-    error::Cause,
-    health::{
-        liveness::Liveness,
-        refusals::{Refusal, SUBSCRIBE},
-    },
+    error::{Cause, Refusal},
+    health::{liveness::Liveness, refusals::SUBSCRIBE},
     layout::{
         announcements::Heard,
         keys::{Keys, Partition},
     },
-    start::{info_field, info_text},
     wire::{
         address::{BackOff, Server},
+        info::{info_field, info_text},
         reply,
     },
 };

@@ -11,10 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{
-    listing::{Generation, Head, HeadState, ListingKey, Timestamp},
-    store::hearing::log_position::EntryId,
-};
+use super::entry_id::EntryId;
+use crate::listing::{Generation, Head, HeadState, ListingKey, Timestamp};
 
 /// The version of envelope and body.
 pub(crate) const VERSION: u32 = 1;

@@ -5,10 +5,10 @@
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{
-    listing::{Family, Generation, ListingKey, ListingName},
-    store::PARTITIONS,
-};
+use crate::listing::{Family, Generation, ListingKey, ListingName};
+
+/// Number of partitions that listing names hash into.
+pub const PARTITIONS: u8 = 64;
 
 /// The version of the layout; it stands in every key but `meta`, which tells versions apart.
 pub(crate) const LAYOUT: u32 = 1;

@@ -6,13 +6,15 @@ use std::{num::NonZeroU32, ops::Range, time::Duration};
 use bytes::Bytes;
 use redis::Value;
 
-use super::heads::read_head;
 use crate::{
     listing::{Chunk, ChunkIndex, Generation, Head, HeadState, ListingKey},
     store::{
         Store,
         error::StoreError,
-        layout::chunk_codec::{decode_entry, decode_range, read_range},
+        layout::{
+            chunk_codec::{decode_entry, decode_range, read_range},
+            head_codec::read_head,
+        },
         wire::{commands::Commands, connections::ReplySize, reply},
     },
 };
@@ -106,7 +108,7 @@ impl Store {
         let replies = self.inner.connections.read_raw(size, OPERATION, turn).await?;
         let mut replies = replies.into_iter();
         let head = self.seen_head(key, &head_key, next_value(&mut replies, OPERATION)?)?;
-        let left = decode_left(next_value(&mut replies, OPERATION)?, &stream_key)?;
+        let left = reply::time_left(next_value(&mut replies, OPERATION)?, &stream_key)?;
         let description = match describe {
             true => next_value(&mut replies, OPERATION)?.filter(|_| left.is_some()),
             false => None,
@@ -127,7 +129,7 @@ impl Store {
         time_left(&mut turn, &stream_key);
         read_description(&mut turn, &stream_key);
         let mut replies = self.inner.connections.read("describe", turn).await?.into_iter();
-        let left = decode_left(replies.next(), &stream_key)?;
+        let left = reply::time_left(replies.next(), &stream_key)?;
         let info = replies.next().unwrap_or_default();
         left.map(|_| decode_info(info, &stream_key)).transpose()
     }
@@ -174,18 +176,6 @@ fn next_value(replies: &mut impl Iterator<Item = Bytes>, operation: &'static str
 
 fn time_left(to: &mut Commands, key: &str) {
     to.call(&[b"PTTL", key.as_bytes()]);
-}
-
-/// `None` where the key is gone.
-pub(crate) fn decode_left(reply: Option<Value>, key: &str) -> Result<Option<Duration>, StoreError> {
-    let reply = reply::answered(reply.unwrap_or_default(), "read time left", key)?;
-    match reply::integer(&reply) {
-        Some(-2) => Ok(None),
-        // Nobody but a stranger takes a key's expiry away; then it stays.
-        Some(-1) => Ok(Some(Duration::MAX)),
-        Some(ms) => Ok(u64::try_from(ms).ok().map(Duration::from_millis)),
-        None => Err(StoreError::odd_reply("read time left")),
-    }
 }
 
 /// Without the stream XINFO is an error, which only its text tells from others: ask for the time left in the same turn.

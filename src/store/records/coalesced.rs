@@ -11,7 +11,13 @@ use redis::Pipeline;
 
 use crate::{
     listing::{Family, Timestamp},
-    store::{Grant, Store, error::StoreError, layout::keys::Partition, scripts, wire::reply, writing::publish::millis},
+    store::{
+        Grant, Store,
+        error::StoreError,
+        layout::{keys::Partition, numbers::millis},
+        scripts,
+        wire::reply,
+    },
 };
 
 /// How long it is known what was asked for; with each request, and each read, anew.

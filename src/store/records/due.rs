@@ -6,7 +6,13 @@ use redis::{Cmd, Pipeline, Value};
 
 use crate::{
     listing::{Family, Timestamp},
-    store::{Store, error::StoreError, layout::keys::Partition, scripts, wire::reply, writing::publish::millis},
+    store::{
+        Store,
+        error::StoreError,
+        layout::{keys::Partition, numbers::millis},
+        scripts,
+        wire::reply,
+    },
 };
 
 /// Families made due in one turn.

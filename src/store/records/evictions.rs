@@ -3,8 +3,10 @@
 use crate::store::{
     Store,
     error::StoreError,
-    start::{info_field, info_text},
-    wire::commands::Commands,
+    wire::{
+        commands::Commands,
+        info::{info_field, info_text},
+    },
 };
 
 impl Store {

@@ -6,7 +6,13 @@ use redis::{Pipeline, Value};
 
 use crate::{
     listing::{Family, Timestamp},
-    store::{Store, error::StoreError, layout::keys::Partition, scripts, wire::reply, writing::publish::millis},
+    store::{
+        Store,
+        error::StoreError,
+        layout::{keys::Partition, numbers::millis},
+        scripts,
+        wire::reply,
+    },
 };
 
 /// A longer text is cut.

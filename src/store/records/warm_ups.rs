@@ -9,7 +9,7 @@ use redis::Pipeline;
 
 use crate::{
     listing::Timestamp,
-    store::{Store, error::StoreError, scripts, wire::reply, writing::publish::millis},
+    store::{Store, error::StoreError, layout::numbers::millis, scripts, wire::reply},
 };
 
 /// A job that was joined or begun.

@@ -4,32 +4,28 @@ use std::{num::NonZeroU32, ops::Range, sync::Arc, time::Duration};
 
 use redis::Cmd;
 
-use super::server::{Replies, Turn};
+use super::{
+    logs::Logs,
+    server::{Replies, Turn},
+};
 use crate::{
     listing::{Chunk, ChunkIndex, Family, Generation, Head, HeadState, Item, ListingKey, Policy, Timestamp},
     store::{
         error::StoreError,
-        hearing::{
-            followed_logs::{Followed, FollowedLogs, Next},
-            log::{decode_newest, decode_reading, read_log, read_newest},
-            log_position::LogPosition,
-        },
         layout::{
-            announcements::Heard,
             chunk_codec::{add_chunk, decode_range, read_range},
+            head_codec::{StoredHead, decode_for_writing, decode_head, read_head},
             keys::{Keys, Partition},
+            seen::Seen,
         },
         leases::{extending, releasing},
-        reading::{
-            heads::{StoredHead, decode_for_writing, read_head},
-            pages::PinnedRead,
-        },
+        reading::pages::PinnedRead,
         records::due::{bringing_forward, claimed, claiming, due_times, parse_family, reading_later},
         scripts,
         wire::{commands::Commands, reply, resp},
         writing::{
             delete::{self, Deleting},
-            draw::{self, Drawing, Drawn, Seen},
+            draw::{self, Drawing, Drawn},
             generations::{BUILDING_LIFE, Draft, Written},
             in_flight::check_written,
             publish::{self, Answer, Publishing, head_of},
@@ -48,21 +44,11 @@ pub(crate) struct SimulatedLease {
 /// A head as a writer has read it.
 pub(crate) struct Before(StoredHead);
 
-/// Where logs are read from.
-pub(crate) struct From(Vec<(Partition, LogPosition)>);
-
-/// What the node does next about the logs.
-pub(crate) enum Step {
-    Listen,
-    Read(From, Turn),
-    BeginEpoch(Turn),
-}
-
 /// One node's side.
 pub(crate) struct Client {
     keys: Keys,
     seen: Arc<Seen>,
-    logs: FollowedLogs,
+    pub logs: Logs,
 }
 
 fn turn(commands: impl IntoIterator<Item = Cmd>) -> Turn {
@@ -72,15 +58,13 @@ fn turn(commands: impl IntoIterator<Item = Cmd>) -> Turn {
 impl Client {
     pub(crate) fn new() -> Self {
         let seen = Arc::new(Seen::new());
-        Self {
-            keys: Keys::new("simulated"),
-            logs: FollowedLogs::new(seen.clone()),
-            seen,
-        }
+        let keys = Keys::new("simulated");
+        let logs = Logs::new(keys.clone(), seen.clone());
+        Self { keys, seen, logs }
     }
 
     fn seen_head(&self, key: &ListingKey, reply: redis::Value) -> Result<HeadState, StoreError> {
-        let head = crate::store::reading::heads::decode_head(reply, "head")?;
+        let head = decode_head(reply, "head")?;
         self.seen.raise_to(Partition::of(key.name()), &head);
         Ok(head)
     }
@@ -123,7 +107,7 @@ impl Client {
     ) -> Result<PinnedRead, StoreError> {
         let mut replies = replies.0.into_iter();
         let head = self.seen_head(key, replies.next().unwrap_or_default())?;
-        let left = crate::store::reading::pages::decode_left(replies.next(), "stream")?;
+        let left = reply::time_left(replies.next(), "stream")?;
         let reply = replies.next().unwrap_or_default();
         let chunks = decode_range(&resp::written(&reply), "stream", chunks)?;
         Ok(PinnedRead {
@@ -347,54 +331,6 @@ impl Client {
 
     pub(crate) fn score(replies: &Replies) -> Option<u64> {
         reply::score(replies.0.first()?)
-    }
-
-    /// A subscription stands.
-    pub(crate) fn resume(&mut self, run_id: &str) -> Step {
-        let next = self.logs.resume(Followed {
-            run_id: Some(run_id.to_owned()),
-        });
-        self.step(next)
-    }
-
-    pub(crate) fn hear(&mut self, message: &[u8], heard: &mut Vec<Heard>) -> Step {
-        let next = self.logs.hear(message, heard);
-        self.step(next)
-    }
-
-    pub(crate) fn compare(&self) -> (From, Turn) {
-        self.reading(&Partition::all().collect::<Vec<_>>())
-    }
-
-    pub(crate) fn take_reading(&mut self, from: &From, replies: Replies, heard: &mut Vec<Heard>) -> Step {
-        let reading = decode_reading(&from.0, replies.0).ok().unwrap();
-        let next = self.logs.take(reading, heard);
-        self.step(next)
-    }
-
-    pub(crate) fn take_newest(&mut self, replies: Replies) -> Heard {
-        let newest = replies.0.into_iter().map(|reply| decode_newest(reply).ok().unwrap());
-        self.logs.begin_epoch(newest.collect())
-    }
-
-    fn step(&self, next: Next) -> Step {
-        match next {
-            Next::Listen => Step::Listen,
-            Next::Read(partitions) => {
-                let (from, turn) = self.reading(&partitions);
-                Step::Read(from, turn)
-            }
-            Next::BeginEpoch => Step::BeginEpoch(turn(
-                Partition::all().map(|partition| read_newest(&self.keys.log(partition))),
-            )),
-        }
-    }
-
-    fn reading(&self, partitions: &[Partition]) -> (From, Turn) {
-        let positions = self.logs.positions_of(partitions);
-        let read = |(partition, position): &(Partition, LogPosition)| read_log(&self.keys.log(*partition), *position);
-        let commands = turn(positions.iter().map(read));
-        (From(positions), commands)
     }
 }
 

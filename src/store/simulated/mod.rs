@@ -4,8 +4,10 @@
 mod agreement;
 mod client;
 mod data;
+mod logs;
 mod server;
 
-pub(crate) use self::client::{Before, Client, From, SimulatedGeneration, SimulatedLease, Step};
+pub(crate) use self::client::{Before, Client, SimulatedGeneration, SimulatedLease};
+pub(crate) use self::logs::{From, Step};
 pub(crate) use self::server::{Replies, Server, Snapshot, Turn};
 pub(crate) use super::writing::publish::Answer;

@@ -22,16 +22,14 @@ use super::{
     address::{BackOff, Server},
     clock::{Clock, time_us},
     commands::Commands,
-    link::{Link, NoAnswer},
+    link::Link,
     reply, resp,
+    traffic::NoAnswer,
 };
 use crate::{
     store::{
-        error::StoreError,
-        health::{
-            liveness::Liveness,
-            refusals::{CONNECT, Refusal},
-        },
+        error::{Refusal, StoreError},
+        health::{liveness::Liveness, refusals::CONNECT},
         scripts::Script,
     },
     telemetry::RedisCode,

@@ -3,6 +3,8 @@
 //!
 //! The crate's own conversions lose what matters here: its stream reply is a map, without order and duplicates.
 
+use std::time::Duration;
+
 use redis::Value;
 
 use crate::store::error::StoreError;
@@ -88,4 +90,16 @@ pub(crate) fn score(value: &Value) -> Option<u64> {
     };
     // Saturating; NaN and what is below zero become 0.
     Some(score as u64)
+}
+
+/// The answer to PTTL; `None` where the key is gone.
+pub(crate) fn time_left(reply: Option<Value>, key: &str) -> Result<Option<Duration>, StoreError> {
+    let reply = answered(reply.unwrap_or_default(), "read time left", key)?;
+    match integer(&reply) {
+        Some(-2) => Ok(None),
+        // Nobody but a stranger takes a key's expiry away; then it stays.
+        Some(-1) => Ok(Some(Duration::MAX)),
+        Some(ms) => Ok(u64::try_from(ms).ok().map(Duration::from_millis)),
+        None => Err(StoreError::odd_reply("read time left")),
+    }
 }

@@ -5,15 +5,17 @@ use std::time::Duration;
 
 use redis::{Pipeline, Value};
 
-use super::{draw::hex, publish::millis};
 use crate::{
     listing::{DataVersion, Head, HeadState, ListingKey, Policy, Timestamp},
     store::{
         Store,
         error::StoreError,
-        layout::keys::Partition,
+        layout::{
+            head_codec::{FIELDS, decode_head, sum_of},
+            keys::Partition,
+            numbers::{hex, millis},
+        },
         leases::Lease,
-        reading::heads::{FIELDS, decode_head, sum_of},
         scripts,
         wire::reply,
     },

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use super::{
-    draw::{hex, nonce},
-    publish::{ATTEMPTS_MAX, generations_of, millis},
-};
+use super::publish::{ATTEMPTS_MAX, generations_of};
 use crate::{
     listing::{Generation, HeadState, ListingKey, Policy},
     store::{
@@ -15,9 +12,10 @@ use crate::{
         error::StoreError,
         layout::{
             announcements::{Announcement, LOG_ENTRIES_MAX, VERSION, deleted_body},
+            head_codec::StoredHead,
             keys::{Keys, Partition},
+            numbers::{hex, millis, nonce},
         },
-        reading::heads::StoredHead,
         scripts,
         wire::reply,
     },

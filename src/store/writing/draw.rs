@@ -1,50 +1,23 @@
 //! Drawing generations: the right to write, taken before the origin is read. So a larger id means a later reading.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use redis::{Cmd, Value};
 
-use super::publish::millis;
 use crate::{
-    listing::{Family, Generation, HeadState, ListingName, Timestamp},
+    listing::{Family, Generation, ListingName, Timestamp},
     store::{
-        PARTITIONS, Store,
+        Store,
         error::StoreError,
-        layout::keys::{Keys, Partition},
+        layout::{
+            keys::{Keys, Partition},
+            numbers::{hex, millis, nonce},
+        },
         leases::{LEASE, Lease, owner_token},
         scripts,
         wire::reply,
     },
 };
-
-/// The greatest id this node has seen a partition: a failover that rewinds Redis must not hand ids out again.
-#[derive(Debug)]
-pub(crate) struct Seen([AtomicU64; PARTITIONS as usize]);
-
-impl Seen {
-    pub(crate) fn new() -> Self {
-        Self([const { AtomicU64::new(0) }; PARTITIONS as usize])
-    }
-
-    pub(crate) fn raise(&self, partition: Partition, id: u64) {
-        if let Some(seen) = self.0.get(partition.index()) {
-            seen.fetch_max(id, Ordering::Relaxed);
-        }
-    }
-
-    pub(crate) fn raise_to(&self, partition: Partition, head: &HeadState) {
-        self.raise(partition, head.id());
-    }
-
-    pub(crate) fn greatest(&self, partition: Partition) -> u64 {
-        self.0
-            .get(partition.index())
-            .map_or(0, |seen| seen.load(Ordering::Relaxed))
-    }
-}
 
 /// The right to write: generations, and the lease where one was asked for.
 #[derive(Debug)]
@@ -254,14 +227,4 @@ pub(crate) fn decode(reply: Value, nonces: &[u32]) -> Option<Drawn> {
 /// One a generation, at least one.
 fn nonces(count: usize) -> Vec<u32> {
     (0..count.max(1)).map(|_| nonce()).collect()
-}
-
-/// 32 random bits: they tell apart what a rewound Redis numbers alike. Nothing secret.
-pub(crate) fn nonce() -> u32 {
-    getrandom::u32().unwrap_or_else(|_| fastrand::u32(..))
-}
-
-/// A nonce as scripts and keys write it.
-pub(crate) fn hex(nonce: u32) -> String {
-    format!("{nonce:08x}")
 }

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use super::{
-    draw::hex,
-    generations::{FinishedGeneration, Written},
-};
+use super::generations::{FinishedGeneration, Written};
 use crate::{
     listing::{DataVersion, Generation, Head, HeadState, ListingKey, Policy},
     store::{
@@ -15,10 +12,11 @@ use crate::{
         error::StoreError,
         layout::{
             announcements::{Announcement, LOG_ENTRIES_MAX, VERSION, live_body},
+            head_codec::{StoredHead, sum_of},
             keys::{Keys, Partition},
+            numbers::{hex, millis},
         },
         leases::Lease,
-        reading::heads::{StoredHead, sum_of},
         scripts,
         wire::reply,
     },
@@ -264,10 +262,4 @@ pub(crate) fn decode(reply: Value, key: &ListingKey) -> Result<Answer, StoreErro
         }
         _ => Err(StoreError::odd_reply("publish")),
     }
-}
-
-/// Milliseconds for Redis, which takes no more than an i64 and adds them to the time.
-pub(crate) fn millis(duration: Duration) -> u64 {
-    const A_CENTURY: u64 = 100 * 365 * 24 * 3600 * 1000;
-    u64::try_from(duration.as_millis()).unwrap_or(A_CENTURY).min(A_CENTURY)
 }

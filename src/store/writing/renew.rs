@@ -2,10 +2,15 @@
 
 use std::time::Duration;
 
-use super::{draw::hex, publish::millis};
 use crate::{
     listing::{Generation, ListingKey},
-    store::{Store, error::StoreError, scripts, wire::reply},
+    store::{
+        Store,
+        error::StoreError,
+        layout::numbers::{hex, millis},
+        scripts,
+        wire::reply,
+    },
 };
 
 impl Store {
