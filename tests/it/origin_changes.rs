@@ -34,7 +34,8 @@ async fn every_family_read_from_the_origin_before_is_due_and_no_other() {
     shop::push(&engine, &name("pushed:1"), items(1, 0)).await.unwrap();
     let due = async |name: &_| {
         store
-            .next_due(&Family::plain(Clone::clone(name)))
+            .due
+            .time_of(&Family::plain(Clone::clone(name)))
             .await
             .unwrap()
             .unwrap()
@@ -58,5 +59,5 @@ async fn every_family_read_from_the_origin_before_is_due_and_no_other() {
     for time in join_all(names.iter().map(due)).await {
         assert!(time <= store.now().after(Duration::from_secs(1)), "{time:?}");
     }
-    assert_eq!(store.next_due(&Family::plain(name("pushed:1"))).await.unwrap(), None);
+    assert_eq!(store.due.time_of(&Family::plain(name("pushed:1"))).await.unwrap(), None);
 }

@@ -180,13 +180,17 @@ async fn a_right_that_is_taken_away_moves_no_head_without_its_announcement() {
     let (mut refusals, mut others) = (0, 0);
     let channel = ["resetchannels"];
     for taken in rights.iter().filter(|right| **right != "+evalsha").chain(&channel) {
-        let grant = store.draw(shoes.name(), 1).await.unwrap();
+        let grant = store.draws.without_lease(shoes.name(), 1).await.unwrap();
         let next = finished(&store, &shoes, &grant, 5).await;
         let before = state(&redis);
         let less = taken.replacen('+', "-", 1);
         redis.cli(&["ACL", "SETUSER", "app", &less]);
-        let published = store.publish(next, &policy(), None, None).await;
-        let deleted = store.delete(&[listing("other/price")], &policy()).await.map(drop);
+        let published = store.writes.publish(next, &policy(), None, None).await;
+        let deleted = store
+            .writes
+            .delete(&[listing("other/price")], &policy())
+            .await
+            .map(drop);
         let after = state(&redis);
         user(&redis, "t", &rights);
         match published {
@@ -244,7 +248,11 @@ async fn values_of_others_in_the_way_do_not_keep_a_head_from_being_announced() {
             .await
             .expect("nothing is heard");
         redis.cli(&["SET", &key, "another"]);
-        store.delete(std::slice::from_ref(&shoes), &policy()).await.unwrap();
+        store
+            .writes
+            .delete(std::slice::from_ref(&shoes), &policy())
+            .await
+            .unwrap();
         publish(&store, &shoes, 5).await;
     }
 }

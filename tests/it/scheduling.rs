@@ -159,7 +159,7 @@ async fn what_was_warmed_up_and_is_never_read_stops_being_refreshed_until_it_is_
     let store = shop::store(&redis.url()).await;
     let name = shop::name("category:x");
     let family = Family::plain(name.clone());
-    let next_due = async || store.next_due(&family).await.unwrap();
+    let next_due = async || store.due.time_of(&family).await.unwrap();
 
     node.freshen(&name).await.unwrap();
     assert!(next_due().await.is_some());
@@ -202,7 +202,7 @@ async fn what_is_loaded_together_is_not_due_together() {
         let now = store.now();
         let mut parts = Vec::new();
         for name in &names {
-            let due = store.next_due(&Family::plain(name.clone())).await.unwrap().unwrap();
+            let due = store.due.time_of(&Family::plain(name.clone())).await.unwrap().unwrap();
             parts.push(due.since(now).as_secs_f64() / PERIOD.mul_f64(shop::policy().refresh_ahead).as_secs_f64());
         }
         parts
@@ -242,7 +242,7 @@ async fn names_that_have_no_items_are_not_due() {
         assert!(matches!(answer, Err(EngineError::NotFound)), "{answer:?}");
     }
     assert_eq!(origin.count(), 1, "that there are no items is remembered for a while");
-    assert_eq!(store.next_due(&Family::plain(nothing.clone())).await.unwrap(), None);
+    assert_eq!(store.due.time_of(&Family::plain(nothing.clone())).await.unwrap(), None);
     // Asked for again past its time it is looked for again.
     eventually(async || {
         let answer = page(&node, &nothing, &place(0, 5)).await;
@@ -260,7 +260,7 @@ async fn names_that_have_no_items_are_not_due() {
     let node = shop::engine(&redis.url(), &empty, definitions(vec![enumerated(definition(policy))])).await;
     let known = shop::name("category:known1");
     assert_eq!(page(&node, &known, &place(0, 5)).await.unwrap().meta.total, 0);
-    assert!(store.next_due(&Family::plain(known)).await.unwrap().is_some());
+    assert!(store.due.time_of(&Family::plain(known)).await.unwrap().is_some());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -275,8 +275,8 @@ async fn a_failed_first_fill_is_left_to_whoever_asks_next() {
     // The name may be anybody's invention: its failure is remembered where it was asked for, and leaves nothing in Redis.
     let selection = select(&node, &cold, Order::Asc).await.unwrap();
     assert!(node.explain(&selection).await.unwrap().last_error.is_some());
-    assert_eq!(store.failure(&Family::plain(cold.clone())).await.unwrap(), None);
-    assert_eq!(store.next_due(&Family::plain(cold)).await.unwrap(), None);
+    assert_eq!(store.failures.last(&Family::plain(cold.clone())).await.unwrap(), None);
+    assert_eq!(store.due.time_of(&Family::plain(cold)).await.unwrap(), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -291,7 +291,7 @@ async fn what_is_due_leaves_places_to_what_somebody_waits_for() {
     let node = node(&redis, &origin, definition(shop::policy()), limits).await;
     let store = shop::store(&redis.url()).await;
     for name in names("held", 20) {
-        store.schedule(&Family::plain(name), Duration::ZERO).await.unwrap();
+        store.due.schedule(&Family::plain(name), Duration::ZERO).await.unwrap();
     }
     eventually(async || match origin.count() {
         3.. => Ok(()),
@@ -370,11 +370,13 @@ async fn after_the_clock_was_set_back_a_listing_is_refreshed_whether_it_is_read_
         let family = Family::plain(name.clone());
         let stream: StreamOrder<'_> = defined.streams().next().unwrap();
         let key = family.listing(stream.stored());
-        let Drawn::Granted(grant) = store.draw_with_lease(&family, 1, false).await.unwrap() else {
+        let Drawn::Granted(grant) = store.draws.with_lease(&family, 1, false).await.unwrap() else {
             panic!("leased")
         };
         let (as_of, hash) = (grant.as_of.after(HOUR), defined.hash_of(&stream.stored()).unwrap());
-        let mut writer = store.write_generation(&key, grant.generations[0], as_of, hash, &defined.policy);
+        let mut writer = store
+            .writes
+            .begin(&key, grant.generations[0], as_of, hash, &defined.policy);
         for item in items(5, 0) {
             writer.append(item).await.unwrap();
         }
@@ -382,6 +384,7 @@ async fn after_the_clock_was_set_back_a_listing_is_refreshed_whether_it_is_read_
         let due_in = HOUR + Duration::from_secs(54);
         let lease = grant.lease.as_ref();
         store
+            .writes
             .publish(finished, &defined.policy, lease, Some(due_in))
             .await
             .unwrap();
@@ -417,7 +420,14 @@ async fn after_the_clock_was_set_back_a_listing_is_refreshed_whether_it_is_read_
         false => Err("not due"),
     })
     .await;
-    let due = async || store.next_due(&Family::plain(unread.clone())).await.unwrap().unwrap();
+    let due = async || {
+        store
+            .due
+            .time_of(&Family::plain(unread.clone()))
+            .await
+            .unwrap()
+            .unwrap()
+    };
     eventually(async || {
         let ahead: Duration = due().await.since(store.now());
         match ahead < HOUR {

@@ -49,7 +49,11 @@ async fn every_node_hears_the_new_head_itself() {
         (&shoes, HeadState::Live(head))
     );
 
-    let deleted = store.delete(std::slice::from_ref(&shoes), &policy()).await.unwrap();
+    let deleted = store
+        .writes
+        .delete(std::slice::from_ref(&shoes), &policy())
+        .await
+        .unwrap();
     let Heard::Announcement(heard) = next(&mut heard).await else {
         panic!("no announcement");
     };
@@ -167,8 +171,8 @@ async fn a_restarted_redis_is_a_new_epoch() {
     let mut heard = subscribe(&store).await;
     redis.restart_empty();
     assert_eq!(next(&mut heard).await, Heard::NewEpoch);
-    eventually(async || store.read_head(&listing("shoes/price")).await).await;
-    eventually(async || store.draw(listing("shoes/price").name(), 1).await).await;
+    eventually(async || store.heads.read(&listing("shoes/price")).await).await;
+    eventually(async || store.draws.without_lease(listing("shoes/price").name(), 1).await).await;
     let published = publish_many(&store, 2).await;
     assert_eq!(hear_many(&mut heard, 2).await, published);
 }
@@ -222,14 +226,15 @@ async fn two_prefixes_on_one_redis_know_nothing_of_each_other() {
     let (mut heard_one, mut heard_two) = (subscribe(&one).await, subscribe(&two).await);
     let shoes = listing("shoes/price");
     let of_one = publish(&one, &shoes, 1).await;
-    assert_eq!(two.read_head(&shoes).await.unwrap(), HeadState::Absent);
+    assert_eq!(two.heads.read(&shoes).await.unwrap(), HeadState::Absent);
     assert!(
-        two.read_chunks(&shoes, of_one.generation, 0..1)
+        two.pages
+            .chunks(&shoes, of_one.generation, 0..1)
             .await
             .unwrap()
             .is_empty()
     );
-    assert!(two.list("", None, 10).await.unwrap().is_empty());
+    assert!(two.names.list("", None, 10).await.unwrap().is_empty());
     let of_two = publish(&two, &shoes, 2).await;
     // What each hears first is its own.
     assert_eq!(next_moved(&mut heard_one).await.1, of_one.generation);

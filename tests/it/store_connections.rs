@@ -29,19 +29,19 @@ async fn without_redis_a_call_fails_at_once_and_later_all_is_well() {
     redis.kill();
     eventually(async || if store.is_up() { Err("up") } else { Ok(()) }).await;
     let begun = Instant::now();
-    let failed = store.read_head(&shoes).await;
+    let failed = store.heads.read(&shoes).await;
     assert!(matches!(failed, Err(StoreError::Unavailable { .. })), "{failed:?}");
     assert!(begun.elapsed() < Duration::from_millis(50), "{:?}", begun.elapsed());
-    assert!(store.draw(shoes.name(), 1).await.is_err());
+    assert!(store.draws.without_lease(shoes.name(), 1).await.is_err());
     assert_eq!(metrics.redis_up.get(), 0);
     assert!(metrics.redis_errors.get() >= 2);
 
     redis.restart_empty();
     assert_eq!(
-        eventually(async || store.read_head(&shoes).await).await,
+        eventually(async || store.heads.read(&shoes).await).await,
         HeadState::Absent
     );
-    eventually(async || store.draw(shoes.name(), 1).await).await;
+    eventually(async || store.draws.without_lease(shoes.name(), 1).await).await;
     publish(&store, &shoes, 1).await;
     assert_eq!(metrics.redis_up.get(), 1);
 }
@@ -58,18 +58,18 @@ async fn a_stopped_redis_costs_each_call_its_time_out_until_it_is_given_up() {
     redis.pause();
     let begun = Instant::now();
     while store.is_up() {
-        assert!(store.read_head(&shoes).await.is_err());
+        assert!(store.heads.read(&shoes).await.is_err());
         assert!(begun.elapsed() < Duration::from_secs(5));
     }
     // Given up: nothing waits any more.
     let begun = Instant::now();
     for _ in 0..50 {
-        assert!(store.read_head(&shoes).await.is_err());
+        assert!(store.heads.read(&shoes).await.is_err());
     }
     assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     redis.resume();
-    eventually(async || store.read_head(&shoes).await).await;
-    eventually(async || store.draw(shoes.name(), 1).await).await;
+    eventually(async || store.heads.read(&shoes).await).await;
+    eventually(async || store.draws.without_lease(shoes.name(), 1).await).await;
 }
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_thread_that_is_busy_is_no_redis_that_does_not_answer() {
     }
     for _ in 0..3 {
         let begun = Instant::now();
-        assert_eq!(store.read_head(&shoes).await.unwrap(), HeadState::Live(head));
+        assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Live(head));
         assert!(begun.elapsed() > read_timeout, "it was not busy");
     }
 }
@@ -118,7 +118,7 @@ async fn an_idle_store_notices_a_silent_server() {
     })
     .await;
     assert!(silenced.elapsed() < Duration::from_secs(6), "{:?}", silenced.elapsed());
-    eventually(async || store.read_head(&listing("shoes/price")).await).await;
+    eventually(async || store.heads.read(&listing("shoes/price")).await).await;
 }
 
 #[tokio::test]
@@ -130,15 +130,15 @@ async fn killed_clients_and_forgotten_scripts_are_no_failure() {
     redis.cli(&["SCRIPT", "FLUSH"]);
     publish(&store, &shoes, 2).await;
     redis.cli(&["SCRIPT", "FLUSH"]);
-    store.schedule(&shoes.family, Duration::ZERO).await.unwrap();
+    store.due.schedule(&shoes.family, Duration::ZERO).await.unwrap();
     let claimed = eventually(async || {
-        let claimed = store.claim_due(5, Duration::from_secs(60)).await.unwrap();
+        let claimed = store.due.claim(5, Duration::from_secs(60)).await.unwrap();
         if claimed.is_empty() { Err("none") } else { Ok(claimed) }
     });
     assert_eq!(claimed.await[0].family, shoes.family);
     redis.cli(&["CLIENT", "KILL", "TYPE", "normal"]);
-    eventually(async || store.draw(shoes.name(), 1).await).await;
-    eventually(async || store.read_head(&shoes).await).await;
+    eventually(async || store.draws.without_lease(shoes.name(), 1).await).await;
+    eventually(async || store.heads.read(&shoes).await).await;
 }
 
 #[tokio::test]
@@ -148,5 +148,5 @@ async fn over_tcp_as_well() {
     let store = connect(&proxy.url()).await;
     let shoes = listing("shoes/price");
     let head = publish(&store, &shoes, 50).await;
-    assert_eq!(store.read_head(&shoes).await.unwrap(), HeadState::Live(head));
+    assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Live(head));
 }

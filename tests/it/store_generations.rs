@@ -15,8 +15,10 @@ async fn order_and_repeated_ids_are_kept_as_any_client_sees() {
     let redis = RedisServer::start();
     let store = connect(&redis.url()).await;
     let shoes = listing("shoes/price");
-    let grant = store.draw(shoes.name(), 1).await.unwrap();
-    let mut writer = store.write_generation(&shoes, grant.generations[0], grant.as_of, 7, &policy());
+    let grant = store.draws.without_lease(shoes.name(), 1).await.unwrap();
+    let mut writer = store
+        .writes
+        .begin(&shoes, grant.generations[0], grant.as_of, 7, &policy());
     let written = [
         ("b", "1"),
         ("a", "{\"é\":\"\\u0000\"}"),
@@ -30,11 +32,11 @@ async fn order_and_repeated_ids_are_kept_as_any_client_sees() {
     assert_eq!(writer.items(), 5);
     let generation = writer.finish().await.unwrap();
     assert_eq!((generation.key(), generation.total()), (&shoes, 5));
-    store.publish(generation, &policy(), None, None).await.unwrap();
+    store.writes.publish(generation, &policy(), None, None).await.unwrap();
 
     let expect: Vec<&str> = written.iter().map(|(_, json)| *json).collect();
     assert_eq!(items(&store, &shoes, grant.generations[0]).await, expect);
-    let key = store.stream_key(&shoes, grant.generations[0]);
+    let key = store.pages.stream_key(&shoes, grant.generations[0]);
     let lines = redis.cli_lines(&["XRANGE", &key, "0-1", "+", "COUNT", "2"]);
     let is_sum = |line: &&String| line.len() == 16 && line.bytes().all(|byte| byte.is_ascii_hexdigit());
     assert_eq!(
@@ -71,9 +73,9 @@ async fn a_large_generation_is_written_in_batches() {
     let found = items(&store, &shoes, head.generation).await;
     let expect: Vec<String> = (0..3001).map(|position| json(head.generation, position)).collect();
     assert_eq!(found, expect);
-    let description = store.describe(&shoes, head.generation).await.unwrap().unwrap();
+    let description = store.pages.describe(&shoes, head.generation).await.unwrap().unwrap();
     assert_eq!(description.total, 3001);
-    assert!(store.stream_bytes(&shoes, head.generation).await.unwrap() > Some(3001 * 40));
+    assert!(store.pages.stream_bytes(&shoes, head.generation).await.unwrap() > Some(3001 * 40));
 }
 
 #[tokio::test]
@@ -85,8 +87,10 @@ async fn what_a_writer_wrote_is_gone_when_it_gives_up() {
     let gone = async || if streams().is_empty() { Ok(()) } else { Err(streams()) };
 
     for how in ["abandoned", "dropped", "finished and dropped"] {
-        let grant = store.draw(shoes.name(), 1).await.unwrap();
-        let mut writer = store.write_generation(&shoes, grant.generations[0], grant.as_of, 7, &policy());
+        let grant = store.draws.without_lease(shoes.name(), 1).await.unwrap();
+        let mut writer = store
+            .writes
+            .begin(&shoes, grant.generations[0], grant.as_of, 7, &policy());
         for position in 0..2000 {
             writer.append(item(&position.to_string(), "1")).await.unwrap();
         }
@@ -100,7 +104,7 @@ async fn what_a_writer_wrote_is_gone_when_it_gives_up() {
             _ => drop(writer.finish().await.unwrap()),
         }
         eventually(gone).await;
-        assert_eq!(store.read_head(&shoes).await.unwrap(), HeadState::Absent);
+        assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Absent);
     }
 }
 
@@ -110,9 +114,9 @@ async fn append_until_refused(
     key: &ListingKey,
     after_first_batch: impl FnOnce(),
 ) -> StoreError {
-    let grant = store.draw(key.name(), 1).await.unwrap();
-    let mut writer = store.write_generation(key, grant.generations[0], grant.as_of, 7, &policy());
-    let stream = store.stream_key(key, grant.generations[0]);
+    let grant = store.draws.without_lease(key.name(), 1).await.unwrap();
+    let mut writer = store.writes.begin(key, grant.generations[0], grant.as_of, 7, &policy());
+    let stream = store.pages.stream_key(key, grant.generations[0]);
     let mut after_first_batch = Some(after_first_batch);
     for position in 0..10_000 {
         if let Err(error) = writer.append(item(&position.to_string(), "1")).await {
@@ -149,24 +153,27 @@ async fn a_killed_writer_leaves_nothing_without_an_expiry() {
     publish(&store, &shoes, 9).await;
     publish(&store, &shoes, 9).await;
     publish(&store, &listing("hats/price"), 0).await;
-    store.delete(&[listing("hats/price")], &policy()).await.unwrap();
+    store.writes.delete(&[listing("hats/price")], &policy()).await.unwrap();
     let family = family("socks");
-    let mut grant = granted(store.draw_with_lease(&family, 2, false).await.unwrap());
+    let mut grant = granted(store.draws.with_lease(&family, 2, false).await.unwrap());
     store
-        .record_failure(&family, failing("broken", std::time::Duration::from_secs(5)))
+        .failures
+        .record(&family, failing("broken", std::time::Duration::from_secs(5)))
         .await
         .unwrap();
-    store.record_reads(&[(family.clone(), 3)]).await.unwrap();
+    store.reads.record(&[(family.clone(), 3)]).await.unwrap();
     let unpublished = finished(&store, &listing("socks/price"), &grant, 9).await;
     grant.generations.remove(0);
-    let mut writer = store.write_generation(&listing("socks/name"), grant.generations[0], grant.as_of, 7, &policy());
+    let mut writer = store
+        .writes
+        .begin(&listing("socks/name"), grant.generations[0], grant.as_of, 7, &policy());
     for position in 0..2000 {
         writer.append(item(&position.to_string(), "1")).await.unwrap();
     }
     assert!(
         redis.cli(&[
             "EXISTS",
-            &store.stream_key(&listing("socks/name"), grant.generations[0])
+            &store.pages.stream_key(&listing("socks/name"), grant.generations[0])
         ]) == "1"
     );
     // As SIGKILL would: nothing is dropped.

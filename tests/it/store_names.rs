@@ -20,7 +20,7 @@ async fn listings_come_in_the_order_of_their_keys_over_all_partitions() {
 
     let texts = async |prefix: &str, after: Option<&str>, limit| -> Vec<String> {
         let after = after.map(listing);
-        let found = store.list(prefix, after.as_ref(), limit).await.unwrap();
+        let found = store.names.list(prefix, after.as_ref(), limit).await.unwrap();
         assert!(
             found
                 .iter()
@@ -60,7 +60,11 @@ async fn the_listings_of_a_name_are_no_other_names() {
     {
         publish(&store, &listing(key), 1).await;
     }
-    let found = store.listings_of(&ListingName::parse("a").unwrap()).await.unwrap();
+    let found = store
+        .names
+        .listings_of(&ListingName::parse("a").unwrap())
+        .await
+        .unwrap();
     assert_eq!(found, own.map(listing));
 }
 
@@ -71,13 +75,13 @@ async fn a_name_whose_head_is_gone_is_forgotten() {
     let (shoes, hats) = (listing("shoes/price"), listing("hats/price"));
     publish(&store, &shoes, 1).await;
     publish(&store, &hats, 1).await;
-    redis.cli(&["DEL", &store.head_key(&shoes)]);
+    redis.cli(&["DEL", &store.heads.key(&shoes)]);
 
-    let found = store.list("", None, 10).await.unwrap();
+    let found = store.names.list("", None, 10).await.unwrap();
     assert_eq!(found.len(), 1);
-    assert!(store.listings_of(shoes.name()).await.unwrap().is_empty());
+    assert!(store.names.listings_of(shoes.name()).await.unwrap().is_empty());
     let names = redis.cli_lines(&["--scan", "--pattern", "*names"]);
     assert_eq!(names.len(), 1, "{names:?}");
     publish(&store, &shoes, 1).await;
-    assert_eq!(store.listings_of(shoes.name()).await.unwrap(), [shoes]);
+    assert_eq!(store.names.listings_of(shoes.name()).await.unwrap(), [shoes]);
 }

@@ -21,7 +21,7 @@ async fn a_published_generation_is_read_in_one_turn() {
     let head = publish(&store, &shoes, 10).await;
 
     proxy.clear();
-    let (found, chunks) = store.read_head_and_chunks(&shoes, head.generation, 1..3).await.unwrap();
+    let (found, chunks) = store.pages.read(&shoes, head.generation, 1..3).await.unwrap();
     assert_eq!(found, HeadState::Live(head));
     assert_eq!((head.total, head.chunk_len.get(), head.definition), (10, 4, 7));
     let expect: Vec<String> = (4..8).map(|position| json(head.generation, position)).collect();
@@ -32,11 +32,11 @@ async fn a_published_generation_is_read_in_one_turn() {
     assert_eq!(turns[0].commands, ["HMGET", "XRANGE"]);
 
     proxy.clear();
-    let pinned = store.read_pinned(&shoes, head.generation, 2..9, false).await.unwrap();
+    let pinned = store.pages.pinned(&shoes, head.generation, 2..9, false).await.unwrap();
     assert_eq!((pinned.head, pinned.chunks.len()), (HeadState::Live(head), 1));
     let kept = policy().keep_for + policy().pin_for;
     assert!(pinned.left.unwrap() > kept - Duration::from_secs(60) && pinned.left.unwrap() <= kept);
-    let description = store.describe(&shoes, head.generation).await.unwrap().unwrap();
+    let description = store.pages.describe(&shoes, head.generation).await.unwrap().unwrap();
     assert_eq!((description.total, description.chunk_len.get()), (10, 4));
     assert_eq!(proxy.turns().len(), 2);
 }
@@ -46,18 +46,18 @@ async fn an_older_generation_never_replaces_a_newer_one() {
     let redis = RedisServer::start();
     let store = connect(&redis.url()).await;
     let shoes = listing("shoes/price");
-    let first = store.draw(shoes.name(), 1).await.unwrap();
-    let second = store.draw(shoes.name(), 1).await.unwrap();
+    let first = store.draws.without_lease(shoes.name(), 1).await.unwrap();
+    let second = store.draws.without_lease(shoes.name(), 1).await.unwrap();
     let older = finished(&store, &shoes, &first, 99).await;
     let newer = finished(&store, &shoes, &second, 10).await;
 
-    let head = moved(store.publish(newer, &policy(), None, None).await.unwrap());
-    let refused = store.publish(older, &policy(), None, None).await.unwrap();
+    let head = moved(store.writes.publish(newer, &policy(), None, None).await.unwrap());
+    let refused = store.writes.publish(older, &policy(), None, None).await.unwrap();
     assert!(matches!(refused, Published::Older { current } if current == head.generation));
 
-    assert_eq!(store.read_head(&shoes).await.unwrap(), HeadState::Live(head));
+    assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Live(head));
     // What was refused is not left lying.
-    assert_eq!(store.describe(&shoes, first.generations[0]).await.unwrap(), None);
+    assert_eq!(store.pages.describe(&shoes, first.generations[0]).await.unwrap(), None);
 }
 
 #[tokio::test]
@@ -65,27 +65,37 @@ async fn a_reader_whose_lease_is_anothers_is_refused() {
     let redis = RedisServer::start();
     let store = connect(&redis.url()).await;
     let shoes = listing("shoes/price");
-    let mut grant = granted(store.draw_with_lease(&shoes.family, 1, false).await.unwrap());
+    let mut grant = granted(store.draws.with_lease(&shoes.family, 1, false).await.unwrap());
     let lease = grant.lease.take().unwrap();
     let generation = finished(&store, &shoes, &grant, 5).await;
 
     let lease_key = redis.cli(&["--scan", "--pattern", "*lease*"]);
     redis.cli(&["SET", &lease_key, "another 1795291200123456-00000001"]);
-    let refused = store.publish(generation, &policy(), Some(&lease), None).await.unwrap();
+    let refused = store
+        .writes
+        .publish(generation, &policy(), Some(&lease), None)
+        .await
+        .unwrap();
     assert!(matches!(refused, Published::Fenced), "{refused:?}");
-    assert_eq!(store.read_head(&shoes).await.unwrap(), HeadState::Absent);
+    assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Absent);
 }
 
 #[tokio::test]
 async fn with_its_lease_a_reader_may_publish_every_stream_it_drew() {
     let redis = RedisServer::start();
     let store = connect(&redis.url()).await;
-    let mut grant = granted(store.draw_with_lease(&family("shoes"), 2, false).await.unwrap());
+    let mut grant = granted(store.draws.with_lease(&family("shoes"), 2, false).await.unwrap());
     let lease = grant.lease.take().unwrap();
     assert!(grant.generations[0].id < grant.generations[1].id);
     for sort in ["shoes/price", "shoes/name"] {
         let generation = finished(&store, &listing(sort), &grant, 5).await;
-        moved(store.publish(generation, &policy(), Some(&lease), None).await.unwrap());
+        moved(
+            store
+                .writes
+                .publish(generation, &policy(), Some(&lease), None)
+                .await
+                .unwrap(),
+        );
         grant.generations.remove(0);
     }
 }
@@ -95,13 +105,13 @@ async fn a_stream_that_is_not_what_was_written_is_refused() {
     let redis = RedisServer::start();
     let store = connect(&redis.url()).await;
     let shoes = listing("shoes/price");
-    let grant = store.draw(shoes.name(), 1).await.unwrap();
+    let grant = store.draws.without_lease(shoes.name(), 1).await.unwrap();
     let generation = finished(&store, &shoes, &grant, 12).await;
-    redis.cli(&["XDEL", &store.stream_key(&shoes, grant.generations[0]), "0-2"]);
+    redis.cli(&["XDEL", &store.pages.stream_key(&shoes, grant.generations[0]), "0-2"]);
 
-    let refused = store.publish(generation, &policy(), None, None).await.unwrap();
+    let refused = store.writes.publish(generation, &policy(), None, None).await.unwrap();
     assert!(matches!(refused, Published::Incomplete), "{refused:?}");
-    assert_eq!(store.read_head(&shoes).await.unwrap(), HeadState::Absent);
+    assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Absent);
 }
 
 #[tokio::test]
@@ -111,11 +121,11 @@ async fn a_publish_whose_reply_was_lost_is_done_once() {
     let store = connect(&proxy.url()).await;
     let shoes = listing("shoes/price");
     let before = publish(&store, &shoes, 3).await;
-    let grant = store.draw(shoes.name(), 1).await.unwrap();
+    let grant = store.draws.without_lease(shoes.name(), 1).await.unwrap();
     let generation = finished(&store, &shoes, &grant, 8).await;
 
     proxy.lose_reply_of("EVALSHA");
-    let published = store.publish(generation, &policy(), None, None).await.unwrap();
+    let published = store.writes.publish(generation, &policy(), None, None).await.unwrap();
     assert!(proxy.has_lost_reply());
     let Published::Moved { announcement, replaced } = published else {
         panic!("{published:?}");
@@ -134,9 +144,9 @@ async fn writers_that_race_leave_the_newest_generation() {
     let shoes = listing("shoes/price");
     let writers = (0..8).map(|_| async {
         for _ in 0..10 {
-            let grant = store.draw(shoes.name(), 1).await.unwrap();
+            let grant = store.draws.without_lease(shoes.name(), 1).await.unwrap();
             let generation = finished(&store, &shoes, &grant, 5).await;
-            match store.publish(generation, &policy(), None, None).await.unwrap() {
+            match store.writes.publish(generation, &policy(), None, None).await.unwrap() {
                 Published::Moved { .. } => {}
                 Published::Older { current } => assert!(current.id > grant.generations[0].id),
                 refused => panic!("{refused:?}"),
@@ -146,7 +156,7 @@ async fn writers_that_race_leave_the_newest_generation() {
     futures_util::future::join_all(writers).await;
 
     let last = redis.cli(&["GET", &redis.cli(&["--scan", "--pattern", "*last"])]);
-    let head = store.read_head(&shoes).await.unwrap();
+    let head = store.heads.read(&shoes).await.unwrap();
     assert_eq!(head.id().to_string(), last);
     assert_eq!(items(&store, &shoes, head.live().unwrap().generation).await.len(), 5);
 }
@@ -167,7 +177,7 @@ async fn generations_beyond_the_bound_are_unlinked() {
         assert_eq!(streams.len(), published.len().min(4), "{streams:?}");
     }
     for (at, generation) in published.iter().enumerate() {
-        let left = store.read_pinned(&shoes, *generation, 0..1, false).await.unwrap().left;
+        let left = store.pages.pinned(&shoes, *generation, 0..1, false).await.unwrap().left;
         assert_eq!(left.is_some(), at >= 4, "{at}");
         // Only the current one outlives its pins.
         assert_eq!(left > Some(policy.pin_for), at == 7, "{at}");
@@ -186,9 +196,9 @@ async fn what_expires_anyway_does_not_take_another_ones_place() {
     let first = publish_as(&store, &shoes, 1, &policy).await.generation;
     let second = publish_as(&store, &shoes, 1, &policy).await.generation;
     publish_as(&store, &shoes, 1, &policy).await;
-    redis.cli(&["DEL", &store.stream_key(&shoes, second)]);
+    redis.cli(&["DEL", &store.pages.stream_key(&shoes, second)]);
     publish_as(&store, &shoes, 1, &policy).await;
-    assert!(store.describe(&shoes, first).await.unwrap().is_some());
+    assert!(store.pages.describe(&shoes, first).await.unwrap().is_some());
 }
 
 #[tokio::test]
@@ -198,9 +208,9 @@ async fn an_empty_listing_is_a_head_without_a_stream() {
     let shoes = listing("shoes/price");
     publish(&store, &shoes, 5).await;
     let head = publish(&store, &shoes, 0).await;
-    assert_eq!(store.read_head(&shoes).await.unwrap(), HeadState::Live(head));
+    assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Live(head));
     assert_eq!(head.total, 0);
-    assert_eq!(store.describe(&shoes, head.generation).await.unwrap(), None);
+    assert_eq!(store.pages.describe(&shoes, head.generation).await.unwrap(), None);
     publish(&store, &shoes, 3).await;
 }
 
@@ -210,14 +220,16 @@ async fn a_full_server_says_so_and_keeps_what_it_has() {
     let store = connect(&redis.url()).await;
     let shoes = listing("shoes/price");
     let head = publish(&store, &shoes, 9).await;
-    let grant = store.draw(shoes.name(), 2).await.unwrap();
+    let grant = store.draws.without_lease(shoes.name(), 2).await.unwrap();
     let written = finished(&store, &shoes, &grant, 9).await;
     redis.cli(&["CONFIG", "SET", "maxmemory-policy", "noeviction"]);
     redis.cli(&["CONFIG", "SET", "maxmemory", "1mb"]);
 
-    let full = store.publish(written, &policy(), None, None).await;
+    let full = store.writes.publish(written, &policy(), None, None).await;
     assert!(matches!(full, Err(StoreError::Full { .. })), "{full:?}");
-    let mut writer = store.write_generation(&shoes, grant.generations[1], grant.as_of, 7, &policy());
+    let mut writer = store
+        .writes
+        .begin(&shoes, grant.generations[1], grant.as_of, 7, &policy());
     let item = crate::support::store::item("a", "1");
     for _ in 0..10 {
         writer.append(item.clone()).await.unwrap();
@@ -225,7 +237,7 @@ async fn a_full_server_says_so_and_keeps_what_it_has() {
     let full = writer.finish().await;
     assert!(matches!(full, Err(StoreError::Full { .. })), "{full:?}");
 
-    assert_eq!(store.read_head(&shoes).await.unwrap(), HeadState::Live(head));
+    assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Live(head));
     assert_eq!(items(&store, &shoes, head.generation).await.len(), 9);
 }
 
@@ -234,8 +246,11 @@ async fn an_unreadable_head_is_corrupt_until_the_next_publish() {
     let redis = RedisServer::start();
     let store = connect(&redis.url()).await;
     let shoes = listing("shoes/price");
-    redis.cli(&["HSET", &store.head_key(&shoes), "id", "x", "kept", "?"]);
-    assert!(matches!(store.read_head(&shoes).await, Err(StoreError::Corrupt { .. })));
+    redis.cli(&["HSET", &store.heads.key(&shoes), "id", "x", "kept", "?"]);
+    assert!(matches!(
+        store.heads.read(&shoes).await,
+        Err(StoreError::Corrupt { .. })
+    ));
     let head = publish(&store, &shoes, 3).await;
-    assert_eq!(store.read_head(&shoes).await.unwrap(), HeadState::Live(head));
+    assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Live(head));
 }

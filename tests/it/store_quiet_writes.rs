@@ -16,8 +16,10 @@ const BEGUN: u64 = 2000;
 /// A writer whose stream is there.
 async fn begun(store: &Store) -> GenerationWriter {
     let shoes = listing("shoes/price");
-    let grant = store.draw(shoes.name(), 1).await.unwrap();
-    let mut writer = store.write_generation(&shoes, grant.generations[0], grant.as_of, 7, &policy());
+    let grant = store.draws.without_lease(shoes.name(), 1).await.unwrap();
+    let mut writer = store
+        .writes
+        .begin(&shoes, grant.generations[0], grant.as_of, 7, &policy());
     for position in 0..BEGUN {
         writer.append(item(&position.to_string(), "1")).await.unwrap();
     }
@@ -47,7 +49,7 @@ async fn sent_for_a_publish(redis: &RedisServer, store: &Store) -> u64 {
     let before = sent();
     let head = publish(store, &shoes, ITEMS).await;
     let sent = sent() - before;
-    let chunks = store.read_chunks(&shoes, head.generation, 0..ENTRIES).await.unwrap();
+    let chunks = store.pages.chunks(&shoes, head.generation, 0..ENTRIES).await.unwrap();
     assert_eq!(chunks.len() as u64, ENTRIES);
     let found = chunks
         .iter()
@@ -88,7 +90,7 @@ async fn where_the_right_is_taken_away_the_next_write_does_without() {
     as_app(&redis, &["-client|reply"]);
     let error = refused(writer).await;
     assert!(matches!(error, StoreError::Unavailable { .. }), "{error:?}");
-    eventually(async || store.draw(listing("shoes/price").name(), 1).await).await;
+    eventually(async || store.draws.without_lease(listing("shoes/price").name(), 1).await).await;
     sent_for_a_publish(&redis, &store).await;
 }
 

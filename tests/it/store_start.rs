@@ -122,10 +122,12 @@ async fn a_private_server_that_dies_is_started_again_and_lives_as_long_as_its_ha
         same => Err(same),
     })
     .await;
-    eventually(async || match store.draw(listing("shoes/price").name(), 1).await {
-        Ok(_) => Ok(()),
-        Err(error) => Err(error),
-    })
+    eventually(
+        async || match store.draws.without_lease(listing("shoes/price").name(), 1).await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(error),
+        },
+    )
     .await;
     publish(&store, &listing("shoes/price"), 3).await;
     let process = process(second);

@@ -174,7 +174,11 @@ async fn what_is_asked_for_is_read_whatever_its_version_says_and_whoever_reads_i
     // Asked of a node that dies: this one reads it because it is stale.
     origin.items.lock().pop();
     let other = shop::store(&redis.url()).await;
-    other.ask(&[Family::plain(bread())], policy.coalesce_for).await.unwrap();
+    other
+        .coalesced
+        .ask(&[Family::plain(bread())], policy.coalesce_for)
+        .await
+        .unwrap();
     becomes(28).await;
 }
 

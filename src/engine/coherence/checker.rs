@@ -75,7 +75,7 @@ impl Checker {
     async fn head_in_redis(&self, key: &ListingKey) -> Result<HeadState, EngineError> {
         let _permit = self.permits.take()?;
         self.metrics.l1_checked.inc();
-        Ok(self.store.read_head(key).await?)
+        Ok(self.store.heads.read(key).await?)
     }
 }
 

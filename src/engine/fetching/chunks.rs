@@ -135,11 +135,16 @@ impl Chunks {
         shape: Shape,
         range: Range<u64>,
     ) -> impl Future<Output = Result<LoadedRange, EngineError>> + Send + use<> {
-        let (store, l1, permits, key) = (self.store.clone(), self.l1.clone(), self.permits.clone(), key.clone());
+        let (pages, l1, permits, key) = (
+            self.store.pages.clone(),
+            self.l1.clone(),
+            self.permits.clone(),
+            key.clone(),
+        );
         async move {
             let _permit = permits.take()?;
             let first = range.start;
-            let chunks = store.read_chunks(&key, shape.generation, range).await?;
+            let chunks = pages.chunks(&key, shape.generation, range).await?;
             Ok(keep(&l1, shape, first, chunks))
         }
     }
@@ -150,15 +155,18 @@ impl Chunks {
         shape: Shape,
         range: Range<u64>,
     ) -> impl Future<Output = Result<PinnedRange, EngineError>> + Send + use<> {
-        let (store, l1, permits, key) = (self.store.clone(), self.l1.clone(), self.permits.clone(), key.clone());
+        let (pages, l1, permits, key) = (
+            self.store.pages.clone(),
+            self.l1.clone(),
+            self.permits.clone(),
+            key.clone(),
+        );
         async move {
             let _permit = permits.take()?;
             let load = l1.heads.begin_load(&key);
             let first = range.start;
             let known = l1.shape_of(&key, shape.generation);
-            let read = store
-                .read_pinned(&key, shape.generation, range, known.is_none())
-                .await?;
+            let read = pages.pinned(&key, shape.generation, range, known.is_none()).await?;
             let described = read.description.map(|said| Shape::described(shape.generation, said));
             if let Some(described) = described {
                 l1.shapes.insert((key.clone(), shape.generation), described);

@@ -167,17 +167,18 @@ impl Heads {
         key: &ListingKey,
         speculation: Option<(Shape, Range<u64>)>,
     ) -> impl Future<Output = Result<HeadState, EngineError>> + Send + use<> {
-        let (store, l1, permits, key) = (self.store.clone(), self.l1.clone(), self.permits.clone(), key.clone());
+        let (heads, pages) = (self.store.heads.clone(), self.store.pages.clone());
+        let (l1, permits, key) = (self.l1.clone(), self.permits.clone(), key.clone());
         let lost_pushed = self.lost_pushed.clone();
         async move {
             let _permit = permits.take()?;
             let was_there = l1.heads.peek(&key).0.head().is_some();
             let load = l1.heads.begin_load(&key);
             let read = match speculation {
-                None => store.read_head(&key).await,
+                None => heads.read(&key).await,
                 Some((shape, range)) => {
                     let first = range.start;
-                    let read = store.read_head_and_chunks(&key, shape.generation, range).await;
+                    let read = pages.read(&key, shape.generation, range).await;
                     read.map(|(state, chunks)| {
                         let whole = shape.whole_chunks(first, &chunks);
                         let chunks: Vec<_> = chunks.into_iter().take(whole).map(Arc::new).collect();

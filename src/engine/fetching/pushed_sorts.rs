@@ -73,7 +73,7 @@ impl PushedSorts {
 
     async fn read(&self, name: &ListingName) -> Result<Vec<ListingKey>, EngineError> {
         let _permit = self.permits.take()?;
-        let (kept, lost) = self.store.listings_kept_and_lost(name).await?;
+        let (kept, lost) = self.store.names.kept_and_lost(name).await?;
         for listing in lost {
             self.lost_pushed.tell(&listing);
         }

@@ -35,12 +35,12 @@ impl Engine {
         if period.is_zero() || period > FREEZE_MAX {
             return Err(refuse("for", "must be more than zero, and at most 31 days".to_owned()));
         }
-        let freezes = self.store.frozen().await?;
+        let freezes = self.store.freezes.all().await?;
         if freezes.len() >= FREEZES_MAX && !freezes.iter().any(|(frozen, _)| frozen == glob) {
             return Err(refuse("glob", format!("{FREEZES_MAX} globs are frozen already")));
         }
-        let until = self.store.freeze(glob, period).await?;
-        self.frozen.set(&self.store.frozen().await?);
+        let until = self.store.freezes.freeze(glob, period).await?;
+        self.frozen.set(&self.store.freezes.all().await?);
         Ok((until, self.live_on(&matcher, period).await?))
     }
 
@@ -49,12 +49,12 @@ impl Engine {
     /// # Errors
     /// Redis's own.
     pub async fn thaw(&self, glob: &str) -> Result<bool, EngineError> {
-        let mut was_frozen = self.store.thaw(glob).await?;
+        let mut was_frozen = self.store.freezes.thaw(glob).await?;
         let name = globset::escape(glob);
         if !was_frozen && name != glob {
-            was_frozen = self.store.thaw(&name).await?;
+            was_frozen = self.store.freezes.thaw(&name).await?;
         }
-        self.frozen.set(&self.store.frozen().await?);
+        self.frozen.set(&self.store.freezes.all().await?);
         Ok(was_frozen)
     }
 
@@ -63,7 +63,7 @@ impl Engine {
     /// # Errors
     /// Redis's own.
     pub async fn freezes(&self) -> Result<Vec<Freeze>, EngineError> {
-        let mut freezes = self.store.frozen().await?;
+        let mut freezes = self.store.freezes.all().await?;
         freezes.sort();
         Ok(freezes)
     }
@@ -73,14 +73,17 @@ impl Engine {
         let mut after: Option<ListingKey> = None;
         let mut count = 0;
         loop {
-            let listings = self.store.list("", after.as_ref(), LISTINGS_A_TURN).await?;
+            let listings = self.store.names.list("", after.as_ref(), LISTINGS_A_TURN).await?;
             for (listing, state) in &listings {
                 let (Some(head), true) = (state.live(), glob.is_match(listing.name().as_str())) else {
                     continue;
                 };
                 let policy = self.declaration.policy(listing.name());
                 let life = period.saturating_add(policy.keep_for);
-                self.store.renew(listing, head.generation, life, policy.pin_for).await?;
+                self.store
+                    .writes
+                    .renew(listing, head.generation, life, policy.pin_for)
+                    .await?;
                 count += 1;
             }
             match listings.into_iter().last() {

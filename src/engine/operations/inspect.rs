@@ -153,7 +153,7 @@ impl Engine {
         limit: usize,
     ) -> Result<Vec<ListingEntry>, EngineError> {
         let now = self.store.now();
-        let listings = self.store.list(&encode_segment(prefix), after, limit).await?;
+        let listings = self.store.names.list(&encode_segment(prefix), after, limit).await?;
         let entry = |(listing, state): (ListingKey, HeadState)| {
             let head = *state.live()?;
             Some(ListingEntry {
@@ -173,16 +173,16 @@ impl Engine {
     /// [`EngineError::RedisDown`].
     pub async fn explain(&self, selection: &Selection) -> Result<Explanation, EngineError> {
         let key = &selection.key;
-        let state = self.store.read_head(key).await?;
+        let state = self.store.heads.read(key).await?;
         let head = state.live().copied();
         let generation = head.map(|head| head.generation);
         let bytes = match generation {
-            Some(generation) => self.store.stream_bytes(key, generation).await?,
+            Some(generation) => self.store.pages.stream_bytes(key, generation).await?,
             None => None,
         };
         let now = self.store.now();
-        let lease = self.store.lease_state(&key.family).await?;
-        let failure = self.store.failure(&key.family).await?;
+        let lease = self.store.draws.lease_state(&key.family).await?;
+        let failure = self.store.failures.last(&key.family).await?;
         let l1 = match self.l1.heads.peek(key) {
             (Lookup::Unknown, _) => None,
             (lookup @ (Lookup::Usable(known) | Lookup::Recheck(known)), age) => Some(Known {
@@ -192,8 +192,8 @@ impl Engine {
             }),
         };
         Ok(Explanation {
-            head_key: self.store.head_key(key),
-            stream_key: generation.map(|generation| self.store.stream_key(key, generation)),
+            head_key: self.store.heads.key(key),
+            stream_key: generation.map(|generation| self.store.pages.stream_key(key, generation)),
             generation,
             total: head.map_or(0, |head| head.total),
             chunk_len: head.map(|head| head.chunk_len),
@@ -204,7 +204,7 @@ impl Engine {
                 .filter(|head| selection.defined.is_some() && !self.is_reshaped(key, head))
                 .map(|head| head.as_of.after(selection.policy.fresh_for)),
             lease: lease.map(|lease| (lease.generation, lease.left)),
-            next_refresh: self.store.next_due(&key.family).await?,
+            next_refresh: self.store.due.time_of(&key.family).await?,
             frozen_until: self.frozen_until(key.name()),
             last_error: failure.map(|failure| failure.error).or_else(|| {
                 let error = self.refresher.last_error(&key.family);

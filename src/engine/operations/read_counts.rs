@@ -99,6 +99,7 @@ impl ReadCounts {
             }
             match self
                 .store
+                .writes
                 .renew(&key, head.generation, policy.keep_for, policy.pin_for)
                 .await
             {
@@ -114,7 +115,7 @@ impl ReadCounts {
         if families.is_empty() || !self.store.is_up() {
             return;
         }
-        if let Err(error) = self.store.schedule_all(&families, SCHEDULE_WITHIN).await {
+        if let Err(error) = self.store.due.schedule_all(&families, SCHEDULE_WITHIN).await {
             tracing::debug!(error = %Chain(&error), "a listing that is read was not scheduled");
         }
     }
@@ -140,7 +141,7 @@ impl ReadCounts {
         self.renew_pushed(read, renewed).await;
         if !reads.is_empty() && self.store.is_up() {
             let reads: Vec<_> = reads.into_iter().collect();
-            if let Err(error) = self.store.record_reads(&reads).await {
+            if let Err(error) = self.store.reads.record(&reads).await {
                 tracing::debug!(error = %Chain(&error), "read counts were lost");
             }
         }

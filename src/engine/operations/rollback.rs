@@ -41,7 +41,7 @@ impl Engine {
     /// # Errors
     /// [`EngineError::NotFound`] where nothing is kept under the name; Redis's own.
     pub async fn rollback(&self, name: &ListingName, hold: Duration) -> Result<Rollback, EngineError> {
-        let listings = self.store.listings_of(name).await?;
+        let listings = self.store.names.listings_of(name).await?;
         if listings.is_empty() {
             return Err(EngineError::NotFound);
         }
@@ -65,8 +65,8 @@ impl Engine {
 
     /// The newest generation before the current one that is there still.
     async fn older(&self, listing: &ListingKey) -> Result<Option<Generation>, EngineError> {
-        for generation in self.store.kept_generations(listing).await? {
-            if self.store.describe(listing, generation).await?.is_some() {
+        for generation in self.store.heads.older_generations(listing).await? {
+            if self.store.pages.describe(listing, generation).await?.is_some() {
                 return Ok(Some(generation));
             }
         }
@@ -88,22 +88,26 @@ impl Engine {
             Resolved::Pushed | Resolved::Unknown => (self.declaration.pushed_policy(), 0),
         };
         // Drawn now: a refresh that began before is superseded.
-        let grant = self.store.draw(listing.name(), 1).await?;
+        let grant = self.store.draws.without_lease(listing.name(), 1).await?;
         let generation = grant.generations.first().copied().ok_or(EngineError::broken_load())?;
         let copied = self
             .store
-            .copy_generation(&listing, from, generation, grant.as_of, hash, &policy)
+            .writes
+            .copy(&listing, from, generation, grant.as_of, hash, &policy)
             .await?;
         // It was at the end of its life.
         let Some(copied) = copied else { return Ok(None) };
         let total = copied.total();
         let next_due = matches!(resolved, Resolved::Defined(_)).then(|| policy.fresh_for.max(hold));
-        match self.store.publish(copied, &policy, None, next_due).await? {
+        match self.store.writes.publish(copied, &policy, None, next_due).await? {
             Published::Moved { announcement, .. } => {
                 self.announcer.apply(&announcement, true);
                 // What the freeze has lengthened were the lives of the one before.
                 let life = hold.saturating_add(policy.keep_for);
-                self.store.renew(&listing, generation, life, policy.pin_for).await?;
+                self.store
+                    .writes
+                    .renew(&listing, generation, life, policy.pin_for)
+                    .await?;
                 tracing::info!(%listing, %from, %generation, items = total, "listing rolled back");
                 Ok(Some(RolledBack {
                     listing,

@@ -72,7 +72,10 @@ impl Push {
             }
             believed.is_ok()
         };
-        let published = self.store.publish_over(finished, &self.policy, None, None, believe);
+        let published = self
+            .store
+            .writes
+            .publish_over(finished, &self.policy, None, None, believe);
         match published.await? {
             Published::Moved { announcement, replaced } => {
                 self.announcer.apply(&announcement, true);
@@ -109,11 +112,9 @@ impl Engine {
         }
         let listing = Family::plain(name.clone()).listing(StoredSort::ascending(sort));
         let policy = self.declaration.pushed_policy();
-        let grant = self.store.draw(name, 1).await?;
+        let grant = self.store.draws.without_lease(name, 1).await?;
         let generation = grant.generations.first().copied().ok_or(EngineError::broken_load())?;
-        let writer = self
-            .store
-            .write_generation(&listing, generation, grant.as_of, 0, &policy);
+        let writer = self.store.writes.begin(&listing, generation, grant.as_of, 0, &policy);
         Ok(Push {
             store: self.store.clone(),
             announcer: self.announcer.clone(),
@@ -133,7 +134,7 @@ impl Engine {
         let resolved = self.declaration.resolve(name);
         // What is kept, whether its head can be read or not, and what a refresh or a push under way may be about to publish
         // for the first time.
-        let mut listings: BTreeSet<ListingKey> = self.store.listings_ever_of(name).await?.into_iter().collect();
+        let mut listings: BTreeSet<ListingKey> = self.store.names.ever_of(name).await?.into_iter().collect();
         let policy = match &resolved {
             Resolved::Unknown => return Err(EngineError::NotAllowed),
             Resolved::Pushed => {
@@ -160,7 +161,7 @@ impl Engine {
             tracing::debug!(listing = %name, %sort, "no such sort to delete");
             return Err(EngineError::Invalid(vec![error]));
         }
-        for (announcement, _) in self.store.delete(&listings, &policy).await? {
+        for (announcement, _) in self.store.writes.delete(&listings, &policy).await? {
             self.announcer.apply(&announcement, true);
         }
         tracing::info!(listing = %name, sorts = listings.len(), "listing deleted");
@@ -289,7 +290,7 @@ impl Engine {
         let default = defined.default_family(name);
         let mut others = BTreeSet::new();
         if !(defined.definition.variants.is_empty() && defined.definition.filters.is_empty()) {
-            let kept = self.store.listings_of(name).await?;
+            let kept = self.store.names.listings_of(name).await?;
             others.extend(kept.into_iter().map(|key| key.family));
         }
         others.retain(|family| *family != default && defined.definition.declares(&family.choices));

@@ -177,7 +177,7 @@ impl Engine {
             return Ok(shape);
         }
         let permit = self.permits.take()?;
-        let described = self.store.describe(&selection.key, generation).await?;
+        let described = self.store.pages.describe(&selection.key, generation).await?;
         drop(permit);
         match described {
             Some(described) => {

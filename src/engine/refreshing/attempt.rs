@@ -88,7 +88,7 @@ impl Attempt<'_> {
             Wants::Fresh => self.is_fresh(head),
             Wants::Later(after) => head.is_read_since(after, grant.as_of) && is_answer,
             // Under the lease: nobody else can be about to.
-            Wants::Due(claim) => is_answer && self.refresher.store.next_due(&request.family).await? != Some(claim),
+            Wants::Due(claim) => is_answer && self.refresher.store.due.time_of(&request.family).await? != Some(claim),
             // What is so for a warm-up is left out already.
             Wants::Since(_) | Wants::Asked | Wants::Anew => false,
         })
@@ -204,6 +204,7 @@ impl Attempt<'_> {
                 if let Err(error) = self
                     .refresher
                     .store
+                    .due
                     .postpone(&self.request.family, LEFT_TO_OTHERS)
                     .await
                 {
@@ -222,7 +223,7 @@ impl Attempt<'_> {
         }
         let (store, family) = (&self.refresher.store, &self.request.family);
         let coalesce_for = self.request.defined.definition.policy.coalesce_for;
-        if let Err(error) = store.settle(family, self.grant, coalesce_for, end).await {
+        if let Err(error) = store.coalesced.settle(family, self.grant, coalesce_for, end).await {
             tracing::debug!(error = %Chain(&error), "a requested refresh stays pending");
         }
     }
@@ -232,7 +233,7 @@ impl Attempt<'_> {
     }
 
     async fn unschedule(&self) {
-        if let Err(error) = self.refresher.store.unschedule(&self.request.family).await {
+        if let Err(error) = self.refresher.store.due.remove(&self.request.family).await {
             tracing::debug!(error = %Chain(&error), "the family stays due");
         }
     }
@@ -244,6 +245,7 @@ impl Attempt<'_> {
         let next_due = next_due.filter(|_| !request.is_nothing(total));
         let published = refresher
             .store
+            .writes
             .publish(finished, policy, self.grant.lease.as_ref(), next_due)
             .await?;
         match published {

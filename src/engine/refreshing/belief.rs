@@ -82,7 +82,7 @@ impl<'a> Standing<'a> {
         let mut believed_at = self.served_until;
         let mut empty_since = None;
         if matches!(refusal, Refusal::Emptied { .. }) {
-            let failure = self.store.failure(family).await?;
+            let failure = self.store.failures.last(family).await?;
             let known = failure.and_then(|failure| failure.empty_since);
             // One that lies ahead is from before the clock stepped back.
             let since = known.filter(|since| *since <= self.as_of).unwrap_or(self.as_of);

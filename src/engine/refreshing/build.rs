@@ -258,7 +258,8 @@ impl<'a> Build<'a> {
         let hash = self.defined.definition.hash_of(&stream.stored()).unwrap_or_default();
         Ok(self
             .store
-            .write_generation(&key, *generation, self.grant.as_of, hash, self.policy()))
+            .writes
+            .begin(&key, *generation, self.grant.as_of, hash, self.policy()))
     }
 
     /// Whether so many may be built on.

@@ -57,7 +57,7 @@ impl Refresher {
         coalesce_for: Duration,
     ) -> Result<(), StoreError> {
         let names: Vec<Family> = families.iter().map(|(_, family)| family.clone()).collect();
-        let waits = self.store.ask(&names, coalesce_for).await?;
+        let waits = self.store.coalesced.ask(&names, coalesce_for).await?;
         for ((defined, family), wait) in families.iter().zip(waits) {
             // Invariant 8: beyond the limit the schedule alone finds it.
             if self.attended.begin(family, defined, self.runs_max) {
@@ -96,7 +96,7 @@ impl Refresher {
     /// How long until a refresh that was asked for may begin.
     async fn asked_in(&self, defined: &Defined, family: &Family) -> Option<Duration> {
         let coalesce_for = defined.definition.policy.coalesce_for;
-        match self.store.asked_for(family, coalesce_for).await {
+        match self.store.coalesced.begins_at(family, coalesce_for).await {
             Ok(at) => at.map(|at| at.since(self.store.now())),
             Err(error) => {
                 tracing::debug!(error = %Chain(&error), "a refresh that was asked for is left to the schedule");

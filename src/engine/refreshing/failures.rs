@@ -27,7 +27,7 @@ impl Refresher {
                 retry_after: BACK_OFF_MIN,
             };
         }
-        let before = self.store.failure(&request.family).await.ok().flatten();
+        let before = self.store.failures.last(&request.family).await.ok().flatten();
         let remembered = self.failures_in_a_row(&request.family);
         let in_a_row = before.as_ref().map_or(0, |failure| failure.count).max(remembered);
         let mut retry_after = back_off(in_a_row);
@@ -63,7 +63,7 @@ impl Refresher {
                 schedule: is_kept,
                 emptiness,
             };
-            if let Err(error) = self.store.record_failure(&request.family, failing).await {
+            if let Err(error) = self.store.failures.record(&request.family, failing).await {
                 tracing::debug!(error = %Chain(&error), "the failure could not be recorded");
             }
         }
@@ -76,7 +76,7 @@ impl Refresher {
     /// Whether any stream of the family has a generation that is served meanwhile.
     async fn is_kept(&self, request: &Request) -> bool {
         for stream in request.defined.definition.streams() {
-            let head = self.store.read_head(&request.family.listing(stream.stored())).await;
+            let head = self.store.heads.read(&request.family.listing(stream.stored())).await;
             if head.is_ok_and(|head| head.live().is_some()) {
                 return true;
             }

@@ -31,7 +31,7 @@ impl FarOff {
         }
         let now = store.now();
         let from = self.0.iter().map(|from| from.unwrap_or(now.after(shortest)));
-        let due = match store.due_later(&from.collect::<Vec<_>>()).await {
+        let due = match store.due.later(&from.collect::<Vec<_>>()).await {
             Ok(due) => due,
             Err(error) => return tracing::debug!(error = %Chain(&error), "due times could not be read"),
         };
@@ -50,7 +50,7 @@ impl FarOff {
         if far_off.is_empty() {
             return;
         }
-        match store.due_now(far_off.iter().copied()).await {
+        match store.due.bring_forward(far_off.iter().copied()).await {
             Ok(()) => tracing::info!(
                 families = far_off.len(),
                 "due times lay further ahead than the listings' periods: they are due now"

@@ -56,7 +56,7 @@ impl WatchFreezes {
     /// Runs until the engine stops.
     pub(crate) async fn run(self, stopping: CancellationToken) {
         loop {
-            match self.store.frozen().await {
+            match self.store.freezes.all().await {
                 Ok(freezes) => self.frozen.set(&freezes),
                 // A freeze that is known stays until it is over.
                 Err(error) => tracing::debug!(error = %Chain(&error), "freezes could not be read"),

@@ -62,7 +62,7 @@ impl KeepWarm {
             .iter()
             .flat_map(|name| definition.families(name, FAMILIES_A_NAME_MAX))
             .collect();
-        if let Err(error) = self.store.schedule_all(&families, WITHIN).await {
+        if let Err(error) = self.store.due.schedule_all(&families, WITHIN).await {
             tracing::debug!(error = %Chain(&error), "listings to be kept warm were not scheduled");
         }
     }

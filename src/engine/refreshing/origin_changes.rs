@@ -129,7 +129,7 @@ impl OriginChanges {
         let mut after: Option<ListingKey> = None;
         let mut count = 0;
         loop {
-            let listings = self.store.list("", after.as_ref(), LISTINGS_A_TURN).await?;
+            let listings = self.store.names.list("", after.as_ref(), LISTINGS_A_TURN).await?;
             // Sorts of one family are neighbours, save at the end of a turn: to be made due twice does no harm.
             let mut due: BTreeSet<&Family> = BTreeSet::new();
             for (listing, state) in &listings {
@@ -143,7 +143,7 @@ impl OriginChanges {
                     due.insert(&listing.family);
                 }
             }
-            self.store.due_now(due.iter().copied()).await?;
+            self.store.due.bring_forward(due.iter().copied()).await?;
             count += due.len();
             match listings.last() {
                 Some((last, _)) => after = Some(last.clone()),

@@ -102,14 +102,15 @@ impl Refresher {
                 // Somebody has looked at what was refused.
                 let insist = request.wants == Wants::Anew || request.accepts_any;
                 return match coalesce_for.is_zero() {
-                    true => self.store.draw_with_lease(&request.family, count, insist).await,
+                    true => self.store.draws.with_lease(&request.family, count, insist).await,
                     // It tells whether a refresh was asked for, which this one answers.
-                    false => self.store.draw_uncoalesced(&request.family, count, insist).await,
+                    false => self.store.draws.uncoalesced(&request.family, count, insist).await,
                 };
             }
         };
         self.store
-            .draw_coalesced(&request.family, count, drawn_for, coalesce_for)
+            .draws
+            .coalesced(&request.family, count, drawn_for, coalesce_for)
             .await
     }
 
@@ -188,7 +189,7 @@ impl Refresher {
         let mut refreshed = Vec::new();
         for stream in streams {
             let listing = request.family.listing(stream.stored());
-            match self.store.read_head(&listing).await {
+            match self.store.heads.read(&listing).await {
                 Ok(HeadState::Live(head)) if head.generation.id > mark => refreshed.push(Refreshed {
                     listing,
                     generation: head.generation,

@@ -66,7 +66,7 @@ impl Schedule {
         if self.refresher.running() >= RUNNING_MAX || !self.store.is_up() {
             return;
         }
-        let claims = match self.store.claim_due(CLAIMS_A_PARTITION, CLAIM_FOR).await {
+        let claims = match self.store.due.claim(CLAIMS_A_PARTITION, CLAIM_FOR).await {
             Ok(claims) => claims,
             Err(error) => return tracing::debug!(error = %Chain(&error), "due families could not be claimed"),
         };
@@ -87,7 +87,7 @@ impl Schedule {
 
     /// A claimed family that is not refreshed here is due at once, for other nodes.
     async fn hand_back(&self, family: &Family) {
-        if let Err(error) = self.store.postpone(family, Duration::ZERO).await {
+        if let Err(error) = self.store.due.postpone(family, Duration::ZERO).await {
             tracing::debug!(error = %Chain(&error), "a claimed family is due again when its claim ends");
         }
     }
@@ -105,7 +105,7 @@ impl Schedule {
         }
         if let Some(until) = self.frozen.until(&family.name, self.store.now()) {
             let left = until.since(self.store.now());
-            if let Err(error) = self.store.postpone(family, left.min(LOOK_AGAIN_AFTER)).await {
+            if let Err(error) = self.store.due.postpone(family, left.min(LOOK_AGAIN_AFTER)).await {
                 tracing::debug!(error = %Chain(&error), "a frozen family is due again when its claim ends");
             }
             return;
@@ -133,9 +133,9 @@ impl Schedule {
     /// Whether nobody has read the family for so long. The time of one that was never read, as after warming up, begins when
     /// that is noticed.
     async fn is_idle(&self, family: &Family, idle_stop: Duration) -> bool {
-        let idle = match self.store.last_read(family).await {
+        let idle = match self.store.reads.last(family).await {
             Ok(Some(last_read)) => Ok(self.store.now().since(last_read) >= idle_stop),
-            Ok(None) => self.store.begin_idleness(family).await.map(|()| false),
+            Ok(None) => self.store.reads.begin_idleness(family).await.map(|()| false),
             Err(error) => Err(error),
         };
         idle.unwrap_or_else(|error| {
@@ -147,7 +147,7 @@ impl Schedule {
     /// It lives on until `keep_for`; the next read that finds it stale makes it due again.
     async fn stop_refreshing(&self, family: &Family, reason: &'static str) {
         tracing::info!(listing = %family, reason, "no longer refreshed");
-        if let Err(error) = self.store.unschedule(family).await {
+        if let Err(error) = self.store.due.remove(family).await {
             tracing::debug!(error = %Chain(&error), "the family stays due");
         }
     }

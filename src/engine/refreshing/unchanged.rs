@@ -102,12 +102,12 @@ impl Refresher {
             .iter()
             .map(|stream| request.family.listing(stream.stored()))
             .collect();
-        let kept = self.store.read_kept(&listings).await?;
+        let kept = self.store.writes.kept(&listings).await?;
         let mut streams = Vec::with_capacity(kept.len());
         for (listing, kept) in listings.into_iter().zip(kept) {
             let hash = request.defined.definition.hash_of(&listing.stored);
             let is_same_shape = match kept.state.live() {
-                Some(head) if Some(head.definition) == hash => self.store.is_whole(&listing, head).await?,
+                Some(head) if Some(head.definition) == hash => self.store.pages.is_whole(&listing, head).await?,
                 _ => false,
             };
             streams.push(KeptStream {
@@ -158,7 +158,7 @@ impl Refresher {
             lease,
             next_due: confirming.next_due.filter(|_| !request.is_nothing(head.total)),
         };
-        match self.store.confirm(&confirmation).await? {
+        match self.store.writes.confirm(&confirmation).await? {
             Confirmed::Fenced => Err(BuildError::LeaseLost),
             Confirmed::Gone => Ok(None),
             Confirmed::Yes => {

@@ -80,7 +80,7 @@ impl Attempts<'_> {
         let keys: Vec<_> = targets.iter().map(Target::listings).collect();
         let all: Vec<_> = keys.iter().flatten().cloned().collect();
         // What cannot be told is tried.
-        let heads = self.store.read_heads(&all).await.unwrap_or_default();
+        let heads = self.store.heads.read_all(&all).await.unwrap_or_default();
         let now = self.store.now();
         let mut heads = all.iter().zip(heads);
         let mut standing = Vec::with_capacity(targets.len());
@@ -119,7 +119,7 @@ impl Attempts<'_> {
         if let Some(Some(step)) = standing.into_iter().next() {
             return Tried::Step(step);
         }
-        if let Ok(Some(_)) = self.store.lease_state(&target.family).await {
+        if let Ok(Some(_)) = self.store.draws.lease_state(&target.family).await {
             return Tried::Elsewhere;
         }
         let began = Instant::now();

@@ -13,7 +13,7 @@ use crate::{
     engine::error::{Chain, EngineError},
     listing::{Freshness, Head, HeadState, ItemId, ListingKey},
     origin::{OriginError, OriginItem, Origins, Read, ReadOrder},
-    store::{Footprint, Store, StreamSize},
+    store::{Store, StreamSize},
 };
 
 /// So many reads are timed at least, where there are so many families.
@@ -86,12 +86,12 @@ pub(super) async fn plan(
     effort: &Effort,
 ) -> Result<Plan, EngineError> {
     let mut plan = Plan::default();
-    let mut kept = Footprint::default();
-    let mut read = Footprint::default();
+    let mut kept = store.footprint();
+    let mut read = store.footprint();
     let (mut to_read, mut only_kept) = (Vec::new(), Vec::new());
     for target in targets {
         let keys = target.listings();
-        let heads = store.read_heads(&keys).await?;
+        let heads = store.heads.read_all(&keys).await?;
         let definition = &target.defined.definition;
         let now = store.now();
         let usable = |(key, state): (&ListingKey, &HeadState)| {
@@ -108,11 +108,11 @@ pub(super) async fn plan(
                 let items = heads.first().map_or(0, |head| head.total);
                 plan.origin_reads += reads_of(target, items, true);
                 for (key, head) in keys.iter().zip(&heads) {
-                    let bytes = store.stream_bytes(key, head.generation).await?.unwrap_or(0);
+                    let bytes = store.pages.stream_bytes(key, head.generation).await?.unwrap_or(0);
                     plan.kept.listings += 1;
                     plan.kept.items += head.total;
                     plan.kept.bytes += bytes;
-                    kept.add_head(store, key);
+                    kept.add_head(key);
                 }
                 only_kept.push(target);
             }
@@ -122,7 +122,7 @@ pub(super) async fn plan(
             }
         }
     }
-    plan.kept.bytes += kept.bytes(store).await?;
+    plan.kept.bytes += kept.bytes().await?;
     // Spread evenly, for their time alone.
     let missing = TIMED_MIN.saturating_sub(to_read.len()).min(only_kept.len());
     let sample = (0..missing).filter_map(|at| only_kept.get(at * only_kept.len() / missing.max(1)));
@@ -147,10 +147,10 @@ pub(super) async fn plan(
         for key in target.listings() {
             plan.read.listings += 1;
             plan.read.items += once.items;
-            read.add_listing(store, &key, &once.stream);
+            read.add_listing(&key, &once.stream);
         }
     }
-    plan.read.bytes = read.bytes(store).await?;
+    plan.read.bytes = read.bytes().await?;
     plan.a_read = took
         .checked_div(u32::try_from(plan.timed).unwrap_or(u32::MAX))
         .unwrap_or_default();

@@ -67,7 +67,7 @@ pub(super) async fn verify(
 async fn count_listing(store: &Store, listing: &ListingKey) -> Result<(Option<Head>, Option<u64>), EngineError> {
     let mut counted = (None, None);
     for _ in 0..ATTEMPTS {
-        let head = match store.read_head(listing).await {
+        let head = match store.heads.read(listing).await {
             Ok(HeadState::Live(head)) => head,
             Ok(_) => return Ok((None, Some(0))),
             Err(StoreError::Corrupt { .. }) => return Ok((None, None)),
@@ -75,7 +75,7 @@ async fn count_listing(store: &Store, listing: &ListingKey) -> Result<(Option<He
         };
         counted = (Some(head), count_stream(store, listing, head.generation).await?);
         // Published anew meanwhile, it may have been retired under our eyes.
-        if store.read_head(listing).await?.live().map(|now| now.generation) == Some(head.generation) {
+        if store.heads.read(listing).await?.live().map(|now| now.generation) == Some(head.generation) {
             break;
         }
     }
@@ -85,7 +85,10 @@ async fn count_listing(store: &Store, listing: &ListingKey) -> Result<(Option<He
 async fn count_stream(store: &Store, listing: &ListingKey, generation: Generation) -> Result<Option<u64>, EngineError> {
     let (mut items, mut from) = (0, 0);
     loop {
-        let chunks = store.read_chunks(listing, generation, from..from + CHUNKS_A_TURN).await;
+        let chunks = store
+            .pages
+            .chunks(listing, generation, from..from + CHUNKS_A_TURN)
+            .await;
         let chunks = match chunks {
             Ok(chunks) => chunks,
             Err(StoreError::Corrupt { .. }) => return Ok(None),

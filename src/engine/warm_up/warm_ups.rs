@@ -39,7 +39,7 @@ impl WarmUps {
     /// # Errors
     /// [`EngineError::RedisDown`].
     pub async fn recorded_reads(&self) -> Result<RecordedReads, EngineError> {
-        Ok(RecordedReads::new(self.store.popular(POPULAR_MAX).await?))
+        Ok(RecordedReads::new(self.store.reads.popular(POPULAR_MAX).await?))
     }
 
     /// The families that a warm-up is for, in the order of the definitions.

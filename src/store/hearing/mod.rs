@@ -1,4 +1,9 @@
-//! Announcements of other nodes: heard live, or read from logs.
+//! Announcements of other nodes: heard live, or read from the logs.
+//!
+//! `subscriber` has the connection. `followed_logs` decides, without waiting for anything, what to apply and what to read, by one
+//! `log_position` a partition; `log` reads entries.
+//!
+//! What must hold: an announcement is applied once and in its order, and a gap is either read from the log or begins a new epoch.
 
 pub(super) mod followed_logs;
 pub(super) mod log;

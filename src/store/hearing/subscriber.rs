@@ -30,7 +30,7 @@ use super::{
     log_position::LogPosition,
 };
 use crate::store::{
-    Store,
+    access::Access,
     error::{Cause, Refusal},
     health::{liveness::Liveness, refusals::SUBSCRIBE},
     layout::{
@@ -79,24 +79,20 @@ struct Subscriber {
     warn_at: Instant,
 }
 
-impl Store {
-    /// Starts the subscriber. To be called once; ends when the receiver is dropped.
-    ///
-    /// The first thing heard is [`Heard::NewEpoch`]: whatever was loaded before the subscription stood may be old.
-    pub fn announcements(&self) -> mpsc::Receiver<Heard> {
-        let (heard, receiver) = mpsc::channel(HEARD_WAITING_MAX);
-        let subscriber = Subscriber {
-            server: self.inner.server.clone(),
-            liveness: self.inner.liveness.clone(),
-            keys: self.inner.keys.clone(),
-            heard,
-            logs: FollowedLogs::new(self.inner.seen.clone()),
-            warn_at: Instant::now(),
-        };
-        self.inner.liveness.tell_subscribed(false);
-        self.spawn(subscriber.run());
-        receiver
-    }
+/// Starts the subscriber, which ends when the receiver is dropped.
+pub(crate) fn start(access: &Access) -> mpsc::Receiver<Heard> {
+    let (heard, receiver) = mpsc::channel(HEARD_WAITING_MAX);
+    let subscriber = Subscriber {
+        server: access.server.clone(),
+        liveness: access.liveness.clone(),
+        keys: access.keys.clone(),
+        heard,
+        logs: FollowedLogs::new(access.seen.clone()),
+        warn_at: Instant::now(),
+    };
+    access.liveness.tell_subscribed(false);
+    access.runtime.spawn(subscriber.run());
+    receiver
 }
 
 impl Subscriber {

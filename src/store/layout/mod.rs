@@ -1,4 +1,10 @@
-//! What lies where in Redis, and in which bytes: keys, heads, chunks, announcements.
+//! What lies where in Redis, and in which bytes.
+//!
+//! `keys` names every key. `head_codec`, `chunk_codec` and `announcements` are the values; `numbers`, `entry_id` and `seen` are what
+//! they have in common.
+//!
+//! What must hold: heads and chunks carry check sums, so a value that another program changed is refused. A change that an older
+//! release cannot read needs another [`LAYOUT`](keys::LAYOUT).
 
 pub(super) mod announcements;
 pub(super) mod chunk_codec;

@@ -1,11 +1,13 @@
 //! Heads: a hash a listing, the only part of it that changes.
 
+use std::sync::Arc;
+
 use redis::Value;
 
 use crate::{
     listing::{Generation, HeadState, ListingKey},
     store::{
-        Store,
+        access::Access,
         error::StoreError,
         layout::{
             head_codec::{StoredHead, decode_for_writing, decode_head, read_head},
@@ -15,46 +17,50 @@ use crate::{
     },
 };
 
-impl Store {
+/// Reads heads.
+#[derive(Clone)]
+pub struct HeadReads(pub(in crate::store) Arc<Access>);
+
+impl HeadReads {
     /// The head of a listing: one turn.
-    pub async fn read_head(&self, key: &ListingKey) -> Result<HeadState, StoreError> {
-        let head_key = self.head_key(key);
+    pub async fn read(&self, key: &ListingKey) -> Result<HeadState, StoreError> {
+        let head_key = self.key(key);
         let mut turn = Commands::default();
         read_head(&mut turn, &head_key);
-        let mut replies = self.inner.connections.read("read head", turn).await?.into_iter();
-        self.seen_head(key, &head_key, replies.next())
+        let mut replies = self.0.connections.read("read head", turn).await?.into_iter();
+        seen_head(&self.0, key, &head_key, replies.next())
     }
 
     /// The head as a writer needs it.
-    pub(crate) async fn read_head_for_writing(&self, key: &ListingKey) -> Result<StoredHead, StoreError> {
-        let head_key = self.head_key(key);
+    pub(crate) async fn read_for_writing(&self, key: &ListingKey) -> Result<StoredHead, StoreError> {
+        let head_key = self.key(key);
         let mut turn = Commands::default();
         read_head(&mut turn, &head_key);
         // Through the writing connection, which is the one that the next step needs anyway.
-        let replies = self.inner.connections.write("read head", turn).await?;
+        let replies = self.0.connections.write("read head", turn).await?;
         let reply = replies.into_iter().next().unwrap_or_default();
         let stored = decode_for_writing(reply, &head_key)?;
-        self.inner.seen.raise(Partition::of(key.name()), stored.state.id());
+        self.0.seen.raise(Partition::of(key.name()), stored.state.id());
         Ok(stored)
     }
 
     /// Generations of a listing before the current one that may still be kept, newest first.
-    pub async fn kept_generations(&self, key: &ListingKey) -> Result<Vec<Generation>, StoreError> {
-        Ok(self.read_head_for_writing(key).await?.kept)
+    pub async fn older_generations(&self, key: &ListingKey) -> Result<Vec<Generation>, StoreError> {
+        Ok(self.read_for_writing(key).await?.kept)
     }
 
     /// The heads of several listings, in batches of one turn each. One that cannot be read counts as absent: it must not
     /// hide all others.
-    pub async fn read_heads(&self, keys: &[ListingKey]) -> Result<Vec<HeadState>, StoreError> {
+    pub async fn read_all(&self, keys: &[ListingKey]) -> Result<Vec<HeadState>, StoreError> {
         const HEADS_A_TURN: usize = 100;
         let mut heads = Vec::with_capacity(keys.len());
         for batch in keys.chunks(HEADS_A_TURN) {
-            let names: Vec<String> = batch.iter().map(|key| self.head_key(key)).collect();
+            let names: Vec<String> = batch.iter().map(|key| self.key(key)).collect();
             let mut turn = Commands::default();
             for name in &names {
                 read_head(&mut turn, name);
             }
-            let replies = self.inner.connections.read("read heads", turn).await?;
+            let replies = self.0.connections.read("read heads", turn).await?;
             for (name, reply) in names.iter().zip(replies) {
                 heads.push(match decode_head(reply, name) {
                     Err(StoreError::Corrupt { .. }) => HeadState::Absent,
@@ -65,20 +71,20 @@ impl Store {
         Ok(heads)
     }
 
-    /// Decodes a head and remembers the greatest id of its partition.
-    pub(crate) fn seen_head(
-        &self,
-        key: &ListingKey,
-        head_key: &str,
-        reply: Option<Value>,
-    ) -> Result<HeadState, StoreError> {
-        let head = decode_head(reply.unwrap_or_default(), head_key)?;
-        self.inner.seen.raise(Partition::of(key.name()), head.id());
-        Ok(head)
-    }
-
     /// Where a listing's head lies.
-    pub fn head_key(&self, key: &ListingKey) -> String {
-        self.inner.keys.head(key)
+    pub fn key(&self, key: &ListingKey) -> String {
+        self.0.keys.head(key)
     }
+}
+
+/// Decodes a head and remembers the greatest id of its partition.
+pub(super) fn seen_head(
+    access: &Access,
+    key: &ListingKey,
+    head_key: &str,
+    reply: Option<Value>,
+) -> Result<HeadState, StoreError> {
+    let head = decode_head(reply.unwrap_or_default(), head_key)?;
+    access.seen.raise(Partition::of(key.name()), head.id());
+    Ok(head)
 }

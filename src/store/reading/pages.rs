@@ -1,15 +1,16 @@
 //! What pages are read with: each is one request-and-reply turn, of plain commands. A script would cost the server three to
 //! five times as much.
 
-use std::{num::NonZeroU32, ops::Range, time::Duration};
+use std::{num::NonZeroU32, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use redis::Value;
 
+use super::heads::seen_head;
 use crate::{
     listing::{Chunk, ChunkIndex, Generation, Head, HeadState, ListingKey},
     store::{
-        Store,
+        access::Access,
         error::StoreError,
         layout::{
             chunk_codec::{decode_entry, decode_range, read_range},
@@ -41,32 +42,36 @@ pub struct Description {
     pub chunk_len: NonZeroU32,
 }
 
-impl Store {
+/// Reads the items of generations.
+#[derive(Clone)]
+pub struct PageReads(pub(in crate::store) Arc<Access>);
+
+impl PageReads {
     /// The head and, of a generation that may be current, a range of chunks: fewer where the stream has fewer, none where
     /// it is gone.
-    pub async fn read_head_and_chunks(
+    pub async fn read(
         &self,
         key: &ListingKey,
         generation: Generation,
         chunks: Range<u64>,
     ) -> Result<(HeadState, Vec<Chunk>), StoreError> {
         const OPERATION: &str = "read head and chunks";
-        let (head_key, stream_key) = (self.head_key(key), self.stream_key(key, generation));
+        let (head_key, stream_key) = (self.0.keys.head(key), self.stream_key(key, generation));
         let mut turn = Commands::default();
         read_head(&mut turn, &head_key);
         if !chunks.is_empty() {
             read_range(&mut turn, &stream_key, &chunks);
         }
         let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start));
-        let replies = self.inner.connections.read_raw(size, OPERATION, turn).await?;
+        let replies = self.0.connections.read_raw(size, OPERATION, turn).await?;
         let mut replies = replies.into_iter();
-        let head = self.seen_head(key, &head_key, next_value(&mut replies, OPERATION)?)?;
+        let head = seen_head(&self.0, key, &head_key, next_value(&mut replies, OPERATION)?)?;
         let chunks = replies.next().map(|reply| decode_range(&reply, &stream_key, &chunks));
         Ok((head, chunks.transpose()?.unwrap_or_default()))
     }
 
     /// A range of a generation's chunks: fewer where the stream has fewer, none where it is gone.
-    pub async fn read_chunks(
+    pub async fn chunks(
         &self,
         key: &ListingKey,
         generation: Generation,
@@ -79,13 +84,13 @@ impl Store {
         let mut turn = Commands::default();
         read_range(&mut turn, &stream_key, &chunks);
         let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start));
-        let replies = self.inner.connections.read_raw(size, "read chunks", turn).await?;
+        let replies = self.0.connections.read_raw(size, "read chunks", turn).await?;
         decode_range(&replies.into_iter().next().unwrap_or_default(), &stream_key, &chunks)
     }
 
     /// A range of a pinned generation's chunks, with what decides whether it may be served; and, with `describe`, with what the
     /// generation says of itself.
-    pub async fn read_pinned(
+    pub async fn pinned(
         &self,
         key: &ListingKey,
         generation: Generation,
@@ -93,7 +98,7 @@ impl Store {
         describe: bool,
     ) -> Result<PinnedRead, StoreError> {
         const OPERATION: &str = "read pinned";
-        let (head_key, stream_key) = (self.head_key(key), self.stream_key(key, generation));
+        let (head_key, stream_key) = (self.0.keys.head(key), self.stream_key(key, generation));
         let mut turn = Commands::default();
         read_head(&mut turn, &head_key);
         time_left(&mut turn, &stream_key);
@@ -105,9 +110,9 @@ impl Store {
         }
         let described = if describe { ENTRIES_DESCRIBED } else { 0 };
         let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start) + described);
-        let replies = self.inner.connections.read_raw(size, OPERATION, turn).await?;
+        let replies = self.0.connections.read_raw(size, OPERATION, turn).await?;
         let mut replies = replies.into_iter();
-        let head = self.seen_head(key, &head_key, next_value(&mut replies, OPERATION)?)?;
+        let head = seen_head(&self.0, key, &head_key, next_value(&mut replies, OPERATION)?)?;
         let left = reply::time_left(next_value(&mut replies, OPERATION)?, &stream_key)?;
         let description = match describe {
             true => next_value(&mut replies, OPERATION)?.filter(|_| left.is_some()),
@@ -128,7 +133,7 @@ impl Store {
         let mut turn = Commands::default();
         time_left(&mut turn, &stream_key);
         read_description(&mut turn, &stream_key);
-        let mut replies = self.inner.connections.read("describe", turn).await?.into_iter();
+        let mut replies = self.0.connections.read("describe", turn).await?.into_iter();
         let left = reply::time_left(replies.next(), &stream_key)?;
         let info = replies.next().unwrap_or_default();
         left.map(|_| decode_info(info, &stream_key)).transpose()
@@ -136,13 +141,10 @@ impl Store {
 
     /// Whether the stream of a head has as many entries as the head promises: fewer where some were lost.
     pub async fn is_whole(&self, key: &ListingKey, head: &Head) -> Result<bool, StoreError> {
-        const OPERATION: &str = "count chunks";
         let stream_key = self.stream_key(key, head.generation);
-        let mut turn = Commands::default();
-        turn.call(&[b"XLEN", stream_key.as_bytes()]);
-        let replies = self.inner.connections.read(OPERATION, turn).await?;
-        let reply = replies.into_iter().next().unwrap_or_default();
-        match reply::answered(reply, OPERATION, &stream_key) {
+        let mut command = redis::cmd("XLEN");
+        command.arg(&stream_key);
+        match self.0.connections.read_one("count chunks", &stream_key, &command).await {
             Ok(entries) => {
                 let promised = head.total.div_ceil(head.chunk_len.get().into());
                 Ok(reply::integer(&entries).and_then(|entries| u64::try_from(entries).ok()) == Some(promised))
@@ -155,17 +157,19 @@ impl Store {
     /// Bytes of a stream by MEMORY USAGE.
     pub async fn stream_bytes(&self, key: &ListingKey, generation: Generation) -> Result<Option<u64>, StoreError> {
         let stream_key = self.stream_key(key, generation);
-        let mut turn = Commands::default();
-        turn.call(&[b"MEMORY", b"USAGE", stream_key.as_bytes()]);
-        let replies = self.inner.connections.read("measure stream", turn).await?;
-        let reply = replies.into_iter().next().unwrap_or_default();
-        let reply = reply::answered(reply, "measure stream", &stream_key)?;
+        let mut command = redis::cmd("MEMORY");
+        command.arg("USAGE").arg(&stream_key);
+        let reply = self
+            .0
+            .connections
+            .read_one("measure stream", &stream_key, &command)
+            .await?;
         Ok(reply::integer(&reply).and_then(|bytes| u64::try_from(bytes).ok()))
     }
 
     /// Where a generation lies.
     pub fn stream_key(&self, key: &ListingKey, generation: Generation) -> String {
-        self.inner.keys.stream(key, generation)
+        self.0.keys.stream(key, generation)
     }
 }
 

@@ -5,18 +5,19 @@
 //! after it and has succeeded, and by nothing else. The due time is made from both, so that a family is read at most once
 //! in `coalesce_for`, whichever nodes are asked.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use redis::Pipeline;
 
 use crate::{
     listing::{Family, Timestamp},
     store::{
-        Grant, Store,
+        access::Access,
         error::StoreError,
         layout::{keys::Partition, numbers::millis},
         scripts,
         wire::reply,
+        writing::draw::Grant,
     },
 };
 
@@ -32,11 +33,15 @@ pub enum ReadEnd {
     Failed,
 }
 
-impl Store {
+/// Requests for refreshes of families that coalesce them.
+#[derive(Clone)]
+pub struct CoalescedRequests(pub(in crate::store) Arc<Access>);
+
+impl CoalescedRequests {
     /// Remembers that refreshes of families of one name were asked for. Each is due after what is returned, at the latest.
     pub async fn ask(&self, families: &[Family], coalesce_for: Duration) -> Result<Vec<Duration>, StoreError> {
         const OPERATION: &str = "ask for a refresh";
-        let keys = &self.inner.keys;
+        let keys = &self.0.keys;
         let mut calls = Pipeline::new();
         for family in families {
             let partition = Partition::of(&family.name);
@@ -51,7 +56,7 @@ impl Store {
                 .arg(millis(REMEMBERED_FOR));
             calls.add_command(call);
         }
-        let connections = &self.inner.connections;
+        let connections = &self.0.connections;
         let replies = connections.scripts(OPERATION, &scripts::ASK, &calls).await?;
         let waits = families.iter().zip(replies).map(|(family, reply)| {
             let reply = reply::answered(reply, OPERATION, &keys.asked(family))?;
@@ -71,8 +76,8 @@ impl Store {
         end: ReadEnd,
     ) -> Result<(), StoreError> {
         const OPERATION: &str = "settle";
-        let key = self.inner.keys.asked(family);
-        let due = self.inner.keys.due(Partition::of(&family.name));
+        let key = self.0.keys.asked(family);
+        let due = self.0.keys.due(Partition::of(&family.name));
         let (succeeded, next_due) = match end {
             ReadEnd::Current(next_due) => ("1", next_due),
             ReadEnd::Failed => ("", None),
@@ -85,19 +90,17 @@ impl Store {
             .arg(millis(REMEMBERED_FOR))
             .arg(succeeded)
             .arg(next_due.map_or_else(String::new, |after| millis(after).to_string()));
-        let connections = &self.inner.connections;
-        let reply = connections.script(OPERATION, &scripts::SETTLE, &call).await?;
-        reply::answered(reply, OPERATION, &key).map(drop)
+        self.0.connections.run(OPERATION, &scripts::SETTLE, &call, &key).await?;
+        Ok(())
     }
 
     /// When a refresh that was asked for and not answered yet may begin; `None` where there is none.
-    pub async fn asked_for(&self, family: &Family, coalesce_for: Duration) -> Result<Option<Timestamp>, StoreError> {
+    pub async fn begins_at(&self, family: &Family, coalesce_for: Duration) -> Result<Option<Timestamp>, StoreError> {
         const OPERATION: &str = "read what was asked for";
-        let key = self.inner.keys.asked(family);
-        let mut turn = Pipeline::new();
-        turn.cmd("HMGET").arg(&key).arg(&["mark", "read_at"]);
-        let replies = self.inner.connections.read(OPERATION, &turn).await?;
-        let reply = reply::answered(replies.into_iter().next().unwrap_or_default(), OPERATION, &key)?;
+        let key = self.0.keys.asked(family);
+        let mut command = redis::cmd("HMGET");
+        command.arg(&key).arg(&["mark", "read_at"]);
+        let reply = self.0.connections.read_one(OPERATION, &key, &command).await?;
         let mut fields = reply::array(reply).unwrap_or_default().into_iter();
         let mut number = || fields.next().and_then(|field| reply::integer(&field));
         let (mark, read_at) = (number(), number());

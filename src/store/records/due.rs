@@ -1,13 +1,13 @@
 //! Due times: a sorted set a partition, families by the millisecond in which they are to be refreshed.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use redis::{Cmd, Pipeline, Value};
 
 use crate::{
     listing::{Family, Timestamp},
     store::{
-        Store,
+        access::Access,
         error::StoreError,
         layout::{keys::Partition, numbers::millis},
         scripts,
@@ -30,29 +30,33 @@ pub struct Claim {
     pub due_again: Timestamp,
 }
 
-impl Store {
+/// The due times of all families.
+#[derive(Clone)]
+pub struct DueTimes(pub(in crate::store) Arc<Access>);
+
+impl DueTimes {
     /// Takes families that are due, in every partition at most `per_partition`; each is due again after `claim_for` unless
     /// publish or failure says otherwise.
-    pub async fn claim_due(&self, per_partition: usize, claim_for: Duration) -> Result<Vec<Claim>, StoreError> {
+    pub async fn claim(&self, per_partition: usize, claim_for: Duration) -> Result<Vec<Claim>, StoreError> {
         const OPERATION: &str = "claim due";
         let mut calls = Pipeline::new();
         for partition in Partition::all() {
-            calls.add_command(claiming(&self.inner.keys.due(partition), per_partition, claim_for));
+            calls.add_command(claiming(&self.0.keys.due(partition), per_partition, claim_for));
         }
         let replies = self
-            .inner
+            .0
             .connections
             .scripts(OPERATION, &scripts::CLAIM_DUE, &calls)
             .await?;
         let mut claims = Vec::new();
         for (partition, reply) in Partition::all().zip(replies) {
-            let key = self.inner.keys.due(partition);
+            let key = self.0.keys.due(partition);
             let reply = reply::answered(reply, OPERATION, &key)?;
             let (due_again, members) = claimed(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))?;
             for member in members {
                 match parse_family(&member) {
                     Some(family) => claims.push(Claim { family, due_again }),
-                    None => self.remove_from_due(&key, member).await?,
+                    None => self.remove_member(&key, member).await?,
                 }
             }
         }
@@ -61,56 +65,57 @@ impl Store {
 
     /// Sets the due time of a family that has none.
     pub async fn schedule(&self, family: &Family, after: Duration) -> Result<(), StoreError> {
-        let key = self.inner.keys.due(Partition::of(&family.name));
-        let at = self.now().after(after.min(Duration::from_millis(millis(after))));
+        let key = self.0.keys.due(Partition::of(&family.name));
+        let at = self
+            .0
+            .clock
+            .now()
+            .after(after.min(Duration::from_millis(millis(after))));
         let mut turn = Pipeline::new();
         turn.cmd("ZADD").arg(&key).arg("NX").arg(at.0).arg(family.to_string());
-        let replies = self.inner.connections.write("schedule", &turn).await?;
-        reply::done(replies, "schedule", &key)
+        self.0.connections.change("schedule", &key, &turn).await
     }
 
     /// Sets the due times of families that have none, each at some time before `within` is over.
     pub async fn schedule_all(&self, families: &[Family], within: Duration) -> Result<(), StoreError> {
         const OPERATION: &str = "schedule";
         for batch in families.chunks(FAMILIES_A_TURN) {
-            let now = self.now();
+            let now = self.0.clock.now();
             let mut turn = Pipeline::new();
             for family in batch {
-                let key = self.inner.keys.due(Partition::of(&family.name));
+                let key = self.0.keys.due(Partition::of(&family.name));
                 let at = now.after(within.mul_f64(fastrand::f64()));
                 turn.cmd("ZADD").arg(key).arg("NX").arg(at.0).arg(family.to_string());
             }
-            let replies = self.inner.connections.write(OPERATION, &turn).await?;
-            reply::done(replies, OPERATION, "due")?;
+            self.0.connections.change(OPERATION, "due", &turn).await?;
         }
         Ok(())
     }
 
     /// Makes families due now; those that are due already stay where they are.
-    pub async fn due_now(&self, families: impl Iterator<Item = &Family>) -> Result<(), StoreError> {
+    pub async fn bring_forward(&self, families: impl Iterator<Item = &Family>) -> Result<(), StoreError> {
         const OPERATION: &str = "make due";
         let families: Vec<&Family> = families.collect();
         for families in families.chunks(FAMILIES_A_TURN) {
-            let now = self.now();
+            let now = self.0.clock.now();
             let mut turn = Pipeline::new();
             for family in families {
-                let key = self.inner.keys.due(Partition::of(&family.name));
+                let key = self.0.keys.due(Partition::of(&family.name));
                 turn.add_command(bringing_forward(&key, family, now));
             }
-            let replies = self.inner.connections.write(OPERATION, &turn).await?;
-            reply::done(replies, OPERATION, "due")?;
+            self.0.connections.change(OPERATION, "due", &turn).await?;
         }
         Ok(())
     }
 
     /// Families that are due later than a time, one of each partition: at most [`LATER_A_PARTITION`] of each, the next due first.
-    pub async fn due_later(&self, than: &[Timestamp]) -> Result<Vec<Vec<(Family, Timestamp)>>, StoreError> {
+    pub async fn later(&self, than: &[Timestamp]) -> Result<Vec<Vec<(Family, Timestamp)>>, StoreError> {
         const OPERATION: &str = "read due times";
         let mut turn = Pipeline::new();
         for (partition, than) in Partition::all().zip(than) {
-            turn.add_command(reading_later(&self.inner.keys.due(partition), *than));
+            turn.add_command(reading_later(&self.0.keys.due(partition), *than));
         }
-        let replies = self.inner.connections.read(OPERATION, &turn).await?;
+        let replies = self.0.connections.read(OPERATION, &turn).await?;
         let due = replies.into_iter().map(|reply| {
             let reply = reply::answered(reply, OPERATION, "due")?;
             due_times(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))
@@ -120,47 +125,34 @@ impl Store {
 
     /// Moves the due time of a family that has one.
     pub async fn postpone(&self, family: &Family, after: Duration) -> Result<(), StoreError> {
-        let key = self.inner.keys.due(Partition::of(&family.name));
+        let key = self.0.keys.due(Partition::of(&family.name));
         let mut turn = Pipeline::new();
-        let at = self.now().after(after);
+        let at = self.0.clock.now().after(after);
         turn.cmd("ZADD").arg(&key).arg("XX").arg(at.0).arg(family.to_string());
-        let replies = self.inner.connections.write("postpone", &turn).await?;
-        reply::done(replies, "postpone", &key)
+        self.0.connections.change("postpone", &key, &turn).await
     }
 
     /// Takes a family out of the due set.
-    pub async fn unschedule(&self, family: &Family) -> Result<(), StoreError> {
-        let key = self.inner.keys.due(Partition::of(&family.name));
-        self.remove_from_due(&key, Value::BulkString(family.to_string().into_bytes()))
-            .await
+    pub async fn remove(&self, family: &Family) -> Result<(), StoreError> {
+        let key = self.0.keys.due(Partition::of(&family.name));
+        let member = Value::BulkString(family.to_string().into_bytes());
+        self.remove_member(&key, member).await
     }
 
     /// When a family is due; `None` where it is not scheduled.
-    pub async fn next_due(&self, family: &Family) -> Result<Option<Timestamp>, StoreError> {
-        let key = self.inner.keys.due(Partition::of(&family.name));
-        Ok(self.read_score("read due", &key, family).await?.map(Timestamp))
-    }
-
-    /// A family's score in one of the sorted sets.
-    pub(crate) async fn read_score(
-        &self,
-        operation: &'static str,
-        key: &str,
-        family: &Family,
-    ) -> Result<Option<u64>, StoreError> {
-        let mut turn = Pipeline::new();
-        turn.cmd("ZSCORE").arg(key).arg(family.to_string());
-        let replies = self.inner.connections.read(operation, &turn).await?;
-        let reply = reply::answered(replies.into_iter().next().unwrap_or_default(), operation, key)?;
-        Ok(reply::score(&reply))
+    pub async fn time_of(&self, family: &Family) -> Result<Option<Timestamp>, StoreError> {
+        let key = self.0.keys.due(Partition::of(&family.name));
+        let mut command = redis::cmd("ZSCORE");
+        command.arg(&key).arg(family.to_string());
+        let reply = self.0.connections.read_one("read due", &key, &command).await?;
+        Ok(reply::score(&reply).map(Timestamp))
     }
 
     /// A member that no version wrote is removed too: it would be claimed for ever.
-    async fn remove_from_due(&self, key: &str, member: Value) -> Result<(), StoreError> {
+    async fn remove_member(&self, key: &str, member: Value) -> Result<(), StoreError> {
         let mut turn = Pipeline::new();
         turn.cmd("ZREM").arg(key).arg(reply::bytes(member).unwrap_or_default());
-        let replies = self.inner.connections.write("unschedule", &turn).await?;
-        reply::done(replies, "unschedule", key)
+        self.0.connections.change("unschedule", key, &turn).await
     }
 }
 

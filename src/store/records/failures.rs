@@ -1,13 +1,13 @@
 //! Failures: why a family's last refresh did not publish, and when to try again.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use redis::{Pipeline, Value};
+use redis::Value;
 
 use crate::{
     listing::{Family, Timestamp},
     store::{
-        Store,
+        access::Access,
         error::StoreError,
         layout::{keys::Partition, numbers::millis},
         scripts,
@@ -61,12 +61,16 @@ pub enum Emptiness {
     Empty(Timestamp),
 }
 
-impl Store {
+/// The last failures of all families.
+#[derive(Clone)]
+pub struct FailureRecords(pub(in crate::store) Arc<Access>);
+
+impl FailureRecords {
     /// Remembers a failed refresh.
-    pub async fn record_failure(&self, family: &Family, failing: Failing<'_>) -> Result<(), StoreError> {
+    pub async fn record(&self, family: &Family, failing: Failing<'_>) -> Result<(), StoreError> {
         const OPERATION: &str = "record failure";
         let Failing { error, retry_after, .. } = failing;
-        let keys = &self.inner.keys;
+        let keys = &self.0.keys;
         let failure_key = keys.failure(family);
         let due_key = keys.due(Partition::of(&family.name));
         let mut call = scripts::RECORD_FAILURE.call(&[failure_key.clone(), due_key]);
@@ -82,22 +86,20 @@ impl Store {
                 Emptiness::NotEmpty => "no".to_owned(),
                 Emptiness::Empty(read_at) => read_at.0.to_string(),
             });
-        let reply = self
-            .inner
+        self.0
             .connections
-            .script(OPERATION, &scripts::RECORD_FAILURE, &call)
+            .run(OPERATION, &scripts::RECORD_FAILURE, &call, &failure_key)
             .await?;
-        reply::answered(reply, OPERATION, &failure_key).map(drop)
+        Ok(())
     }
 
     /// The last failure, unless a publish or a deletion came after it.
-    pub async fn failure(&self, family: &Family) -> Result<Option<Failure>, StoreError> {
+    pub async fn last(&self, family: &Family) -> Result<Option<Failure>, StoreError> {
         const OPERATION: &str = "read failure";
-        let key = self.inner.keys.failure(family);
-        let mut turn = Pipeline::new();
-        turn.cmd("HMGET").arg(&key).arg(&FIELDS);
-        let replies = self.inner.connections.read(OPERATION, &turn).await?;
-        let reply = reply::answered(replies.into_iter().next().unwrap_or_default(), OPERATION, &key)?;
+        let key = self.0.keys.failure(family);
+        let mut command = redis::cmd("HMGET");
+        command.arg(&key).arg(&FIELDS);
+        let reply = self.0.connections.read_one(OPERATION, &key, &command).await?;
         let fields = reply::array(reply).unwrap_or_default();
         let fields = <[Value; FIELDS.len()]>::try_from(fields).map_err(|_| StoreError::odd_reply(OPERATION))?;
         if fields.iter().all(|field| *field == Value::Nil) {

@@ -5,15 +5,17 @@
 //! rounds. So a listing of three items takes what one of ten does, and a sum of the items' bytes says little. The measure is
 //! `MEMORY USAGE`, which reckons 240 bytes a node of the tree where a few dozen are used: it is what operators see.
 
+use std::sync::Arc;
+
 use crate::{
     listing::{ListingKey, ListingName},
     store::{
-        PARTITIONS, Store,
+        access::Access,
         error::StoreError,
         layout::{
             announcements::LOG_ENTRIES_MAX,
             chunk_codec::{SUM_BYTES, SUM_FIELD},
-            keys::Partition,
+            keys::{PARTITIONS, Partition},
         },
         wire::reply,
     },
@@ -111,8 +113,8 @@ impl StreamSize {
 }
 
 /// The bytes of listings that are not written yet, with all that is kept of them.
-#[derive(Clone, Debug)]
 pub struct Footprint {
+    access: Arc<Access>,
     bytes: u64,
     /// Publishes to come, a partition.
     publishes: [u64; PARTITIONS as usize],
@@ -121,27 +123,26 @@ pub struct Footprint {
     count: u64,
 }
 
-impl Default for Footprint {
-    fn default() -> Self {
+impl Footprint {
+    pub(in crate::store) fn new(access: Arc<Access>) -> Self {
         Self {
+            access,
             bytes: 0,
             publishes: [0; PARTITIONS as usize],
             announced: 0,
             count: 0,
         }
     }
-}
 
-impl Footprint {
     /// Adds a family's due time.
     pub fn add_family(&mut self, family: &crate::listing::Family) {
         self.bytes += member_bytes(family.to_string().len());
     }
 
     /// Adds a listing: its head, its entry among the names, and its stream, where it has items.
-    pub fn add_listing(&mut self, store: &Store, key: &ListingKey, stream: &StreamSize) {
+    pub fn add_listing(&mut self, key: &ListingKey, stream: &StreamSize) {
         let text = key.to_string().len();
-        let head = store.head_key(key).len();
+        let head = self.access.keys.head(key).len();
         self.bytes += HEAD_BYTES + allocated(head as u64 + 4) + member_bytes(text);
         if stream.chunks > 0 {
             // The key names the generation besides: 16 digits and 8.
@@ -151,8 +152,8 @@ impl Footprint {
     }
 
     /// Adds a listing whose stream is measured elsewhere.
-    pub fn add_head(&mut self, store: &Store, key: &ListingKey) {
-        self.add_listing(store, key, &StreamSize::default());
+    pub fn add_head(&mut self, key: &ListingKey) {
+        self.add_listing(key, &StreamSize::default());
     }
 
     /// Adds what a publish of a listing leaves in the log.
@@ -165,14 +166,31 @@ impl Footprint {
     }
 
     /// All bytes, with what the logs grow by: they are bounded, so where many announcements lie already it is little.
-    pub async fn bytes(&self, store: &Store) -> Result<u64, StoreError> {
+    pub async fn bytes(&self) -> Result<u64, StoreError> {
         let entry = self.announced.checked_div(self.count).unwrap_or(0);
-        let before = store.log_lengths().await?;
+        let before = self.log_lengths().await?;
         let growth = self.publishes.iter().zip(before).map(|(publishes, before)| {
             let max = LOG_ENTRIES_MAX as u64;
             log_bytes((before + publishes).min(max), entry).saturating_sub(log_bytes(before.min(max), entry))
         });
         Ok(self.bytes + growth.sum::<u64>())
+    }
+
+    /// How many announcements each partition's log holds.
+    async fn log_lengths(&self) -> Result<Vec<u64>, StoreError> {
+        const OPERATION: &str = "count announcements";
+        let mut turn = redis::Pipeline::new();
+        for partition in Partition::all() {
+            turn.cmd("XLEN").arg(self.access.keys.log(partition));
+        }
+        let replies = self.access.connections.read(OPERATION, &turn).await?;
+        let length = |reply| {
+            let reply = reply::answered(reply, OPERATION, "logs")?;
+            Ok(reply::integer(&reply)
+                .and_then(|length| u64::try_from(length).ok())
+                .unwrap_or(0))
+        };
+        replies.into_iter().map(length).collect()
     }
 }
 
@@ -232,25 +250,6 @@ fn allocated(bytes: u64) -> u64 {
     }
     let power = 1 << (u64::BITS - 1 - (bytes - 1).leading_zeros());
     bytes.div_ceil(power / 4) * (power / 4)
-}
-
-impl Store {
-    /// How many announcements each partition's log holds.
-    async fn log_lengths(&self) -> Result<Vec<u64>, StoreError> {
-        const OPERATION: &str = "count announcements";
-        let mut turn = redis::Pipeline::new();
-        for partition in Partition::all() {
-            turn.cmd("XLEN").arg(self.inner.keys.log(partition));
-        }
-        let replies = self.inner.connections.read(OPERATION, &turn).await?;
-        let length = |reply| {
-            let reply = reply::answered(reply, OPERATION, "logs")?;
-            Ok(reply::integer(&reply)
-                .and_then(|length| u64::try_from(length).ok())
-                .unwrap_or(0))
-        };
-        replies.into_iter().map(length).collect()
-    }
 }
 
 #[cfg(test)]

@@ -1,4 +1,8 @@
-//! Small keys beside the listings: due times, failures, freezes, names, counts.
+//! Small keys beside the listings, a file each: due times, refreshes that were asked for, failures, freezes, names, counts of reads,
+//! warm-up jobs; the server's count of evictions; and `footprint`, an estimate of what listings will take.
+//!
+//! What must hold: each has a bound or an expiry; the loss of any of them costs time and no listing; a value that cannot be read is
+//! left out or removed, and hides no other.
 
 pub(super) mod coalesced;
 pub(super) mod due;

@@ -2,11 +2,15 @@
 //!
 //! An entry may outlive its head, which expires or is evicted: whoever sees that removes it.
 
+use std::sync::Arc;
+
 use redis::Pipeline;
 
 use crate::{
     listing::{HeadState, ListingKey, ListingName},
-    store::{Store, error::StoreError, layout::keys::Partition, scripts, wire::reply},
+    store::{
+        access::Access, error::StoreError, layout::keys::Partition, reading::heads::HeadReads, scripts, wire::reply,
+    },
 };
 
 /// Listings of one name read in one turn.
@@ -35,25 +39,26 @@ impl Bound<'_> {
     }
 }
 
-impl Store {
+/// The index of all listings by their keys.
+#[derive(Clone)]
+pub struct NameIndex(pub(in crate::store) Arc<Access>);
+
+impl NameIndex {
     /// Every listing kept under a name.
     pub async fn listings_of(&self, name: &ListingName) -> Result<Vec<ListingKey>, StoreError> {
-        Ok(self.listings_kept_and_lost(name).await?.0)
+        Ok(self.kept_and_lost(name).await?.0)
     }
 
     /// The same, with the listings that were among the names without a head: evicted, or expired. They are taken out of the
     /// names, so each is told of once.
-    pub async fn listings_kept_and_lost(
-        &self,
-        name: &ListingName,
-    ) -> Result<(Vec<ListingKey>, Vec<ListingKey>), StoreError> {
+    pub async fn kept_and_lost(&self, name: &ListingName) -> Result<(Vec<ListingKey>, Vec<ListingKey>), StoreError> {
         let names = self.names_of(name).await?;
         let (kept, lost) = self.with_heads(names).await?;
         Ok((kept.into_iter().map(|(listing, _)| listing).collect(), lost))
     }
 
     /// Every listing that was ever kept under a name and may still be, whatever lies in the place of its head.
-    pub async fn listings_ever_of(&self, name: &ListingName) -> Result<Vec<ListingKey>, StoreError> {
+    pub async fn ever_of(&self, name: &ListingName) -> Result<Vec<ListingKey>, StoreError> {
         let names = self.names_of(name).await?;
         Ok(names.iter().filter_map(|name| ListingKey::parse(name)).collect())
     }
@@ -129,14 +134,10 @@ impl Store {
         const OPERATION: &str = "read names";
         let mut turn = Pipeline::new();
         for partition in partitions {
-            let range = turn
-                .cmd("ZRANGE")
-                .arg(self.inner.keys.names(partition))
-                .arg(from)
-                .arg(to);
+            let range = turn.cmd("ZRANGE").arg(self.0.keys.names(partition)).arg(from).arg(to);
             range.arg("BYLEX").arg("LIMIT").arg(0).arg(page);
         }
-        let replies = self.inner.connections.read(OPERATION, &turn).await?;
+        let replies = self.0.connections.read(OPERATION, &turn).await?;
         let pages = replies.into_iter().map(|reply| {
             let reply = reply::answered(reply, OPERATION, "names")?;
             let names = reply::array(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))?;
@@ -151,7 +152,7 @@ impl Store {
         names: Vec<String>,
     ) -> Result<(Vec<(ListingKey, HeadState)>, Vec<ListingKey>), StoreError> {
         let listings: Vec<ListingKey> = names.iter().filter_map(|name| ListingKey::parse(name)).collect();
-        let heads = self.read_heads(&listings).await?;
+        let heads = HeadReads(self.0.clone()).read_all(&listings).await?;
         let (gone, kept): (Vec<_>, Vec<_>) = listings
             .into_iter()
             .zip(heads)
@@ -169,13 +170,13 @@ impl Store {
     async fn forget_names(&self, listings: Vec<ListingKey>) -> Vec<ListingKey> {
         let mut calls = Pipeline::new();
         for listing in &listings {
-            let names = self.inner.keys.names(Partition::of(listing.name()));
-            let mut call = scripts::FORGET_NAME.call(&[names, self.head_key(listing)]);
+            let names = self.0.keys.names(Partition::of(listing.name()));
+            let mut call = scripts::FORGET_NAME.call(&[names, self.0.keys.head(listing)]);
             call.arg(listing.to_string());
             calls.add_command(call);
         }
         let forgotten = self
-            .inner
+            .0
             .connections
             .scripts("forget names", &scripts::FORGET_NAME, &calls);
         match forgotten.await {

@@ -2,12 +2,14 @@
 //!
 //! Both sets are bounded: beyond [`FAMILIES_A_PARTITION_MAX`] the family read longest ago, or least, is forgotten.
 
+use std::sync::Arc;
+
 use redis::Pipeline;
 
 use super::due::parse_family;
 use crate::{
     listing::{Family, Timestamp},
-    store::{Store, error::StoreError, layout::keys::Partition, wire::reply},
+    store::{access::Access, error::StoreError, layout::keys::Partition, wire::reply},
 };
 
 /// Members of each set.
@@ -17,11 +19,15 @@ const FAMILIES_A_TURN: usize = 50;
 /// Members read in one turn.
 const MEMBERS_A_TURN: usize = 2000;
 
-impl Store {
+/// The counts of reads of all families.
+#[derive(Clone)]
+pub struct ReadRecords(pub(in crate::store) Arc<Access>);
+
+impl ReadRecords {
     /// Adds to the counts of families, and says that they were read just now.
-    pub async fn record_reads(&self, reads: &[(Family, u64)]) -> Result<(), StoreError> {
+    pub async fn record(&self, reads: &[(Family, u64)]) -> Result<(), StoreError> {
         const OPERATION: &str = "record reads";
-        let now = self.now();
+        let now = self.0.clock.now();
         // Neighbours in a partition share the trimming.
         let mut reads: Vec<(Partition, &(Family, u64))> =
             reads.iter().map(|read| (Partition::of(&read.0.name), read)).collect();
@@ -30,7 +36,7 @@ impl Store {
             let mut turn = Pipeline::new();
             for in_partition in batch.chunk_by(|(one, _), (other, _)| one == other) {
                 let partition = in_partition[0].0;
-                let (last_read, popular) = (self.inner.keys.reads(partition), self.inner.keys.popular(partition));
+                let (last_read, popular) = (self.0.keys.reads(partition), self.0.keys.popular(partition));
                 for (_, (family, count)) in in_partition {
                     let family = family.to_string();
                     turn.cmd("ZADD").arg(&last_read).arg("GT").arg(now.0).arg(&family);
@@ -41,29 +47,30 @@ impl Store {
                     turn.cmd("ZREMRANGEBYRANK").arg(key).arg(0).arg(beyond);
                 }
             }
-            let replies = self.inner.connections.write(OPERATION, &turn).await?;
-            reply::done(replies, OPERATION, "reads")?;
+            self.0.connections.change(OPERATION, "reads", &turn).await?;
         }
         Ok(())
     }
 
     /// Counts the time that nobody reads a family from now on, where no read of it is known.
     pub async fn begin_idleness(&self, family: &Family) -> Result<(), StoreError> {
-        let key = self.inner.keys.reads(Partition::of(&family.name));
+        let key = self.0.keys.reads(Partition::of(&family.name));
         let mut turn = Pipeline::new();
         turn.cmd("ZADD")
             .arg(&key)
             .arg("NX")
-            .arg(self.now().0)
+            .arg(self.0.clock.now().0)
             .arg(family.to_string());
-        let replies = self.inner.connections.write("begin idleness", &turn).await?;
-        reply::done(replies, "begin idleness", &key)
+        self.0.connections.change("begin idleness", &key, &turn).await
     }
 
     /// When a family was read last, on any node; `None` where that is not known.
-    pub async fn last_read(&self, family: &Family) -> Result<Option<Timestamp>, StoreError> {
-        let key = self.inner.keys.reads(Partition::of(&family.name));
-        Ok(self.read_score("read last read", &key, family).await?.map(Timestamp))
+    pub async fn last(&self, family: &Family) -> Result<Option<Timestamp>, StoreError> {
+        let key = self.0.keys.reads(Partition::of(&family.name));
+        let mut command = redis::cmd("ZSCORE");
+        command.arg(&key).arg(family.to_string());
+        let reply = self.0.connections.read_one("read last read", &key, &command).await?;
+        Ok(reply::score(&reply).map(Timestamp))
     }
 
     /// Families by recorded reads, most read first.
@@ -81,12 +88,12 @@ impl Store {
             loop {
                 let mut turn = Pipeline::new();
                 for partition in partitions {
-                    let key = self.inner.keys.popular(*partition);
+                    let key = self.0.keys.popular(*partition);
                     let range = turn.cmd("ZRANGE").arg(key).arg(from).arg(from + page - 1);
                     range.arg("REV").arg("WITHSCORES");
                 }
                 let mut full = false;
-                for reply in self.inner.connections.read(OPERATION, &turn).await? {
+                for reply in self.0.connections.read(OPERATION, &turn).await? {
                     let reply = reply::answered(reply, OPERATION, "popular")?;
                     let members = reply::pairs(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))?;
                     full |= members.len() == page;

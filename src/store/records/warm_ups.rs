@@ -3,13 +3,11 @@
 //!
 //! A record holds no list of what is done: the heads tell, for each says when its items were read.
 
-use std::time::Duration;
-
-use redis::Pipeline;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     listing::Timestamp,
-    store::{Store, error::StoreError, layout::numbers::millis, scripts, wire::reply},
+    store::{access::Access, error::StoreError, layout::numbers::millis, scripts, wire::reply},
 };
 
 /// A job that was joined or begun.
@@ -21,19 +19,22 @@ pub struct WarmUpRecord {
     pub last_seen: Option<Duration>,
 }
 
-impl Store {
+/// The records of warm-up jobs.
+#[derive(Clone)]
+pub struct WarmUpRecords(pub(in crate::store) Arc<Access>);
+
+impl WarmUpRecords {
     /// Joins a job, or begins it where nobody did, or where it is to begin anew. The record lives for so long, unless renewed.
-    pub async fn begin_warm_up(&self, job: u64, life: Duration, anew: bool) -> Result<WarmUpRecord, StoreError> {
+    pub async fn begin(&self, job: u64, life: Duration, anew: bool) -> Result<WarmUpRecord, StoreError> {
         const OPERATION: &str = "begin warm-up";
-        let key = self.inner.keys.warm_up(job);
+        let key = self.0.keys.warm_up(job);
         let mut call = scripts::BEGIN_WARM_UP.call(std::slice::from_ref(&key));
         call.arg(millis(life)).arg(u8::from(anew));
         let reply = self
-            .inner
+            .0
             .connections
-            .script(OPERATION, &scripts::BEGIN_WARM_UP, &call)
+            .run(OPERATION, &scripts::BEGIN_WARM_UP, &call, &key)
             .await?;
-        let reply = reply::answered(reply, OPERATION, &key)?;
         let record = || {
             let parts = reply::array(reply)?;
             let began = Timestamp(u64::try_from(reply::integer(parts.first()?)?).ok()?);
@@ -45,33 +46,26 @@ impl Store {
     }
 
     /// Lengthens a job's record, if it is still the one that began then.
-    pub async fn renew_warm_up(&self, job: u64, began: Timestamp, life: Duration) -> Result<(), StoreError> {
-        let mut calls = Pipeline::new();
-        let mut call = scripts::EXTEND_LEASE.call(&[self.inner.keys.warm_up(job)]);
+    pub async fn renew(&self, job: u64, began: Timestamp, life: Duration) -> Result<(), StoreError> {
+        let key = self.0.keys.warm_up(job);
+        let mut call = scripts::EXTEND_LEASE.call(std::slice::from_ref(&key));
         call.arg(began.0).arg(millis(life));
-        calls.add_command(call);
-        self.on_record("renew warm-up", job, &scripts::EXTEND_LEASE, &calls)
-            .await
+        self.0
+            .connections
+            .run("renew warm-up", &scripts::EXTEND_LEASE, &call, &key)
+            .await?;
+        Ok(())
     }
 
     /// Removes a finished job's record, if it is still the one that began then: the next job begins anew.
-    pub async fn end_warm_up(&self, job: u64, began: Timestamp) -> Result<(), StoreError> {
-        let mut calls = Pipeline::new();
-        let mut call = scripts::RELEASE_LEASE.call(&[self.inner.keys.warm_up(job)]);
+    pub async fn end(&self, job: u64, began: Timestamp) -> Result<(), StoreError> {
+        let key = self.0.keys.warm_up(job);
+        let mut call = scripts::RELEASE_LEASE.call(std::slice::from_ref(&key));
         call.arg(began.0);
-        calls.add_command(call);
-        self.on_record("end warm-up", job, &scripts::RELEASE_LEASE, &calls)
-            .await
-    }
-
-    async fn on_record(
-        &self,
-        operation: &'static str,
-        job: u64,
-        script: &scripts::Script,
-        calls: &Pipeline,
-    ) -> Result<(), StoreError> {
-        let replies = self.inner.connections.scripts(operation, script, calls).await?;
-        reply::done(replies, operation, &self.inner.keys.warm_up(job))
+        self.0
+            .connections
+            .run("end warm-up", &scripts::RELEASE_LEASE, &call, &key)
+            .await?;
+        Ok(())
     }
 }

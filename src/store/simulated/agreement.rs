@@ -3,7 +3,7 @@
 use redis::{Cmd, Value};
 
 use super::data::Data;
-use crate::store::wire::private_server::PrivateServer;
+use crate::store::private_server::PrivateServer;
 
 const COMMANDS: u32 = 4000;
 /// By the model's clock; lives are long, so that nothing lapses on either side.

@@ -101,7 +101,18 @@ impl Connections {
         replies.iter().map(|bytes| reply::value(bytes, operation)).collect()
     }
 
-    /// The same, with the replies as they came; they may be large.
+    /// Reads with one command about a key. An error of the server is an error.
+    pub(crate) async fn read_one(
+        &self,
+        operation: &'static str,
+        key: &str,
+        command: &Cmd,
+    ) -> Result<Value, StoreError> {
+        let replies = self.read(operation, command).await?;
+        reply::answered(replies.into_iter().next().unwrap_or_default(), operation, key)
+    }
+
+    /// Reads in one turn; gives the replies as they came, which may be large.
     pub(crate) async fn read_raw(
         &self,
         size: ReplySize,
@@ -170,6 +181,27 @@ impl Connections {
         commands: impl Into<Commands>,
     ) -> Result<Vec<Value>, StoreError> {
         self.write.pipeline(operation, commands.into(), WRITE_TIMEOUT).await
+    }
+
+    /// Writes in one turn. An error of the server is an error; `key` is the one that the commands are about.
+    pub(crate) async fn change(
+        &self,
+        operation: &'static str,
+        key: &str,
+        commands: &Pipeline,
+    ) -> Result<(), StoreError> {
+        reply::done(self.write(operation, commands).await?, operation, key)
+    }
+
+    /// Runs a script about a key. An error of the server is an error.
+    pub(crate) async fn run(
+        &self,
+        operation: &'static str,
+        script: &Script,
+        call: &Cmd,
+        key: &str,
+    ) -> Result<Value, StoreError> {
+        reply::answered(self.script(operation, script, call).await?, operation, key)
     }
 
     /// Runs a script on the writing connection.

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use parking_lot::RwLock;
 use tokio::runtime::{Handle, Id};
 
-use super::connection::{Connection, Heartbeat};
-use crate::store::Store;
+use super::connection::Connection;
 
 /// At most one a runtime counts: the first.
 #[derive(Default)]
@@ -27,34 +26,13 @@ impl NearConnections {
         let found = near.iter().find(|(runtime, _)| *runtime == here);
         found.map(|(_, connection)| connection.clone())
     }
-}
 
-/// As long as it lives, reads that are asked for on its runtime go through a connection there.
-#[must_use]
-pub struct ReadsNearby {
-    all: Arc<NearConnections>,
-    this: Arc<Connection>,
-}
-
-impl Drop for ReadsNearby {
-    fn drop(&mut self) {
-        self.all.0.write().retain(|(_, other)| !Arc::ptr_eq(other, &self.this));
+    /// Adds the connection of the runtime that this is called on.
+    pub(crate) fn add(&self, connection: Arc<Connection>) {
+        self.0.write().push((Handle::current().id(), connection));
     }
-}
 
-impl Store {
-    /// Opens a connection on the runtime that this is called on, for what is read there. It is opened in the background;
-    /// until then, and whenever it is lost, reads go through the others.
-    pub fn read_nearby(&self) -> ReadsNearby {
-        let inner = &self.inner;
-        let heartbeat = Heartbeat {
-            clock: Some(inner.clock.clone()),
-            dry_write: None,
-        };
-        let this = Connection::start(inner.server.clone(), inner.liveness.clone(), heartbeat);
-        let this = Arc::new(this);
-        let all = inner.connections.near.clone();
-        all.0.write().push((Handle::current().id(), this.clone()));
-        ReadsNearby { all, this }
+    pub(crate) fn remove(&self, connection: &Arc<Connection>) {
+        self.0.write().retain(|(_, other)| !Arc::ptr_eq(other, connection));
     }
 }

@@ -3,19 +3,18 @@
 
 use std::time::Duration;
 
-use redis::{Pipeline, Value};
+use redis::{Cmd, Value};
 
+use super::leases::Lease;
 use crate::{
     listing::{DataVersion, Head, HeadState, ListingKey, Policy, Timestamp},
     store::{
-        Store,
         error::StoreError,
         layout::{
             head_codec::{FIELDS, decode_head, sum_of},
-            keys::Partition,
+            keys::{Keys, Partition},
             numbers::{hex, millis},
         },
-        leases::Lease,
         scripts,
         wire::reply,
     },
@@ -75,85 +74,52 @@ pub enum Confirmed {
     Gone,
 }
 
-impl Store {
-    /// What is kept of several listings, in one turn. A head that cannot be read counts as absent.
-    pub async fn read_kept(&self, listings: &[ListingKey]) -> Result<Vec<Kept>, StoreError> {
-        const OPERATION: &str = "read heads";
-        let keys: Vec<String> = listings.iter().map(|listing| self.head_key(listing)).collect();
-        let mut turn = Pipeline::new();
-        for key in &keys {
-            turn.cmd("HMGET")
-                .arg(key)
-                .arg(&FIELDS)
-                .arg(&["content", "version", "read_at"]);
-        }
-        // Through the writing connection, which is the one that the next step needs anyway.
-        let replies = self.inner.connections.write(OPERATION, &turn).await?;
-        let mut kept = Vec::with_capacity(keys.len());
-        for ((key, listing), reply) in keys.iter().zip(listings).zip(replies) {
-            let found = match decode_kept(reply, key) {
-                Err(StoreError::Corrupt { .. }) => Kept::NOTHING,
-                found => found?,
-            };
-            self.inner.seen.raise(Partition::of(listing.name()), found.state.id());
-            kept.push(found);
-        }
-        Ok(kept)
-    }
-
-    /// The origin still has what a head names.
-    pub async fn confirm(&self, confirmation: &Confirmation<'_>) -> Result<Confirmed, StoreError> {
-        const OPERATION: &str = "confirm";
-        let Confirmation {
-            listing,
-            head,
-            policy,
-            lease,
-            ..
-        } = confirmation;
-        let (keys, family) = (&self.inner.keys, &listing.family);
+impl Confirmation<'_> {
+    /// One call of the script.
+    pub(super) fn call(&self, keys: &Keys) -> Cmd {
+        let (listing, head, policy, family) = (self.listing, self.head, self.policy, &self.listing.family);
         let key_names = [
             keys.head(listing),
             keys.stream(listing, head.generation),
             keys.due(Partition::of(listing.name())),
             keys.failure(family),
-            lease.key().to_owned(),
+            self.lease.key().to_owned(),
         ];
         let mut call = scripts::CONFIRM.call(&key_names);
         call.arg(head.generation.id)
             .arg(hex(head.generation.nonce))
             .arg(head.total.div_ceil(head.chunk_len.get().into()))
-            .arg(confirmation.as_of.0)
-            .arg(confirmation.version.map_or("", DataVersion::as_str))
-            .arg(lease.value())
+            .arg(self.as_of.0)
+            .arg(self.version.map_or("", DataVersion::as_str))
+            .arg(self.lease.value())
             .arg(millis(policy.keep_for))
             .arg(millis(policy.keep_for.saturating_add(policy.pin_for)))
             .arg(family.to_string())
             .arg(
-                confirmation
-                    .next_due
+                self.next_due
                     .map_or_else(String::new, |after| millis(after).to_string()),
             )
             .arg(sum_of(&Head {
-                as_of: confirmation.as_of,
-                ..**head
+                as_of: self.as_of,
+                ..*head
             }))
-            .arg(u8::from(confirmation.is_read));
-        let reply = self
-            .inner
-            .connections
-            .script(OPERATION, &scripts::CONFIRM, &call)
-            .await?;
-        let reply = reply::answered(reply, OPERATION, &key_names[0])?;
-        match reply::text(reply).as_deref() {
-            Some("confirmed") => {
-                self.inner.liveness.tell_full(false);
-                Ok(Confirmed::Yes)
-            }
-            Some("fenced") => Ok(Confirmed::Fenced),
-            Some("gone") => Ok(Confirmed::Gone),
-            _ => Err(StoreError::odd_reply(OPERATION)),
-        }
+            .arg(u8::from(self.is_read));
+        call
+    }
+}
+
+/// Reads what is kept of a listing.
+pub(super) fn reading_kept(head_key: &str) -> Cmd {
+    let mut read = redis::cmd("HMGET");
+    read.arg(head_key).arg(&FIELDS).arg(&["content", "version", "read_at"]);
+    read
+}
+
+/// Takes a reply to [`reading_kept`] apart. A head that cannot be read counts as absent.
+pub(super) fn kept(reply: Value, key: &str) -> Result<Kept, StoreError> {
+    match decode_kept(reply, key) {
+        Err(StoreError::Corrupt { .. }) => Ok(Kept::NOTHING),
+        kept => kept,
     }
 }
 

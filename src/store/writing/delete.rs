@@ -4,17 +4,15 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use super::publish::{ATTEMPTS_MAX, generations_of};
+use super::publish::generations_of;
 use crate::{
-    listing::{Generation, HeadState, ListingKey, Policy},
+    listing::{ListingKey, Policy},
     store::{
-        Store,
-        error::StoreError,
         layout::{
-            announcements::{Announcement, LOG_ENTRIES_MAX, VERSION, deleted_body},
+            announcements::{LOG_ENTRIES_MAX, VERSION, deleted_body},
             head_codec::StoredHead,
             keys::{Keys, Partition},
-            numbers::{hex, millis, nonce},
+            numbers::{hex, millis},
         },
         scripts,
         wire::reply,
@@ -23,57 +21,6 @@ use crate::{
 
 /// The least life of a tombstone: longer than any refresh takes.
 const TOMBSTONE_LIFE_LEAST: Duration = Duration::from_secs(600);
-
-impl Store {
-    /// Leaves tombstones; every generation of these listings is unlinked. Returns what to apply to L1; `existed` tells which
-    /// had a current generation.
-    ///
-    /// A listing at a time: where one fails, those before it are deleted.
-    pub async fn delete(
-        &self,
-        listings: &[ListingKey],
-        policy: &Policy,
-    ) -> Result<Vec<(Announcement, bool)>, StoreError> {
-        let mut deleted = Vec::with_capacity(listings.len());
-        for listing in listings {
-            deleted.push(self.delete_one(listing, policy).await?);
-        }
-        Ok(deleted)
-    }
-
-    async fn delete_one(&self, listing: &ListingKey, policy: &Policy) -> Result<(Announcement, bool), StoreError> {
-        const OPERATION: &str = "delete";
-        let (partition, nonce) = (Partition::of(listing.name()), nonce());
-        for _ in 0..ATTEMPTS_MAX {
-            let before = self.read_head_for_writing(listing).await?;
-            let deleting = Deleting {
-                listing,
-                seen: self.inner.seen.greatest(partition),
-                nonce,
-                before: &before,
-                policy,
-            };
-            let call = deleting.call(&self.inner.keys);
-            let reply = self
-                .inner
-                .connections
-                .script(OPERATION, &scripts::DELETE, &call)
-                .await?;
-            let reply = reply::answered(reply, OPERATION, listing.name().as_str())?;
-            let Some(id) = decode(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))? else {
-                continue;
-            };
-            self.inner.seen.raise(partition, id);
-            let announcement = Announcement {
-                listing: listing.clone(),
-                head: HeadState::Deleted(Generation { id, nonce }),
-                written: None,
-            };
-            return Ok((announcement, before.state.live().is_some()));
-        }
-        Err(StoreError::unavailable(OPERATION, "others kept moving the head"))
-    }
-}
 
 /// One call of the script.
 pub(crate) struct Deleting<'a> {

@@ -1,19 +1,22 @@
 //! Drawing generations: the right to write, taken before the origin is read. So a larger id means a later reading.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use redis::{Cmd, Value};
 
+use super::leases::{Keeper, LEASE, Lease, LeaseState, owner_token, state_of};
 use crate::{
     listing::{Family, Generation, ListingName, Timestamp},
     store::{
-        Store,
+        access::Access,
         error::StoreError,
         layout::{
             keys::{Keys, Partition},
             numbers::{hex, millis, nonce},
         },
-        leases::{LEASE, Lease, owner_token},
         scripts,
         wire::reply,
     },
@@ -69,13 +72,25 @@ pub enum DrawnFor {
     Due(Option<Timestamp>),
 }
 
-impl Store {
+/// Draws generations, with and without leases.
+#[derive(Clone)]
+pub struct Draws {
+    access: Arc<Access>,
+    leases: Arc<Keeper>,
+}
+
+impl Draws {
+    pub(in crate::store) fn new(access: Arc<Access>) -> Self {
+        let leases = Keeper::new(access.server.clone(), access.liveness.clone());
+        Self { access, leases }
+    }
+
     /// Draws generations without a lease: for pushes.
-    pub async fn draw(&self, name: &ListingName, count: usize) -> Result<Grant, StoreError> {
+    pub async fn without_lease(&self, name: &ListingName, count: usize) -> Result<Grant, StoreError> {
         let partition = Partition::of(name);
         let nonces = nonces(count);
-        let mut call = scripts::DRAW.call(&[self.inner.keys.last(partition)]);
-        call.arg(nonces.len()).arg(self.inner.seen.greatest(partition));
+        let mut call = scripts::DRAW.call(&[self.access.keys.last(partition)]);
+        call.arg(nonces.len()).arg(self.access.seen.greatest(partition));
         match self.run_draw(partition, &call, &nonces).await? {
             Drawn::Granted(grant) => Ok(grant),
             _ => Err(StoreError::odd_reply("draw")),
@@ -83,13 +98,13 @@ impl Store {
     }
 
     /// Draws generations for a refresh, if the family's lease is free (and, unless `insist`, no back-off is running).
-    pub async fn draw_with_lease(&self, family: &Family, count: usize, insist: bool) -> Result<Drawn, StoreError> {
+    pub async fn with_lease(&self, family: &Family, count: usize, insist: bool) -> Result<Drawn, StoreError> {
         self.draw_leased(family, count, insist, None).await
     }
 
     /// The same for a family whose refreshes are coalesced: not before `coalesce_for` after its last read. A back-off holds
     /// up whoever asked before it began.
-    pub async fn draw_coalesced(
+    pub async fn coalesced(
         &self,
         family: &Family,
         count: usize,
@@ -101,9 +116,14 @@ impl Store {
     }
 
     /// The same, but whenever it is: for whoever does not wait until `coalesce_for` has passed.
-    pub async fn draw_uncoalesced(&self, family: &Family, count: usize, insist: bool) -> Result<Drawn, StoreError> {
+    pub async fn uncoalesced(&self, family: &Family, count: usize, insist: bool) -> Result<Drawn, StoreError> {
         let coalescing = Some((DrawnFor::Due(None), Duration::ZERO));
         self.draw_leased(family, count, insist, coalescing).await
+    }
+
+    /// Which refresh of a family is under way, if any.
+    pub async fn lease_state(&self, family: &Family) -> Result<Option<LeaseState>, StoreError> {
+        state_of(&self.access, family).await
     }
 
     async fn draw_leased(
@@ -116,16 +136,16 @@ impl Store {
         let partition = Partition::of(&family.name);
         let nonces = nonces(count);
         let owner = owner_token();
-        let lease_key = self.inner.keys.lease(family);
+        let lease_key = self.access.keys.lease(family);
         let drawing = Drawing {
             family,
-            seen: self.inner.seen.greatest(partition),
+            seen: self.access.seen.greatest(partition),
             owner: &owner,
             nonces: &nonces,
             insist,
             coalescing,
         };
-        let call = drawing.call(&self.inner.keys);
+        let call = drawing.call(&self.access.keys);
         // The lease counts from before the call: here it must never seem to last longer than there.
         let asked = Instant::now();
         let mut drawn = self.run_draw(partition, &call, &nonces).await?;
@@ -133,20 +153,23 @@ impl Store {
             && let Some(first) = grant.generations.first()
         {
             let value = format!("{owner} {first}");
-            grant.lease = Some(self.inner.leases.keep(lease_key, value, asked));
+            grant.lease = Some(self.leases.keep(lease_key, value, asked));
         }
         Ok(drawn)
     }
 
     async fn run_draw(&self, partition: Partition, call: &Cmd, nonces: &[u32]) -> Result<Drawn, StoreError> {
         const OPERATION: &str = "draw";
-        let reply = self.inner.connections.script(OPERATION, &scripts::DRAW, call).await?;
-        let reply = reply::answered(reply, OPERATION, "last")?;
+        let reply = self
+            .access
+            .connections
+            .run(OPERATION, &scripts::DRAW, call, "last")
+            .await?;
         let drawn = decode(reply, nonces).ok_or_else(|| StoreError::odd_reply(OPERATION))?;
         if let Drawn::Granted(grant) = &drawn
             && let Some(last) = grant.generations.last()
         {
-            self.inner.seen.raise(partition, last.id);
+            self.access.seen.raise(partition, last.id);
         }
         Ok(drawn)
     }

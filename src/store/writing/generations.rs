@@ -8,20 +8,14 @@
 use std::{
     fmt,
     num::NonZeroU32,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
-use redis::{Pipeline, Value};
-
-use super::in_flight::{OnTheirWay, deliver};
+use super::in_flight::{OnTheirWay, deliver, unlink};
 use crate::{
-    listing::{ChunkIndex, ContentHasher, DataVersion, Generation, Item, ListingKey, Policy, Timestamp},
-    store::{
-        Store,
-        error::StoreError,
-        layout::chunk_codec::add_chunk,
-        wire::{commands::Commands, reply},
-    },
+    listing::{ChunkIndex, ContentHasher, DataVersion, Generation, Item, ListingKey, Timestamp},
+    store::{access::Access, error::StoreError, layout::chunk_codec::add_chunk, wire::commands::Commands},
 };
 
 /// How long an unpublished stream outlives its writer's last batch.
@@ -58,7 +52,7 @@ pub(crate) struct Written {
 
 /// Unlinks a stream that was not published, unless told that it may have been.
 struct Unpublished {
-    store: Store,
+    access: Arc<Access>,
     stream_key: Option<String>,
 }
 
@@ -69,7 +63,7 @@ impl Unpublished {
 
     async fn unlink(&mut self) {
         if let Some(stream_key) = self.stream_key.take() {
-            self.store.unlink(stream_key).await;
+            unlink(&self.access, &stream_key).await;
         }
     }
 }
@@ -77,8 +71,10 @@ impl Unpublished {
 impl Drop for Unpublished {
     fn drop(&mut self) {
         if let Some(stream_key) = self.stream_key.take() {
-            let store = self.store.clone();
-            self.store.spawn(async move { store.unlink(stream_key).await });
+            let access = self.access.clone();
+            self.access
+                .runtime
+                .spawn(async move { unlink(&access, &stream_key).await });
         }
     }
 }
@@ -102,6 +98,24 @@ pub struct GenerationWriter {
 }
 
 impl GenerationWriter {
+    pub(super) fn begin(access: Arc<Access>, draft: Draft) -> Self {
+        Self {
+            unpublished: Unpublished {
+                access,
+                stream_key: Some(draft.stream_key.clone()),
+            },
+            items: 0,
+            content: ContentHasher::default(),
+            chunk: Vec::with_capacity(draft.chunk_len.get().min(1000) as usize),
+            batch: Commands::default(),
+            on_their_way: OnTheirWay::default(),
+            sent_at: Instant::now(),
+            next: ChunkIndex(0),
+            begun: false,
+            draft,
+        }
+    }
+
     /// Says which version of the origin's data the items are: a later refresh that finds it unchanged reads nothing.
     #[must_use]
     pub fn of_version(mut self, version: Option<DataVersion>) -> Self {
@@ -171,7 +185,7 @@ impl GenerationWriter {
     }
 
     fn end_chunk(&mut self) {
-        if self.begun && self.batch.is_empty() && self.unpublished.store.inner.connections.writes_quietly() {
+        if self.begun && self.batch.is_empty() && self.unpublished.access.connections.writes_quietly() {
             self.batch.begin_quiet();
         }
         self.add_chunk();
@@ -217,14 +231,14 @@ impl GenerationWriter {
         if self.batch.is_empty() {
             return Ok(());
         }
-        let store = &self.unpublished.store;
+        let access = &self.unpublished.access;
         if self.begun {
             self.on_their_way
-                .send(store, &self.draft.stream_key, &mut self.batch)
+                .send(access, &self.draft.stream_key, &mut self.batch)
                 .await
         } else {
             // The first makes the stream: it must not arrive after the unlinking.
-            deliver(store.clone(), self.draft.stream_key.clone(), self.batch.take()).await?;
+            deliver(access.clone(), self.draft.stream_key.clone(), self.batch.take()).await?;
             self.begun = true;
             Ok(())
         }
@@ -239,6 +253,23 @@ pub struct FinishedGeneration {
 }
 
 impl FinishedGeneration {
+    /// A copy that was made in Redis, of so many items. What it holds is not known without reading it: the next refresh that
+    /// finds the same publishes it anew.
+    pub(super) fn copied(access: Arc<Access>, draft: Draft, total: u64) -> Self {
+        Self {
+            unpublished: Unpublished {
+                access,
+                stream_key: Some(draft.stream_key.clone()),
+            },
+            written: Written {
+                total,
+                content: 0,
+                entries: total.div_ceil(draft.chunk_len.get().into()),
+                draft,
+            },
+        }
+    }
+
     /// The listing it is of.
     pub fn key(&self) -> &ListingKey {
         &self.written.draft.key
@@ -266,10 +297,7 @@ impl FinishedGeneration {
 
     /// A definite refusal: it is of no use any more.
     pub(crate) async fn unlink(self) {
-        self.unpublished
-            .store
-            .unlink(self.written.draft.stream_key.clone())
-            .await;
+        unlink(&self.unpublished.access, &self.written.draft.stream_key).await;
     }
 }
 
@@ -277,98 +305,5 @@ impl fmt::Debug for FinishedGeneration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (key, generation) = (self.key(), self.generation());
         write!(f, "FinishedGeneration({key} {generation}, {} items)", self.total())
-    }
-}
-
-impl Store {
-    /// Begins to write a generation aside.
-    pub fn write_generation(
-        &self,
-        key: &ListingKey,
-        generation: Generation,
-        as_of: Timestamp,
-        definition: u64,
-        policy: &Policy,
-    ) -> GenerationWriter {
-        let stream_key = self.stream_key(key, generation);
-        GenerationWriter {
-            unpublished: Unpublished {
-                store: self.clone(),
-                stream_key: Some(stream_key.clone()),
-            },
-            draft: Draft {
-                key: key.clone(),
-                generation,
-                as_of,
-                definition,
-                definition_version: policy.definition_version,
-                version: None,
-                chunk_len: policy.chunk_len,
-                stream_key,
-            },
-            items: 0,
-            content: ContentHasher::default(),
-            chunk: Vec::with_capacity(policy.chunk_len.get().min(1000) as usize),
-            batch: Commands::default(),
-            on_their_way: OnTheirWay::default(),
-            sent_at: Instant::now(),
-            next: ChunkIndex(0),
-            begun: false,
-        }
-    }
-
-    /// Copies a generation that is kept to a new one, as it lies there; `None` where it is gone.
-    pub async fn copy_generation(
-        &self,
-        key: &ListingKey,
-        from: Generation,
-        to: Generation,
-        as_of: Timestamp,
-        definition: u64,
-        policy: &Policy,
-    ) -> Result<Option<FinishedGeneration>, StoreError> {
-        const OPERATION: &str = "copy generation";
-        let Some(described) = self.describe(key, from).await? else {
-            return Ok(None);
-        };
-        let writer = self.write_generation(key, to, as_of, definition, policy);
-        let mut turn = Pipeline::new();
-        turn.cmd("MULTI");
-        turn.cmd("COPY")
-            .arg(self.stream_key(key, from))
-            .arg(&writer.draft.stream_key);
-        turn.cmd("PEXPIRE")
-            .arg(&writer.draft.stream_key)
-            .arg(BUILDING_LIFE.as_millis() as u64);
-        turn.cmd("EXEC");
-        let replies = self.inner.connections.write(OPERATION, &turn).await?;
-        // The first error is the cause, and EXEC's own only its consequence.
-        let answered = |reply| reply::answered(reply, OPERATION, key.name().as_str());
-        let replies: Vec<Value> = replies.into_iter().map(answered).collect::<Result<_, _>>()?;
-        let copied = replies.into_iter().last().and_then(reply::array).unwrap_or_default();
-        if copied.iter().any(|reply| *reply != Value::Int(1)) {
-            return Ok(None);
-        }
-        let chunk_len = described.chunk_len;
-        Ok(Some(FinishedGeneration {
-            written: Written {
-                draft: Draft {
-                    chunk_len,
-                    ..writer.draft
-                },
-                total: described.total,
-                // Not known without reading it: the next refresh that finds the same publishes it anew.
-                content: 0,
-                entries: described.total.div_ceil(chunk_len.get().into()),
-            },
-            unpublished: writer.unpublished,
-        }))
-    }
-
-    /// Unlinks a stream. A failure is let be: the stream has an expiry.
-    async fn unlink(&self, stream_key: String) {
-        let mut turn = Pipeline::new();
-        turn.cmd("UNLINK").arg(stream_key);
-        let _ = self.inner.connections.write("unlink generation", &turn).await;
     }
 }

@@ -1,13 +1,13 @@
 //! Pipelines of one generation on their way: Redis takes them in while the writer fills the next.
 
-use std::{collections::VecDeque, task::Poll};
+use std::{collections::VecDeque, sync::Arc, task::Poll};
 
 use futures_util::{FutureExt, poll};
-use redis::Value;
+use redis::{Pipeline, Value};
 use tokio::task::JoinHandle;
 
 use crate::store::{
-    Store,
+    access::Access,
     error::StoreError,
     wire::{commands::Commands, reply},
 };
@@ -30,7 +30,7 @@ impl OnTheirWay {
     /// not arrive is told here.
     pub(crate) async fn send(
         &mut self,
-        store: &Store,
+        access: &Arc<Access>,
         stream_key: &str,
         batch: &mut Commands,
     ) -> Result<(), StoreError> {
@@ -44,11 +44,11 @@ impl OnTheirWay {
         };
         self.spare.push_back(std::mem::replace(batch, next));
         // On the connection before this returns, so that entries arrive in their order; from there on nobody need wait.
-        let mut work = deliver(store.clone(), stream_key.to_owned(), sent).boxed();
+        let mut work = deliver(access.clone(), stream_key.to_owned(), sent).boxed();
         match poll!(&mut work) {
             Poll::Ready(outcome) => outcome,
             Poll::Pending => {
-                self.pipelines.push_back(store.inner.runtime.spawn(work));
+                self.pipelines.push_back(access.runtime.spawn(work));
                 Ok(())
             }
         }
@@ -75,8 +75,8 @@ impl OnTheirWay {
 }
 
 /// Sends a pipeline and waits until it has arrived.
-pub(crate) async fn deliver(store: Store, stream_key: String, batch: Commands) -> Result<(), StoreError> {
-    check_written(store.inner.connections.write(OPERATION, batch).await?, &stream_key)
+pub(crate) async fn deliver(access: Arc<Access>, stream_key: String, batch: Commands) -> Result<(), StoreError> {
+    check_written(access.connections.write(OPERATION, batch).await?, &stream_key)
 }
 
 /// Fails where the stream was gone.
@@ -101,4 +101,11 @@ pub(crate) fn check_written(replies: Vec<Value>, stream_key: &str) -> Result<(),
         }
     }
     Ok(())
+}
+
+/// Unlinks a stream. A failure changes nothing: the stream has an expiry.
+pub(super) async fn unlink(access: &Access, stream_key: &str) {
+    let mut turn = Pipeline::new();
+    turn.cmd("UNLINK").arg(stream_key);
+    let _ = access.connections.write("unlink generation", &turn).await;
 }

@@ -4,11 +4,10 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use super::generations::{FinishedGeneration, Written};
+use super::generations::Written;
 use crate::{
     listing::{DataVersion, Generation, Head, HeadState, ListingKey, Policy},
     store::{
-        Store,
         error::StoreError,
         layout::{
             announcements::{Announcement, LOG_ENTRIES_MAX, VERSION, live_body},
@@ -16,19 +15,10 @@ use crate::{
             keys::{Keys, Partition},
             numbers::{hex, millis},
         },
-        leases::Lease,
         scripts,
         wire::reply,
     },
 };
-
-/// How often a writer reads the head again because another has moved it in between. Each time another got on, so this is
-/// far more than any contention needs.
-pub(crate) const ATTEMPTS_MAX: usize = 32;
-/// How often a publish is sent again whose reply was lost: done twice it is done once.
-const UNANSWERED_MAX: usize = 2;
-/// Before it is sent again: time for a connection to come back.
-const UNANSWERED_PAUSE: Duration = Duration::from_millis(100);
 
 /// What a publish came to.
 #[derive(Debug)]
@@ -61,101 +51,6 @@ pub(crate) enum Answer {
     Fenced,
     Incomplete,
     Retry,
-}
-
-impl Store {
-    /// Makes a finished generation current and announces it. With a lease it is fenced by it; `next_due`: when the family is
-    /// due next.
-    ///
-    /// What is refused is unlinked. Where the outcome is unknown the stream is left to its expiry, for it may be current.
-    pub async fn publish(
-        &self,
-        finished: FinishedGeneration,
-        policy: &Policy,
-        lease: Option<&Lease>,
-        next_due: Option<Duration>,
-    ) -> Result<Published, StoreError> {
-        self.publish_over(finished, policy, lease, next_due, |_| true).await
-    }
-
-    /// The same, if the caller wants it in the place of the head that it would replace, and of no other.
-    pub async fn publish_over(
-        &self,
-        mut finished: FinishedGeneration,
-        policy: &Policy,
-        lease: Option<&Lease>,
-        next_due: Option<Duration>,
-        mut is_wanted_over: impl FnMut(&HeadState) -> bool,
-    ) -> Result<Published, StoreError> {
-        // Before the first call: a caller that goes away must not unlink what the script has made current.
-        finished.keep();
-        let partition = Partition::of(finished.key().name());
-        let mut unanswered = 0;
-        let mut replaced = None;
-        for _ in 0..ATTEMPTS_MAX {
-            let before = self.read_head_for_writing(finished.key()).await?;
-            // After an attempt without an answer, what is current may be this generation itself.
-            if unanswered == 0 && !is_wanted_over(&before.state) {
-                finished.unlink().await;
-                return Ok(Published::Unwanted);
-            }
-            let head = head_of(&finished.written, &before.state);
-            let publishing = Publishing {
-                written: &finished.written,
-                head: &head,
-                before: &before,
-                policy,
-                lease: lease.map(|lease| (lease.key(), lease.value())),
-                next_due,
-            };
-            let call = publishing.call(&self.inner.keys);
-            let was = *replaced.get_or_insert(before.state);
-            let answer = match self.inner.connections.script("publish", &scripts::PUBLISH, &call).await {
-                Ok(reply) => decode(reply, finished.key()),
-                Err(StoreError::Unavailable { .. }) if unanswered < UNANSWERED_MAX => {
-                    unanswered += 1;
-                    tokio::time::sleep(UNANSWERED_PAUSE).await;
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            let refused = match answer {
-                // A script is refused before it does anything.
-                Err(error @ (StoreError::Full { .. } | StoreError::Refusing { .. })) => {
-                    finished.unlink().await;
-                    return Err(error);
-                }
-                Err(error) => return Err(error),
-                Ok(Answer::Moved) => {
-                    self.inner.liveness.tell_full(false);
-                    let head = HeadState::Live(head);
-                    self.inner.seen.raise_to(partition, &head);
-                    let announcement = Announcement {
-                        listing: finished.key().clone(),
-                        head,
-                        written: None,
-                    };
-                    return Ok(Published::Moved {
-                        announcement,
-                        replaced: was,
-                    });
-                }
-                Ok(Answer::Retry) => {
-                    replaced = None;
-                    continue;
-                }
-                Ok(Answer::Older(current)) => {
-                    self.inner.seen.raise(partition, current.id);
-                    Published::Older { current }
-                }
-                Ok(Answer::Fenced) => Published::Fenced,
-                Ok(Answer::Incomplete) => Published::Incomplete,
-            };
-            finished.unlink().await;
-            return Ok(refused);
-        }
-        Err(StoreError::unavailable("publish", "others kept moving the head"))
-    }
 }
 
 /// One call of the script.

@@ -211,14 +211,14 @@ async fn publish_large(store: &Store, key: &ListingKey, chunk_len: u32) -> Head 
         chunk_len: chunk_len.try_into().unwrap(),
         ..policy()
     };
-    let grant = store.draw(key.name(), 1).await.unwrap();
-    let mut writer = store.write_generation(key, grant.generations[0], grant.as_of, 7, &policy);
+    let grant = store.draws.without_lease(key.name(), 1).await.unwrap();
+    let mut writer = store.writes.begin(key, grant.generations[0], grant.as_of, 7, &policy);
     let json = format!("{{\"pad\":\"{}\"}}", "x".repeat(2000));
     for number in 0..1000 {
         writer.append(item(&number.to_string(), &json)).await.unwrap();
     }
     let finished = writer.finish().await.unwrap();
-    moved(store.publish(finished, &policy, None, None).await.unwrap())
+    moved(store.writes.publish(finished, &policy, None, None).await.unwrap())
 }
 
 /// How long a head's reading takes while large ranges are being read beside it: median and p99.
@@ -228,7 +228,7 @@ async fn heads_beside(store: &Store, key: &ListingKey, head: &Head, chunks: u64)
     let large = async {
         loop {
             tokio::select! {
-                read = store.read_chunks(key, head.generation, 0..chunks) => assert_eq!(read.unwrap().len() as u64, chunks),
+                read = store.pages.chunks(key, head.generation, 0..chunks) => assert_eq!(read.unwrap().len() as u64, chunks),
                 () = done.notified() => return,
             }
         }
@@ -237,7 +237,7 @@ async fn heads_beside(store: &Store, key: &ListingKey, head: &Head, chunks: u64)
         let mut times = Vec::new();
         for _ in 0..500 {
             let asked = Instant::now();
-            store.read_head(&small).await.unwrap();
+            store.heads.read(&small).await.unwrap();
             times.push(asked.elapsed());
             tokio::time::sleep(Duration::from_millis(2)).await;
         }

@@ -72,7 +72,7 @@ pub fn json(generation: Generation, position: u64) -> String {
 /// Writes a generation of so many items, which can then be published.
 pub async fn finished(store: &Store, key: &ListingKey, grant: &Grant, total: u64) -> FinishedGeneration {
     let generation = grant.generations[0];
-    let mut writer = store.write_generation(key, generation, grant.as_of, 7, &policy());
+    let mut writer = store.writes.begin(key, generation, grant.as_of, 7, &policy());
     for position in 0..total {
         writer
             .append(item(&format!("p{position}"), &json(generation, position)))
@@ -88,9 +88,9 @@ pub async fn publish(store: &Store, key: &ListingKey, total: u64) -> Head {
 }
 
 pub async fn publish_as(store: &Store, key: &ListingKey, total: u64, policy: &Policy) -> Head {
-    let grant = store.draw(key.name(), 1).await.unwrap();
+    let grant = store.draws.without_lease(key.name(), 1).await.unwrap();
     let finished = finished(store, key, &grant, total).await;
-    moved(store.publish(finished, policy, None, None).await.unwrap())
+    moved(store.writes.publish(finished, policy, None, None).await.unwrap())
 }
 
 /// The head of a publish that must have moved it.
@@ -122,7 +122,7 @@ pub fn failing(error: &str, retry_after: Duration) -> Failing<'_> {
 
 /// Every item of a generation, as one text.
 pub async fn items(store: &Store, key: &ListingKey, generation: Generation) -> Vec<String> {
-    let chunks = store.read_chunks(key, generation, 0..1000).await.unwrap();
+    let chunks = store.pages.chunks(key, generation, 0..1000).await.unwrap();
     let items = chunks
         .iter()
         .flat_map(|chunk| (0..chunk.len()).map(|at| chunk.item(at)));

@@ -22,19 +22,21 @@ use tokio::{
     time::{MissedTickBehavior, interval, sleep, timeout},
 };
 
-use super::{
-    Store,
-    error::StoreError,
-    health::liveness::Liveness,
-    layout::numbers::nonce,
-    scripts,
-    wire::{
-        address::Server,
-        connection::{Connection, Heartbeat},
-        reply,
+use crate::{
+    listing::{Family, Generation},
+    store::{
+        access::Access,
+        error::StoreError,
+        health::liveness::Liveness,
+        layout::numbers::nonce,
+        scripts,
+        wire::{
+            address::Server,
+            connection::{Connection, Heartbeat},
+            reply,
+        },
     },
 };
-use crate::listing::{Family, Generation};
 
 /// How long a lease lasts without a heartbeat: with one drawn on demand after it, a dead holder is replaced within 2 s.
 pub(super) const LEASE: Duration = Duration::from_millis(1200);
@@ -255,14 +257,14 @@ async fn release(shared: &Shared, connection: &Connection) -> bool {
 }
 
 /// A heartbeat for one lease.
-pub(super) fn extending(key: &String, value: &str) -> Cmd {
+pub(crate) fn extending(key: &String, value: &str) -> Cmd {
     let mut call = scripts::EXTEND_LEASE.call(std::slice::from_ref(key));
     call.arg(value).arg(LEASE.as_millis() as u64);
     call
 }
 
 /// Gives one lease back.
-pub(super) fn releasing(key: &String, value: &str) -> Cmd {
+pub(crate) fn releasing(key: &String, value: &str) -> Cmd {
     let mut call = scripts::RELEASE_LEASE.call(std::slice::from_ref(key));
     call.arg(value);
     call
@@ -282,22 +284,20 @@ pub struct LeaseState {
     pub left: Duration,
 }
 
-impl Store {
-    /// Who refreshes a family at this moment, if anybody does.
-    pub async fn lease_state(&self, family: &Family) -> Result<Option<LeaseState>, StoreError> {
-        const OPERATION: &str = "read lease";
-        let key = self.inner.keys.lease(family);
-        let mut turn = Pipeline::new();
-        turn.cmd("GET").arg(&key).cmd("PTTL").arg(&key);
-        let mut replies = self.inner.connections.read(OPERATION, &turn).await?.into_iter();
-        let value = reply::answered(replies.next().unwrap_or_default(), OPERATION, &key)?;
-        let (Some(value), Some(left)) = (reply::text(value), reply::time_left(replies.next(), &key)?) else {
-            return Ok(None);
-        };
-        let generation = value
-            .split_once(' ')
-            .and_then(|(_, generation)| generation.parse().ok());
-        let generation = generation.ok_or_else(|| StoreError::corrupt(&key, "a lease without a generation"))?;
-        Ok(Some(LeaseState { generation, left }))
-    }
+/// Reads the lease of a family; `None` when nobody holds it.
+pub(super) async fn state_of(access: &Access, family: &Family) -> Result<Option<LeaseState>, StoreError> {
+    const OPERATION: &str = "read lease";
+    let key = access.keys.lease(family);
+    let mut turn = Pipeline::new();
+    turn.cmd("GET").arg(&key).cmd("PTTL").arg(&key);
+    let mut replies = access.connections.read(OPERATION, &turn).await?.into_iter();
+    let value = reply::answered(replies.next().unwrap_or_default(), OPERATION, &key)?;
+    let (Some(value), Some(left)) = (reply::text(value), reply::time_left(replies.next(), &key)?) else {
+        return Ok(None);
+    };
+    let generation = value
+        .split_once(' ')
+        .and_then(|(_, generation)| generation.parse().ok());
+    let generation = generation.ok_or_else(|| StoreError::corrupt(&key, "a lease without a generation"))?;
+    Ok(Some(LeaseState { generation, left }))
 }

@@ -18,7 +18,7 @@ use parking_lot::Mutex;
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-use super::address::Server;
+use super::wire::address::Server;
 
 /// Until it must answer PING.
 const READY_WITHIN: Duration = Duration::from_secs(10);

@@ -1,0 +1,306 @@
+//! What moves heads, or lengthens their lives: writing generations aside, publishing, confirming, deleting.
+//!
+//! The calls of the scripts and their answers are values, made and read in `publish`, `confirm` and `delete`; here they are sent, and
+//! sent again where that is right.
+
+use std::{sync::Arc, time::Duration};
+
+use redis::{Pipeline, Value};
+
+use super::{
+    confirm::{Confirmation, Confirmed, Kept, kept, reading_kept},
+    delete::{self, Deleting},
+    generations::{BUILDING_LIFE, Draft, FinishedGeneration, GenerationWriter},
+    leases::Lease,
+    publish::{self, Answer, Published, Publishing, head_of},
+};
+use crate::{
+    listing::{Generation, HeadState, ListingKey, Policy, Timestamp},
+    store::{
+        access::Access,
+        error::StoreError,
+        layout::{
+            announcements::Announcement,
+            keys::Partition,
+            numbers::{hex, millis, nonce},
+        },
+        reading::{heads::HeadReads, pages::PageReads},
+        scripts,
+        wire::reply,
+    },
+};
+
+/// How often a writer reads the head again because another has moved it in between. Each time another got on, so this is
+/// far more than any contention needs.
+const ATTEMPTS_MAX: usize = 32;
+/// How often a publish is sent again whose reply was lost: done twice it is done once.
+const UNANSWERED_MAX: usize = 2;
+/// Before it is sent again: time for a connection to come back.
+const UNANSWERED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Writes generations and moves heads.
+#[derive(Clone)]
+pub struct GenerationWrites(pub(in crate::store) Arc<Access>);
+
+impl GenerationWrites {
+    /// Begins to write a generation aside.
+    pub fn begin(
+        &self,
+        key: &ListingKey,
+        generation: Generation,
+        as_of: Timestamp,
+        definition: u64,
+        policy: &Policy,
+    ) -> GenerationWriter {
+        GenerationWriter::begin(self.0.clone(), self.draft(key, generation, as_of, definition, policy))
+    }
+
+    fn draft(
+        &self,
+        key: &ListingKey,
+        generation: Generation,
+        as_of: Timestamp,
+        definition: u64,
+        policy: &Policy,
+    ) -> Draft {
+        Draft {
+            key: key.clone(),
+            generation,
+            as_of,
+            definition,
+            definition_version: policy.definition_version,
+            version: None,
+            chunk_len: policy.chunk_len,
+            stream_key: self.0.keys.stream(key, generation),
+        }
+    }
+
+    /// Copies a generation that is kept to a new one, as it lies there; `None` where it is gone.
+    pub async fn copy(
+        &self,
+        key: &ListingKey,
+        from: Generation,
+        to: Generation,
+        as_of: Timestamp,
+        definition: u64,
+        policy: &Policy,
+    ) -> Result<Option<FinishedGeneration>, StoreError> {
+        const OPERATION: &str = "copy generation";
+        let Some(described) = PageReads(self.0.clone()).describe(key, from).await? else {
+            return Ok(None);
+        };
+        let draft = Draft {
+            chunk_len: described.chunk_len,
+            ..self.draft(key, to, as_of, definition, policy)
+        };
+        let (from, to) = (self.0.keys.stream(key, from), draft.stream_key.clone());
+        let copied = FinishedGeneration::copied(self.0.clone(), draft, described.total);
+        let mut turn = Pipeline::new();
+        turn.cmd("MULTI");
+        turn.cmd("COPY").arg(from).arg(&to);
+        turn.cmd("PEXPIRE").arg(&to).arg(BUILDING_LIFE.as_millis() as u64);
+        turn.cmd("EXEC");
+        let replies = self.0.connections.write(OPERATION, &turn).await?;
+        // The first error is the cause, and EXEC's own only its consequence.
+        let answered = |reply| reply::answered(reply, OPERATION, key.name().as_str());
+        let replies: Vec<Value> = replies.into_iter().map(answered).collect::<Result<_, _>>()?;
+        let done = replies.into_iter().last().and_then(reply::array).unwrap_or_default();
+        Ok(done.iter().all(|reply| *reply == Value::Int(1)).then_some(copied))
+    }
+
+    /// Makes a finished generation current and announces it. With a lease it is fenced by it; `next_due`: when the family is
+    /// due next.
+    ///
+    /// What is refused is unlinked. Where the outcome is unknown the stream is left to its expiry, for it may be current.
+    pub async fn publish(
+        &self,
+        finished: FinishedGeneration,
+        policy: &Policy,
+        lease: Option<&Lease>,
+        next_due: Option<Duration>,
+    ) -> Result<Published, StoreError> {
+        self.publish_over(finished, policy, lease, next_due, |_| true).await
+    }
+
+    /// The same, if the caller wants it in the place of the head that it would replace, and of no other.
+    pub async fn publish_over(
+        &self,
+        mut finished: FinishedGeneration,
+        policy: &Policy,
+        lease: Option<&Lease>,
+        next_due: Option<Duration>,
+        mut is_wanted_over: impl FnMut(&HeadState) -> bool,
+    ) -> Result<Published, StoreError> {
+        // Before the first call: a caller that goes away must not unlink what the script has made current.
+        finished.keep();
+        let (heads, partition) = (HeadReads(self.0.clone()), Partition::of(finished.key().name()));
+        let mut unanswered = 0;
+        let mut replaced = None;
+        for _ in 0..ATTEMPTS_MAX {
+            let before = heads.read_for_writing(finished.key()).await?;
+            // After an attempt without an answer, what is current may be this generation itself.
+            if unanswered == 0 && !is_wanted_over(&before.state) {
+                finished.unlink().await;
+                return Ok(Published::Unwanted);
+            }
+            let head = head_of(&finished.written, &before.state);
+            let publishing = Publishing {
+                written: &finished.written,
+                head: &head,
+                before: &before,
+                policy,
+                lease: lease.map(|lease| (lease.key(), lease.value())),
+                next_due,
+            };
+            let call = publishing.call(&self.0.keys);
+            let was = *replaced.get_or_insert(before.state);
+            let answer = match self.0.connections.script("publish", &scripts::PUBLISH, &call).await {
+                Ok(reply) => publish::decode(reply, finished.key()),
+                Err(StoreError::Unavailable { .. }) if unanswered < UNANSWERED_MAX => {
+                    unanswered += 1;
+                    tokio::time::sleep(UNANSWERED_PAUSE).await;
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let refused = match answer {
+                // A script is refused before it does anything.
+                Err(error @ (StoreError::Full { .. } | StoreError::Refusing { .. })) => {
+                    finished.unlink().await;
+                    return Err(error);
+                }
+                Err(error) => return Err(error),
+                Ok(Answer::Moved) => {
+                    self.0.liveness.tell_full(false);
+                    let head = HeadState::Live(head);
+                    self.0.seen.raise_to(partition, &head);
+                    let announcement = Announcement {
+                        listing: finished.key().clone(),
+                        head,
+                        written: None,
+                    };
+                    return Ok(Published::Moved {
+                        announcement,
+                        replaced: was,
+                    });
+                }
+                Ok(Answer::Retry) => {
+                    replaced = None;
+                    continue;
+                }
+                Ok(Answer::Older(current)) => {
+                    self.0.seen.raise(partition, current.id);
+                    Published::Older { current }
+                }
+                Ok(Answer::Fenced) => Published::Fenced,
+                Ok(Answer::Incomplete) => Published::Incomplete,
+            };
+            finished.unlink().await;
+            return Ok(refused);
+        }
+        Err(StoreError::unavailable("publish", "others kept moving the head"))
+    }
+
+    /// Lets a listing's current generation live for so long from now at least, and its stream `pin_for` longer. Without
+    /// effect where the head has moved on.
+    pub async fn renew(
+        &self,
+        key: &ListingKey,
+        generation: Generation,
+        life: Duration,
+        pin_for: Duration,
+    ) -> Result<(), StoreError> {
+        let key_names = [self.0.keys.head(key), self.0.keys.stream(key, generation)];
+        let mut call = scripts::RENEW.call(&key_names);
+        call.arg(generation.id)
+            .arg(hex(generation.nonce))
+            .arg(millis(life))
+            .arg(millis(life.saturating_add(pin_for)));
+        self.0
+            .connections
+            .run("renew", &scripts::RENEW, &call, &key_names[0])
+            .await?;
+        Ok(())
+    }
+
+    /// What is kept of several listings, in one turn. A head that cannot be read counts as absent.
+    pub async fn kept(&self, listings: &[ListingKey]) -> Result<Vec<Kept>, StoreError> {
+        let keys: Vec<String> = listings.iter().map(|listing| self.0.keys.head(listing)).collect();
+        let mut turn = Pipeline::new();
+        for key in &keys {
+            turn.add_command(reading_kept(key));
+        }
+        // Through the writing connection, which is the one that the next step needs anyway.
+        let replies = self.0.connections.write("read heads", &turn).await?;
+        let read = keys.iter().zip(listings).zip(replies).map(|((key, listing), reply)| {
+            let found = kept(reply, key)?;
+            self.0.seen.raise(Partition::of(listing.name()), found.state.id());
+            Ok(found)
+        });
+        read.collect()
+    }
+
+    /// The origin still has what a head names.
+    pub async fn confirm(&self, confirmation: &Confirmation<'_>) -> Result<Confirmed, StoreError> {
+        const OPERATION: &str = "confirm";
+        let (call, head_key) = (confirmation.call(&self.0.keys), self.0.keys.head(confirmation.listing));
+        let reply = self
+            .0
+            .connections
+            .run(OPERATION, &scripts::CONFIRM, &call, &head_key)
+            .await?;
+        match reply::text(reply).as_deref() {
+            Some("confirmed") => {
+                self.0.liveness.tell_full(false);
+                Ok(Confirmed::Yes)
+            }
+            Some("fenced") => Ok(Confirmed::Fenced),
+            Some("gone") => Ok(Confirmed::Gone),
+            _ => Err(StoreError::odd_reply(OPERATION)),
+        }
+    }
+
+    /// Leaves tombstones; every generation of these listings is unlinked. Returns what to apply to L1; `existed` tells which
+    /// had a current generation.
+    ///
+    /// A listing at a time: where one fails, those before it are deleted.
+    pub async fn delete(
+        &self,
+        listings: &[ListingKey],
+        policy: &Policy,
+    ) -> Result<Vec<(Announcement, bool)>, StoreError> {
+        let mut deleted = Vec::with_capacity(listings.len());
+        for listing in listings {
+            deleted.push(self.delete_one(listing, policy).await?);
+        }
+        Ok(deleted)
+    }
+
+    async fn delete_one(&self, listing: &ListingKey, policy: &Policy) -> Result<(Announcement, bool), StoreError> {
+        const OPERATION: &str = "delete";
+        let (heads, partition, nonce) = (HeadReads(self.0.clone()), Partition::of(listing.name()), nonce());
+        for _ in 0..ATTEMPTS_MAX {
+            let before = heads.read_for_writing(listing).await?;
+            let deleting = Deleting {
+                listing,
+                seen: self.0.seen.greatest(partition),
+                nonce,
+                before: &before,
+                policy,
+            };
+            let (call, name) = (deleting.call(&self.0.keys), listing.name().as_str());
+            let reply = self.0.connections.run(OPERATION, &scripts::DELETE, &call, name).await?;
+            let Some(id) = delete::decode(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))? else {
+                continue;
+            };
+            self.0.seen.raise(partition, id);
+            let announcement = Announcement {
+                listing: listing.clone(),
+                head: HeadState::Deleted(Generation { id, nonce }),
+                written: None,
+            };
+            return Ok((announcement, before.state.live().is_some()));
+        }
+        Err(StoreError::unavailable(OPERATION, "others kept moving the head"))
+    }
+}
