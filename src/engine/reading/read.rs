@@ -21,6 +21,7 @@ use crate::{
         refreshing::page_state::PageState,
     },
     listing::{Cursor, Freshness, Head, HeadState, Window, definition::Defined},
+    store::Refused,
     telemetry::Layer,
 };
 
@@ -276,13 +277,24 @@ impl Engine {
             if !defined.definition.is_outdated(&head) {
                 drop(self.refresher.trigger(defined, &selection.key));
             }
-            PageState::Refreshing
+            self.refreshing()
         };
         self.metrics.pages_stale.inc();
         self.oldest_stale.saw(stale_for);
         let ttl_ms = -millis(stale_for).max(1);
         let freshness = PageFreshness { ttl_ms, state };
         Some(Servable { head, freshness })
+    }
+
+    /// What a stale page says when its refresh has just begun: that it will fail, where this process knows so.
+    fn refreshing(&self) -> PageState {
+        if self.store.refused().iter().any(Refused::is_of_refreshes) {
+            PageState::RedisRefuses
+        } else if self.store.is_full() {
+            PageState::RedisFull
+        } else {
+            PageState::Refreshing
+        }
     }
 
     /// What is read near the end of its freshness is refreshed before it is stale.

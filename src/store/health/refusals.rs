@@ -51,6 +51,12 @@ impl Refused {
     pub fn is_of_subscription(&self) -> bool {
         self.operation == SUBSCRIBE
     }
+
+    /// Whether no refresh succeeds as long as it lasts: it speaks of the server, or of a step of each refresh.
+    pub fn is_of_refreshes(&self) -> bool {
+        const STEPS: [&str; 3] = ["draw", "write generation", "publish"];
+        code_is_of_server(self.code) || STEPS.contains(&self.operation)
+    }
 }
 
 /// What is refused at this time.

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use listcache::{engine::PageState, listing::Policy};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -9,6 +10,7 @@ use super::get;
 use crate::support::{
     RedisServer, eventually,
     service::{Service, Shop},
+    shop,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -57,6 +59,51 @@ async fn a_full_redis_keeps_what_it_has_and_health_says_so() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_stale_page_says_that_redis_refuses_or_is_full_where_that_is_known() {
+    for (setting, value, state) in [
+        ("maxmemory", "100kb", PageState::RedisFull),
+        ("min-replicas-to-write", "1", PageState::RedisRefuses),
+    ] {
+        let redis = RedisServer::start();
+        let origin = shop::ScriptedOrigin::new(shop::items(3, 0));
+        let policy = Policy {
+            fresh_for: Duration::from_millis(200),
+            ..shop::policy()
+        };
+        let definitions = shop::definitions(vec![shop::definition(policy)]);
+        let engine = shop::engine(&redis.url(), &origin, definitions).await;
+        let (bread, cake) = (shop::bread(), shop::name("category:CAKE"));
+        let state_of = async |name| {
+            shop::page(&engine, name, &shop::place(0, 3))
+                .await
+                .unwrap()
+                .meta
+                .freshness
+                .state
+        };
+        // The other one first: it is stale when this one is.
+        assert_eq!(state_of(&cake).await, PageState::Fresh);
+        assert_eq!(state_of(&bread).await, PageState::Fresh);
+
+        assert_eq!(redis.cli(&["CONFIG", "SET", setting, value]), "OK");
+        eventually(async || match state_of(&bread).await {
+            known if known == state => Ok(()),
+            other => Err(other),
+        })
+        .await;
+        // Nobody has tried to refresh this one.
+        assert_eq!(state_of(&cake).await, state);
+        assert_eq!(redis.cli(&["CONFIG", "SET", setting, "0"]), "OK");
+        eventually(async || match state_of(&cake).await {
+            PageState::Fresh => Ok(()),
+            other => Err(other),
+        })
+        .await;
+        engine.shut_down(Duration::from_secs(1)).await;
+    }
 }
 
 /// Pushed listings of some 50 KB each.
