@@ -179,7 +179,8 @@ Examples:
     /// Make the generation before the current one current again
     #[command(after_help = "\
 Use it when wrong data was published. All listings of the name are rolled back, each under a new generation; those
-without an older generation stay as they are. The origin still has the wrong data, most likely: the name is frozen for
+without an older generation stay as they are. A second rollback goes back further, never to
+the generation that the first has undone. The origin still has the wrong data, most likely: the name is frozen for
 --hold, and `listcache thaw NAME` ends that. The configuration is that of LISTCACHE_CONFIG, else ./listcache.toml.
 
 Examples:

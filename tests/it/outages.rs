@@ -141,6 +141,57 @@ async fn what_is_frozen_is_served_long_after_its_time_and_not_refreshed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_second_rollback_goes_back_further_and_never_to_what_the_first_has_undone() {
+    let redis = RedisServer::start();
+    let shop = Shop::new().await;
+    let installed = Installation::start(&shop.config(&redis.url(), SHORT));
+    installed.page().await;
+    let mut generations = Vec::new();
+    for (price, change) in [
+        (1, "update products set price_cents = 1 where category = 'BREAD'"),
+        (2, "update products set price_cents = 2 where category = 'BREAD'"),
+        (3, "update products set price_cents = 3 where category = 'BREAD'"),
+    ] {
+        shop.sql(change).await;
+        let page = installed
+            .until(|(_, _, page)| page["items"][0]["price_cents"] == price)
+            .await;
+        generations.push(page["generation"].as_str().unwrap().to_owned());
+    }
+    let rollback = ["rollback", "category:BREAD"];
+    let back_to = |said: &str, generation: &str| {
+        assert!(said.contains(&format!("30 items of {generation} as ")), "{said}");
+    };
+    back_to(&installed.done(&rollback), &generations[1]);
+    back_to(&installed.done(&rollback), &generations[0]);
+    installed
+        .until(|(_, _, page)| page["items"][0]["price_cents"] == 1)
+        .await;
+    // The first fill is left.
+    installed.done(&rollback);
+    let refused = installed.refused(&rollback);
+    for part in [
+        "no older generation of `category:BREAD` is kept (category:BREAD/",
+        " only)",
+        "`listcache thaw 'category:BREAD'`",
+    ] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    // What comes after a rollback can be undone too, and leads to what that brought back.
+    installed.done(&["thaw", "category:BREAD"]);
+    installed
+        .until(|(_, _, page)| page["items"][0]["price_cents"] == 3)
+        .await;
+    installed.done(&rollback);
+    let page = installed
+        .until(|(_, _, page)| page["items"][0]["price_cents"] != 3)
+        .await;
+    assert_eq!(page["total"], 30);
+    let undone = installed.page().await.2;
+    assert_eq!(undone["items"], page["items"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_rollback_brings_the_older_generation_back_and_keeps_it() {
     let redis = RedisServer::start();
     let shop = Shop::new().await;

@@ -30,13 +30,16 @@ pub struct RolledBack {
 pub struct Rollback {
     /// The listings that have older items again.
     pub listings: Vec<RolledBack>,
+    /// Listings that stay as they are, each with its current generation: no older one is kept.
+    pub without_older: Vec<(ListingKey, Option<Generation>)>,
     /// Until when the name is not refreshed, where it was frozen.
     pub frozen_until: Option<Timestamp>,
 }
 
 impl Engine {
     /// Republishes, for each listing kept under a name, the newest generation before the current one; listings without one
-    /// stay as they are. The name is frozen for `hold`, unless that is zero.
+    /// stay as they are. A second rollback goes back further: what one has undone is not kept for another. The name is frozen for
+    /// `hold`, unless that is zero.
     ///
     /// # Errors
     /// [`EngineError::NotFound`] where nothing is kept under the name; Redis's own.
@@ -45,11 +48,13 @@ impl Engine {
         if listings.is_empty() {
             return Err(EngineError::NotFound);
         }
-        let mut older = Vec::new();
+        let (mut older, mut done) = (Vec::new(), Rollback::default());
         for listing in listings {
-            older.extend(self.older(&listing).await?.map(|from| (listing, from)));
+            match self.older(&listing).await? {
+                (_, Some(from)) => older.push((listing, from)),
+                (current, None) => done.without_older.push((listing, current)),
+            }
         }
-        let mut done = Rollback::default();
         // Nothing is frozen for nothing.
         if !hold.is_zero() && !older.is_empty() {
             let (until, _) = self.freeze(&globset::escape(name.as_str()), hold).await?;
@@ -63,14 +68,15 @@ impl Engine {
         Ok(done)
     }
 
-    /// The newest generation before the current one that is there still.
-    async fn older(&self, listing: &ListingKey) -> Result<Option<Generation>, EngineError> {
-        for generation in self.store.heads.older_generations(listing).await? {
+    /// The current generation, and the newest before it that is there still.
+    async fn older(&self, listing: &ListingKey) -> Result<(Option<Generation>, Option<Generation>), EngineError> {
+        let (current, kept) = self.store.heads.kept_generations(listing).await?;
+        for generation in kept {
             if self.store.pages.describe(listing, generation).await?.is_some() {
-                return Ok(Some(generation));
+                return Ok((current, Some(generation)));
             }
         }
-        Ok(None)
+        Ok((current, None))
     }
 
     async fn rollback_one(

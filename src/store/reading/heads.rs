@@ -44,9 +44,14 @@ impl HeadReads {
         Ok(stored)
     }
 
-    /// Generations of a listing before the current one that may still be kept, newest first.
-    pub async fn older_generations(&self, key: &ListingKey) -> Result<Vec<Generation>, StoreError> {
-        Ok(self.read_for_writing(key).await?.kept)
+    /// The current generation of a listing, and those before it that may still be kept, newest first. Those that a rollback has
+    /// undone are not among them.
+    pub async fn kept_generations(
+        &self,
+        key: &ListingKey,
+    ) -> Result<(Option<Generation>, Vec<Generation>), StoreError> {
+        let head = self.read_for_writing(key).await?;
+        Ok((head.state.live().map(|head| head.generation), head.kept))
     }
 
     /// The heads of several listings, in batches of one turn each. One that cannot be read counts as absent: it must not

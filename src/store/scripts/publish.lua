@@ -9,7 +9,8 @@
 --   ARGV[17] listing  ARGV[18] family  ARGV[19] ms until the family is due, '' where that stays as it is
 --   ARGV[20] length of the log  ARGV[21] channel  ARGV[22] partition  ARGV[23] version and  ARGV[24] body of the announcement
 --   ARGV[25] edition of the definition  ARGV[26] content of the generation  ARGV[27] version of the origin's data, '' where unknown
---   ARGV[28] check sum of the head  ARGV[29…] the generations whose streams KEYS[8…] are
+--   ARGV[28] check sum of the head  ARGV[29…] the generations whose streams KEYS[8…] are, '' for one that is pinned but never
+--   gone back to: a rollback undoes it
 -- Returns {'moved'}; {'same'} (this very publish was done before); {'older', id, nonce} (a later generation is current);
 --   {'fenced'} (the lease is not the caller's); {'incomplete'} (the stream does not hold what was written);
 --   {'retry'} (the head is not what the caller has read). An error: nothing was done.
@@ -73,7 +74,9 @@ for at = 8, #KEYS do
             if left == -1 or left > pin_for then
                 redis.call('PEXPIRE', KEYS[at], pin_for)
             end
-            keeping[#keeping + 1] = ARGV[at + 21]
+            if ARGV[at + 21] ~= '' then
+                keeping[#keeping + 1] = ARGV[at + 21]
+            end
         else
             redis.call('UNLINK', KEYS[at])
         end

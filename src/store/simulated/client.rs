@@ -243,6 +243,7 @@ impl Client {
                 version: None,
                 chunk_len: policy.chunk_len,
                 stream_key: self.keys.stream(key, *generation),
+                copy_of: None,
             },
             total: *total,
             content: 0,

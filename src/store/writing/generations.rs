@@ -39,6 +39,15 @@ pub(crate) struct Draft {
     pub version: Option<DataVersion>,
     pub chunk_len: NonZeroU32,
     pub stream_key: String,
+    /// The generation that it is a copy of, where it is one.
+    pub copy_of: Option<Generation>,
+}
+
+impl Draft {
+    /// Whether a generation is undone by this one: this is a copy of it, or of one before it.
+    pub fn undoes(&self, generation: &Generation) -> bool {
+        self.copy_of.is_some_and(|from| generation.id >= from.id)
+    }
 }
 
 /// All of a generation that was written aside.

@@ -117,7 +117,13 @@ impl Publishing<'_> {
             .arg(draft.version.as_ref().map_or("", DataVersion::as_str))
             .arg(sum_of(head));
         for generation in &retired {
-            call.arg(generation.to_string());
+            // Pinned like the others, and never gone back to.
+            let is_undone = draft.undoes(generation);
+            call.arg(if is_undone {
+                String::new()
+            } else {
+                generation.to_string()
+            });
         }
         call
     }

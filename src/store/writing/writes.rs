@@ -72,6 +72,7 @@ impl GenerationWrites {
             version: None,
             chunk_len: policy.chunk_len,
             stream_key: self.0.keys.stream(key, generation),
+            copy_of: None,
         }
     }
 
@@ -91,6 +92,7 @@ impl GenerationWrites {
         };
         let draft = Draft {
             chunk_len: described.chunk_len,
+            copy_of: Some(from),
             ..self.draft(key, to, as_of, definition, policy)
         };
         let (from, to) = (self.0.keys.stream(key, from), draft.stream_key.clone());
