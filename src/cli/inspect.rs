@@ -75,6 +75,10 @@ fn to_lines(found: &Explanation, command: &str) -> Vec<String> {
         ("next refresh", time(found.next_refresh)),
         ("lease", lease),
         ("frozen until", time(found.frozen_until)),
+        (
+            "names error",
+            found.names_error.clone().unwrap_or_else(|| "-".to_owned()),
+        ),
         ("last error", found.last_error.clone().unwrap_or_else(|| "-".to_owned())),
         ("redis", write_trouble(found)),
         ("head", found.head_key.clone()),
@@ -106,6 +110,7 @@ fn to_json(found: &Explanation, command: &str) -> Value {
         "next_refresh": found.next_refresh.map(write_time),
         "frozen_until": found.frozen_until.map(write_time),
         "last_error": found.last_error,
+        "names_error": found.names_error,
         "redis": found.redis.as_ref().map(|_| write_trouble(found)),
         "redis_cli": command,
     })
@@ -178,6 +183,7 @@ mod tests {
             next_refresh: None,
             frozen_until: None,
             last_error: None,
+            names_error: None,
             l1: None,
             redis: None,
         }

@@ -166,6 +166,15 @@ pub enum OriginError {
     /// It could not be reached, or broke off. Try later.
     #[error("the origin is unavailable")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// A file of names is not there, or cannot be read. Someone has to mend it.
+    #[error("the names file `{path}` cannot be read")]
+    NamesFile {
+        /// Which one.
+        path: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// It took longer than its time-out. Try later.
     #[error("the origin did not answer in time")]
     TimedOut,

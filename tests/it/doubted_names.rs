@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::support::{
     RedisServer, eventually,
-    service::{Service, Shop},
+    service::{Service, Shop, json_of},
 };
 
 const BREAD: &str = "/v1/listings/c:BREAD";
@@ -133,4 +133,75 @@ async fn names_that_lose_most_of_many_are_doubted_until_somebody_accepts_them() 
     })
     .await;
     assert_eq!(status(&service, "/v1/listings/c:NEW").await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_that_cannot_be_read_are_told_by_explain_inspect_and_health() {
+    let redis = RedisServer::start();
+    let shop = Shop::new().await;
+    let file = shop.path().join("names.txt");
+    std::fs::write(&file, "BREAD\n").unwrap();
+    let mistyped = config(&shop, &redis, "1s").replace("distinct category", "distinct categry");
+    let service = Service::start(&mistyped);
+    let error_of = async |name: &str| {
+        let path = format!("/v1/listings/{name}");
+        assert_eq!(status(&service, &path).await, 503, "{name}");
+        let explained = json_of(service.admin(Method::GET, &format!("{path}/explain"))).await;
+        explained["names_error"].as_str().unwrap_or_default().to_owned()
+    };
+    let error = error_of("c:BREAD").await;
+    assert!(error.contains("no such column: categry"), "{error}");
+    let inspect = std::process::Command::new(env!("CARGO_BIN_EXE_listcache"))
+        .args(["inspect", "c:BREAD", "--json"])
+        .env("LISTCACHE_CONFIG", service.file("listcache.toml"))
+        .current_dir(shop.path())
+        .output()
+        .unwrap();
+    let inspected: Value = serde_json::from_slice(&inspect.stdout).unwrap();
+    assert_eq!(inspected["names_error"], error);
+    std::fs::write(&file, b"BR\xffEAD\n").unwrap();
+    let cannot = format!("the names file `{}` cannot be read: ", file.display());
+    assert_eq!(error_of("f:BREAD").await, format!("{cannot}it is not UTF-8"));
+    let unread = async || get(&service, "/health/ready").await.1["names_unread"].clone();
+    let both = unread().await.to_string();
+    assert!(
+        both.contains("\"c:{category}\"") && both.contains("\"f:{category}\""),
+        "{both}"
+    );
+
+    std::fs::remove_file(&file).unwrap();
+    until_log_says(&service, &format!("{cannot}No such file")).await;
+    std::fs::write(&file, "BREAD\n").unwrap();
+    eventually(async || match status(&service, "/v1/listings/f:BREAD").await {
+        200 => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    assert_eq!(unread().await, serde_json::json!(["c:{category}"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_name_that_is_a_blob_or_no_listing_is_left_out_and_told_in_few_words() {
+    let redis = RedisServer::start();
+    let shop = Shop::new().await;
+    std::fs::write(shop.path().join("names.txt"), "BREAD\n").unwrap();
+    shop.sql(
+        "insert into products values (40, x'4252', 'EUR', '', 1, 0), (41, x'4253', 'EUR', '', 1, 0),
+             (42, hex(zeroblob(5000)), 'EUR', '', 1, 0)",
+    )
+    .await;
+    let service = Service::start(&config(&shop, &redis, "20s"));
+    assert_eq!(status(&service, BREAD).await, 200);
+    let log = service.log();
+    let told = |text: &str| {
+        let lines: Vec<_> = log.lines().filter(|line| line.contains(text)).collect();
+        assert_eq!(lines.len(), 1, "{text}: {log}");
+        lines[0].to_owned()
+    };
+    let blobs = told("rows of names were left out: a BLOB is no text");
+    for part in ["\"column\":\"category\"", "\"rows\":2", "c:{category}"] {
+        assert!(blobs.contains(part), "{blobs}");
+    }
+    let long = told("enumerated names were left out");
+    assert!(long.len() < 1000, "{long}");
 }

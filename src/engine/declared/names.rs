@@ -16,6 +16,7 @@ use std::{
 
 use arc_swap::ArcSwapOption;
 use tokio::runtime::Handle;
+use tracing::Instrument;
 
 use crate::{
     engine::{error::Chain, loads::coalesce::Coalescer},
@@ -37,6 +38,9 @@ const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 /// Between two readings of names that are doubted, at most.
 const DOUBTED_AGAIN_AFTER: Duration = Duration::from_secs(5);
+
+/// Characters of a name that is no listing, as the log shows it.
+const SHOWN_CHARS_MAX: usize = 300;
 
 /// Whether a name exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +69,15 @@ struct Enumeration {
     /// The origin, and what is asked of it.
     source: (Box<str>, Option<Names>),
     names: ArcSwapOption<NameSet>,
-    failed_at: parking_lot::Mutex<Option<Instant>>,
+    failure: parking_lot::Mutex<Option<Failure>>,
     doubt: parking_lot::Mutex<Option<Doubt>>,
+}
+
+/// Why the last read gave no names.
+#[derive(Clone, Debug)]
+struct Failure {
+    at: Instant,
+    why: Arc<str>,
 }
 
 /// Since when reads have given names that are not believed.
@@ -106,6 +117,11 @@ impl NameSet {
 }
 
 impl Enumeration {
+    fn fails(&self, why: String) {
+        let (at, why) = (Instant::now(), why.into());
+        *self.failure.lock() = Some(Failure { at, why });
+    }
+
     fn is_doubted(&self) -> bool {
         self.doubt.lock().is_some()
     }
@@ -190,7 +206,7 @@ impl KnownNames {
             let enumeration = Enumeration {
                 source,
                 names: ArcSwapOption::empty(),
-                failed_at: parking_lot::Mutex::default(),
+                failure: parking_lot::Mutex::default(),
                 doubt: parking_lot::Mutex::default(),
             };
             if let Some(Names::List(values)) = &definition.names {
@@ -249,6 +265,22 @@ impl KnownNames {
         doubted.map(|(pattern, _)| pattern.clone()).take(limit).collect()
     }
 
+    /// The patterns whose names could not be read last, at most so many.
+    pub fn unread(&self, limit: usize) -> Vec<Box<str>> {
+        let unread = self
+            .by_pattern
+            .iter()
+            .filter(|(_, enumeration)| enumeration.failure.lock().is_some());
+        unread.map(|(pattern, _)| pattern.clone()).take(limit).collect()
+    }
+
+    /// Why a definition's names could not be read last.
+    pub fn failure(&self, definition: &Definition) -> Option<Arc<str>> {
+        let enumeration = self.by_pattern.get(definition.pattern.as_str())?;
+        let failure = enumeration.failure.lock();
+        failure.as_ref().map(|failure| failure.why.clone())
+    }
+
     /// Every name of a definition, in the enumeration's order; empty where it enumerates none.
     pub(crate) async fn all(&self, definition: &Arc<Definition>) -> Option<Vec<ListingName>> {
         if definition.names.is_none() {
@@ -277,9 +309,10 @@ impl KnownNames {
         };
         let resting = || {
             enumeration
-                .failed_at
+                .failure
                 .lock()
-                .is_some_and(|at| at.elapsed() < RETRY_AFTER)
+                .as_ref()
+                .is_some_and(|failure| failure.at.elapsed() < RETRY_AFTER)
         };
         if !due || resting() {
             return known;
@@ -312,7 +345,11 @@ impl KnownNames {
             let parameters = definition.pattern.parameters();
             let fields: Vec<Field> = parameters.map(|parameter| definition.field_of(parameter)).collect();
             let rows = match (&source, origin) {
-                (Names::Query(query), Some(origin)) => origin.names(query, &fields).await,
+                (Names::Query(query), Some(origin)) => {
+                    // An origin that leaves rows out tells of it, and does not know for which listings it reads.
+                    let span = tracing::warn_span!("names", definition = definition.pattern.as_str());
+                    origin.names(query, &fields).instrument(span).await
+                }
                 (Names::File(path), _) => names_in_file(path).await,
                 (Names::Query(_), None) | (Names::List(_), _) => return false,
             };
@@ -323,12 +360,12 @@ impl KnownNames {
                         names = rows.len(),
                         "too many names"
                     );
-                    *enumeration.failed_at.lock() = Some(Instant::now());
+                    enumeration.fails(format!("there are more than {NAMES_MAX} names"));
                     false
                 }
                 Ok(rows) => {
                     let names = names_from(&definition, rows.iter());
-                    *enumeration.failed_at.lock() = None;
+                    *enumeration.failure.lock() = None;
                     let is_believed = enumeration.believes(&definition, names.len());
                     let before = enumeration.names.load();
                     let names = match is_believed {
@@ -341,8 +378,13 @@ impl KnownNames {
                     is_believed
                 }
                 Err(error) => {
-                    tracing::warn!(definition = definition.pattern.as_str(), error = %Chain(&error), "names could not be read");
-                    *enumeration.failed_at.lock() = Some(Instant::now());
+                    let why = Chain(&error).to_string();
+                    tracing::warn!(
+                        definition = definition.pattern.as_str(),
+                        error = why,
+                        "names could not be read"
+                    );
+                    enumeration.fails(why);
                     false
                 }
             }
@@ -357,7 +399,8 @@ fn names_from<V: AsRef<str>>(definition: &Definition, rows: impl Iterator<Item =
         Ok(name) => Some(name),
         Err(why) => {
             left_out += 1;
-            first.get_or_insert(why);
+            // A value may be as long as it likes.
+            first.get_or_insert_with(|| why.chars().take(SHOWN_CHARS_MAX).collect::<String>());
             None
         }
     });

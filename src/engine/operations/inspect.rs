@@ -91,6 +91,8 @@ pub struct Explanation {
     pub frozen_until: Option<Timestamp>,
     /// Why the last refresh failed, if it did.
     pub last_error: Option<String>,
+    /// Why the names that exist could not be read last.
+    pub names_error: Option<String>,
     /// What this process knows.
     pub l1: Option<Known>,
     /// What is wrong with Redis.
@@ -210,6 +212,10 @@ impl Engine {
                 let error = self.refresher.last_error(&key.family);
                 error.map(|error| error.to_string())
             }),
+            names_error: selection.defined.as_ref().and_then(|defined| {
+                let failure = self.declared().names.failure(&defined.definition);
+                failure.map(|why| why.to_string())
+            }),
             l1,
             redis: self.redis_trouble(),
             listing: key.clone(),
@@ -240,6 +246,12 @@ impl Engine {
             .chain(listings.iter().map(Family::to_string))
             .take(limit)
             .collect()
+    }
+
+    /// The patterns whose names could not be read last, at most so many.
+    pub fn names_unread(&self, limit: usize) -> Vec<String> {
+        let unread = self.declared().names.unread(limit);
+        unread.into_iter().map(String::from).collect()
     }
 
     /// A live subscription to a name. Its first events are the current heads.

@@ -168,6 +168,9 @@ pub(crate) struct Explained {
     pub next_refresh: Option<String>,
     /// Why the last refresh failed.
     pub last_error: Option<String>,
+    /// Why the names that exist could not be read last; absent where they could.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub names_error: Option<String>,
     /// Until when it is not refreshed, RFC 3339; absent where nobody has frozen it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frozen_until: Option<String>,
@@ -259,6 +262,7 @@ impl Explained {
             }),
             next_refresh: explanation.next_refresh.map(rfc3339),
             last_error: explanation.last_error,
+            names_error: explanation.names_error,
             frozen_until: explanation.frozen_until.map(rfc3339),
             l1: explanation.l1.map(|known| ExplainedL1 {
                 agrees: known.generation == explanation.generation,

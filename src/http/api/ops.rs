@@ -30,6 +30,9 @@ pub(crate) struct Health {
     /// as they were before; `explain` says why. And `names of` patterns whose names were refused.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refused: Vec<String>,
+    /// Patterns whose names could not be read last, some of them: names that were read before are served on. `explain` says why.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub names_unread: Vec<String>,
     /// `down`: Redis does not answer. `refusing`: it answers and refuses commands. `full`: it takes no more data. `deaf`: this
     /// process does not hear announcements. Pages that are known are served on.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -47,6 +50,7 @@ impl Health {
         Self {
             status,
             refused: Vec::new(),
+            names_unread: Vec::new(),
             redis: None,
             redis_refuses: Vec::new(),
             configuration: None,
@@ -81,7 +85,7 @@ impl RefusedByRedis {
     }
 }
 
-/// So many refused names are told.
+/// So many names are told of each trouble.
 const REFUSED_MAX: usize = 20;
 
 /// Whether the process works at all.
@@ -118,6 +122,7 @@ pub(crate) async fn ready(
         Ok(()) => {
             let mut health = Health::of("ready");
             health.refused = engine.refused(REFUSED_MAX);
+            health.names_unread = engine.names_unread(REFUSED_MAX);
             let trouble = engine.redis_trouble();
             health.redis = trouble.as_ref().map(RedisTrouble::as_str);
             health.redis_refuses = RefusedByRedis::all(trouble.as_ref());

@@ -25,7 +25,12 @@ use xxhash_rust::xxh3::xxh3_64;
 
 pub(super) use self::formless::Formless;
 use self::{
-    items::ItemRead, mysql::Mysql, postgres::Postgres, server::Server, sqlite::Sqlite, statement::Statement,
+    items::ItemRead,
+    mysql::Mysql,
+    postgres::Postgres,
+    server::Server,
+    sqlite::{Blobs, Sqlite},
+    statement::Statement,
     typed::ItemColumns,
 };
 use super::{Items, Origin, OriginError, Read, ReadOrder, batches::batches};
@@ -116,10 +121,11 @@ impl SqlOrigin {
         timeout(self.timeout, work).await.unwrap_or(Err(OriginError::TimedOut))
     }
 
-    /// Rows of as many texts as there are columns; rows with a null in them are left out.
-    async fn texts(&self, statement: Statement) -> Result<(usize, Vec<Vec<String>>), OriginError> {
+    /// Rows of as many texts as there are columns; rows with a null in them are left out. Only SQLite gives bytes in the place
+    /// of texts: servers convert them.
+    async fn texts(&self, statement: Statement, blobs: Blobs) -> Result<(usize, Vec<Vec<String>>), OriginError> {
         match &self.database {
-            Database::Sqlite(sqlite) => self.in_time(sqlite.texts(statement)).await,
+            Database::Sqlite(sqlite) => self.in_time(sqlite.texts(statement, blobs)).await,
             Database::Postgres(postgres) => self.in_time(texts::texts(&**postgres, &statement)).await,
             Database::Mysql(mysql) => self.in_time(texts::texts(&**mysql, &statement)).await,
         }
@@ -140,7 +146,7 @@ impl Origin for SqlOrigin {
         let Some(statement) = Statement::of_version(self.dialect(), defined, choices)? else {
             return Ok(None);
         };
-        let (_, rows) = self.texts(statement).await?;
+        let (_, rows) = self.texts(statement, Blobs::Refused).await?;
         if rows.len() > 1 {
             let reason = "`version_query` must yield one row".to_owned();
             return Err(OriginError::Misdeclared(reason));
@@ -202,7 +208,7 @@ impl Origin for SqlOrigin {
 
     async fn names(&self, query: &str, fields: &[Field]) -> Result<Vec<Vec<String>>, OriginError> {
         let statement = Statement::of_names(self.dialect(), query)?;
-        let (columns, rows) = self.texts(statement).await?;
+        let (columns, rows) = self.texts(statement, Blobs::LeftOut).await?;
         if columns != fields.len() {
             return Err(OriginError::Misdeclared(format!(
                 "`names` yields {columns} columns, and the pattern has {} parameters ({})",
@@ -215,7 +221,7 @@ impl Origin for SqlOrigin {
 
     async fn filter_values(&self, defined: &Defined, filter: &Filter) -> Result<Vec<String>, OriginError> {
         let statement = Statement::of_filter(self.dialect(), defined, &filter.values_query)?;
-        let (columns, rows) = self.texts(statement).await?;
+        let (columns, rows) = self.texts(statement, Blobs::Refused).await?;
         if columns != 1 {
             return Err(OriginError::Misdeclared(format!(
                 "the query of the filter `{}` must yield one column, not {columns}",

@@ -21,7 +21,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteRow},
 };
 
-use self::rows::{ItemRows, text_of};
+use self::rows::{ItemRows, is_blob, text_of};
 use super::{
     statement::Statement,
     typed::{self, ItemColumns},
@@ -40,6 +40,15 @@ const ROWS_MAX: usize = 1024;
 const ROWS_AT_ONCE: usize = 512;
 /// After how many of SQLite's steps it is asked whether anyone still waits for the read: well under a millisecond.
 const STEPS_BETWEEN_CHECKS: i32 = 10_000;
+
+/// What is done with a BLOB where a text is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Blobs {
+    /// It is an error.
+    Refused,
+    /// Its row is left out.
+    LeftOut,
+}
 
 /// A database file.
 pub(super) struct Sqlite {
@@ -119,21 +128,38 @@ impl Sqlite {
         }
     }
 
-    /// The number of columns, and the rows that hold no null, as texts.
-    pub(super) async fn texts(&self, statement: Statement) -> Result<(usize, Vec<Vec<String>>), OriginError> {
+    /// The number of columns, and the rows that hold no null, as texts. A row with a BLOB is an error, or left out and told of.
+    pub(super) async fn texts(&self, statement: Statement, blobs: Blobs) -> Result<(usize, Vec<Vec<String>>), OriginError> {
         let (mut connection, _interrupt) = self.connect().await?;
         let mut snapshot = Snapshot::of(&mut connection).await?;
-        let columns = snapshot.columns(&statement).await?.0.len();
+        let names = snapshot.columns(&statement).await?.0;
+        let columns = names.len();
         let (mut texts, mut bound) = (Vec::new(), NamesBound::default());
-        let mut position = 0;
+        let (mut position, mut left_out, mut first) = (0, 0_u64, None);
         let mut rows = snapshot.rows(&statement);
         while let Some(row) = rows.try_next().await.map_err(origin_error)? {
             position += 1;
+            if blobs == Blobs::LeftOut
+                && let Some(column) = (0..columns).find(|column| is_blob(&row, *column))
+            {
+                left_out += 1;
+                first.get_or_insert((position, column));
+                continue;
+            }
             let row = (0..columns).map(|column| text_of(&row, column, position));
             if let Some(row) = row.collect::<Result<Option<Vec<String>>, _>>()? {
                 bound.take(&row)?;
                 texts.push(row);
             }
+        }
+        if let Some((row, column)) = first {
+            let column = names.get(column).map_or("", String::as_str);
+            tracing::warn!(
+                column,
+                rows = left_out,
+                first = row,
+                "rows of names were left out: a BLOB is no text"
+            );
         }
         Ok((columns, texts))
     }

@@ -140,6 +140,12 @@ pub(super) fn text_of(row: &SqliteRow, column: usize, position: u64) -> Result<O
     })
 }
 
+/// Whether a value is a BLOB, which is no text.
+pub(super) fn is_blob(row: &SqliteRow, column: usize) -> bool {
+    row.try_get_raw(column)
+        .is_ok_and(|value| !value.is_null() && value.type_info().name() == "BLOB")
+}
+
 /// The value, by what is stored: a column's declared type binds nobody in SQLite.
 fn stored(row: &SqliteRow, column: usize) -> Result<Stored<'_>, String> {
     let value = row.try_get_raw(column).map_err(|error| error.to_string())?;
