@@ -301,6 +301,12 @@ impl Definition {
             .map(|(_, hash)| *hash)
     }
 
+    /// A hash of all that shapes the streams of a family: what a read by another definition came to says nothing of this one.
+    pub fn hash_of_all(&self) -> u64 {
+        let hashes = self.streams().filter_map(|stream| self.hash_of(&stream.stored()));
+        hashes.fold(0, |all, hash| all.rotate_left(1) ^ hash)
+    }
+
     /// Whether a head was shaped by another definition than this one, which is at least as new.
     pub fn reshapes(&self, stored: &StoredSort, head: &Head) -> bool {
         !self.is_outdated(head) && self.hash_of(stored).is_some_and(|hash| hash != head.definition)

@@ -392,3 +392,36 @@ async fn a_signal_that_comes_before_the_service_is_up_ends_nothing() {
     child.wait().unwrap();
     assert!(line.starts_with("listening on "), "{line:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_definition_that_was_mended_does_not_wait_for_the_back_off_of_the_one_before() {
+    let redis = RedisServer::start();
+    let api = Api::start(|request: &ApiRequest| match request.path.starts_with("/broken/") {
+        true => ApiAnswer::status(500),
+        false => items(request),
+    });
+    let write = |query: &str| {
+        let listings = listing("c", &format!("query = '{query}'\n{PRICE}"));
+        config(&redis, &api, &listings).replace("paging = 'none'", "paging = 'none'\nretries = 0")
+    };
+    let broken = Service::start(&write("GET /broken/:category"));
+    for name in ["A", "B"] {
+        // So often that the next attempt is a minute away.
+        for _ in 0..7 {
+            let refresh = format!("/v1/listings/c:{name}/refresh?wait=true");
+            let refused = broken.admin(Method::POST, &refresh).send().await.unwrap();
+            assert_eq!(refused.status(), StatusCode::BAD_GATEWAY);
+        }
+        let (status, problem) = get(&broken, &format!("/v1/listings/c:{name}")).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE, "{problem}");
+    }
+    let mended = write("GET /old/:category");
+    // What Redis remembers of it, and what this process does.
+    let other = Service::start(&mended);
+    let (status, page) = get(&other, "/v1/listings/c:B").await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    broken.reconfigure(&mended);
+    is_current(&broken).await;
+    let (status, page) = get(&broken, "/v1/listings/c:A").await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+}

@@ -71,13 +71,8 @@ impl Fills {
     }
 
     /// Waits until the listing, whose name is known, has a head. Says whether somebody else had begun the wait.
-    pub(crate) async fn wait(
-        &self,
-        defined: &Defined,
-        key: &ListingKey,
-        deadline: Instant,
-    ) -> Result<bool, EngineError> {
-        self.check(key)?;
+    pub(crate) async fn wait(&self, defined: &Defined, key: &ListingKey, deadline: Instant) -> Result<bool, EngineError> {
+        self.check(defined, key)?;
         let _permit = self.permits.wait()?;
         let begin = || self.until_filled(key, self.refresher.trigger(defined, key));
         self.bounded(key, deadline, begin).await
@@ -90,7 +85,7 @@ impl Fills {
         key: &ListingKey,
         deadline: Instant,
     ) -> Result<bool, EngineError> {
-        self.check(key)?;
+        self.check(defined, key)?;
         let _permit = self.permits.wait_for_unknown()?;
         // Who joins a wait that has begun needs no place.
         let place = match self.waits.is_under_way(key) {
@@ -98,7 +93,7 @@ impl Fills {
             false => {
                 let place = self.unknown_place(defined, deadline).await?;
                 // Somebody may have asked for it meanwhile.
-                self.check(key)?;
+                self.check(defined, key)?;
                 place
             }
         };
@@ -112,10 +107,10 @@ impl Fills {
         self.bounded(key, deadline, begin).await
     }
 
-    fn check(&self, key: &ListingKey) -> Result<(), EngineError> {
+    fn check(&self, defined: &Defined, key: &ListingKey) -> Result<(), EngineError> {
         match self.without_items.contains_key(&key.family) {
             true => Err(EngineError::NotFound),
-            false => self.check_back_off(key),
+            false => self.check_back_off(defined, key),
         }
     }
 
@@ -135,24 +130,20 @@ impl Fills {
     }
 
     /// Waits until the listing has a head drawn after now, whatever Redis says of the present one.
-    pub(crate) async fn wait_anew(
-        &self,
-        defined: &Defined,
-        key: &ListingKey,
-        deadline: Instant,
-    ) -> Result<bool, EngineError> {
-        self.check_back_off(key)?;
+    pub(crate) async fn wait_anew(&self, defined: &Defined, key: &ListingKey, deadline: Instant) -> Result<bool, EngineError> {
+        self.check_back_off(defined, key)?;
         let _permit = self.permits.wait()?;
         let begin = || self.until_filled(key, self.refresher.demand(defined, &key.family, Shrink::Refused));
         self.bounded(key, deadline, begin).await
     }
 
     /// An origin that failed is not asked again by each request that comes.
-    fn check_back_off(&self, key: &ListingKey) -> Result<(), EngineError> {
-        let Some(retry_after) = self.refresher.backing_off(&key.family) else {
+    fn check_back_off(&self, defined: &Defined, key: &ListingKey) -> Result<(), EngineError> {
+        let definition = &defined.definition;
+        let Some(retry_after) = self.refresher.backing_off(definition, &key.family) else {
             return Ok(());
         };
-        Err(match self.refresher.why_backing_off(&key.family) {
+        Err(match self.refresher.why_backing_off(definition, &key.family) {
             Some(PageState::RedisFull) => EngineError::RedisFull,
             Some(PageState::RedisRefuses) if let Some(refused) = self.store.refused().into_iter().next() => {
                 EngineError::RedisRefuses {

@@ -271,7 +271,10 @@ impl Engine {
             PageState::from_memory(refused)
         } else if frozen.is_some() {
             PageState::OriginError
-        } else if let Some(state) = self.refresher.why_backing_off(&selection.key.family) {
+        } else if let Some(state) = self
+            .refresher
+            .why_backing_off(&defined.definition, &selection.key.family)
+        {
             state
         } else {
             if !defined.definition.is_outdated(&head) {
@@ -304,7 +307,10 @@ impl Engine {
         if selection.policy.is_early(left, spread)
             && !defined.definition.is_outdated(head)
             && self.frozen_until(selection.key.name()).is_none()
-            && self.refresher.backing_off(&selection.key.family).is_none()
+            && self
+                .refresher
+                .backing_off(&defined.definition, &selection.key.family)
+                .is_none()
         {
             drop(self.refresher.trigger_after(defined, &selection.key, head.as_of));
         }

@@ -21,15 +21,17 @@ impl Refresher {
         if matches!(error, BuildError::LeaseLost) {
             // Another node reads by now, or may: this says nothing of the origin, and must not hold that node up.
             tracing::warn!(listing = %request.family, error = %Chain(error), "refresh given up");
-            self.remember_failure(&request.family, 0, BACK_OFF_MIN, PageState::OriginError);
+            self.remember_failure(request, 0, BACK_OFF_MIN, PageState::OriginError);
             return RefreshFailure {
                 error: error.into(),
                 retry_after: BACK_OFF_MIN,
             };
         }
+        let definition = request.defined.definition.hash_of_all();
         let before = self.store.failures.last(&request.family).await.ok().flatten();
-        let remembered = self.failures_in_a_row(&request.family);
-        let in_a_row = before.as_ref().map_or(0, |failure| failure.count).max(remembered);
+        let recorded = before.as_ref().filter(|failure| failure.definition == Some(definition));
+        let remembered = self.failures_in_a_row(request);
+        let in_a_row = recorded.map_or(0, |failure| failure.count).max(remembered);
         let mut retry_after = back_off(in_a_row);
         let mut emptiness = Emptiness::Untold;
         match error {
@@ -49,8 +51,7 @@ impl Refresher {
             BuildError::Store(error) => PageState::after(error),
             _ => PageState::OriginError,
         };
-        let (family, is_refusal) = (&request.family, error.is_refusal());
-        self.remember_error(family, in_a_row + 1, retry_after, is_refusal, &text, shows);
+        self.remember_error(request, in_a_row + 1, retry_after, error.is_refusal(), &text, shows);
         // What was never filled is tried again when somebody asks for it, and by nobody else.
         let is_kept = self.is_kept(request).await;
         // A name that nothing tells of may be anybody's invention: its failure is remembered in this process only, or a scanner of
@@ -58,6 +59,7 @@ impl Refresher {
         let is_known = is_kept || before.is_some() || request.defined.definition.enumerates();
         if is_known || request.wants.is_demanded() {
             let failing = Failing {
+                definition,
                 error: &text,
                 retry_after,
                 schedule: is_kept,

@@ -45,10 +45,11 @@ impl Refresher {
             return Err(self.fail(&request, &error).await);
         };
         let mut drawn_after = None;
+        let mut insists = false;
         loop {
             // Taken anew each time round: whoever waits for another node's lease keeps no place.
             let place = budget.place(request.wants.is_patient(), &request.hurry).await;
-            match self.draw(&request, streams.len()).await {
+            match self.draw(&request, streams.len(), insists).await {
                 Ok(Drawn::Granted(grant)) => {
                     return self.run_granted(&declared, &budget, &request, &streams, grant).await;
                 }
@@ -60,8 +61,11 @@ impl Refresher {
                         None => request.wants = Wants::Fresh,
                     }
                 }
+                Ok(Drawn::BackingOff { .. }) if !insists && self.is_of_another_definition(&request).await => {
+                    insists = true
+                }
                 Ok(Drawn::BackingOff { left, error }) => {
-                    self.remember_failure(&request.family, 0, left, PageState::OriginError);
+                    self.remember_failure(&request, 0, left, PageState::OriginError);
                     return Err(RefreshFailure {
                         error: EngineError::RefreshFailed(error.into()),
                         retry_after: left,
@@ -81,7 +85,7 @@ impl Refresher {
                     }
                 }
                 Err(error) => {
-                    self.remember_failure(&request.family, 0, BACK_OFF_MIN, PageState::after(&error));
+                    self.remember_failure(&request, 0, BACK_OFF_MIN, PageState::after(&error));
                     return Err(RefreshFailure {
                         error: error.into(),
                         retry_after: BACK_OFF_MIN,
@@ -91,16 +95,28 @@ impl Refresher {
         }
     }
 
-    /// Draws, as what is wanted allows.
-    async fn draw(&self, request: &Request, count: usize) -> Result<Drawn, StoreError> {
+    /// Whether the failure that is recorded is another definition's: it was changed since, or another node has another. This one is
+    /// tried then, unless it has failed here itself: else nodes with two definitions would ask the origin in turn without a pause.
+    async fn is_of_another_definition(&self, request: &Request) -> bool {
+        let definition = &request.defined.definition;
+        if self.backing_off(definition, &request.family).is_some() {
+            return false;
+        }
+        let failure = self.store.failure(&request.family).await.ok().flatten();
+        let recorded = failure.and_then(|failure| failure.definition);
+        recorded.is_some_and(|recorded| recorded != definition.hash_of_all())
+    }
+
+    /// Draws, as what is wanted allows; `insists`: in spite of a back-off.
+    async fn draw(&self, request: &Request, count: usize, insists: bool) -> Result<Drawn, StoreError> {
         let coalesce_for = request.defined.definition.policy.coalesce_for;
         let drawn_for = match request.wants {
-            Wants::Asked => DrawnFor::Asked,
-            Wants::Due(claim) if !coalesce_for.is_zero() => DrawnFor::Due(Some(claim)),
-            Wants::Later(_) if !coalesce_for.is_zero() => DrawnFor::Due(None),
-            Wants::Later(_) | Wants::Due(_) | Wants::Since(_) | Wants::Fresh | Wants::Anew => {
+            Wants::Asked if !insists => DrawnFor::Asked,
+            Wants::Due(claim) if !coalesce_for.is_zero() && !insists => DrawnFor::Due(Some(claim)),
+            Wants::Later(_) if !coalesce_for.is_zero() && !insists => DrawnFor::Due(None),
+            _ => {
                 // Somebody has looked at what was refused.
-                let insist = request.wants == Wants::Anew || request.accepts_any;
+                let insist = insists || request.wants == Wants::Anew || request.accepts_any;
                 return match coalesce_for.is_zero() {
                     true => self.store.draws.with_lease(&request.family, count, insist).await,
                     // It tells whether a refresh was asked for, which this one answers.

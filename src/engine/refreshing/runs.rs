@@ -23,7 +23,7 @@ use crate::{
         coherence::announcer::Announcer, declared::Declaration, error::EngineError, limits::EngineLimits,
         refreshing::page_state::PageState,
     },
-    listing::{Family, Generation, ListingKey, ListingName, StoredSort, Timestamp, definition::Defined},
+    listing::{Definition, Family, Generation, ListingKey, ListingName, StoredSort, Timestamp, definition::Defined},
     store::{Claim, Store},
     telemetry::Metrics,
 };
@@ -162,6 +162,8 @@ impl Wants {
 
 #[derive(Clone)]
 struct Failing {
+    /// The hash of the definition whose read failed: another one is tried at once.
+    definition: u64,
     until: Instant,
     in_a_row: u32,
     /// What the origin gave was not believed: somebody has to look.
@@ -202,14 +204,15 @@ impl Refresher {
     }
 
     /// How long the next attempt still has to wait, where the last refresh failed.
-    pub(crate) fn backing_off(&self, family: &Family) -> Option<Duration> {
-        let left = self.failing.get(family)?.until.checked_duration_since(Instant::now())?;
+    pub(crate) fn backing_off(&self, definition: &Definition, family: &Family) -> Option<Duration> {
+        let failing = self.failing_as(definition, family)?;
+        let left = failing.until.checked_duration_since(Instant::now())?;
         (!left.is_zero()).then_some(left)
     }
 
     /// Why the next attempt still has to wait, as stale pages say it.
-    pub(crate) fn why_backing_off(&self, family: &Family) -> Option<PageState> {
-        let failing = self.failing.get(family)?;
+    pub(crate) fn why_backing_off(&self, definition: &Definition, family: &Family) -> Option<PageState> {
+        let failing = self.failing_as(definition, family)?;
         (failing.until > Instant::now()).then_some(failing.shows)
     }
 
@@ -369,29 +372,37 @@ impl Refresher {
     }
 
     /// How many refreshes of the family failed in a row, as far as is remembered here.
-    pub(crate) fn failures_in_a_row(&self, family: &Family) -> u32 {
-        self.failing.get(family).map_or(0, |failing| failing.in_a_row)
+    pub(crate) fn failures_in_a_row(&self, request: &Request) -> u32 {
+        let failing = self.failing_as(&request.defined.definition, &request.family);
+        failing.map_or(0, |failing| failing.in_a_row)
+    }
+
+    /// The last failure here, if this definition met it.
+    fn failing_as(&self, definition: &Definition, family: &Family) -> Option<Failing> {
+        let failing = self.failing.get(family)?;
+        (failing.definition == definition.hash_of_all()).then_some(failing)
     }
 
     pub(crate) fn forget_failure(&self, family: &Family) {
         self.failing.invalidate(family);
     }
 
-    pub(crate) fn remember_failure(&self, family: &Family, in_a_row: u32, retry_after: Duration, shows: PageState) {
+    pub(crate) fn remember_failure(&self, request: &Request, in_a_row: u32, retry_after: Duration, shows: PageState) {
         let failing = Failing {
+            definition: request.defined.definition.hash_of_all(),
             until: Instant::now() + retry_after,
             in_a_row,
             refused: false,
             error: None,
             shows,
         };
-        self.failing.insert(family.clone(), failing);
+        self.failing.insert(request.family.clone(), failing);
     }
 
     /// The same with what failed; `refused`: what the origin gave was not believed.
     pub(crate) fn remember_error(
         &self,
-        family: &Family,
+        request: &Request,
         in_a_row: u32,
         retry_after: Duration,
         refused: bool,
@@ -399,13 +410,14 @@ impl Refresher {
         shows: PageState,
     ) {
         let failing = Failing {
+            definition: request.defined.definition.hash_of_all(),
             until: Instant::now() + retry_after,
             in_a_row,
             refused,
             error: Some(error.into()),
             shows,
         };
-        self.failing.insert(family.clone(), failing);
+        self.failing.insert(request.family.clone(), failing);
     }
 
     /// Why the last refresh of the family failed here.

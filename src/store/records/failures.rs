@@ -18,7 +18,7 @@ use crate::{
 /// A longer text is cut.
 const ERROR_BYTES_MAX: usize = 500;
 /// The fields of a failure, as [`decode`] takes them.
-const FIELDS: [&str; 5] = ["error", "count", "at", "retry_at", "empty_since"];
+const FIELDS: [&str; 6] = ["error", "count", "at", "retry_at", "empty_since", "definition"];
 /// How long a failure is remembered after its back-off has ended.
 const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
 
@@ -35,11 +35,15 @@ pub struct Failure {
     pub retry_at: Timestamp,
     /// When a read first said that there are no items, where every read since has said the same.
     pub empty_since: Option<Timestamp>,
+    /// The hash of the definition that was read by; `None` where an older release recorded it.
+    pub definition: Option<u64>,
 }
 
 /// What a failed refresh says of its family, to be remembered.
 #[derive(Clone, Copy, Debug)]
 pub struct Failing<'a> {
+    /// The hash of the definition that was read by: what another one's reads came to is forgotten.
+    pub definition: u64,
     /// What failed.
     pub error: &'a str,
     /// Not before so long, unless somebody insists.
@@ -85,7 +89,8 @@ impl FailureRecords {
                 Emptiness::Untold => String::new(),
                 Emptiness::NotEmpty => "no".to_owned(),
                 Emptiness::Empty(read_at) => read_at.0.to_string(),
-            });
+            })
+            .arg(format!("{:016x}", failing.definition));
         self.0
             .connections
             .run(OPERATION, &scripts::RECORD_FAILURE, &call, &failure_key)
@@ -110,7 +115,7 @@ impl FailureRecords {
     }
 }
 
-fn decode([error, count, at, retry_at, empty_since]: [Value; FIELDS.len()]) -> Option<Failure> {
+fn decode([error, count, at, retry_at, empty_since, definition]: [Value; FIELDS.len()]) -> Option<Failure> {
     let time = |value: &Value| Some(Timestamp(u64::try_from(reply::integer(value)?).ok()?));
     Some(Failure {
         error: reply::text(error)?,
@@ -118,5 +123,6 @@ fn decode([error, count, at, retry_at, empty_since]: [Value; FIELDS.len()]) -> O
         at: time(&at)?,
         retry_at: time(&retry_at)?,
         empty_since: time(&empty_since),
+        definition: reply::text(definition).and_then(|text| u64::from_str_radix(&text, 16).ok()),
     })
 }

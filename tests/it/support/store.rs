@@ -113,6 +113,7 @@ pub fn granted(drawn: Drawn) -> Grant {
 /// A failure of which nothing is known but what failed; the family is due again after so long.
 pub fn failing(error: &str, retry_after: Duration) -> Failing<'_> {
     Failing {
+        definition: 1,
         error,
         retry_after,
         schedule: true,
