@@ -316,6 +316,8 @@ pub enum OriginKind {
         watch: bool,
         /// How it is written, where it has rows.
         csv: CsvConfig,
+        /// Whether the decimal point of texts that are numbers is a comma.
+        decimal_comma: bool,
     },
     /// A JSON API.
     Http(Box<HttpOriginConfig>),

@@ -24,6 +24,8 @@ pub(super) enum Member {
     Text(Box<str>),
     /// Of a file that knows only texts. It is compared by its spelling, and sorted as the number that it spells.
     Cell(Box<str>),
+    /// A text of a file whose decimal point is a comma, where a number is wanted.
+    Comma(Box<str>),
     /// An object or an array: nothing to compare.
     Nested,
 }
@@ -38,6 +40,14 @@ impl Member {
         match text {
             "" => Self::Null,
             text => Self::Cell(text.into()),
+        }
+    }
+
+    /// The same value of a file whose decimal point is a comma.
+    pub fn with_comma(self, taken: Taken) -> Self {
+        match self {
+            Self::Text(text) | Self::Cell(text) if taken == Taken::Number => Self::Comma(text),
+            other => other,
         }
     }
 
@@ -70,6 +80,7 @@ impl Member {
             (Self::Number(text) | Self::Text(text) | Self::Cell(text), Taken::Number) => {
                 number::of_text(text).ok_or(NoNumber)?
             }
+            (Self::Comma(text), _) => number::of_text(&number::with_point(text).ok_or(NoNumber)?).ok_or(NoNumber)?,
             (Self::Text(text), Taken::AsIs) => SortValue::Text(text.clone()),
             (Self::Cell(text), Taken::AsIs) => number::of_cell(text).unwrap_or_else(|| SortValue::Text(text.clone())),
         })
@@ -84,6 +95,10 @@ impl Member {
             (Self::Number(text) | Self::Text(text) | Self::Cell(text), Taken::Number) => {
                 number::canonical(text).ok_or(NoNumber)?.into()
             }
+            (Self::Comma(text), Taken::Number) => {
+                let text = number::with_point(text).ok_or(NoNumber)?;
+                number::canonical(&text).ok_or(NoNumber)?.into()
+            }
             // The same number is the same text, however it is spelt.
             (Self::Number(text), Taken::AsIs) => match number::of_text(text) {
                 Some(SortValue::Integer(number)) => number.to_string().into(),
@@ -94,7 +109,7 @@ impl Member {
                 Some(_) => Cow::Borrowed(&**text),
                 None => return Ok(None),
             },
-            (Self::Number(text) | Self::Text(text) | Self::Cell(text), _) => Cow::Borrowed(&**text),
+            (Self::Number(text) | Self::Text(text) | Self::Cell(text) | Self::Comma(text), _) => Cow::Borrowed(&**text),
         }))
     }
 }

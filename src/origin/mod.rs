@@ -251,9 +251,15 @@ impl Origins {
                     SqlOrigin::open_with(url.expose(), limits)
                         .map(|origin| Arc::new(origin.with_formless(formless)) as _)
                 }
-                OriginKind::File { path, watch, csv } => FileOrigin::open(path, config.timeout).map(|mut origin| {
+                OriginKind::File {
+                    path,
+                    watch,
+                    csv,
+                    decimal_comma,
+                } => FileOrigin::open(path, config.timeout).map(|mut origin| {
                     origin.watched = *watch;
                     origin.csv = *csv;
+                    origin.decimal_comma = *decimal_comma;
                     Arc::new(origin) as _
                 }),
                 OriginKind::Http(api) => HttpOrigin::open(api, config.timeout).map(|origin| Arc::new(origin) as _),

@@ -48,6 +48,11 @@ pub(super) fn of_text(text: &str) -> Option<SortValue> {
     }
 }
 
+/// A number with a decimal comma as one with a point. A text with a point is none: `1.234` may mean a thousand.
+pub(super) fn with_point(text: &str) -> Option<String> {
+    (!text.contains('.')).then(|| text.replacen(',', ".", 1))
+}
+
 /// One text for each number: `7.5` for `+07.50`.
 pub(super) fn canonical(text: &str) -> Option<String> {
     let digits = match of_text(text)? {
@@ -108,6 +113,19 @@ mod tests {
         ] {
             assert_eq!(of_cell(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_comma_stands_for_the_point() {
+        for (text, expect) in [
+            ("9,50", Some("9.50")),
+            ("-7", Some("-7")),
+            ("1.234,50", None),
+            ("9.50", None),
+        ] {
+            assert_eq!(with_point(text).as_deref(), expect, "{text}");
+        }
+        assert_eq!(of_text(&with_point("1,234,50").unwrap()), None);
     }
 
     #[test]

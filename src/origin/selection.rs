@@ -191,7 +191,11 @@ impl Selection {
             let other = seen.other.get().map_or("", |other| other);
             if others > 0 && !seen.numbers.load(Ordering::Relaxed) {
                 return Err(OriginError::Misdeclared(format!(
-                    "no item has a number at `{field}`, which {used}; the first has `{other}`"
+                    "no item has a number at `{field}`, which {used}; the first has `{other}`{}",
+                    match number::with_point(other).and_then(|text| number::of_text(&text)) {
+                        Some(_) => ". Where a file writes numbers with a comma, say `decimal = \",\"` for its origin",
+                        None => "",
+                    }
                 )));
             }
             if others > 0 {

@@ -150,6 +150,7 @@ async fn configured_origins_are_opened_by_name() {
         path: path.into(),
         watch: false,
         csv: Default::default(),
+        decimal_comma: false,
     };
     let origins = Origins::open(&[config("shop", sql("sqlite:none.db")), config("export", file(CATALOGUE))]).unwrap();
     assert!(origins.get("shop").is_some());

@@ -130,7 +130,11 @@ fn origin(mut section: Section<'_>, name: &str) -> Option<OriginConfig> {
     };
     if !is_kind {
         // Which of these belong here may not be known.
-        for key in http_origin::KEYS.into_iter().chain(["watch", "strict"]).chain(CSV_KEYS) {
+        for key in http_origin::KEYS
+            .into_iter()
+            .chain(["watch", "strict", "decimal"])
+            .chain(CSV_KEYS)
+        {
             let _ = section.take(key);
         }
     }
@@ -227,6 +231,14 @@ fn file(section: &mut Section<'_>) -> Option<OriginKind> {
         section.error("url", "a `file` origin has a `path`, no `url`");
     }
     let watch = section.boolean("watch", false);
+    let decimal_comma = match section.text("decimal").as_deref() {
+        None | Some(".") => false,
+        Some(",") => true,
+        Some(other) => {
+            section.error("decimal", format!("`{other}` is no decimal point: \",\" or \".\""));
+            false
+        }
+    };
     let path = section.required_text("path", "such as \"products.ndjson.gz\"")?;
     let plain = path.strip_suffix(".gz").unwrap_or(&path);
     if !FORMATS.iter().any(|format| plain.ends_with(format)) {
@@ -240,6 +252,7 @@ fn file(section: &mut Section<'_>) -> Option<OriginKind> {
         path: PathBuf::from(path),
         watch,
         csv,
+        decimal_comma,
     })
 }
 

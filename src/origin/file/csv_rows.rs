@@ -17,7 +17,7 @@ use std::{
 
 use encoding_rs::Encoding;
 
-use super::{Damaged, Each, ReadError, csv_quotes::SoundQuotes, decoded::Decoded};
+use super::{Damaged, Each, ReadError, csv_quotes::SoundQuotes, decoded::Decoded, with_commas};
 use crate::{
     listing::{Field, Item, ItemId, Taken},
     origin::{
@@ -40,6 +40,8 @@ pub(super) struct Rows<'f> {
     /// A first line `sep=;` says another one.
     pub delimiter: u8,
     pub encoding: Option<&'static Encoding>,
+    /// Whether the decimal point is a comma.
+    pub decimal_comma: bool,
     /// How many columns without a name were told last.
     pub unnamed_told: &'f AtomicUsize,
 }
@@ -92,7 +94,10 @@ impl Rows<'_> {
             };
             let mut item = CsvItem {
                 line,
-                members: columns.iter().map(cell).collect(),
+                members: match self.decimal_comma {
+                    false => columns.iter().map(cell).collect(),
+                    true => with_commas(columns.iter().map(cell), wanted).collect(),
+                },
                 id: columns.first().copied().flatten(),
                 id_is_text: wanted.fields().first().is_some_and(|id| id.taken == Taken::Text),
                 header: &header,
@@ -214,7 +219,7 @@ impl Candidate for CsvItem<'_> {
         let line = self.line;
         let at_line = |reason: String| format!("line {line}: {reason}");
         let id = match self.members.first() {
-            Some(Member::Cell(text)) => ItemId::parse(text),
+            Some(Member::Cell(text) | Member::Comma(text)) => ItemId::parse(text),
             _ => None,
         };
         let id = id.ok_or_else(|| at_line(format!("an id has 1 to {} bytes", ItemId::BYTES_MAX)))?;

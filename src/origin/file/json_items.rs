@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Each, READ_BYTES, ReadError, read_some};
+use super::{Each, READ_BYTES, ReadError, read_some, with_commas};
 use crate::{
     listing::{
         Field, Item,
@@ -21,16 +21,20 @@ pub(super) fn read(
     mut bytes: Box<dyn io::Read>,
     format: DocumentFormat,
     wanted: &Wanted,
+    decimal_comma: bool,
     each: &mut Each<'_>,
 ) -> Result<(), ReadError> {
     let mut splitter = DocumentSplitter::new(format, ITEM_BYTES_MAX);
     let mut position = 0;
     let mut take = |line: u64, json: &[u8]| {
         position += 1;
-        let members = members_of(json, wanted).map_err(|reason| OriginError::BadItem {
+        let mut members = members_of(json, wanted).map_err(|reason| OriginError::BadItem {
             position,
             reason: format!("line {line}: {reason}"),
         })?;
+        if decimal_comma {
+            members = with_commas(members.into_iter(), wanted).collect();
+        }
         let mut item = JsonItem {
             line,
             json,

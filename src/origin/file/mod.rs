@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use super::{
     Items, Origin, OriginError, Read, ReadOrder, Unpacked,
     batches::{ItemSender, batches},
-    members::Wanted,
+    members::{Member, Wanted},
     names_bound::NamesBound,
     ordering::in_order,
     selection::{Candidate, Selection},
@@ -56,6 +56,8 @@ pub struct FileOrigin {
     pub(super) watched: bool,
     /// How it is written, where it has rows.
     pub(super) csv: CsvConfig,
+    /// Whether `9,50` is a number, where one is wanted of a text.
+    pub(super) decimal_comma: bool,
     /// Columns without a name, as they were told last.
     unnamed_told: Arc<AtomicUsize>,
 }
@@ -98,6 +100,7 @@ impl FileOrigin {
             timeout,
             watched: false,
             csv: CsvConfig::default(),
+            decimal_comma: false,
             unnamed_told: Arc::default(),
         })
     }
@@ -113,12 +116,13 @@ impl FileOrigin {
             Box::new(file)
         };
         let outcome = match self.format {
-            FileFormat::Document(format) => json_items::read(bytes, format, wanted, each),
+            FileFormat::Document(format) => json_items::read(bytes, format, wanted, self.decimal_comma, each),
             FileFormat::Csv(delimiter) => {
                 let rows = csv_rows::Rows {
                     path: &self.path,
                     delimiter: self.csv.delimiter.unwrap_or(delimiter),
                     encoding: self.csv.encoding,
+                    decimal_comma: self.decimal_comma,
                     unnamed_told: &self.unnamed_told,
                 };
                 rows.read(bytes, wanted, each)
@@ -204,6 +208,17 @@ impl FileOrigin {
             Err(_) => Err(OriginError::TimedOut),
         }
     }
+}
+
+/// The members of an item of a file whose decimal point is a comma.
+fn with_commas<'w>(
+    members: impl Iterator<Item = Member> + 'w,
+    wanted: &'w Wanted,
+) -> impl Iterator<Item = Member> + 'w {
+    let fields = wanted.fields().iter();
+    members
+        .zip(fields)
+        .map(|(member, field)| member.with_comma(field.taken))
 }
 
 #[async_trait]

@@ -254,6 +254,7 @@ async fn one_catalogue_through_every_origin_gives_the_same_bytes() {
                 path: file,
                 watch: false,
                 csv: Default::default(),
+                decimal_comma: false,
             },
         ),
         origin("sqlite", sql(format!("sqlite:{}", sqlite.display()))),

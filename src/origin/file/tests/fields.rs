@@ -116,3 +116,35 @@ async fn fields_may_be_pointers_spelt_otherwise_and_taken_for_numbers_or_texts()
     let expect = "{\"SKU\":\"007\",\"price\":3}\n{\"SKU\":\"10\",\"price\":1}\n{\"SKU\":\"9\",\"price\":2}\n";
     assert_eq!(lines(&items), expect);
 }
+
+#[tokio::test]
+async fn a_decimal_comma_is_read_where_the_origin_says_so() {
+    let documents =
+        br#"{"id":1,"price":"10,00"} {"id":2,"price":"9,50"} {"id":3,"price":9.75} {"id":4,"price":"1.200"}"#;
+    let documents = documents.map(|byte| if byte == b' ' { b'\n' } else { byte });
+    for (name, bytes, first) in [
+        ("a.csv", &b"id;price\n1;10,00\n2;9,50\n4;1.200\n"[..], "2 1 4"),
+        ("a.ndjson", &documents[..], "2 3 1 4"),
+    ] {
+        let (_directory, mut origin) = file(name, bytes);
+        origin.csv.delimiter = Some(b';');
+        origin.decimal_comma = true;
+        let mut by_number = by(&["price"]);
+        by_number[0].column.taken = Taken::Number;
+        let items = all(&origin, ReadOrder::By(by_number)).await.unwrap();
+        assert_eq!(ids(&items).join(" "), first, "{name}");
+        let mut field = Field::new("price");
+        field.taken = Taken::Number;
+        let names = origin.names("price", &[field]).await.unwrap();
+        assert!(names.contains(&vec!["9.5".to_owned()]), "{name}: {names:?}");
+    }
+    let (_directory, mut origin) = file("a.csv", b"id;price\n1;10,00\n2;9,50\n");
+    origin.csv.delimiter = Some(b';');
+    let mut by_number = by(&["price"]);
+    by_number[0].column.taken = Taken::Number;
+    let error = all(&origin, ReadOrder::By(by_number)).await.unwrap_err();
+    assert!(
+        message(&error).contains("say `decimal = \",\"` for its origin"),
+        "{error}"
+    );
+}
