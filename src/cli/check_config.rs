@@ -2,11 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::Outcome;
-use crate::{
-    app::say,
-    config::{ConfigFile, Sources},
-};
+use super::{Outcome, print};
+use crate::config::{ConfigFile, Sources};
 
 pub(super) fn run(sources: Sources) -> Outcome {
     let config = sources.load()?;
@@ -22,14 +19,14 @@ pub(super) fn run(sources: Sources) -> Outcome {
         .iter()
         .map(|definition| definition.sorts.len())
         .sum();
-    say(&format!(
+    print(&format!(
         "{read_from}: good ({}, {}, {})",
         count(config.origins.len(), "origin"),
         count(listings, "definition"),
         count(sorts, "sort"),
-    ));
+    ))?;
     for warning in config.warnings() {
-        say(&format!("  warning: {warning}"));
+        print(&format!("  warning: {warning}"))?;
     }
     Ok(ExitCode::SUCCESS)
 }

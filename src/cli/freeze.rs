@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{
     CommandError, Outcome,
     inspect::{quote, write_time},
+    print,
 };
 use crate::{
     app::{App, say},
@@ -47,14 +48,14 @@ pub(super) async fn freezes(app: &App, as_json: bool) -> Outcome {
     let freezes = freezes.map_err(CommandError::engine("cannot read the freezes"))?;
     if as_json {
         let freeze = |(glob, until): &(String, Timestamp)| json!({ "glob": glob, "frozen_until": write_time(*until) });
-        say(&Value::Array(freezes.iter().map(freeze).collect()).to_string());
+        print(&Value::Array(freezes.iter().map(freeze).collect()).to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
     for (glob, until) in &freezes {
-        say(&format!("{}  {}", write_time(*until), quote(glob)));
+        print(&format!("{}  {}", write_time(*until), quote(glob)))?;
     }
     if freezes.is_empty() {
-        say("nothing is frozen");
+        print("nothing is frozen")?;
     }
     Ok(ExitCode::SUCCESS)
 }

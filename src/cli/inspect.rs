@@ -13,9 +13,10 @@ use url::Url;
 use super::{
     CommandError, Outcome,
     load::{parse_name, parse_sort},
+    print,
 };
 use crate::{
-    app::{App, say},
+    app::App,
     engine::{Asked, Explanation},
     listing::Timestamp,
 };
@@ -32,10 +33,10 @@ pub(super) async fn run(app: &App, name: &str, sort: Option<&str>, as_json: bool
     let found = app.engine.explain(&selection).await.map_err(doing())?;
     let command = redis_cli(app.config.redis.url.expose(), &found);
     if as_json {
-        say(&to_json(&found, &command).to_string());
+        print(&to_json(&found, &command).to_string())?;
     } else {
         for line in to_lines(&found, &command) {
-            say(&line);
+            print(&line)?;
         }
     }
     Ok(ExitCode::SUCCESS)

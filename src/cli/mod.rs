@@ -13,7 +13,16 @@ mod progress;
 mod rollback;
 mod warm;
 
-use std::{error::Error, ffi::OsString, fmt::Write, future::Future, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    error::Error,
+    ffi::OsString,
+    fmt::Write as _,
+    future::Future,
+    io::{self, ErrorKind, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::Parser;
 
@@ -204,6 +213,14 @@ fn blocking(work: impl Future<Output = Outcome>) -> Outcome {
     let outcome = runtime.block_on(work);
     runtime.shutdown_timeout(RUNTIME_ENDS_WITHIN);
     outcome
+}
+
+/// Prints a line of what a command was asked for. A reader that is gone, as `head` soon is, has read what it wanted.
+fn print(line: &str) -> Result<(), CommandError> {
+    match writeln!(io::stdout().lock(), "{line}") {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::io("cannot write the output")(error)),
+        _ => Ok(()),
+    }
 }
 
 /// An error with all that caused it, printed once and here.

@@ -7,6 +7,22 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::support::RedisServer;
+
+/// A listing.
+const SHOP: &str = "
+    [origins.shop]
+    kind = 'sql'
+    url = 'sqlite:none.db'
+    [[listings]]
+    name = 'c:{category}'
+    origin = 'shop'
+    query = 'select id, price from products'
+    sorts.price = { by = ['price'] }
+    [pushed]
+    names = ['promo:*']
+";
+
 /// The binary without any of this process's `LISTCACHE_` variables, in a directory of its own.
 fn listcache(dir: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_listcache"));
@@ -220,7 +236,6 @@ fn a_stream_that_cannot_be_written_changes_no_exit_code() {
     let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
     for (command, code) in [
         (&["--help"][..], 0),
-        (&["check-config"], 0),
         (&["check-config", "--config", "bad.toml"], 1),
         (&["serve", "--config", "bad.toml"], 1),
         (&["inspect", "all"], 1),
@@ -238,6 +253,34 @@ fn a_stream_that_cannot_be_written_changes_no_exit_code() {
             .stderr(closed.try_clone().unwrap())
             .status();
         assert_eq!(to_nobody.unwrap().code(), Some(code), "{command:?}");
+    }
+}
+
+/// A reader that is gone has read what it wanted; a disk that is full has not got it.
+#[test]
+fn a_command_whose_output_cannot_be_written_fails() {
+    let redis = RedisServer::start();
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("listcache.toml"), SHOP).unwrap();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    for arguments in [
+        &["check-config"][..],
+        &["inspect", "c:A"],
+        &["inspect", "c:A", "--json"],
+        &["freezes"],
+        &["freezes", "--json"],
+        &["warm", "--dry-run"],
+    ] {
+        let mut command = listcache(dir.path(), arguments);
+        command.env("LISTCACHE_REDIS__URL", redis.url());
+        let written = command.output().unwrap();
+        assert_eq!(written.status.code(), Some(0), "{arguments:?}: {}", stderr(&written));
+        let unwritten = command.stdout(full.try_clone().unwrap()).output().unwrap();
+        check(&unwritten, 1, "cannot write the output: No space left on device");
+        let (nobody, closed) = std::io::pipe().unwrap();
+        drop(nobody);
+        let unread = command.stdout(closed).output().unwrap();
+        assert_eq!(unread.status.code(), Some(0), "{arguments:?}: {}", stderr(&unread));
     }
 }
 

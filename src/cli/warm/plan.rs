@@ -6,8 +6,8 @@ use indicatif::{HumanBytes, HumanCount, HumanDuration};
 use serde_json::{Value, json};
 
 use crate::{
-    app::{App, say},
-    cli::{CommandError, Outcome, arguments::WarmOptions, progress},
+    app::App,
+    cli::{CommandError, Outcome, arguments::WarmOptions, print, progress},
     engine::warm_up::{Amount, Effort, Plan, Target},
 };
 
@@ -15,9 +15,9 @@ pub(super) async fn run(app: &App, targets: &[Target], effort: &Effort, options:
     let plan = app.engine.warm_ups.plan(targets, effort).await;
     let plan = plan.map_err(CommandError::engine("cannot estimate the warm-up"))?;
     if progress::is_bar(options.progress) {
-        lines(&plan, effort).iter().for_each(|line| say(line));
+        lines(&plan, effort).iter().try_for_each(|line| print(line))?;
     } else {
-        say(&document(&plan, targets).to_string());
+        print(&document(&plan, targets).to_string())?;
     }
     Ok(ExitCode::SUCCESS)
 }
