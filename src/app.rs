@@ -213,6 +213,11 @@ pub async fn serve(config: Config, sources: Sources) -> Result<(), AppError> {
         app = App::start(config, Role::Serve) => app?,
         () = shutdown.cancelled() => return Ok(()),
     };
+    if app.config.definitions.defined.is_empty() {
+        tracing::info!(
+            "no listing is declared: only what is pushed can be served, under the names that pushed.names allows"
+        );
+    }
     let served = serve_until(&app, hangups, sources, shutdown).await;
     app.stop().await;
     if served.is_ok() {

@@ -71,7 +71,7 @@ fn still_frozen(glob: &str, until: Timestamp) -> String {
 }
 
 /// An error that says what is wrong with which argument.
-fn refused(error: EngineError, doing: String) -> CommandError {
+pub(super) fn refused(error: EngineError, doing: String) -> CommandError {
     match error {
         EngineError::Invalid(errors) => {
             let errors: Vec<_> = errors

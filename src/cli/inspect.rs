@@ -12,6 +12,7 @@ use url::Url;
 
 use super::{
     CommandError, Outcome,
+    freeze::refused,
     load::{parse_name, parse_sort},
     print,
 };
@@ -29,7 +30,9 @@ pub(super) async fn run(app: &App, name: &str, sort: Option<&str>, as_json: bool
         ..Asked::default()
     };
     let doing = || CommandError::engine(format!("cannot inspect `{name}`"));
-    let selection = app.engine.select(&name, asked).await.map_err(doing())?;
+    let selected = app.engine.select(&name, asked).await;
+    // It says which sorts there are.
+    let selection = selected.map_err(|error| refused(error, format!("cannot inspect `{name}`")))?;
     let found = app.engine.explain(&selection).await.map_err(doing())?;
     let command = redis_cli(app.config.redis.url.expose(), &found);
     if as_json {

@@ -50,7 +50,12 @@ pub(super) async fn run(
         .engine
         .push(&name, sort, shrink)
         .await
-        .map_err(CommandError::engine(format!("cannot push `{name}`")))?;
+        .map_err(|error| match error {
+            EngineError::NotAllowed => CommandError::Refused(format!(
+                "cannot push `{name}`: no glob of `pushed.names` matches it, and these are the names that may be pushed"
+            )),
+            error => CommandError::engine(format!("cannot push `{name}`"))(error),
+        })?;
     let bad_item = |source: BadItem| CommandError::BadItem {
         file: shown.clone(),
         source,

@@ -53,6 +53,16 @@ impl Report {
         self.errors.borrow_mut().push(ConfigError { path, message });
     }
 
+    /// The variable that sets the value at a path, or one below it.
+    pub(super) fn variable_of(&self, path: &str) -> Option<String> {
+        let below = format!("{path}.");
+        let set = self
+            .outside
+            .iter()
+            .find(|(of, _)| *of == path || of.starts_with(&below));
+        set.map(|(_, from)| from.clone())
+    }
+
     /// Whether the value at a path stands in the file.
     pub(super) fn is_in_file(&self, path: &str) -> bool {
         !self.outside.contains_key(path)

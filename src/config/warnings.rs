@@ -3,18 +3,42 @@
 use std::time::Duration;
 
 use super::{Config, values::write_duration};
-use crate::listing::Policy;
+use crate::listing::{Definition, Policy};
 
 impl Config {
     /// A line each, with the path of what it is about.
     pub fn warnings(&self) -> Vec<String> {
         let listings = self.definitions.defined.iter().enumerate();
-        let warnings = listings.filter_map(|(at, definition)| {
-            let warning = links_end_early(&definition.policy)?;
-            Some(format!("listings[{at}] ({}): {warning}", definition.pattern.as_str()))
+        let warnings = listings.flat_map(|(at, definition)| {
+            let early = links_end_early(&definition.policy);
+            let warnings = early.into_iter().chain(unnamed_parameters(definition));
+            warnings.map(move |warning| format!("listings[{at}] ({}): {warning}", definition.pattern.as_str()))
         });
         warnings.collect()
     }
+}
+
+/// A parameter that the query does not name selects nothing: all of its values have the same items.
+fn unnamed_parameters(definition: &Definition) -> Vec<String> {
+    let Some(query) = &definition.query else {
+        return Vec::new();
+    };
+    let of_pattern = definition.pattern.parameters();
+    let parameters = of_pattern.chain(definition.variants.iter().map(|variant| &variant.parameter));
+    let unnamed = parameters.filter(|parameter| !names(query, parameter));
+    let warning = |parameter| {
+        format!("query does not name `:{parameter}`: all names that differ in `{parameter}` only have the same items")
+    };
+    unnamed.map(warning).collect()
+}
+
+/// Whether `:parameter` stands anywhere in a query, perhaps in a comment: this is a warning's guess, and no reading of SQL.
+fn names(query: &str, parameter: &str) -> bool {
+    let goes_on = |rest: &str| rest.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '_');
+    let named = format!(":{parameter}");
+    query
+        .match_indices(&named)
+        .any(|(at, _)| !goes_on(&query[at + named.len()..]))
 }
 
 /// Where a listing is replaced as often as it may be, its links end when `pinned_generations_max` generations have replaced theirs.
@@ -49,6 +73,19 @@ mod tests {
                 warning.as_ref().is_some_and(|warning| warning.contains(part)),
                 "{warning:?}"
             ),
+        }
+    }
+
+    #[test]
+    fn a_parameter_is_named_by_its_whole_name() {
+        for (query, expect) in [
+            ("select 1 where a = :cat", true),
+            ("select 1 where a=:cat;", true),
+            ("select 1 where a = :category", false),
+            ("select 1 where a = cat", false),
+            ("select :category, :cat", true),
+        ] {
+            assert_eq!(names(query, "cat"), expect, "{query}");
         }
     }
 

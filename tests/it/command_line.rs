@@ -7,9 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::support::RedisServer;
+use crate::support::{RedisServer, service::Service};
 
-/// A listing.
+/// A listing whose query does not name its parameter.
 const SHOP: &str = "
     [origins.shop]
     kind = 'sql'
@@ -282,6 +282,70 @@ fn a_command_whose_output_cannot_be_written_fails() {
         let unread = command.stdout(closed).output().unwrap();
         assert_eq!(unread.status.code(), Some(0), "{arguments:?}: {}", stderr(&unread));
     }
+}
+
+#[test]
+fn messages_name_what_can_be_done() {
+    let redis = RedisServer::start();
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("listcache.toml"), SHOP).unwrap();
+    fs::write(dir.path().join("x.ndjson"), "{\"id\":1}\n").unwrap();
+    for (arguments, code, says) in [
+        (
+            &["freeze", "", "--for", "1h"][..],
+            1,
+            "glob: is empty, and matches no name",
+        ),
+        (
+            &["load", "other", "x.ndjson"],
+            1,
+            "no glob of `pushed.names` matches it",
+        ),
+        (
+            &["inspect", "c:A", "--sort", "nope"],
+            1,
+            "sort: unknown; this listing has price",
+        ),
+        (
+            &["check-config"],
+            0,
+            "warning: listings[0] (c:{category}): query does not name `:category`",
+        ),
+    ] {
+        let mut command = listcache(dir.path(), arguments);
+        check(
+            &command.env("LISTCACHE_REDIS__URL", redis.url()).output().unwrap(),
+            code,
+            says,
+        );
+    }
+    for (variable, value, says) in [
+        (
+            "LISTCACHE_REDIS__URL",
+            "redis+unix://user:hunter2@/run/redis.sock",
+            "unix:///PATH?user=…&pass=…",
+        ),
+        (
+            "LISTCACHE_ORIGINS__SHPO__URL",
+            "sqlite:shop.db",
+            "origins.shpo: LISTCACHE_ORIGINS__SHPO__URL sets a key of it, and the file has no [origins.shpo]",
+        ),
+    ] {
+        let output = listcache(dir.path(), &["check-config"])
+            .env(variable, value)
+            .output()
+            .unwrap();
+        check(&output, 1, says);
+        assert!(!stderr(&output).contains("hunter2"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_without_listings_says_so_once() {
+    let redis = RedisServer::start();
+    let service = Service::start(&format!("[redis]\nurl = '{}'\n", redis.url()));
+    assert!(service.logs("no listing is declared"));
+    assert_eq!(service.log().matches("no listing is declared").count(), 1);
 }
 
 #[test]

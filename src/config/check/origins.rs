@@ -83,6 +83,13 @@ pub(super) fn check(report: &Report, value: Option<Value>) -> DeclaredOrigins {
     };
     let declared = table.into_iter().map(|(name, value)| {
         let path = join("origins", &name);
+        if let Some(variable) = only_outside(report, &path, &value) {
+            report.error(
+                &path,
+                format!("{variable} sets a key of it, and the file has no [{path}]: is the variable's name right?"),
+            );
+            return (name.into(), None);
+        }
         if !is_origin_name(&name) {
             report.error(
                 &path,
@@ -95,6 +102,13 @@ pub(super) fn check(report: &Report, value: Option<Value>) -> DeclaredOrigins {
     DeclaredOrigins {
         declared: declared.collect(),
     }
+}
+
+/// A variable that sets a key of an origin of which nothing else is said.
+fn only_outside(report: &Report, path: &str, origin: &Value) -> Option<String> {
+    let keys = origin.as_table().filter(|keys| !keys.contains_key("kind"))?;
+    let variables: Option<Vec<_>> = keys.keys().map(|key| report.variable_of(&join(path, key))).collect();
+    variables?.into_iter().next()
 }
 
 /// What a variable's name can spell: `LISTCACHE_ORIGINS__SHOP__URL`.

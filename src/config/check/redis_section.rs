@@ -44,6 +44,13 @@ pub(super) fn check(mut section: Section<'_>) -> RedisConfig {
 /// Says nothing of the URL's text, for it may hold a password.
 fn check_url(section: &Section<'_>, url: &str) {
     const WRITE: &str = "write redis://HOST:PORT, rediss://HOST:PORT, unix:///PATH or private";
+    const SOCKET: &str = "the URL of a socket has no host and no user before its path; write unix:///PATH, with a user unix:///PATH?user=…&pass=…";
+    let of_socket = ["unix://", "redis+unix://"]
+        .iter()
+        .find_map(|scheme| url.strip_prefix(scheme));
+    if of_socket.is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?'])) {
+        return section.error("url", SOCKET);
+    }
     let parsed = match Url::parse(url) {
         Ok(parsed) => parsed,
         Err(error) => return section.error("url", format!("no URL ({error}); {WRITE}")),

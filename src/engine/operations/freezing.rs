@@ -30,6 +30,12 @@ impl Engine {
             let parameter = parameter.to_owned();
             EngineError::Invalid(vec![ParameterError { parameter, detail }])
         };
+        if glob.is_empty() {
+            return Err(refuse(
+                "glob",
+                "is empty, and matches no name; `*` matches every name".to_owned(),
+            ));
+        }
         let matcher = Glob::new(glob).map_err(|error| refuse("glob", error.to_string()))?;
         let matcher = matcher.compile_matcher();
         if period.is_zero() || period > FREEZE_MAX {
