@@ -44,7 +44,7 @@ impl Member {
     }
 
     /// The same value of a file whose decimal point is a comma.
-    pub fn with_comma(self, taken: Taken) -> Self {
+    pub(super) fn with_comma(self, taken: Taken) -> Self {
         match self {
             Self::Text(text) | Self::Cell(text) if taken == Taken::Number => Self::Comma(text),
             other => other,

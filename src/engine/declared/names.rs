@@ -266,7 +266,7 @@ impl KnownNames {
     }
 
     /// The patterns whose names could not be read last, at most so many.
-    pub fn unread(&self, limit: usize) -> Vec<Box<str>> {
+    pub(crate) fn unread(&self, limit: usize) -> Vec<Box<str>> {
         let unread = self
             .by_pattern
             .iter()
@@ -275,7 +275,7 @@ impl KnownNames {
     }
 
     /// Why a definition's names could not be read last.
-    pub fn failure(&self, definition: &Definition) -> Option<Arc<str>> {
+    pub(crate) fn failure(&self, definition: &Definition) -> Option<Arc<str>> {
         let enumeration = self.by_pattern.get(definition.pattern.as_str())?;
         let failure = enumeration.failure.lock();
         failure.as_ref().map(|failure| failure.why.clone())

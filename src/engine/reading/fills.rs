@@ -71,7 +71,12 @@ impl Fills {
     }
 
     /// Waits until the listing, whose name is known, has a head. Says whether somebody else had begun the wait.
-    pub(crate) async fn wait(&self, defined: &Defined, key: &ListingKey, deadline: Instant) -> Result<bool, EngineError> {
+    pub(crate) async fn wait(
+        &self,
+        defined: &Defined,
+        key: &ListingKey,
+        deadline: Instant,
+    ) -> Result<bool, EngineError> {
         self.check(defined, key)?;
         let _permit = self.permits.wait()?;
         let begin = || self.until_filled(key, self.refresher.trigger(defined, key));
@@ -130,7 +135,12 @@ impl Fills {
     }
 
     /// Waits until the listing has a head drawn after now, whatever Redis says of the present one.
-    pub(crate) async fn wait_anew(&self, defined: &Defined, key: &ListingKey, deadline: Instant) -> Result<bool, EngineError> {
+    pub(crate) async fn wait_anew(
+        &self,
+        defined: &Defined,
+        key: &ListingKey,
+        deadline: Instant,
+    ) -> Result<bool, EngineError> {
         self.check_back_off(defined, key)?;
         let _permit = self.permits.wait()?;
         let begin = || self.until_filled(key, self.refresher.demand(defined, &key.family, Shrink::Refused));

@@ -129,7 +129,11 @@ impl Sqlite {
     }
 
     /// The number of columns, and the rows that hold no null, as texts. A row with a BLOB is an error, or left out and told of.
-    pub(super) async fn texts(&self, statement: Statement, blobs: Blobs) -> Result<(usize, Vec<Vec<String>>), OriginError> {
+    pub(super) async fn texts(
+        &self,
+        statement: Statement,
+        blobs: Blobs,
+    ) -> Result<(usize, Vec<Vec<String>>), OriginError> {
         let (mut connection, _interrupt) = self.connect().await?;
         let mut snapshot = Snapshot::of(&mut connection).await?;
         let names = snapshot.columns(&statement).await?.0;

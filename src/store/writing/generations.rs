@@ -45,7 +45,7 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// Whether a generation is undone by this one: this is a copy of it, or of one before it.
-    pub fn undoes(&self, generation: &Generation) -> bool {
+    pub(crate) fn undoes(&self, generation: &Generation) -> bool {
         self.copy_of.is_some_and(|from| generation.id >= from.id)
     }
 }
