@@ -102,7 +102,7 @@ impl Refresher {
         if self.backing_off(definition, &request.family).is_some() {
             return false;
         }
-        let failure = self.store.failure(&request.family).await.ok().flatten();
+        let failure = self.store.failures.last(&request.family).await.ok().flatten();
         let recorded = failure.and_then(|failure| failure.definition);
         recorded.is_some_and(|recorded| recorded != definition.hash_of_all())
     }
