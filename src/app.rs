@@ -1,4 +1,4 @@
-//! The composition root: what is started from what, and the order in which it stops.
+//! The composition root: which part is started from which, and the order in which they stop.
 //!
 //! ```text
 //! start  redis (a private one if asked for) → store → origins → engine → http
@@ -33,7 +33,7 @@ use crate::{
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// Refreshes that run or wait in one process: a request that would be one more is shed.
 const REFRESHES_WAITING_MAX: usize = 1024;
-/// What is left of the drain for refreshes once no request waits for them.
+/// The rest of the drain, for refreshes that no request waits for.
 const REFRESHES_END_WITHIN: Duration = Duration::from_secs(5);
 
 /// Why the program could not start, or had to end.
@@ -68,7 +68,7 @@ pub enum AppError {
     Signals(#[source] io::Error),
 }
 
-/// What a process does besides answering reads.
+/// The work of a process besides answering reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// A server: refreshes what is due.
@@ -86,7 +86,7 @@ pub enum Role {
 pub struct App {
     /// The engine.
     pub engine: Arc<Engine>,
-    /// What it was made from.
+    /// The configuration that it was made from.
     pub config: Config,
     /// Ends when dropped, last.
     private_redis: Option<PrivateServer>,
@@ -299,7 +299,7 @@ async fn redis_url(config: &RedisConfig) -> Result<(Option<PrivateServer>, Strin
     }
 }
 
-/// A line on stdout. Whoever reads it may have gone, which is no reason to stop.
+/// A line on stdout. Its reader may have gone, which is no reason to stop.
 pub fn say(line: &str) {
     let _ = writeln!(io::stdout().lock(), "{line}");
 }

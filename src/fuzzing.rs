@@ -1,5 +1,5 @@
-//! What the fuzz targets in `fuzz/` call, one function a target: whatever comes in, nothing panics, and what is said of it
-//! holds together. `make test` runs the corpora, and what is near them, through the same.
+//! The functions that the fuzz targets in `fuzz/` call, one for each: whatever comes in, nothing panics, and the results
+//! hold together. `make test` runs the corpora and their neighbours through the same functions.
 
 use std::{num::NonZeroU32, sync::Arc};
 
@@ -18,7 +18,7 @@ const SIZES: Sizes = Sizes {
     max: NonZeroU32::new(250).unwrap(),
 };
 
-/// A query string: what is accepted is in bounds, and what nobody declares changes nothing.
+/// A query string: accepted values are in bounds, and undeclared parameters change nothing.
 pub fn query(data: &[u8]) {
     let Ok(raw) = std::str::from_utf8(data) else { return };
     let declared: [Arc<str>; 2] = ["brand".into(), "currency".into()];
@@ -52,7 +52,7 @@ pub fn cursor(data: &[u8]) {
     }
 }
 
-/// What Redis answers, byte for byte.
+/// An answer of Redis, byte for byte.
 pub fn reply(data: &[u8]) {
     crate::store::decode_anything(data);
 }

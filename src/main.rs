@@ -10,7 +10,7 @@ use listcache::{cli, config::Environment};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    // What connections need is scattered over many huge pages, each of which the kernel clears whole. A kernel that has none says so.
+    // The memory of connections is scattered over many huge pages, each of which the kernel clears whole. A kernel without them says so.
     #[cfg(target_os = "linux")]
     let _ = nix::sys::prctl::set_thp_disable(true);
     cli::run(std::env::args_os(), Environment::of_the_process())

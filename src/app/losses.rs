@@ -1,11 +1,11 @@
-//! Losses: what a configuration that is read again would make unreachable. A file that is empty, or written to its half, is
+//! Losses: listings that a new configuration would make unreachable. A file that is empty, or written to its half, is
 //! well-formed all the same.
 
 use std::collections::BTreeSet;
 
 use crate::listing::{Definition, Definitions, ListingName, definition::Resolved};
 
-/// What would be lost of the configuration in use, where it is too much to be believed.
+/// The losses against the configuration in use, if they are too many to be believed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Losses {
     /// The names of listings, as they are configured.

@@ -2,8 +2,8 @@
 //! nothing, and is told in the log, in health and in a metric. So does one that loses too many listings, unless the same file
 //! is read at a second signal soon after.
 //!
-//! Listings, pushed names, origins and the certificate are swapped. What sockets, pools and tables were made from (`[http]`, `[admin]`,
-//! `[redis]`, `[l1]`, `[warm]`, the token) stays until the next start: that is said when it differs.
+//! Listings, pushed names, origins and the certificate are swapped. The settings of sockets, pools and tables (`[http]`, `[admin]`,
+//! `[redis]`, `[l1]`, `[warm]`, the token) stay until the next start: the log names those that differ.
 
 use std::{
     sync::Arc,
@@ -35,11 +35,11 @@ pub(super) struct Reloading {
     pub signal: Signal,
     /// Read whenever the signal comes.
     pub sources: Sources,
-    /// What the process was started from.
+    /// The configuration at the start of the process.
     pub started_from: Config,
     pub engine: Arc<Engine>,
     pub state: Arc<ConfigurationState>,
-    /// What handshakes show, where there are any.
+    /// The certificate of handshakes, if there are any.
     pub certificate: Option<Arc<Certificate>>,
     /// The file that was refused last for its losses, and when.
     pub doubted: Option<(String, Instant)>,

@@ -18,10 +18,10 @@ use crate::{
     http::Readiness,
 };
 
-/// What could not be done is tried again after this.
+/// A failed step is tried again after this.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
-/// A service that starts takes up the warm-up of another one that was at work within this time. What is older may be stale by
+/// A service that starts takes up the warm-up of another one that was at work within this time. An older one may be stale by
 /// now.
 const TAKEN_UP_WITHIN: Duration = Duration::from_secs(120);
 
@@ -65,7 +65,7 @@ async fn warm_until(engine: &Engine, warm: &WarmConfig, began: Instant, deadline
             }
             Err(error) => tracing::warn!(error = %Chain(&error), "the warm-up could not begin"),
         }
-        // What still fails is filled when it is asked for.
+        // A listing that still fails is filled on demand.
         if Instant::now() >= deadline {
             tracing::warn!("ready without being warm: the deadline is past");
             break;

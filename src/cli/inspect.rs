@@ -120,7 +120,7 @@ fn to_json(found: &Explanation, command: &str) -> Value {
     })
 }
 
-/// What is wrong with Redis, in its own words where it refuses.
+/// The trouble with Redis, in its own words if it refuses.
 fn write_trouble(found: &Explanation) -> String {
     let Some(trouble) = &found.redis else {
         return "answers (/health/ready of a node lists the commands that it refuses to that node)".to_owned();

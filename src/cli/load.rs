@@ -106,7 +106,7 @@ pub(super) fn parse_sort(sort: Option<&str>) -> Result<Option<SortName>, Command
     sort.map(parse).transpose()
 }
 
-/// What a file holds, told by its name, and whether it is compressed.
+/// The format of a file, by its name, and whether it is compressed.
 fn format_of(file: &Path) -> Option<(DocumentFormat, bool)> {
     let name = file.file_name()?.to_str()?;
     let (name, is_gz) = match name.strip_suffix(".gz") {

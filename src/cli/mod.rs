@@ -1,4 +1,4 @@
-//! The command line: what may be asked, and one file a command.
+//! The command line: its arguments, and one file a command.
 //!
 //! Exit codes: 0 done, 1 failed (a mistyped command line too), and 2 for a warm-up that did only a part.
 
@@ -89,7 +89,7 @@ impl CommandError {
     }
 }
 
-/// What a command comes to when nothing failed.
+/// The outcome of a command when nothing failed.
 type Outcome = Result<ExitCode, CommandError>;
 
 /// Runs a command line, the program's name first, to its end.

@@ -18,7 +18,7 @@ pub(super) struct BadRow {
 
 impl Popularity {
     /// Reads CSV: a name or a parameter's value in the first column, a number in the second. A first row without a
-    /// number is a header. What is listed twice counts as the sum.
+    /// number is a header. A name that is listed twice counts as the sum.
     pub(super) fn read(csv: impl Read) -> Result<Self, BadRow> {
         let mut reader = csv::ReaderBuilder::new()
             .has_headers(false)
@@ -46,7 +46,7 @@ impl Popularity {
         Ok(Self { numbers })
     }
 
-    /// How popular a name is, by itself or by its parameters' values; what is not listed is least.
+    /// How popular a name is, by itself or by its parameters' values; unlisted names come last.
     pub(super) fn of<'a>(&self, name: &str, parameters: impl Iterator<Item = &'a str>) -> f64 {
         if let Some(number) = self.numbers.get(name) {
             return *number;

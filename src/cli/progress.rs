@@ -42,7 +42,7 @@ pub(super) enum JsonTo {
     Stderr,
 }
 
-/// What a warm-up came to.
+/// The outcome of a warm-up.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Tally {
     pub(super) refreshed: usize,
@@ -264,7 +264,7 @@ impl Progress {
     }
 
     fn write(&self, line: impl FnOnce() -> Value) {
-        // Whoever reads the lines may have gone, which is no reason to stop.
+        // The reader of the lines may have gone, which is no reason to stop.
         match &self.shown {
             Shown::Bar(_) => {}
             Shown::Json(JsonTo::Stdout) => drop(writeln!(io::stdout().lock(), "{}", line())),

@@ -24,7 +24,7 @@ use super::{
 };
 use crate::listing::Definitions;
 
-/// The shortest admin token, in bytes: what cannot be guessed over a network.
+/// The shortest admin token, in bytes: it cannot be guessed over a network.
 const TOKEN_BYTES_MIN: usize = 16;
 
 /// Checks everything.

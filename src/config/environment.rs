@@ -55,7 +55,7 @@ impl<N: Into<String>, V: Into<OsString>> FromIterator<(N, V)> for Environment {
     }
 }
 
-/// What a variable sets.
+/// The key that a variable sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Variable {
     /// `LISTCACHE_CONFIG`, which says which file is read.
@@ -69,7 +69,7 @@ pub(super) enum Variable {
 }
 
 impl Variable {
-    /// What a variable of this name sets. Whether its section has the key is found out by the check of the section.
+    /// The key that a variable of this name sets. The check of the section finds out whether the section has it.
     pub(super) fn parse(name: &str) -> Self {
         match name {
             Environment::CONFIG => return Self::Config,

@@ -1,4 +1,4 @@
-//! What is wrong with a configuration.
+//! Errors of a configuration.
 
 use std::{fmt, path::PathBuf};
 
@@ -7,7 +7,7 @@ use std::{fmt, path::PathBuf};
 pub struct ConfigError {
     /// Such as `listings[0].sorts.price.by[0]`, with the variable or flag where the value came from there.
     pub path: String,
-    /// What is wrong, and what would be right. Never the value of a secret.
+    /// The error, and the remedy. Never the value of a secret.
     pub message: String,
 }
 

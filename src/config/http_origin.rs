@@ -1,4 +1,4 @@
-//! What the configuration says of an API.
+//! The configuration of an API.
 
 use url::Url;
 
@@ -7,7 +7,7 @@ use super::{JsonPointer, RequestTemplate, Secret};
 /// An origin of the kind `http`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HttpOriginConfig {
-    /// What targets are added to: no query, no fragment, and user and password are in `headers`.
+    /// The base of all targets: no query, no fragment, and user and password are in `headers`.
     pub url: Url,
     /// Sent with every request, secrets among them.
     pub headers: Vec<(Box<str>, Secret)>,
@@ -23,9 +23,9 @@ pub struct HttpOriginConfig {
     pub item: JsonPointer,
     /// Where it is said how many items there are in all.
     pub total: Option<Total>,
-    /// Where an answer holds errors that its status does not tell; what counts without is the origin's.
+    /// Where an answer holds errors that its status does not tell; without it the origin decides what counts.
     pub errors: Option<JsonPointer>,
-    /// What is opened before a read and closed after it.
+    /// A session that is opened before a read and closed after it.
     pub session: Option<SessionConfig>,
     /// Whether 404, or an answer without a list, means that there are no items.
     pub not_found_is_empty: bool,

@@ -1,7 +1,7 @@
 //! Configuration: a file, then the environment, then flags; checked as a whole before anything starts.
 //!
 //! [`raw`] lays the three over each other and remembers where each value came from. [`check`] makes a [`Config`] of
-//! the result, or every error at once, each with its path: whoever mends a file should not have to run it once an error.
+//! the result, or every error at once, each with its path: nobody should have to run it once for each error.
 //! The environment comes in as a value, so a test need not touch its process's.
 
 mod check;
@@ -35,7 +35,7 @@ pub use self::tls::TlsIdentity;
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "listcache.toml";
 
-/// What a configuration is made of.
+/// The parts of a configuration.
 #[derive(Clone, Debug, Default)]
 pub struct Sources {
     /// The file that a flag names.
@@ -117,13 +117,13 @@ pub struct Config {
     pub tls: Option<TlsIdentity>,
     /// Where metrics and token routes listen, if not with the rest.
     pub admin_listen: Option<SocketAddr>,
-    /// What token routes ask for; without one they are closed.
+    /// The token for the routes that need one; without it they are closed.
     pub admin_token: Option<Secret>,
     /// How to reach Redis.
     pub redis: RedisConfig,
     /// Bounds of the cache in the process.
     pub l1: L1Config,
-    /// What a listing's definition does not say for itself.
+    /// The defaults of definitions.
     pub defaults: Policy,
     /// Where items come from.
     pub origins: Vec<OriginConfig>,
@@ -143,7 +143,7 @@ impl Secret {
         Self(value)
     }
 
-    /// The value, for whoever must use it.
+    /// The value, for code that must use it.
     pub fn expose(&self) -> &str {
         &self.0
     }
@@ -216,7 +216,7 @@ pub struct RedisConfig {
     pub waiters_max: usize,
 }
 
-/// What `redis.url` is where the program starts a server of its own.
+/// The `redis.url` with which the program starts a server of its own.
 pub const PRIVATE_REDIS: &str = "private";
 
 /// `[l1]`.
@@ -256,17 +256,17 @@ pub struct WarmConfig {
 /// `[origins.<name>]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OriginConfig {
-    /// What definitions call it.
+    /// Its name in definitions.
     pub name: Box<str>,
     /// The most one read may take.
     pub timeout: Duration,
-    /// What its refreshes may use up.
+    /// The limits for its refreshes.
     pub bounds: OriginBounds,
-    /// What it is.
+    /// Its kind.
     pub kind: OriginKind,
 }
 
-/// What the refreshes of one origin may use up, in each process.
+/// The limits for the refreshes of one origin, in each process.
 #[derive(Clone, Debug, PartialEq)]
 pub struct OriginBounds {
     /// Refreshes that read it at once; more wait.
@@ -290,9 +290,9 @@ impl Default for OriginBounds {
 /// How a file of rows is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CsvConfig {
-    /// What stands between two cells, where the file's name does not tell.
+    /// The character between two cells, if the file's name does not tell.
     pub delimiter: Option<u8>,
-    /// What it is encoded in, where it is not UTF-8.
+    /// Its encoding, if it is not UTF-8.
     pub encoding: Option<&'static Encoding>,
 }
 

@@ -22,7 +22,7 @@ pub(super) struct Raw {
     pub(super) outside: BTreeMap<String, String>,
     /// Variables that set no key.
     pub(super) unknown: Vec<String>,
-    /// What is wrong already.
+    /// The errors so far.
     pub(super) errors: Vec<ConfigError>,
     /// Whether the file could be parsed: where it could not, the rest of the check would only add noise.
     pub(super) is_whole: bool,

@@ -7,7 +7,7 @@
 //! {"query": {"term": {"category": ":category"}}, "size": ":limit"}
 //! ```
 //! A value is named with a colon. In the target the colon stands behind no letter, digit or colon, so that `/items:search` is
-//! itself; in the body a value is a whole string. What a value becomes is the origin's: it is encoded or put in as a JSON
+//! itself; in the body a value is a whole string. The origin puts values in: encoded, or as a JSON
 //! value, never pasted.
 
 use std::fmt;

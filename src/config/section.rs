@@ -1,4 +1,4 @@
-//! One table of the configuration, read key by key; what is left unread is an unknown key.
+//! One table of the configuration, read key by key; a key that is left unread is unknown.
 //!
 //! A value that is not what it should be is reported, and its default goes on in its place: so one run finds every
 //! error. Nothing made from a default is used, for with one error there is no [`Config`](super::Config).
@@ -342,7 +342,7 @@ impl Report {
     }
 }
 
-/// What a value is, for messages.
+/// The kind of a value, for messages.
 pub(super) fn kind(value: &Value) -> &'static str {
     match value {
         Value::String(_) => "a text",

@@ -1,4 +1,4 @@
-//! What comes from where, and what wins. What a file may hold is tested by the examples in `fixtures/config`.
+//! The sources of values, and their order. The examples in `fixtures/config` test the content of files.
 
 use std::{io::Write, time::Duration};
 

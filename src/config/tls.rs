@@ -1,6 +1,6 @@
 //! The certificate and key by which clients know the service.
 //!
-//! They are read and held against each other when the configuration is checked: what `check-config` finds good can be
+//! They are read and compared when the configuration is checked: files that `check-config` finds good can be
 //! served, and a bad file of a reload is found before anything is swapped. No message holds anything of the key's file.
 
 use std::{fmt, path::Path, sync::Arc};
@@ -19,7 +19,7 @@ use super::files;
 pub struct TlsIdentity(Arc<CertifiedKey>);
 
 impl TlsIdentity {
-    /// Reads both files. What is wrong is said to `refuse`, each with the key of the configuration that it is about.
+    /// Reads both files. Errors go to `refuse`, each with the key of the configuration that it is about.
     pub(super) fn read(
         certificate: (&str, &Path),
         key: (&str, &Path),
@@ -47,7 +47,7 @@ impl TlsIdentity {
         }
     }
 
-    /// What a handshake needs.
+    /// The data for a handshake.
     pub fn certified_key(&self) -> Arc<CertifiedKey> {
         self.0.clone()
     }
@@ -91,7 +91,7 @@ mod tests {
 
     use super::*;
 
-    /// What is said of two files with such contents.
+    /// The errors of two files with such contents.
     fn errors(certificate: &str, key: &str) -> Vec<String> {
         let directory = TempDir::new().unwrap();
         let path = |name: &str, content: &str| {

@@ -16,7 +16,7 @@ const ORIGINS: &str = "origins";
 /// Keys whose value a file may hold end so.
 const SECRET: &str = ".url";
 
-/// What is wrong with a variable that sets no key, given the paths of all keys; `None` where it is another program's.
+/// The error of a variable that sets no key, given the paths of all keys; `None` where it is another program's.
 pub(super) fn complaint(name: &str, keys: &BTreeSet<String>) -> Option<String> {
     let bare = name.strip_prefix(PREFIX)?.to_ascii_uppercase();
     if is_of_a_platform(&bare) {

@@ -1,4 +1,4 @@
-//! What is allowed in a configuration and probably not meant: `check-config` tells of it.
+//! Warnings of `check-config`: settings that are allowed and probably not meant.
 
 use std::time::Duration;
 

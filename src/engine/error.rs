@@ -1,4 +1,4 @@
-//! What can go wrong, named for what the caller does next.
+//! The engine's errors, named after the caller's next step.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::{
 pub struct ParameterError {
     /// The parameter's name.
     pub parameter: String,
-    /// What is wrong with its value, for the client's developer.
+    /// The error of its value, for the client's developer.
     pub detail: String,
 }
 
@@ -43,7 +43,7 @@ pub enum EngineError {
         /// When it is worth it.
         retry_after: Duration,
     },
-    /// Redis does not answer, and nothing is at hand. Try again.
+    /// Redis does not answer, and L1 has nothing. Try again.
     #[error("redis is unavailable")]
     RedisDown {
         /// When it is worth it.

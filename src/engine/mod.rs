@@ -84,7 +84,7 @@ pub struct EngineParts {
     pub store: Store,
     /// The configured origins.
     pub origins: Origins,
-    /// What the configuration says of listings.
+    /// The configured listings.
     pub definitions: Definitions,
     /// How large L1 may be, and how long its heads live.
     pub l1: L1Config,
@@ -99,7 +99,7 @@ pub struct EngineParts {
 /// The engine. Shared by all workers in an `Arc`.
 pub struct Engine {
     store: Store,
-    /// What the configuration declares.
+    /// The declaration.
     pub declaration: Arc<Declaration>,
     l1: Arc<L1>,
     permits: ReadPermits,

@@ -1,4 +1,4 @@
-//! What every request passes first and last: the bound on URLs, the headers that every answer has, its id, counting, the
+//! The first and the last step of every request: the bound on URLs, the headers that every answer has, its id, counting, the
 //! access log.
 
 use std::{sync::Arc, time::Instant};
@@ -33,7 +33,7 @@ const EXPOSED: HeaderValue =
 /// RFC 9211.
 pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-status");
 
-/// What the edge of every socket needs.
+/// The parts that the edge of every socket needs.
 #[derive(Debug)]
 pub(super) struct Edge {
     /// Whether each request is logged.
@@ -80,14 +80,14 @@ impl Passing {
         }
     }
 
-    /// What is answered at once, if anything is.
+    /// An answer without a handler, if there is one.
     pub(super) fn refused(&self) -> Option<Problem> {
         self.is_too_long.then(|| Problem::new(Kind::URI_TOO_LONG))
     }
 
     /// Once there is an answer.
     pub(super) fn end<B: MessageBody>(self, head: &RequestHead, edge: &Edge, answer: &mut HttpResponse<B>) {
-        // Listings are public; what else is served is nobody else's page's business.
+        // Listings are public; other answers are not for web pages of other origins.
         set_headers(answer.headers_mut(), head.uri.path().starts_with("/v1/"));
         if let Some(request_id) = self.request_id {
             answer.headers_mut().insert(X_REQUEST_ID, request_id);

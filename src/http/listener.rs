@@ -1,4 +1,4 @@
-//! A socket and its workers: what each of them makes for itself, and passes connections to.
+//! A socket and its workers: the service of each worker, and the way of a connection to it.
 
 use std::{cell::RefCell, fmt::Debug, future::ready, io, net::SocketAddr, rc::Rc, sync::Arc, time::Duration};
 
@@ -36,14 +36,14 @@ use crate::{config::HttpLimits, engine::Engine};
 
 /// How long a closed connection may take to be gone, and what a forced end takes beyond the drain time.
 pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// How far the framework's clock may be behind: what it times may end so much too early.
+/// How far the framework's clock may be behind: its time-outs may end early by as much.
 const FRAMEWORK_TICK: Duration = Duration::from_millis(500);
 /// Connections that the kernel holds until they are accepted.
 const BACKLOG: u32 = 1024;
 /// A page of 24 items goes out in one write.
 const WRITE_BUFFER_BYTES: usize = 64 * 1024;
 
-/// What is served on a socket, and how.
+/// The service of a socket.
 #[derive(Clone)]
 pub(super) struct Served {
     pub engine: web::Data<Engine>,
@@ -134,7 +134,7 @@ pub(super) fn listen(
     Ok((vec![address], server.run()))
 }
 
-/// What the framework's dispatchers of HTTP/1.1 are made from.
+/// The settings of the framework's dispatchers of HTTP/1.1.
 #[derive(Clone)]
 struct Http1Options {
     drained: GracefulShutdownSignal,

@@ -17,23 +17,23 @@ use utoipa::ToSchema;
 
 use crate::engine::{EngineError, ParameterError};
 
-/// A sort of failure: what is the same each time it happens.
+/// A sort of failure: its fixed part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kind {
     /// Stays the same from release to release; clients may branch on it.
     pub code: &'static str,
     /// Its HTTP status.
     pub status: u16,
-    /// What it means, in a few words.
+    /// Its meaning, in a few words.
     pub title: &'static str,
     /// `Cache-Control` of the answer.
     pub caching: &'static str,
 }
 
 const NO_STORE: &str = "no-store";
-/// A bad URL stays bad: let a CDN answer whoever hammers it.
+/// A bad URL stays bad: let a CDN answer clients that repeat it.
 const A_MINUTE: &str = "max-age=60";
-/// What does not exist now may soon.
+/// A listing that does not exist now may exist soon.
 const A_MOMENT: &str = "max-age=5";
 
 const fn kind(code: &'static str, status: u16, title: &'static str, caching: &'static str) -> Kind {
@@ -90,7 +90,7 @@ impl Kind {
 pub(super) struct BadParameter {
     /// Its name.
     pub parameter: String,
-    /// What is wrong with it.
+    /// The error.
     pub detail: String,
 }
 
@@ -101,11 +101,11 @@ pub(super) struct ProblemDocument {
     /// `urn:listcache:problem:<code>`.
     #[serde(rename = "type")]
     pub kind: String,
-    /// What the code means.
+    /// The meaning of the code.
     pub title: &'static str,
     /// The HTTP status.
     pub status: u16,
-    /// What happened this time.
+    /// The details of this case.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     /// Stays the same from release to release.
@@ -217,7 +217,7 @@ impl Problem {
         problem
     }
 
-    /// What sort of failure it is.
+    /// The sort of failure.
     pub fn kind(&self) -> Kind {
         self.0.kind
     }

@@ -21,7 +21,7 @@ use super::{
     storefront::{self, Storefront},
 };
 
-/// What is served on a socket.
+/// The routes of a socket.
 #[derive(Clone)]
 pub(super) struct Reach {
     /// Pages and events.
@@ -78,7 +78,7 @@ async fn unknown_route() -> HttpResponse {
     Problem::new(Kind::UNKNOWN_ROUTE).error_response()
 }
 
-/// What browsers of other origins may do: read. A write carries the token, which no page of a shop should hold.
+/// Web pages of other origins may read. A write carries the token, which no page of a shop should hold.
 const CROSS_ORIGIN_METHODS: &str = "GET, HEAD, OPTIONS";
 const CROSS_ORIGIN_HEADERS: &str = "Cache-Control, Content-Type, If-Match, If-Modified-Since, If-None-Match, If-Unmodified-Since, Last-Event-ID, X-Request-Id";
 const PREFLIGHT_MAX_AGE: &str = "86400";

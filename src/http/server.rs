@@ -50,7 +50,7 @@ pub struct HttpParts {
     pub tls: Option<TlsIdentity>,
     /// Where metrics and token routes are, and there only; without it they are with the rest.
     pub admin_listen: Option<SocketAddr>,
-    /// What writes need; without one there are none.
+    /// The token for writes; without one there are none.
     pub token: Option<Secret>,
     /// The sample storefront, in the demo.
     pub storefront: Option<Storefront>,
@@ -171,17 +171,17 @@ impl Server {
         &self.addresses
     }
 
-    /// What probes hear; for whoever warms up.
+    /// The state for probes; set during a warm-up.
     pub fn readiness(&self) -> Arc<Readiness> {
         self.readiness.clone()
     }
 
-    /// What probes hear of the configuration; for whoever reads it again.
+    /// The state of the configuration for probes; set by a reload.
     pub fn configuration(&self) -> Arc<ConfigurationState> {
         self.configuration.clone()
     }
 
-    /// What handshakes show, where the public socket speaks TLS; for whoever reads the configuration again.
+    /// The certificate, if the public socket speaks TLS; replaced by a reload.
     pub fn certificate(&self) -> Option<Arc<Certificate>> {
         self.certificate.clone()
     }

@@ -32,7 +32,7 @@ use crate::{
 /// that it is in. `None` where there is no such product.
 pub type ChangePrice = Arc<dyn Fn(i64, i64) -> BoxFuture<'static, Result<Option<ListingName>, String>> + Send + Sync>;
 
-/// What the storefront can do to the shop.
+/// The storefront's way to change the shop.
 #[derive(Clone)]
 pub struct Storefront {
     /// The control that changes a price.
@@ -78,7 +78,7 @@ struct Category<'a> {
     total: u64,
 }
 
-/// Sorts of listings that are looked through for the menu; what lies beyond is not in it.
+/// Sorts of listings that are looked through for the menu; the rest is not in it.
 const LOOKED_THROUGH_MAX: usize = 20_000;
 const LOOKED_THROUGH_AT_ONCE: usize = 1000;
 

@@ -63,7 +63,7 @@ impl Chunk {
         self.ends.is_empty()
     }
 
-    /// What it takes in memory, in bytes.
+    /// Its size in memory, in bytes.
     pub fn size_bytes(&self) -> usize {
         size_of::<Self>() + self.bytes.len() + self.ends.len() * size_of::<u32>()
     }

@@ -1,4 +1,4 @@
-//! What a generation holds, in one number: two generations of one definition with the same one have the same pages.
+//! The content of a generation as one number: two generations of one definition with the same number have the same pages.
 
 use xxhash_rust::xxh3::Xxh3;
 

@@ -2,7 +2,7 @@
 //!
 //! It carries total and chunk_len besides the place, so that following a link costs one trip to Redis. The check sum
 //! covers the whole listing key: a cursor of another listing or sort is told from a good one. It is no signature;
-//! whoever forges a cursor gets a page of items that are public anyway, or an error.
+//! a forged cursor leads to a page of items that are public anyway, or to an error.
 
 use std::num::NonZeroU32;
 
@@ -79,7 +79,7 @@ impl Cursor {
         Ok(cursor)
     }
 
-    /// What a text claims to be, its check sum unread: which stream of a sort it is of must be known before
+    /// The claims of a text, before its check sum is read: which stream of a sort it is of must be known before
     /// [`Cursor::decode`] can check it.
     pub fn claimed(text: &str) -> Option<Self> {
         if text.len() != BYTES.div_ceil(3) * 4 {

@@ -4,13 +4,13 @@ use std::{fmt, sync::Arc};
 
 use xxhash_rust::xxh3::xxh3_128;
 
-/// What an origin says of the state of a family's items: while it stays the same, so do they. A text of the origin's own
+/// The origin's mark for the state of a family's items: while it stays the same, so do they. A text of the origin's own
 /// making; nothing is read out of it here.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct DataVersion(Arc<str>);
 
 impl DataVersion {
-    /// What a head holds of it, at most.
+    /// The most that a head holds of it.
     pub const BYTES_MAX: usize = 512;
 
     /// A version as it is; `None` where it is empty or too long.

@@ -1,4 +1,4 @@
-//! Definitions: what fills a listing, and what may be asked of it.
+//! Definitions: how a listing is filled, and which sorts, variants and filters it has.
 
 use std::{
     collections::BTreeMap,
@@ -34,7 +34,7 @@ pub struct Definition {
     pub version_query: Option<Box<str>>,
     /// The column or member that is the item's id.
     pub id: Field,
-    /// What enumerates the names that exist. Without it a name exists when it has items.
+    /// The enumeration of the names that exist. Without it a name exists when it has items.
     pub names: Option<Names>,
     /// At least one; the first is the default.
     pub sorts: Vec<Sort>,
@@ -46,7 +46,7 @@ pub struct Definition {
     pub fields: Vec<(Arc<str>, Field)>,
     /// Lives and limits.
     pub policy: Arc<Policy>,
-    /// What `next` and `prev` links look like.
+    /// The form of `next` and `prev` links.
     pub links: Links,
     /// Made when first asked for, since every page asks.
     pub hashes: StreamHashes,
@@ -56,7 +56,7 @@ pub struct Definition {
 #[derive(Clone, Debug, Default)]
 pub struct StreamHashes(OnceLock<Vec<(StoredSort, u64)>>);
 
-/// What enumerates the names of a definition, as values of its pattern's parameters.
+/// The enumeration of a definition's names, as values of its pattern's parameters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Names {
     /// Asked of the origin: a query for `sql`, a member's name for `file`. A row holds the parameters' values in the pattern's order.
@@ -83,7 +83,7 @@ pub struct Sort {
     pub name: SortName,
     /// Columns of the item, most significant first. The id is always added last; nulls come last.
     pub by: Vec<SortColumn>,
-    /// What descending means.
+    /// The meaning of `desc`.
     pub desc: Descending,
 }
 
@@ -96,7 +96,7 @@ pub struct SortColumn {
     pub descending: bool,
 }
 
-/// What the descending order of a sort is.
+/// The descending order of a sort.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Descending {
     /// The ascending stream backwards.
@@ -137,10 +137,10 @@ impl Filter {
     }
 }
 
-/// What a page's `self`, `prev` and `next` links carry.
+/// The form of a page's `self`, `prev` and `next` links.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Links {
-    /// A cursor: whoever follows it stays in one generation.
+    /// A cursor: a client that follows it stays in one generation.
     #[default]
     Pinned,
     /// Offset and limit: few objects for a cache in front, the newest generation on each page.
@@ -187,7 +187,7 @@ impl Defined {
     }
 }
 
-/// What stands behind a name.
+/// The source of a name's items.
 #[derive(Clone, Debug)]
 pub enum Resolved {
     /// A definition fills it.
@@ -217,7 +217,7 @@ pub struct Definitions {
 }
 
 impl Definitions {
-    /// What stands behind a name.
+    /// The source of a name's items.
     pub fn resolve(&self, name: &ListingName) -> Resolved {
         for definition in &self.defined {
             if let Some(parameters) = definition.pattern.matches(name.as_str()) {
@@ -247,7 +247,7 @@ impl Definition {
         bound.map_or_else(|| Field::new(parameter), |(_, field)| field.clone())
     }
 
-    /// Whether these choices could still be made: a family of a variant or filter that is no longer declared is nobody's.
+    /// Whether these choices could still be made: a family with an undeclared variant or filter has no definition.
     pub fn declares(&self, choices: &Choices) -> bool {
         let given: BTreeMap<&str, &str> = choices
             .iter()

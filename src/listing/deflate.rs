@@ -41,7 +41,7 @@ impl Deflater {
             self.feed(&slice, FlushCompress::None, &mut packed)?;
         }
         self.feed(&[], FlushCompress::Sync, &mut packed)?;
-        // What is kept takes no more than it needs.
+        // A kept value takes no more memory than it needs.
         Some(Bytes::from(packed.into_boxed_slice()))
     }
 
@@ -115,7 +115,7 @@ mod tests {
         }
     }
 
-    /// What cannot be deflated goes out in blocks of its own, near whose bounds a flush has been seen to lose the end.
+    /// Bytes that cannot be deflated go out in blocks of their own; near the bounds of such blocks a flush has been seen to lose the end.
     #[test]
     fn noise_of_any_length_is_whole() {
         let mut random = fastrand::Rng::with_seed(7);

@@ -10,13 +10,13 @@ pub struct Field {
     /// A column's or member's name. Where items are JSON, a text that begins with `/` is a JSON pointer.
     place: Box<str>,
     steps: Box<[Box<str>]>,
-    /// What its values are taken for.
+    /// How its values are read.
     pub taken: Taken,
     /// Whether all items may lack it.
     pub optional: bool,
 }
 
-/// What the values of a field are taken for.
+/// How the values of a field are read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Taken {
     /// For what they are.

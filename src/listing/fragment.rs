@@ -5,7 +5,7 @@
 //! 48 and 96 items are then 16, 27 and 33 % smaller, and smaller than `gzip -1` of the whole page; without it they are 9 to
 //! 30 % larger (measured, docs/http.md). A dictionary must be exactly what was sent before. So a fragment is known by how
 //! many items the run before it has ([`RunPlace::before`]): runs of a page are adjacent, so that says which ones they are. And it
-//! keeps the check sum of that run, so that whoever stitches a page can see that the two belong together.
+//! keeps the check sum of that run, so that the code that stitches a page can see that the two belong together.
 
 use std::{ops::Range, sync::Arc};
 
@@ -94,7 +94,7 @@ impl Run {
 /// The check sums of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunSum {
-    /// Of its items with the commas between them: what a dictionary is known by.
+    /// Of its items with the commas between them: the key of a dictionary.
     pub items: Checksum,
     /// Of all that goes out: with the comma before it, where there is one.
     pub text: Checksum,
@@ -115,9 +115,9 @@ impl RunSum {
 /// A run, deflated.
 #[derive(Debug)]
 pub struct Fragment {
-    /// What stands in the member.
+    /// Its bytes in the member.
     pub packed: Bytes,
-    /// What it is when inflated.
+    /// Its bytes when inflated.
     pub sum: RunSum,
     /// The items of the run that must go before it; `None` for the first of a page.
     after: Option<Checksum>,
@@ -142,7 +142,7 @@ impl Fragment {
         self.after == before
     }
 
-    /// What it takes in memory, in bytes.
+    /// Its size in memory, in bytes.
     pub fn size_bytes(&self) -> usize {
         size_of::<Self>() + self.packed.len()
     }

@@ -12,7 +12,7 @@ use flate2::write::GzDecoder;
 #[error("not whole gzip")]
 pub struct NotGzip;
 
-/// Unpacks piece by piece: what a few kilobytes unpack to need not fit in memory.
+/// Unpacks piece by piece: a few kilobytes may unpack to more than fits in memory.
 pub struct Gunzip(State);
 
 enum State {

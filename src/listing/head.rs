@@ -30,7 +30,7 @@ impl Head {
     }
 }
 
-/// What is known of a listing's head.
+/// The known state of a listing's head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HeadState {
     /// Redis has no head: never filled, expired or evicted. Counts as generation 0.

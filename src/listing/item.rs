@@ -4,7 +4,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
-/// A product's id, as text: what stands as field name in a stream entry. An id may repeat in a listing.
+/// A product's id, as text: the field name in a stream entry. An id may repeat in a listing.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ItemId(Box<str>);
 

@@ -1,4 +1,4 @@
-//! What makes a piece of JSON an item: one object, with an id among its members.
+//! The rules for an item's JSON: one object, with an id among its members.
 
 use std::{borrow::Cow, fmt, str};
 
@@ -21,7 +21,7 @@ pub enum InvalidItem {
     /// Bytes that are not text.
     #[error("not UTF-8")]
     NotUtf8,
-    /// What the parser says of it.
+    /// The parser's own message.
     #[error("not JSON: {0}")]
     NotJson(String),
     /// An array, a text, a number.
@@ -74,7 +74,7 @@ pub fn parse_item(json: &[u8], id_field: &Field) -> Result<Item, InvalidItem> {
     })
 }
 
-/// What an item must be besides sound JSON with an id: readable for the common parsers.
+/// Besides being sound JSON with an id, an item must be readable for the common parsers.
 pub fn check_readable(json: &[u8]) -> Result<(), InvalidItem> {
     if half_character(json, 0).is_some() {
         return Err(InvalidItem::HalfCharacter);
@@ -122,7 +122,7 @@ fn escaped_unit(json: &[u8], at: usize) -> Option<u32> {
     is_hex.then(|| u32::from_str_radix(str::from_utf8(digits).ok()?, 16).ok())?
 }
 
-/// What a JSON parser says, without the line and column: they count from the item's first byte, not the document's.
+/// A JSON parser's message without line and column: they count from the item's first byte, not the document's.
 pub fn without_place(error: &serde_json::Error) -> String {
     let mut said = error.to_string();
     if let Some(place) = said.rfind(" at line ") {

@@ -1,10 +1,10 @@
-//! Listing keys: what one listing is called, and the text that stands for it in Redis, logs and announcements.
+//! Listing keys: the identity of one listing, and the text that stands for it in Redis, logs and announcements.
 //!
 //! ```text
 //! listing key   category:BREAD/price            a name, a sort
 //!               category:BREAD/in_stock.desc    a sort whose descending order is a stream of its own
 //!               category:BREAD/price?currency=EUR&brand=A%20B
-//! family        category:BREAD?currency=EUR     a name with its choices: what one read of the origin yields
+//! family        category:BREAD?currency=EUR     a name with its choices: the yield of one read of the origin
 //! ```
 //! The text is unambiguous because an encoded name holds neither `/` nor `?`, and a sort's name neither `.` nor `?`.
 

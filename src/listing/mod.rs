@@ -1,7 +1,7 @@
 //! The vocabulary of listings, pure: no I/O, no clock, no framework.
 //!
-//! Names are parsed once, at the edge of the program; from here on the type is the proof. What needs the time
-//! takes it as an argument.
+//! Names are parsed once, at the edge of the program; from here on the type is the proof. Functions that need the time
+//! take it as an argument.
 
 pub mod belief;
 pub mod checksum;

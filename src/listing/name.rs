@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, sync::Arc};
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-/// What stands unencoded in a path segment: unreserved, sub-delims, `:` and `@` (RFC 3986, 3.3 `pchar`).
+/// Unencoded characters of a path segment: unreserved, sub-delims, `:` and `@` (RFC 3986, 3.3 `pchar`).
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -24,7 +24,7 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b':')
     .remove(b'@');
 
-/// What stands unencoded in a tag for purging. Spaces and commas separate tags.
+/// Unencoded characters of a tag for purging. Spaces and commas separate tags.
 const TAG: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -33,7 +33,7 @@ const TAG: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b':')
     .remove(b'@');
 
-/// What stands unencoded in a query value: unreserved only, so `&`, `=`, `+` and `?` never need a second look.
+/// Unencoded characters of a query value: unreserved only, so `&`, `=`, `+` and `?` never need a second look.
 const QUERY_VALUE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
 /// A listing's name: 1 to 256 bytes of UTF-8, no control characters, not `.` or `..`.

@@ -33,7 +33,7 @@ impl Timestamp {
 /// The most of its period after which a refresh is due.
 const NEXT_DUE_MOST: f64 = 1.1;
 
-/// What a listing's definition says of its life and its bounds.
+/// The lives and bounds of a listing, from its definition.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// Items a chunk.
@@ -42,7 +42,7 @@ pub struct Policy {
     pub fresh_for: Duration,
     /// Younger than this is served, stale while it is being refreshed.
     pub keep_for: Duration,
-    /// The part of `fresh_for` after which a refresh is due: what is read is rarely stale then.
+    /// The part of `fresh_for` after which a refresh is due: a listing that is read is then rarely stale.
     pub refresh_ahead: f64,
     /// Refreshes that are asked for without waiting are begun at most once in so long; zero: as they come.
     pub coalesce_for: Duration,
@@ -71,16 +71,16 @@ pub struct Policy {
     pub min_items: u64,
     /// The items are read at least once in so many periods of `fresh_for`, whatever the origin says of their version.
     pub version_trust: u32,
-    /// Whether the first page comes straight from the origin where Redis does not answer and it is not at hand.
+    /// Whether the first page comes straight from the origin when Redis does not answer and L1 lacks the page.
     pub redis_down_direct: bool,
-    /// What nobody has read for so long is not refreshed any more.
+    /// A listing without a read for this time is no longer refreshed.
     pub idle_stop: Duration,
     /// Filled before it is asked for, and refreshed whether it is read or not.
     pub keep_warm: bool,
     /// Which edition of the definition this is. A node with an older one serves what a newer one has made, and leaves it as
     /// it is: two releases side by side do not undo each other's work.
     pub definition_version: u32,
-    /// How long a request waits for a listing that is not there yet; what comes later is kept all the same. `None`: as the
+    /// How long a request waits for a listing that is not there yet; a later result is kept all the same. `None`: as the
     /// service's other requests do.
     pub fill_wait: Option<Duration>,
     /// How long a read of the origin may take. `None`: as long as the origin's own time-out says.

@@ -91,7 +91,7 @@ impl WarmScope {
         (self.include.is_empty() || self.include.fits(name)) && !self.exclude.fits(name)
     }
 
-    /// What of it does not fit the definitions, in words: what is chosen but nowhere declared, or too many combinations.
+    /// The parts that do not fit the definitions, in words: undeclared choices, or too many combinations.
     pub fn misfit(&self, definitions: &Definitions) -> Option<String> {
         let declared = |parameter: &str| {
             let variants = definitions.defined.iter().flat_map(|definition| &definition.variants);
@@ -171,7 +171,7 @@ impl WarmScope {
         families
     }
 
-    /// What stands for this scope where jobs are told apart: the same command has the same.
+    /// The name of this scope among jobs: the same command has the same name.
     pub fn job(&self, skip_fresh: bool) -> u64 {
         let mut text = String::new();
         // Lengths keep neighbouring texts apart.

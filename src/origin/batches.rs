@@ -1,4 +1,4 @@
-//! Items on their way from the task that reads them to whoever polls the stream.
+//! Items on their way from the task that reads them to the poller of the stream.
 //!
 //! They travel in batches, all the way: a hand-over between threads costs more than reading an item does. The reader waits when
 //! [`BATCHES_MAX`] are on the way. The time-out is the receiver's: it strikes when the next batch is not there, so a

@@ -1,4 +1,4 @@
-//! Members of an item: what it is sorted by, found by and narrowed by, where no database does that.
+//! Members of an item, to sort, find and narrow by, if no database does that.
 
 use std::{borrow::Cow, fmt};
 
@@ -30,12 +30,12 @@ pub(super) enum Member {
     Nested,
 }
 
-/// What stands there is no number, and one is wanted.
+/// The value is no number, and one is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoNumber;
 
 impl Member {
-    /// What stands in a cell; null where it is empty.
+    /// The value of a cell; null if it is empty.
     pub(super) fn cell(text: &str) -> Self {
         match text {
             "" => Self::Null,

@@ -52,7 +52,7 @@ pub const NAMES_MAX: usize = 1_000_000;
 /// The most bytes that these may have together: as many names as there may be, at their longest, each with a line feed.
 pub const NAMES_BYTES_MAX: usize = NAMES_MAX * (ListingName::BYTES_MAX + 1);
 
-/// What is read: one family, in one order.
+/// The subject of a read: one family, in one order.
 #[derive(Clone, Debug)]
 pub struct Read {
     /// The name's definition and the values of its parameters.
@@ -104,7 +104,7 @@ pub struct OriginItem {
 /// The items of one read, in batches: some at a time, which may be none. Dropping it ends the read.
 pub type Items = BoxStream<'static, Result<Vec<OriginItem>, OriginError>>;
 
-/// What a read came to that is only wanted where something has changed.
+/// The outcome of a read that is only wanted if something has changed.
 pub enum Reading {
     /// The data is of the version that was known: so are the items.
     Unchanged,
@@ -183,7 +183,7 @@ pub enum OriginError {
     BadItem {
         /// 1-based, in the order of reading.
         position: u64,
-        /// What is wrong with it.
+        /// The error.
         reason: String,
     },
     /// The data cannot be read as it is. Someone has to mend it.
@@ -286,7 +286,7 @@ impl Origins {
         self.by_name.get(name).map(|opened| opened.origin.clone())
     }
 
-    /// What the refreshes of an origin may use up.
+    /// The limits for the refreshes of an origin.
     pub fn bounds(&self, name: &str) -> OriginBounds {
         let config = self.by_name.get(name).and_then(|opened| opened.config.as_ref());
         config.map(|config| config.bounds.clone()).unwrap_or_default()

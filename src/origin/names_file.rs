@@ -5,7 +5,7 @@ use std::path::Path;
 use super::OriginError;
 use crate::{config::read_names_file, listing::definition::Names};
 
-/// Reads the file again: whoever maintains it need not restart anything.
+/// Reads the file again: after a change of it no restart is needed.
 pub async fn names_in_file(path: &str) -> Result<Vec<Vec<String>>, OriginError> {
     let path = path.to_owned();
     let file = path.clone();

@@ -8,7 +8,7 @@ const BLOCK_BYTES: usize = 16 * 1024;
 
 /// An object of the same members each time.
 pub(super) struct ObjectWriter {
-    /// Of each member: what stands before its value.
+    /// Of each member: the text before its value.
     openings: Vec<Box<[u8]>>,
     json: BytesMut,
 }

@@ -1,7 +1,7 @@
 //! The order of items sorted in the process: the same as a database gives for [`ReadOrder::By`](super::ReadOrder::By).
 //!
 //! One read of a name serves all its sorts only if sorting here and sorting there cannot be told apart; a test
-//! compares the two. What is not sorted by is no concern: items equal in all columns and in the id keep the origin's order.
+//! compares the two. Other columns do not count: items equal in all columns and in the id keep the origin's order.
 
 use std::cmp::Ordering;
 
@@ -11,7 +11,7 @@ use crate::listing::{Field, definition::SortColumn};
 /// The positions of items (at most 2³² of them), sorted by columns, then by the id, then by position.
 ///
 /// `columns` names the values in each item's keys. Nulls come last, also in descending columns. A column that is not
-/// among them decides nothing; whoever asked the origin for keys asked for all that the sorts need.
+/// among them decides nothing: the caller asked the origin for all keys that the sorts need.
 pub fn order_by(items: &[OriginItem], columns: &[Field], by: &[SortColumn]) -> Vec<u32> {
     let by: Vec<(usize, bool)> = by
         .iter()
@@ -86,7 +86,7 @@ fn compare_decimal(digits: &str, number: &SortValue) -> Ordering {
     }
 }
 
-/// Both zeros are equal. What is no number should not come here; it is greater than any, so that the order stays total.
+/// Both zeros are equal. NaN should not come here; it is greater than any number, so that the order stays total.
 fn compare_reals(left: f64, right: f64) -> Ordering {
     left.partial_cmp(&right)
         .unwrap_or_else(|| left.is_nan().cmp(&right.is_nan()))
@@ -102,7 +102,7 @@ fn compare_integer(integer: i64, real: f64) -> Ordering {
     if real < -BEYOND {
         return Ordering::Greater;
     }
-    // In range, so the cast is exact; what it cuts off decides only between equal integers.
+    // In range, so the cast is exact; the fraction that it cuts off decides only between equal integers.
     let whole = real.trunc() as i64;
     integer.cmp(&whole).then_with(|| compare_reals(0.0, real.fract()))
 }

@@ -35,7 +35,7 @@ pub(super) trait Candidate {
 pub(super) struct Selection {
     /// Distinct fields that must be read of each item. Of a family's items the first is the id.
     wanted: Wanted,
-    /// What each of them is for.
+    /// The purpose of each of them.
     uses: Vec<&'static str>,
     /// Positions in `wanted`, and the texts that must stand there; none where no text can.
     conditions: Vec<(usize, Option<Arc<str>>)>,
@@ -47,7 +47,7 @@ pub(super) struct Selection {
     first: OnceLock<Vec<String>>,
 }
 
-/// What items had of a field so far.
+/// The values of a field so far.
 #[derive(Default)]
 struct Seen {
     /// The field, were it null.
@@ -128,7 +128,7 @@ impl Selection {
         &self.wanted
     }
 
-    /// What [`OriginItem::keys`] holds.
+    /// The content of [`OriginItem::keys`].
     pub(super) fn columns(&self) -> &[Field] {
         &self.columns
     }

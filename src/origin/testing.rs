@@ -1,4 +1,4 @@
-//! What the tests of origins share: definitions, reads, and real databases in a directory of their own.
+//! The common parts of the tests of origins: definitions, reads, and real databases in a directory of their own.
 
 use std::{sync::Arc, time::Duration};
 

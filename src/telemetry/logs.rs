@@ -24,7 +24,7 @@ pub(crate) use self::limit::{ACCESS, LOST_PUSHED};
 pub(super) use self::lost::lost_lines;
 use self::{limit::Limit, queue::LogQueue};
 
-/// How long the end of the process may wait for whoever reads stderr.
+/// How long the end of the process may wait for the reader of stderr.
 const WRITTEN_WITHIN: Duration = Duration::from_secs(1);
 
 /// The filter for dependencies where `RUST_LOG` is not set. At WARN, and two of them at ERROR too, they log input that any
@@ -33,10 +33,10 @@ const DEPENDENCIES: &str = "error,actix_http=off,h2=off";
 
 static QUEUE: OnceLock<LogQueue> = OnceLock::new();
 
-/// What is logged where `RUST_LOG` says nothing.
+/// The filter without `RUST_LOG`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogLevel {
-    /// What the service does.
+    /// The target of the service's own lines.
     Info,
     /// Only what someone may want to look at: for commands that say by themselves what they do.
     Warn,

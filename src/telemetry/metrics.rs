@@ -55,7 +55,7 @@ pub enum RefreshOutcome {
     Unchanged,
     /// The origin or Redis failed; the old generation stays.
     Failed,
-    /// What was read is not believable; the old generation stays.
+    /// The items are not believable; the old generation stays.
     Refused,
     /// A later write was published first.
     Superseded,

@@ -1,4 +1,4 @@
-//! Logs and metrics: what the service says of itself.
+//! Logs and metrics: the service's reports about itself.
 
 mod logs;
 mod metrics;

@@ -1,5 +1,5 @@
-//! `warm`: refreshes listings before they are asked for. What is decided is in `engine::warm_up`; here are flags, order and
-//! what is told.
+//! `warm`: refreshes listings before they are asked for. `engine::warm_up` decides; here are flags, order and
+//! output.
 
 mod order;
 mod plan;
@@ -35,7 +35,7 @@ const PARTLY: u8 = 2;
 
 pub(super) async fn run(config: Config, options: WarmOptions) -> Outcome {
     refuse_private_redis(&config)?;
-    // What can be found wrong without Redis is, before it is asked.
+    // Errors that show without Redis are found before it is asked.
     let scope = scope(&config, &options)?;
     let effort = effort(&config.warm, &options);
     let order = Order::of(&options)?;
@@ -110,7 +110,7 @@ async fn warm(
     Ok(exit_code(&progress.end(), of, different))
 }
 
-/// Refreshes everything that the definitions enumerate, most read first, with a bar; what fails is filled when asked for.
+/// Refreshes everything that the definitions enumerate, most read first, with a bar; a failed listing is filled on demand.
 pub(super) async fn warm_everything(app: &App, shutdown: &CancellationToken) -> Result<Tally, CommandError> {
     let order = Order::Popularity(None);
     let targets = targets(app, &WarmScope::default(), &order).await?;

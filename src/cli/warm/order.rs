@@ -1,4 +1,4 @@
-//! The order in which names are warmed: what is wanted most first.
+//! The order in which names are warmed: the most wanted first.
 
 use std::{cmp::Reverse, fs::File};
 
@@ -11,7 +11,7 @@ use crate::{
     engine::warm_up::{RecordedReads, Target},
 };
 
-/// What comes first.
+/// The first in order.
 pub(super) enum Order {
     /// By name, then by choices.
     Name,
@@ -35,7 +35,7 @@ impl Order {
         }
     }
 
-    /// Stable: what is equally popular stays in the order of the definitions, of a name's families the default one first.
+    /// Stable: equally popular names stay in the order of the definitions, of a name's families the default one first.
     pub(super) fn sort(&self, targets: &mut [Target], reads: &RecordedReads) {
         match self {
             Self::Name => targets.sort_by(|a, b| a.family.cmp(&b.family)),

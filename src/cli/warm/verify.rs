@@ -11,7 +11,7 @@ use crate::{
     listing::{Family, Generation, ListingKey},
 };
 
-/// What was heard of each target while it was warmed.
+/// The events of each target while it was warmed.
 pub(super) struct Verifying {
     targets: HashMap<Family, Target>,
     /// In the order of their ends.
@@ -29,7 +29,7 @@ impl Verifying {
         }
     }
 
-    /// A target that failed is told of already.
+    /// A target that failed is reported already.
     pub(super) fn heard(&mut self, target: &Target, step: &Step) {
         match step {
             Step::Failed(_) => return,

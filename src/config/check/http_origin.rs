@@ -12,7 +12,7 @@ use crate::config::{
     section::{Section, join, kind},
 };
 
-/// What only a section of this kind has.
+/// The keys that only a section of this kind has.
 pub(super) const KEYS: [&str; 18] = [
     "headers",
     "paging",
@@ -34,7 +34,7 @@ pub(super) const KEYS: [&str; 18] = [
     "path",
 ];
 const PAGINGS: [&str; 6] = ["none", "page", "offset", "cursor", "url", "link"];
-/// What the client sets by itself, or what would change the meaning of an answer.
+/// Headers that the client sets by itself, or that would change the meaning of an answer.
 const HEADERS_OF_THE_CLIENT: [&str; 10] = [
     "accept-encoding",
     "connection",
@@ -206,7 +206,7 @@ fn headers(section: &mut Section<'_>) -> Vec<(Box<str>, Secret)> {
             // The value itself is not told: it may be a secret.
             report.error(&path, "the value of a header is visible ASCII characters and spaces");
         } else if let Some(before) = headers.iter_mut().find(|(before, _)| **before == *name) {
-            // Given in both: what comes from outside the file wins.
+            // Given in both: the value from outside the file wins.
             if !in_file {
                 before.1 = Secret::new(value);
             }

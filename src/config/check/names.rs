@@ -1,4 +1,4 @@
-//! `names` and `names_file` of a listing: what enumerates the names that exist.
+//! `names` and `names_file` of a listing: the enumeration of the names that exist.
 
 use std::{collections::HashSet, path::Path};
 

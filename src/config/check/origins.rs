@@ -26,7 +26,7 @@ pub(super) struct DeclaredOrigins {
     declared: Vec<(Box<str>, Option<OriginConfig>)>,
 }
 
-/// What a definition must know of its origin.
+/// The facts of an origin that its definitions need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     Sql,
@@ -37,7 +37,7 @@ pub(super) enum Found {
     No,
 }
 
-/// What a request must know of its API.
+/// The facts of an API that its requests need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Requests {
     /// The value by which pages are read.
@@ -111,7 +111,7 @@ fn only_outside(report: &Report, path: &str, origin: &Value) -> Option<String> {
     variables?.into_iter().next()
 }
 
-/// What a variable's name can spell: `LISTCACHE_ORIGINS__SHOP__URL`.
+/// The names that a variable can spell: `LISTCACHE_ORIGINS__SHOP__URL`.
 fn is_origin_name(name: &str) -> bool {
     let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
     (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(fits) && !name.contains("__")
@@ -270,7 +270,7 @@ fn file(section: &mut Section<'_>) -> Option<OriginKind> {
     })
 }
 
-/// What only a file of rows has.
+/// The keys that only a file of rows has.
 fn csv(section: &mut Section<'_>, has_rows: bool) -> CsvConfig {
     for key in CSV_KEYS {
         if section.holds(key) && !has_rows {

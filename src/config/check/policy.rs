@@ -27,9 +27,9 @@ pub(super) fn check_defaults(mut section: Section<'_>) -> (Policy, bool) {
     (policy, clean)
 }
 
-/// Reads the keys of a policy; what is absent is as in `base`.
+/// Reads the keys of a policy; an absent key is as in `base`.
 pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
-    // What a listing takes over from the defaults was checked there.
+    // Values from the defaults were checked there.
     let says = |keys: &[&str]| keys.iter().any(|key| section.holds(key));
     let says_keep = says(&["fresh_for", "keep_for"]);
     let says_coalesce = says(&["fresh_for", "coalesce_for"]);
@@ -105,7 +105,7 @@ pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
     policy
 }
 
-/// `redis_down`: what is done without Redis.
+/// `redis_down`: the behaviour without Redis.
 fn redis_down(section: &mut Section<'_>, base: &Policy) -> bool {
     let path = section.path_of("redis_down");
     let mut table = Section::new(section.report, path, section.take("redis_down"));

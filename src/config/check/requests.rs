@@ -16,7 +16,7 @@ use crate::{
 /// The values that reading by pages gives to a request.
 const OF_PAGING: [&str; 5] = ["page", "offset", "limit", "cursor", "session"];
 
-/// What of a definition its requests may name.
+/// The parts of a definition that its requests may name.
 pub(super) struct Named<'d> {
     pub pattern: Option<&'d NamePattern>,
     pub variants: &'d [Variant],

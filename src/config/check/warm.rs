@@ -1,4 +1,4 @@
-//! `[warm]`: what a warm-up is for and how hard it tries, and whether a service begins with one.
+//! `[warm]`: the listings and the pace of a warm-up, and whether a service begins with one.
 
 use std::{num::NonZeroU32, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What happens here when a head moved: L1 learns of it, whoever waits for the listing wakes up, followers hear of it.
+//! The effects of a moved head on this node: L1 learns of it, requests that wait for the listing wake up, followers hear of it.
 //!
 //! The publishing node comes by the same way as those that hear it from Redis, before it answers; hearing it again changes nothing.
 
@@ -44,7 +44,7 @@ impl Announcer {
         }
     }
 
-    /// What the subscriber heard. The `first` thing it says is that it listens, by way of an epoch: what was loaded before
+    /// Takes the subscriber's news. The `first` one says that it listens, by way of an epoch: earlier loads
     /// may have missed announcements.
     pub(crate) fn hear(&self, heard: &Heard, first: bool) {
         match heard {

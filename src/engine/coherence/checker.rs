@@ -61,7 +61,7 @@ impl Checker {
     /// Looks again at a head that differed.
     async fn check(&self, key: ListingKey, before: HeadState) {
         tokio::time::sleep(GRACE).await;
-        // First L1, then Redis: what is published in between is no difference.
+        // First L1, then Redis: a publish in between makes no difference.
         let (l1, _) = self.l1.heads.peek(&key);
         let Ok(now) = self.head_in_redis(&key).await else {
             return;

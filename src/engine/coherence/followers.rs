@@ -1,6 +1,6 @@
 //! Followers: clients with a live subscription to a family, in one sort or in all.
 //!
-//! A follower has a short queue. Whoever does not empty it is cut, and gets the newest state when it returns.
+//! A follower has a short queue. A follower that does not empty it is cut, and gets the newest state when it returns.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -103,9 +103,9 @@ pub struct Follower {
     family: Family,
     number: u64,
     receiver: mpsc::Receiver<Event>,
-    /// What was known when it came.
+    /// The known state when it came.
     first: VecDeque<Event>,
-    /// The greatest generation id told of each listing, so that nothing is told twice or backwards.
+    /// The greatest generation id sent for each listing, so that nothing is sent twice or backwards.
     told: HashMap<ListingKey, u64>,
 }
 

@@ -1,4 +1,4 @@
-//! Hearing: what the store hears from Redis reaches the announcer, in order.
+//! Hearing: news from Redis reaches the announcer, in order.
 
 use std::sync::Arc;
 

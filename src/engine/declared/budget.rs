@@ -17,11 +17,11 @@ use crate::config::OriginBounds;
 /// Bytes that are written between two looks at the budget.
 const BYTES_A_LOOK: u64 = 64 * 1024;
 
-/// What the refreshes of one origin share.
+/// The shared limits of one origin's refreshes.
 pub(crate) struct Budget {
     bounds: OriginBounds,
     at_once: Arc<Semaphore>,
-    /// What is only due passes this gate first: some of the places are always left to what somebody waits for.
+    /// Refreshes that are only due pass this gate first: some places are always left to those that a request waits for.
     due_at_once: Arc<Semaphore>,
     /// Fills of names that nothing tells of pass this gate first: anybody can make up such names.
     unknown_at_once: Arc<Semaphore>,
@@ -54,7 +54,7 @@ impl Budget {
         &self.bounds
     }
 
-    /// Waits for a place, and for the turn to begin. What `is_due` stands back, until it is told to hurry: somebody waits.
+    /// Waits for a place, and for the turn to begin. A refresh with `is_due` stands back, until it is told to hurry because a request waits.
     pub(crate) async fn place(&self, is_due: bool, hurry: &Notify) -> Place {
         let due = if is_due {
             tokio::select! {
@@ -108,7 +108,7 @@ impl Writing<'_> {
     }
 }
 
-/// Lets so many units pass a second, evenly: what was not used is not made up for.
+/// Lets a number of units pass a second, evenly: unused units are not made up for.
 struct Pace {
     a_unit: Duration,
     next: Mutex<Instant>,

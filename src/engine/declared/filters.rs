@@ -39,7 +39,7 @@ const LOADS_MAX: usize = 256;
 /// The same for names that nothing tells of: anybody can make up such names.
 const UNKNOWN_LOADS_MAX: usize = LOADS_MAX / 4;
 
-/// What was learnt lately of filters' values.
+/// The values of filters, as read lately.
 pub(crate) struct KnownFilters {
     origins: Origins,
     values: Cache<FilterKey, FilterValues>,

@@ -1,7 +1,7 @@
-//! What the configuration declares: definitions, the origins that fill them, the names that they enumerate.
+//! The declared parts of the configuration: definitions, the origins that fill them, the names that they enumerate.
 //!
-//! It is one value, replaced as a whole when the configuration is read again. Whoever answers a request or refreshes a
-//! family takes it once and goes by it to the end; what was kept under an older one is recognised by its definition's hash.
+//! It is one value, replaced as a whole when the configuration is read again. A request or a refresh of a
+//! family takes it once and uses it to the end; a generation of an older one is recognised by its definition's hash.
 
 pub(super) mod budget;
 pub(super) mod filters;
@@ -26,9 +26,9 @@ use crate::{
     origin::Origins,
 };
 
-/// What is declared.
+/// The declared parts.
 pub(crate) struct Declared {
-    /// What fills listings.
+    /// The definitions.
     pub definitions: Definitions,
     /// Where items come from.
     pub origins: Origins,
@@ -40,7 +40,7 @@ pub(crate) struct Declared {
 }
 
 impl Declared {
-    /// What does not differ from `before` goes on as it is: names that were read, budgets that are in use.
+    /// Parts that do not differ from `before` go on as they are: names that were read, budgets that are in use.
     pub(crate) fn new(
         definitions: Definitions,
         origins: Origins,
@@ -75,7 +75,7 @@ impl Declared {
     }
 }
 
-/// What is declared now. All parts of the engine share it.
+/// The current declaration. All parts of the engine share it.
 pub struct Declaration {
     current: ArcSwap<Declared>,
     /// How often it was replaced.
@@ -129,7 +129,7 @@ impl Declaration {
         self.edition.load(Ordering::Acquire)
     }
 
-    /// What stands behind a name.
+    /// The source of a name's items.
     pub fn resolve(&self, name: &ListingName) -> Resolved {
         self.get().definitions.resolve(name)
     }

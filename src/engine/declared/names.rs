@@ -1,4 +1,4 @@
-//! Which names exist: what the definitions enumerate, read from the origin or a file now and then, and asked of memory on
+//! Which names exist: the definitions' enumerations, read from the origin or a file now and then, and asked of memory on
 //! each request.
 //!
 //! A name outside the enumeration is 404 at once, so a scanner of random names costs neither Redis nor the origin anything.
@@ -188,7 +188,7 @@ impl KnownNames {
     /// Lists are known at once; queries are asked, and files read, when first needed.
     ///
     /// A request waits at most `wait_max` for an enumeration that was never read.
-    /// What was read `before` is known where it is enumerated as it was.
+    /// Names that were read `before` are known if their enumeration did not change.
     pub(crate) fn new(
         definitions: &Definitions,
         origins: Origins,

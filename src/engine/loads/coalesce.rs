@@ -46,7 +46,7 @@ struct UnderWay<V: Clone> {
     end: Shared<oneshot::Receiver<V>>,
 }
 
-/// What came of joining a load.
+/// The outcome of joining a load.
 pub(crate) struct Joined<V> {
     /// The load's result; `None` where it panicked, which is a bug that has been logged by then.
     pub value: Option<V>,
@@ -165,7 +165,7 @@ where
         true
     }
 
-    /// As [`Coalescer::join`], but only until the load is overdue: `patience` after it began, whoever began it. `None` then; the load goes
+    /// As [`Coalescer::join`], but only until the load is overdue: `patience` after it began. `None` then; the load goes
     /// on.
     ///
     /// # Hidden contract
@@ -215,7 +215,7 @@ where
         let load = load();
         let run = async move {
             let value = AssertUnwindSafe(load).catch_unwind().await.ok();
-            // Whoever comes from here on begins anew: the value is as old as the load's beginning.
+            // Later callers begin a new load: the value is as old as the load's beginning.
             drop(leave);
             if let Some(value) = value.clone() {
                 // Nobody may be waiting any more.
@@ -226,7 +226,7 @@ where
         (begun, Some(run.boxed()))
     }
 
-    /// Runs a load where this table's run: what is returned must be polled, what is not returned runs by itself.
+    /// Runs a load where this table's loads run: a returned future must be polled; without one the load runs by itself.
     fn run(&self, load: Load<V>) -> Option<Leading<V>> {
         if self.first_loads {
             return Some(Leading {
@@ -248,7 +248,7 @@ where
         self.loads.lock().by_key.len()
     }
 
-    /// Whoever asks from here on does not join the load under way; those who wait for it still get its result.
+    /// Later callers do not join the load under way; earlier ones still get its result.
     pub(crate) fn detach(&self, key: &K) {
         self.loads.lock().by_key.remove(key);
     }

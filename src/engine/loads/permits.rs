@@ -1,5 +1,5 @@
 //! Bounds on what is read from Redis at once, and on how many requests wait for it: beyond them a request is shed at once,
-//! rather than queued without end. What L1 can answer needs neither.
+//! rather than queued without end. A page in L1 needs neither.
 
 use std::{sync::Arc, time::Duration};
 

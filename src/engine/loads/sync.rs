@@ -11,7 +11,7 @@ mod interleaved;
 #[cfg(test)]
 pub(crate) use self::interleaved::{Mutex, RwLock, spawn};
 
-/// Runs a task on a runtime, whoever waits for it.
+/// Runs a task on a runtime, independent of its callers.
 #[cfg(not(test))]
 pub(crate) fn spawn<F>(runtime: &tokio::runtime::Handle, task: F)
 where

@@ -1,4 +1,4 @@
-//! What operators ask: which listings there are, how one stands, what happens to one.
+//! Answers for operators: the list of listings, the state of one, its events.
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -77,7 +77,7 @@ pub struct Explanation {
     pub chunk_len: Option<NonZeroU32>,
     /// Its chunks.
     pub chunks: u64,
-    /// What its stream takes in Redis.
+    /// The memory of its stream in Redis.
     pub bytes: Option<u64>,
     /// How it stands.
     pub state: ListingState,
@@ -93,13 +93,13 @@ pub struct Explanation {
     pub last_error: Option<String>,
     /// Why the names that exist could not be read last.
     pub names_error: Option<String>,
-    /// What this process knows.
+    /// Its state in this process.
     pub l1: Option<Known>,
-    /// What is wrong with Redis.
+    /// The trouble with Redis.
     pub redis: Option<RedisTrouble>,
 }
 
-/// What is wrong with Redis, as far as it is known without asking.
+/// The trouble with Redis, as far as it is known without asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RedisTrouble {
     /// It does not answer.
@@ -123,7 +123,7 @@ impl RedisTrouble {
         }
     }
 
-    /// What is refused.
+    /// The refused commands.
     pub fn refused(&self) -> &[Refused] {
         match self {
             Self::Refusing(refused) | Self::Deaf(refused) => refused,
@@ -222,7 +222,7 @@ impl Engine {
         })
     }
 
-    /// What is wrong with Redis, as far as it is known without asking; the worst where it is more than one thing.
+    /// The trouble with Redis, as far as it is known without asking; the worst of several.
     pub fn redis_trouble(&self) -> Option<RedisTrouble> {
         if !self.store.is_up() && !self.store.refuses_connections() {
             return Some(RedisTrouble::Down);
@@ -237,7 +237,7 @@ impl Engine {
         }
     }
 
-    /// What an origin gave that was not believed here: the names of patterns, and listings, at most so many.
+    /// Listings, and patterns' names, whose origin was not believed on this node, at most a given number.
     pub fn refused(&self, limit: usize) -> Vec<String> {
         let names = self.declaration.get().names.doubted(limit);
         let names = names.into_iter().map(|pattern| format!("names of {pattern}"));
@@ -262,14 +262,14 @@ impl Engine {
     pub async fn follow(&self, name: &ListingName, sort: Option<&SortName>) -> Result<Follower, EngineError> {
         let family = match self.declaration.resolve(name) {
             Resolved::Unknown => return Err(EngineError::NotFound),
-            // What is not there yet may be pushed at any time.
+            // A listing that is not there yet may be pushed at any time.
             Resolved::Pushed => Family::plain(name.clone()),
             Resolved::Defined(defined) => {
                 self.check_sort(name, sort).await?;
                 defined.default_family(name)
             }
         };
-        // First the subscription, then the heads: what is published in between is heard.
+        // First the subscription, then the heads: a publish in between is heard.
         let mut follower = self.subscriptions.follow(&family, sort)?;
         for listing in self.followed(&family, sort).await? {
             let state = self.heads.current(&listing).await?;

@@ -25,7 +25,7 @@ pub struct RolledBack {
     pub total: u64,
 }
 
-/// What a rollback did.
+/// The outcome of a rollback.
 #[derive(Clone, Debug, Default)]
 pub struct Rollback {
     /// The listings that have older items again.
@@ -108,7 +108,7 @@ impl Engine {
         match self.store.writes.publish(copied, &policy, None, next_due).await? {
             Published::Moved { announcement, .. } => {
                 self.announcer.apply(&announcement, true);
-                // What the freeze has lengthened were the lives of the one before.
+                // The freeze has lengthened the lives of the generation before.
                 let life = hold.saturating_add(policy.keep_for);
                 self.store
                     .writes

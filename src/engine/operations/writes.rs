@@ -29,7 +29,7 @@ pub struct Push {
     shrink: Shrink,
 }
 
-/// What a push came to.
+/// The outcome of a push.
 #[derive(Clone, Debug)]
 pub struct PushOutcome {
     /// The listing.
@@ -56,7 +56,7 @@ impl Push {
         Ok(self.writer.append(item).await?)
     }
 
-    /// Publishes what was pushed. What this node serves next is this generation or a newer one.
+    /// Publishes the pushed items. From then on this node serves this generation or a newer one.
     ///
     /// # Errors
     /// [`EngineError::Superseded`] where a later write was published first, [`EngineError::Shrunk`] where too few items would
@@ -132,7 +132,7 @@ impl Engine {
     /// declared nor kept.
     pub async fn delete(&self, name: &ListingName, sort: Option<&SortName>) -> Result<(), EngineError> {
         let resolved = self.declaration.resolve(name);
-        // What is kept, whether its head can be read or not, and what a refresh or a push under way may be about to publish
+        // The kept listings, whether their heads can be read or not, and those that a refresh or a push under way may be about to publish
         // for the first time.
         let mut listings: BTreeSet<ListingKey> = self.store.names.ever_of(name).await?.into_iter().collect();
         let policy = match &resolved {
@@ -229,7 +229,7 @@ impl Engine {
         self.refresh_by(name, Refresher::trigger).await
     }
 
-    /// Reads a name's listings from their origin again; what has not changed lives on as it is.
+    /// Reads a name's listings from their origin again; unchanged ones live on as they are.
     ///
     /// # Errors
     /// As [`Engine::refresh_and_wait`], also while a back-off runs.
@@ -267,7 +267,7 @@ impl Engine {
         Ok(all)
     }
 
-    /// Whoever has looked at a listing that shrinks has looked at the names too, where they are doubted.
+    /// To accept a listing that shrinks is to accept the names too, if they are doubted.
     async fn accept_names(&self, name: &ListingName, shrink: Shrink) {
         if let (Resolved::Defined(defined), Shrink::Accepted) = (self.declaration.resolve(name), shrink) {
             let declared = self.declaration.take();

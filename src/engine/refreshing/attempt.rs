@@ -22,7 +22,7 @@ use crate::{
 /// A due family that only a newer definition may refresh is left to other nodes for so long.
 const LEFT_TO_OTHERS: Duration = Duration::from_secs(1);
 
-/// What an attempt came to.
+/// The outcome of an attempt.
 pub(crate) enum Done {
     /// New generations are current.
     Published(Arc<[Refreshed]>),
@@ -89,7 +89,7 @@ impl Attempt<'_> {
             Wants::Later(after) => head.is_read_since(after, grant.as_of) && is_answer,
             // Under the lease: nobody else can be about to.
             Wants::Due(claim) => is_answer && self.refresher.store.due.time_of(&request.family).await? != Some(claim),
-            // What is so for a warm-up is left out already.
+            // For a warm-up such streams are left out already.
             Wants::Since(_) | Wants::Asked | Wants::Anew => false,
         })
     }
@@ -138,7 +138,7 @@ impl Attempt<'_> {
                 self.settle(ReadEnd::Current(Some(next_due))).await;
                 return Ok(Done::Unchanged(unchanged));
             }
-            // What was the same is gone meanwhile.
+            // The unchanged generation is gone by now.
             first = build.begin(None).await?;
         }
         let mut all = match first.take_if(|_| build.in_memory()) {
@@ -250,7 +250,7 @@ impl Attempt<'_> {
             .await?;
         match published {
             Published::Moved { announcement, .. } => {
-                // Applied here before anybody is answered: what this node serves next is this or newer.
+                // Applied here before any caller is answered: from then on this node serves this generation or a newer one.
                 refresher.announcer.apply(&announcement, true);
                 Ok(Refreshed {
                     listing,
@@ -258,7 +258,7 @@ impl Attempt<'_> {
                     total,
                 })
             }
-            // A later write, a delete perhaps: what is there is newer than ours, and that is all anybody asked for.
+            // A later write, a delete perhaps: its generation is newer than ours, and that satisfies every caller.
             Published::Older { current } => {
                 let superseded = ByOutcome {
                     outcome: RefreshOutcome::Superseded,

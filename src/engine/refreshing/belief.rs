@@ -20,7 +20,7 @@ use crate::{
 /// this, and at most a tenth of it.
 const LAST_MOMENT_MAX: Duration = Duration::from_secs(1);
 
-/// What is kept of a family, and what is said of its next items: what a read is judged by.
+/// The kept listings of a family, and the rules for its next items: a read is judged by both.
 pub(crate) struct Standing<'a> {
     store: &'a Store,
     request: &'a Request,
@@ -113,7 +113,7 @@ impl Unbelieved {
         self.believed_at
     }
 
-    /// What it says of an empty origin.
+    /// Its record of an empty origin.
     pub fn emptiness(&self) -> Emptiness {
         match self.empty_since {
             Some(since) => Emptiness::Empty(since),

@@ -47,7 +47,7 @@ pub enum BuildError {
     /// Redis evicted it, or it expired under a slow writer.
     #[error("its stream was gone before it was published")]
     StreamLost,
-    /// Another reader may be at work: what was read is worth nothing any more.
+    /// Another reader may be at work: the items that were read are worth nothing any more.
     #[error("the lease was lost")]
     LeaseLost,
 }
@@ -210,7 +210,7 @@ impl<'a> Build<'a> {
         self.check_lease()?;
         self.standing.believe(writer.items()).await?;
         let finished = writer.finish().await?;
-        // What was written is unlinked where nobody needs it.
+        // Written streams that are not needed are unlinked.
         let finished = Some(finished).filter(|finished| !self.is_recognised(at, finished.content()));
         Ok(Built { finished, version })
     }

@@ -2,7 +2,7 @@
 //!
 //! With `coalesce_for` a request is remembered in Redis and makes its family due: at once, or when `coalesce_for` has passed
 //! since the last read was drawn. So a listing is read at most once in that time, by whichever node, and shows every change
-//! when it has passed and the refresh is done. The due time is what survives: whoever finds it takes it up, see
+//! when it has passed and the refresh is done. The due time survives: the node that finds it takes it up, see
 //! [`schedule`](super::schedule). But the schedule looks only now and then, so the node that was asked attends to it too: it
 //! sleeps until then and begins the run itself. Of several that do, the one that draws first reads; the others hear that
 //! nothing is asked for any more.
@@ -79,7 +79,7 @@ impl Refresher {
                 true => self.asked_in(&defined, &family).await,
                 false => None,
             };
-            // What may begin already and did not is not this node's to refresh.
+            // A refresh that may begin already and did not is another node's.
             match left.filter(|left| !left.is_zero()) {
                 Some(left) => wait = left,
                 None => match self.attended.end(&family) {

@@ -1,4 +1,4 @@
-//! What a failed refresh leads to: it is remembered, here and in Redis, and tried again after a back-off.
+//! The consequences of a failed refresh: it is remembered, here and in Redis, and tried again after a back-off.
 
 use std::time::Duration;
 
@@ -52,7 +52,7 @@ impl Refresher {
             _ => PageState::OriginError,
         };
         self.remember_error(request, in_a_row + 1, retry_after, error.is_refusal(), &text, shows);
-        // What was never filled is tried again when somebody asks for it, and by nobody else.
+        // A listing that was never filled is tried again only on request.
         let is_kept = self.is_kept(request).await;
         // A name that nothing tells of may be anybody's invention: its failure is remembered in this process only, or a scanner of
         // names would fill Redis while the origin is away. One that failed while it was kept is known.

@@ -16,7 +16,7 @@ use crate::{
 
 /// Between two looks at what must be due.
 const PERIOD: Duration = Duration::from_secs(60);
-/// What was never filled is due at some time within this.
+/// A listing that was never filled is due at some time within this.
 const WITHIN: Duration = Duration::from_secs(10);
 /// Families of one name that are kept warm, at most.
 const FAMILIES_A_NAME_MAX: usize = 100;

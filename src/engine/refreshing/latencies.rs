@@ -1,4 +1,4 @@
-//! How long origins take to answer, for whoever wants to go easy on them. Nothing is kept where nobody listens.
+//! How long origins take to answer, for callers that spare them. Without a listener nothing is kept.
 
 use std::{
     collections::HashMap,
@@ -110,8 +110,8 @@ impl Latencies {
         }
     }
 
-    /// Waits for a read's first items, and keeps how long that took. It is the origin's own time: what follows is also that of
-    /// whoever takes the items.
+    /// Waits for a read's first items, and keeps how long that took. It is the origin's own time: later items also depend on
+    /// the reader of the items.
     pub(crate) async fn measure(
         &self,
         origin: &str,
@@ -133,7 +133,7 @@ impl Latencies {
             Some(first) => first,
             None => {
                 question.answered(None);
-                // What has ended is not asked again.
+                // An ended read is not polled again.
                 let items = stream::empty().boxed();
                 return Ok(Reading::Items { items, version });
             }

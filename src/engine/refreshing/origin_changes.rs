@@ -1,4 +1,4 @@
-//! What an origin tells by itself: that its items changed, as a watched file does.
+//! News from an origin: its items changed, as a watched file reports.
 //!
 //! Then every family read from it before is due at once. It is refreshed as any that is due, so nobody waits, and those
 //! that nobody reads are let go as ever. Each node hears of a change for itself; a family that another node has refreshed

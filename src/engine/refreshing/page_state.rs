@@ -1,4 +1,4 @@
-//! What pages say of their freshness. Refreshes that fail decide it; pages and headers show it.
+//! The state of a page's freshness. Refreshes that fail decide it; pages and headers show it.
 
 use crate::store::StoreError;
 
@@ -25,12 +25,12 @@ pub enum PageState {
 }
 
 impl PageState {
-    /// What pages say while they are kept from memory.
+    /// The state of pages that are served from memory alone.
     pub(crate) fn from_memory(refused: bool) -> Self {
         if refused { Self::RedisRefuses } else { Self::RedisDown }
     }
 
-    /// What stale pages say after a refresh that failed for this.
+    /// The state of stale pages after a refresh that failed with this error.
     pub(crate) fn after(error: &StoreError) -> Self {
         match error {
             StoreError::Unavailable { .. } => Self::RedisDown,

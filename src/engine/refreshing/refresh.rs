@@ -1,6 +1,6 @@
 //! A run: draws under a lease, makes its [`Attempt`], and says what it came to.
 //!
-//! Across processes a lease decides who reads the origin, and the head's id fences whoever lost it.
+//! Across processes a lease decides who reads the origin, and the head's id fences a node that lost it.
 
 use std::{
     sync::Arc,
@@ -31,7 +31,7 @@ use crate::{
 const LEASE_POLL: Duration = Duration::from_millis(50);
 impl Refresher {
     pub(crate) async fn run(self: Arc<Self>, mut request: Request) -> Outcome {
-        // What is declared now counts, not what was when somebody asked.
+        // The current declaration counts, not that of the time of the request.
         let declared = self.declaration.take();
         if let Resolved::Defined(defined) = declared.definitions.resolve(&request.family.name)
             && defined.definition.declares(&request.family.choices)
@@ -47,7 +47,7 @@ impl Refresher {
         let mut drawn_after = None;
         let mut insists = false;
         loop {
-            // Taken anew each time round: whoever waits for another node's lease keeps no place.
+            // Taken again in each round: a run that waits for another node's lease keeps no place.
             let place = budget.place(request.wants.is_patient(), &request.hurry).await;
             match self.draw(&request, streams.len(), insists).await {
                 Ok(Drawn::Granted(grant)) => {
@@ -57,7 +57,7 @@ impl Refresher {
                     drop(place);
                     match self.refreshed_above(&request, &streams, 0).await {
                         Some(refreshed) => return Ok(refreshed),
-                        // Who has joined may wait for what is not there.
+                        // Callers that have joined may wait for a listing that is not there.
                         None => request.wants = Wants::Fresh,
                     }
                 }
@@ -147,7 +147,7 @@ impl Refresher {
             grant: &grant,
         };
         let result = attempt.make(streams).await;
-        // Before the lease is released: whoever draws next must find the back-off, or it asks the origin again at once.
+        // Before the lease is released: the next draw must find the back-off, or the origin is asked again at once.
         let result = match result {
             Ok(done) => Ok(done),
             Err(error) => Err((self.fail(request, &error).await, error)),

@@ -1,7 +1,7 @@
 //! Runs: in this process a family is refreshed by one run at a time.
 //!
-//! Whoever only wants it fresher joins the run; whoever needs a generation drawn after now gets the run after it, and all
-//! who come meanwhile get the same one. Runs are spawned: no request owns one. What a run does is in [`refresh`](super::refresh).
+//! A caller that only wants it fresher joins the run. A caller that needs a generation drawn after now gets the run after it, and all
+//! such callers share that run. Runs are spawned: no request owns one. The work of a run is in [`refresh`](super::refresh).
 
 use std::{
     collections::HashMap,
@@ -46,7 +46,7 @@ pub struct Refreshed {
     pub total: u64,
 }
 
-/// What a run came to.
+/// The outcome of a run.
 pub(crate) type Outcome = Result<Arc<[Refreshed]>, RefreshFailure>;
 
 /// Why a run refreshed nothing.
@@ -112,7 +112,7 @@ impl Request {
     }
 }
 
-/// What is believed of a listing that shrinks beyond what its policy allows.
+/// Whether a listing may shrink beyond its policy's bounds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Shrink {
     /// It is refused.
@@ -122,7 +122,7 @@ pub enum Shrink {
     Accepted,
 }
 
-/// What would make a run unnecessary.
+/// The state that makes a run unnecessary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wants {
     /// A fresh head.
@@ -150,7 +150,7 @@ impl Wants {
         matches!(self, Self::Later(_) | Self::Due(_) | Self::Since(_) | Self::Asked)
     }
 
-    /// What satisfies both.
+    /// The wish that satisfies both.
     fn and(self, other: Self) -> Self {
         match (self, other) {
             (Self::Since(one), Self::Since(other)) => Self::Since(one.max(other)),
@@ -166,11 +166,11 @@ struct Failing {
     definition: u64,
     until: Instant,
     in_a_row: u32,
-    /// What the origin gave was not believed: somebody has to look.
+    /// The origin's items were not believed: an operator has to look.
     refused: bool,
-    /// What failed, where that is known.
+    /// The error, if it is known.
     error: Option<Arc<str>>,
-    /// What stale pages say meanwhile.
+    /// The state of stale pages until then.
     shows: PageState,
 }
 
@@ -266,8 +266,8 @@ impl Refresher {
         self.start(&mut runs, request)
     }
 
-    /// Wants a generation that is drawn after now. Whoever comes during a run shares the one after it. See [`Shrink`]
-    /// for what is believed.
+    /// Wants a generation that is drawn after now. Callers during a run share the one after it. See [`Shrink`]
+    /// for the bounds.
     pub(crate) fn demand(self: &Arc<Self>, defined: &Defined, family: &Family, shrink: Shrink) -> Waiting {
         self.after_running(defined, family, Wants::Anew, shrink)
     }
@@ -399,7 +399,7 @@ impl Refresher {
         self.failing.insert(request.family.clone(), failing);
     }
 
-    /// The same with what failed; `refused`: what the origin gave was not believed.
+    /// The same with the error; `refused`: the origin's items were not believed.
     pub(crate) fn remember_error(
         &self,
         request: &Request,

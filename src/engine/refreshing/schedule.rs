@@ -62,7 +62,7 @@ impl Schedule {
     }
 
     async fn refresh_due(&self, stopping: &CancellationToken) {
-        // What is claimed here must be begun well within the claim; the rest stays due, for other nodes perhaps.
+        // Claimed families must be begun well within the claim; the rest stays due, for other nodes perhaps.
         if self.refresher.running() >= RUNNING_MAX || !self.store.is_up() {
             return;
         }

@@ -1,8 +1,8 @@
-//! What a refresh need not replace: a generation that holds what the origin still has lives on, and with it its entity tags,
+//! Unchanged items need no new generation: the old one lives on, and with it its entity tags,
 //! its links and the copies in caches downstream.
 //!
 //! It is known by the version of the origin's data, without reading any items, or by its content, once they were read. One
-//! that another definition has shaped is never the same, nor one whose stream is not whole. Whoever demands a generation
+//! that another definition has shaped is never the same, nor one whose stream is not whole. A caller that demands a generation
 //! drawn after now gets one.
 
 use std::{sync::Arc, time::Duration};
@@ -16,7 +16,7 @@ use crate::{
     store::{Confirmation, Confirmed, Grant, Kept},
 };
 
-/// What is kept of one stream.
+/// The kept state of one stream.
 pub(crate) struct KeptStream {
     listing: ListingKey,
     kept: Kept,
@@ -25,19 +25,19 @@ pub(crate) struct KeptStream {
 }
 
 impl KeptStream {
-    /// Its head, whoever has shaped it.
+    /// Its head, under any definition.
     pub(crate) fn head(&self) -> Option<&Head> {
         self.kept.state.live()
     }
 
-    /// Its head where it counts: what another definition has shaped is not fresh, nor what has lost its stream, and nothing
+    /// Its head if it counts: a head of another definition is not fresh, nor is one that has lost its stream, and nothing
     /// can shrink from it.
     pub(crate) fn recognised(&self) -> Option<&Head> {
         self.head().filter(|_| self.is_same_shape)
     }
 }
 
-/// What confirming needs to know of the run.
+/// The facts of the run that confirming needs.
 pub(crate) struct Confirming<'a> {
     pub request: &'a Request,
     pub grant: &'a Grant,
@@ -48,13 +48,13 @@ pub(crate) struct Confirming<'a> {
 }
 
 impl Confirming<'_> {
-    /// What a stream's generation holds, where it may live on.
+    /// The content of a stream's generation, if it may live on.
     pub(crate) fn content(&self, kept: &KeptStream) -> Option<u128> {
         kept.recognised()?;
         kept.kept.content.filter(|_| self.request.wants != Wants::Anew)
     }
 
-    /// The version of the origin's data that all streams were read from, where they may live on by that alone. Whoever asks
+    /// The version of the origin's data that all streams were read from, if they may live on by that alone. A caller that asks
     /// for a refresh has seen a change, which the version may not tell: one by `max(updated_at)` tells of no deletion.
     pub(crate) fn version<'k>(&self, kept: &'k [KeptStream]) -> Option<&'k DataVersion> {
         let version = kept.first()?.kept.version.as_ref()?;
@@ -74,7 +74,7 @@ impl Confirming<'_> {
 }
 
 impl Request {
-    /// What is left to refresh: for a warm-up the streams that were not read since it began, so that one which was killed
+    /// The streams left to refresh: for a warm-up the streams that were not read since it began, so that one which was killed
     /// between two publishes does no listing twice; all otherwise.
     pub(crate) fn left<'a>(
         &self,
@@ -92,7 +92,7 @@ impl Request {
 }
 
 impl Refresher {
-    /// What is kept of the streams.
+    /// The kept state of the streams.
     pub(crate) async fn kept(
         &self,
         request: &Request,

@@ -28,7 +28,7 @@ pub struct Effort {
     pub rate: Option<NonZeroU32>,
     /// How slow an origin may become.
     pub origin_latency_max: Option<Duration>,
-    /// What is believed.
+    /// Whether listings may shrink.
     pub shrink: Shrink,
     /// Whether what is fresh is left as it is.
     pub skip_fresh: bool,
@@ -56,7 +56,7 @@ pub enum Step {
     Failed(EngineError),
 }
 
-/// What came of one attempt.
+/// The outcome of one attempt.
 pub(super) enum Tried {
     Step(Step),
     /// Another process is reading it.
@@ -69,17 +69,17 @@ pub(super) struct Attempts<'a> {
     pub store: &'a Store,
     pub refresher: &'a Arc<Refresher>,
     pub frozen: &'a Frozen,
-    /// What was read since is done.
+    /// Families that were read since then are done.
     pub since: Timestamp,
     pub effort: &'a Effort,
 }
 
 impl Attempts<'_> {
-    /// What there is to say of targets without reading them; `None` where there is something to do.
+    /// The outcomes of targets that need no read; `None` if there is something to do.
     pub(super) async fn standing(&self, targets: &[Target]) -> Vec<Option<Step>> {
         let keys: Vec<_> = targets.iter().map(Target::listings).collect();
         let all: Vec<_> = keys.iter().flatten().cloned().collect();
-        // What cannot be told is tried.
+        // In doubt a target is tried.
         let heads = self.store.heads.read_all(&all).await.unwrap_or_default();
         let now = self.store.now();
         let mut heads = all.iter().zip(heads);

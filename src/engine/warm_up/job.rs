@@ -1,7 +1,7 @@
 //! Jobs: several processes may work on one warm-up, and one may take up what another left when it was killed.
 //!
 //! A job is a time in a record in Redis: when it began, by Redis's clock. All processes that run the same command find the record.
-//! A listing that was read from its origin since then is done, whoever read it: its head says so itself, so no list can be wrong.
+//! A listing that was read from its origin since then is done, on whichever node: its head says so itself, so no list can be wrong.
 //! Two processes that come to the same family at once are told apart by its lease, as any refreshes are.
 
 use std::time::Duration;
@@ -57,7 +57,7 @@ impl WarmUpJob {
         })
     }
 
-    /// When it began: what was read since is done.
+    /// When it began: families that were read since then are done.
     pub fn began(&self) -> Timestamp {
         self.record.began
     }

@@ -5,7 +5,7 @@
 //!              └─ attempt ─┬─ read since the job began, or fresh, or frozen     nothing to do
 //!                          ├─ another process reads it                          put aside, looked at again
 //!                          └─ else it is refreshed under its lease, behind what requests wait for
-//! plan: what a warm-up will come to        verify: what came of it
+//! plan: an estimate of a warm-up        verify: a check of its result
 //! ```
 //!
 //! [`WarmUps`] is the way in. A [`WarmUpJob`] is kept in Redis, so a warm-up that was killed goes on where it stopped.

@@ -1,7 +1,7 @@
-//! The plan of a warm-up: what it will come to, found out without writing anything.
+//! The plan of a warm-up: an estimate, made without writing anything.
 //!
-//! What is kept in Redis is counted and measured there. What is not is read from its origin once, as the warm-up will, and
-//! counted; its bytes are reckoned from the items' own. How long reads take is measured as they are made, and where hardly
+//! Kept listings are counted and measured in Redis. The others are read from their origin once, as the warm-up will, and
+//! counted; their bytes are reckoned from the items' own. How long reads take is measured as they are made, and where hardly
 //! anything has to be read, on a few families spread over all.
 
 use std::time::{Duration, Instant};
@@ -20,7 +20,7 @@ use crate::{
 const TIMED_MIN: usize = 10;
 /// How quickly chunks are written, estimated: bytes a second of one warm-up.
 const WRITTEN_A_SECOND: f64 = 40e6;
-/// What a listing takes besides, estimated: its draw, publish and the commands around them.
+/// The time that a listing takes besides, estimated: its draw, publish and the commands around them.
 const A_LISTING: Duration = Duration::from_millis(1);
 
 /// Listings with their items and bytes.
@@ -30,11 +30,11 @@ pub struct Amount {
     pub listings: u64,
     /// Items.
     pub items: u64,
-    /// What they take in Redis, with all that is kept of them.
+    /// Their bytes in Redis, with all that is kept of them.
     pub bytes: u64,
 }
 
-/// What a warm-up will come to.
+/// The estimate of a warm-up.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Plan {
     /// Families that will be refreshed.

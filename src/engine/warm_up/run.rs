@@ -21,7 +21,7 @@ const FAMILIES_A_TURN: usize = 200;
 /// A family that another process reads is looked at again after this, and then after twice as long each time.
 const LOOK_AGAIN_MIN: Duration = Duration::from_millis(50);
 const LOOK_AGAIN_MAX: Duration = Duration::from_secs(1);
-/// What failed is tried once more, at the end, and not before its back-off is over.
+/// A failed family is tried once more, at the end, and not before its back-off is over.
 const TRY_AGAIN_AFTER: Duration = Duration::from_millis(1200);
 
 /// Why no more were begun.
@@ -35,7 +35,7 @@ pub enum Why {
     OutOfTime,
 }
 
-/// What is left at the end.
+/// The families left at the end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
     /// Why it ended.
@@ -186,7 +186,7 @@ impl<'a> Run<'a> {
             running < limit && self.paused_until.get(origin).is_none_or(|until| *until <= now)
         };
         let is_due = |(at, waiting): &&(Instant, InLine)| *at <= now && may_ask(waiting.target.origin());
-        // What failed waits until all others had their turn.
+        // Failed families wait until all others had their turn.
         let aside = self
             .aside
             .iter()
@@ -211,7 +211,7 @@ impl<'a> Run<'a> {
             .as_ref()
             .map(Turns::next)
             .filter(|_| !queue.is_empty() || next.is_some());
-        // What is past keeps nobody from waiting for what runs.
+        // A past deadline does not stop the wait for running refreshes.
         let now = Instant::now();
         [next, turns].into_iter().flatten().filter(|at| *at > now).min()
     }

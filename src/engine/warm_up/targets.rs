@@ -13,7 +13,7 @@ use crate::{
 /// A family to warm.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// What fills it.
+    /// Its definition.
     pub defined: Defined,
     /// Which it is.
     pub family: Family,
@@ -103,10 +103,10 @@ pub(super) async fn targets(
     Ok(targets)
 }
 
-/// What is to be begun of one origin, each with its place among all.
+/// The families of one origin that are not begun, each with its place among all.
 type Placed<T> = VecDeque<(usize, T)>;
 
-/// What is still to be begun: the first one whose origin may be asked now is next.
+/// The families that are not begun: the first one whose origin may be asked now is next.
 pub(super) struct Queue<T> {
     /// By origin.
     of_origins: Vec<(Box<str>, Placed<T>)>,

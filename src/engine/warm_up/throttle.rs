@@ -5,7 +5,7 @@
 //! so many quick reads that the trial's own late ones stay rare: the bound is one for the 95th percentile.
 //!
 //! Where one at a time is still too much there are pauses between reads. All is counted in reads; of time only its order
-//! matters: what began before the last change says nothing of what came of it.
+//! matters: a read that began before the last change says nothing about its effect.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ const WINDOW: u32 = 20;
 const GROW_AFTER: u32 = 4;
 /// Quick reads in a row that are remembered: beyond so many at once it never grows.
 const QUICK_MAX: usize = 2000;
-/// What was too much is tried again after so many quick reads a place: a trial makes about twice as many late ones as there are places.
+/// A number of reads that was too many is tried again after this number of quick reads a place: a trial makes about twice as many late ones as there are places.
 const RETRY_AFTER: u32 = 60;
 /// After each trial that fails it takes twice as long until the next, at most so many times.
 const RETRY_DOUBLED_MAX: u32 = 6;

@@ -17,15 +17,15 @@ const ATTEMPTS: usize = 5;
 pub struct Difference {
     /// Which.
     pub listing: ListingKey,
-    /// What its head says; `None` without one.
+    /// Its head's total; `None` without a head.
     pub promised: Option<u64>,
-    /// What its stream holds; `None` where it cannot be read as items.
+    /// The items of its stream; `None` if it cannot be read as items.
     pub held: Option<u64>,
-    /// What was read from the origin for the generation that is current.
+    /// The items read from the origin for the current generation.
     pub read: Option<u64>,
 }
 
-/// What was found right.
+/// The listings that were found right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
     /// Listings.

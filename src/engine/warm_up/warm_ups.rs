@@ -1,4 +1,4 @@
-//! The way into warm-ups: what commands and a service that starts ask for.
+//! The way into warm-ups, for commands and for a service that starts.
 
 use std::{sync::Arc, time::Duration};
 

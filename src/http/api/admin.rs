@@ -59,7 +59,7 @@ pub(crate) struct RefreshAnswer {
     /// Its items.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub total: Option<u64>,
-    /// What was published, a stored order each.
+    /// The published generations, one for each stored order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refreshed: Vec<RefreshedOrder>,
 }

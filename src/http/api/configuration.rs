@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 /// Paths of errors that are told, at most.
 const PATHS_MAX: usize = 20;
 
-/// What became of a configuration that was read again.
+/// The outcome of reading the configuration again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ConfigurationHealth {
     /// `current`, or `refused`: it is bad, or loses too many listings, and the one before is in use.
@@ -23,7 +23,7 @@ pub struct ConfigurationHealth {
     pub needs_restart: Vec<&'static str>,
 }
 
-/// What is known of it; nothing is told before it was read a second time.
+/// The known outcome; `None` before the configuration was read a second time.
 #[derive(Debug, Default)]
 pub struct ConfigurationState(Mutex<Option<ConfigurationHealth>>);
 

@@ -51,7 +51,7 @@ pub(crate) struct BodyLimits {
     pub item_bytes_max: usize,
 }
 
-/// What was published.
+/// The published listing.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Pushed {
     /// The listing's name.
@@ -248,7 +248,7 @@ impl Ingest {
         }
         self.reader.feed(piece, &mut self.items).map_err(bad_item)?;
         self.append().await?;
-        // A body that is at hand whole, or unpacks to much, shares its worker with other requests.
+        // A body that has arrived whole, or unpacks to much, shares its worker with other requests.
         tokio::task::yield_now().await;
         Ok(())
     }

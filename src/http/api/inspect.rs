@@ -1,4 +1,4 @@
-//! What there is, and how it lies: the list of listings, and one listing explained.
+//! The list of listings, and one listing explained.
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
 use serde::Serialize;
@@ -39,7 +39,7 @@ pub(crate) struct Listed {
     pub listing: String,
     /// Its sort.
     pub sort: String,
-    /// Name, stored order and choices in one text: what `after` takes.
+    /// Name, stored order and choices in one text: a value for `after`.
     pub key: String,
     /// The current generation.
     pub generation: String,
@@ -156,13 +156,13 @@ pub(crate) struct Explained {
     pub chunk_len: Option<u32>,
     /// Entries of the stream.
     pub chunks: u64,
-    /// What the stream takes in Redis.
+    /// The memory of the stream in Redis.
     pub bytes: Option<u64>,
     /// `fresh`, `stale`, `expired`, `absent` or `deleted`.
     pub state: &'static str,
     /// RFC 3339, by Redis's clock.
     pub fresh_until: Option<String>,
-    /// Who is refreshing it now.
+    /// The refresh under way.
     pub lease: Option<ExplainedLease>,
     /// RFC 3339, by Redis's clock.
     pub next_refresh: Option<String>,
@@ -174,12 +174,12 @@ pub(crate) struct Explained {
     /// Until when it is not refreshed, RFC 3339; absent where nobody has frozen it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frozen_until: Option<String>,
-    /// What this process holds of it.
+    /// Its state in this process.
     pub l1: Option<ExplainedL1>,
-    /// What is wrong with Redis, as `/health/ready` tells it; absent where nothing is.
+    /// The trouble with Redis, as in `/health/ready`; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<&'static str>,
-    /// What Redis refuses.
+    /// The commands that Redis refuses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub redis_refuses: Vec<RefusedByRedis>,
 }

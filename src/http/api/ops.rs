@@ -21,7 +21,7 @@ use crate::{
     telemetry::Metrics,
 };
 
-/// What a probe hears.
+/// The answer to a probe.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Health {
     /// `live` or `ready`.
@@ -37,10 +37,10 @@ pub(crate) struct Health {
     /// process does not hear announcements. Pages that are known are served on.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub redis: Option<&'static str>,
-    /// What Redis refuses.
+    /// The commands that Redis refuses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub redis_refuses: Vec<RefusedByRedis>,
-    /// What became of the configuration that was read last, where it was read again.
+    /// The outcome of the last reload, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub configuration: Option<ConfigurationHealth>,
 }
@@ -63,7 +63,7 @@ impl Health {
 pub(crate) struct RefusedByRedis {
     /// Redis's code, or `other`.
     pub code: &'static str,
-    /// What was being done.
+    /// The operation.
     pub operation: &'static str,
     /// Redis's own words.
     pub sentence: String,

@@ -10,7 +10,7 @@ use std::{
 
 use parking_lot::Mutex;
 
-/// What `/health/ready` says. Set by whoever starts and ends the service, read by probes.
+/// The answer of `/health/ready`: set at the start and the end of the service, read by probes.
 #[derive(Debug, Default)]
 pub struct Readiness {
     /// Warming up until it is said to be done, at most until then: a warm-up that hangs must not keep a node out for good.

@@ -58,7 +58,7 @@ impl Weights {
             let mut parts = element.split(';').map(str::trim);
             let coding = parts.next().unwrap_or_default();
             let Some(weight) = parts.next().map_or(Some(1000), weight) else {
-                // What cannot be read asks for nothing.
+                // An unreadable header asks for nothing.
                 continue;
             };
             let kept = if coding.eq_ignore_ascii_case("gzip") || coding.eq_ignore_ascii_case("x-gzip") {

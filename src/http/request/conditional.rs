@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 
-/// What a request says of the copy it has.
+/// The conditions of a request about the client's copy.
 #[derive(Clone, Debug)]
 pub(crate) struct Conditions<'h> {
     matching: Option<Matching>,

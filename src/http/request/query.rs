@@ -20,7 +20,7 @@ pub(crate) struct Query<'a> {
 }
 
 impl<'a> Query<'a> {
-    /// Reads a raw query string. What is not in `known` is ignored, however it is spelled.
+    /// Reads a raw query string. Parameters outside `known` are ignored, whatever their spelling.
     pub(crate) fn read(raw: &'a str, known: &[&'a str]) -> Self {
         let mut query = Self {
             given: Vec::new(),
@@ -151,7 +151,7 @@ fn parse_number(text: &str, least: u64, most: u64) -> Result<u64, String> {
     if text.len() > 1 && text.starts_with('0') {
         return Err("must not begin with 0".to_owned());
     }
-    // Digits only: what does not parse is too large.
+    // Digits only: a number that does not parse is too large.
     match text.parse::<u64>() {
         Ok(number) if number < least => Err(format!("must be at least {least}")),
         Ok(number) if number <= most => Ok(number),
@@ -222,7 +222,7 @@ impl PageQuery {
         }
     }
 
-    /// What is to be selected: sort, order, variants and filters.
+    /// The choices: sort, order, variants and filters.
     pub(crate) fn asked(&self) -> Asked<'_> {
         Asked {
             sort: self.sort.as_deref(),
@@ -237,7 +237,7 @@ impl PageQuery {
         &self.place
     }
 
-    /// What is wrong so far.
+    /// The errors so far.
     pub(crate) fn errors(&self) -> &[ParameterError] {
         &self.errors
     }

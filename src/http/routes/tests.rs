@@ -1,4 +1,4 @@
-//! What the routes answer without asking the engine.
+//! Answers of the routes that do not need the engine.
 
 use std::sync::Arc;
 

@@ -42,7 +42,7 @@ use super::{
     tls::Tls,
 };
 
-/// What every connection of a socket has in common.
+/// The common parts of a socket's connections.
 #[derive(Clone)]
 pub(crate) struct Connections {
     /// Without it they are plain.
@@ -84,7 +84,7 @@ impl Connections {
         }
     }
 
-    /// What is to be spoken with whom; `None` where the service ends before the client has said anything.
+    /// The protocol of a client; `None` if the service ends before the client has sent anything.
     async fn begin(&self, stream: TcpStream) -> io::Result<Option<(Io, HttpVersion)>> {
         let stream = Taken::new(stream, self.slow.send);
         let Some(tls) = &self.tls else {

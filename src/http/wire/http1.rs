@@ -153,7 +153,7 @@ fn drains(signals: &Signals, cx: &mut Context<'_>) -> Poll<()> {
     Poll::Pending
 }
 
-/// The body of a request, held by its handler and by whoever looks for its end.
+/// The body of a request, held by its handler and by the watch for its end.
 #[derive(Clone)]
 struct Body(Rc<RefCell<Payload>>);
 
@@ -170,7 +170,7 @@ impl Body {
         Some(body)
     }
 
-    /// Whether all of it has come; what the handler has not read of it is dropped.
+    /// Whether all of it has come; the part that the handler has not read is dropped.
     async fn has_ended(&self) -> bool {
         poll_fn(|cx| {
             loop {

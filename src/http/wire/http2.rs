@@ -42,11 +42,11 @@ use super::slow_clients::Watched;
 
 /// A head, unpacked; names and values with 32 bytes each. A URL alone may have 8 KiB.
 const HEAD_BYTES_MAX: u32 = 32 * 1024;
-/// What a body may bring before it is read. Only pushes have one, from a client nearby.
+/// The bytes of a body that may come before it is read. Only pushes have one, from a client nearby.
 const STREAM_WINDOW_BYTES: u32 = 128 * 1024;
-/// What all bodies of a connection may bring before they are read.
+/// The bytes of all bodies of a connection that may come before they are read.
 const CONNECTION_WINDOW_BYTES: u32 = 256 * 1024;
-/// What of an answer waits for the socket.
+/// The bytes of an answer that may wait for the socket.
 const SEND_BUFFER_BYTES: usize = 128 * 1024;
 
 /// How long a client that was asked to go, and has no stream, may take to say that it has heard so.

@@ -1,9 +1,9 @@
-//! The first bytes of a connection: who speaks HTTP/2 without TLS says so by them (RFC 9113, 3.3, "prior knowledge").
+//! The first bytes of a connection: they announce HTTP/2 without TLS (RFC 9113, 3.3, "prior knowledge").
 
-/// What every client of HTTP/2 sends first. As a request of HTTP/1.1 it would be none.
+/// The first bytes of every client of HTTP/2. As a request of HTTP/1.1 it would be none.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What is spoken on a connection.
+/// The protocol of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum HttpVersion {
     /// HTTP/1.1, or 1.0.
@@ -12,7 +12,7 @@ pub(crate) enum HttpVersion {
     Http2,
 }
 
-/// What these first bytes begin; `None` while they may begin both.
+/// The protocol that these first bytes begin; `None` while they may begin both.
 pub(crate) fn version(first: &[u8]) -> Option<HttpVersion> {
     if first.starts_with(PREFACE) {
         Some(HttpVersion::Http2)

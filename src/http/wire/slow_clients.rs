@@ -1,9 +1,9 @@
 //! Slow clients: a connection is cut on which the head of a request takes too long to come, or an answer is not taken.
 //!
-//! The framework times the first head of a connection only, and the writing of answers not at all: whoever sends a second
-//! head byte by byte, or reads nothing, would hold a connection for as long as he likes. So each connection is looked at
+//! The framework times the first head of a connection only, and the writing of answers not at all: a client that sends a second
+//! head byte by byte, or reads nothing, would hold a connection for as long as it likes. So each connection is looked at
 //! from outside, by the bytes that pass: [`Taken`] next to the socket, [`Watched`] above TLS, where requests can be read.
-//! What tells when a head is coming in is pure: [`HeadWatch`] for HTTP/1.1, [`FrameWatch`] for HTTP/2.
+//! The decision whether a head is coming in is pure: [`HeadWatch`] for HTTP/1.1, [`FrameWatch`] for HTTP/2.
 //!
 //! The same place sees the end of a follower, refuses what the framework cannot take ([`LongNames`]), and hears a client out whose
 //! connection ends while it may still be sending (RFC 9112, 9.6).
@@ -34,19 +34,19 @@ use self::{frames::FrameWatch, heads::HeadWatch, names::LongNames};
 pub(crate) use self::{send_watch::Taken, signals::Signals};
 use super::preface::{self, HttpVersion};
 
-/// What is read at first, to tell the protocol: most heads are shorter, and then nothing is read twice.
+/// The bytes of the first read, to tell the protocol: most heads are shorter, and then nothing is read twice.
 const FIRST_READ_BYTES: usize = 1024;
-/// What the framework is given at a time over HTTP/1.1. It takes apart every request that it has read before it looks how many wait
+/// The bytes that the framework gets at a time over HTTP/1.1. It takes apart every request that it has read before it looks how many wait
 /// for an answer, and one is several KiB: of a client that sends many and takes no answer, it would otherwise hold 2,000.
 const GIVEN_AT_ONCE_BYTES: usize = 2 * 1024;
-/// What is read at once of bytes that nobody wants.
+/// The size of a read of unwanted bytes.
 const DROPPED_AT_ONCE_BYTES: usize = 1024;
 /// No header name may hold it, so the framework refuses one that does, by 400.
 const NO_NAME_BYTE: u8 = 0;
 /// How long a client is heard out after the last answer. One that closes too ends it at once.
 pub(crate) const LINGER: Duration = Duration::from_millis(500);
 
-/// What HTTP is read from and written to.
+/// The stream that HTTP is read from and written to.
 pub(crate) type Io = Watched<Either<Taken<TcpStream>, Box<TlsStream<Taken<TcpStream>>>>>;
 
 /// The bounds on a connection's slowness.
@@ -107,7 +107,7 @@ impl<T: AsyncRead + Unpin> Watched<T> {
             let read = io.read_buf(&mut first).await?;
             match preface::version(&first) {
                 Some(version) => break version,
-                // Who speaks it finds the end by himself.
+                // The protocol's own code finds the end.
                 None if read == 0 => break HttpVersion::Http1,
                 None => {}
             }
@@ -122,7 +122,7 @@ impl<T: AsyncRead + Unpin> Watched<T> {
 }
 
 impl<T: AsyncRead + Unpin> Watched<T> {
-    /// The end of a client of which nothing more is expected; what it says nevertheless is dropped.
+    /// The end of a client of which nothing more is expected; further bytes are dropped.
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
         loop {
             let mut dropped = [0; DROPPED_AT_ONCE_BYTES];

@@ -20,14 +20,14 @@ pub enum DocumentFormat {
 pub struct BadItem {
     /// 1-based, in the document: where the item begins, or where something else stands than should.
     pub line: u64,
-    /// What is wrong.
+    /// The error.
     pub detail: String,
     /// It has more bytes than an item may have.
     pub too_large: bool,
 }
 
 impl BadItem {
-    /// What is wrong at a line.
+    /// An error at a line.
     pub fn at(line: u64, wrong: impl ToString) -> Self {
         Self {
             line,
@@ -37,7 +37,7 @@ impl BadItem {
     }
 }
 
-/// Takes a piece and the line where it begins. Its error ends the reading, and reaches whoever feeds the splitter.
+/// Takes a piece and the line where it begins. Its error ends the reading, and reaches the caller of the splitter.
 pub(super) type Take<'t, E> = dyn FnMut(u64, &[u8]) -> Result<(), E> + 't;
 
 /// Splits a document into pieces, each of which should be an item; holds at most one item's bytes.
@@ -60,7 +60,7 @@ pub struct DocumentSplitter {
     item_line: u64,
 }
 
-/// What has been read of an array.
+/// How far an array has been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// Nothing.

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// What a document yields: each item's id and JSON, then the error, if any.
+/// The yield of a document: each item's id and JSON, then the error, if any.
 type Outcome = (Vec<(String, String)>, Option<BadItem>);
 
 const ITEM_BYTES_MAX: usize = 64;

@@ -6,8 +6,8 @@
 //! null. Taking only canonical spellings (`1.5`, not `1.50`) as numbers would sort a column of prices half as numbers,
 //! half as texts. Names and parameters go by the spelling, and an id that is no integer is a string: `1.10` is not `1.1`.
 //!
-//! What spreadsheets write is taken: a first line `sep=;`, columns without a name (left out), rows of empty cells (left
-//! out), empty cells behind the last column. What is damaged is refused with its line: see [`SoundQuotes`].
+//! Exports of spreadsheets are accepted: a first line `sep=;`, columns without a name (left out), rows of empty cells (left
+//! out), empty cells behind the last column. A damaged row is refused with its line: see [`SoundQuotes`].
 
 use std::{
     io::{self, Cursor, Read as _},
@@ -266,7 +266,7 @@ fn csv_error(error: csv::Error) -> ReadError {
     }
 }
 
-/// What stands in the file, told from what its device or its packing does.
+/// An error in the file's text, as opposed to one of its device or its packing.
 fn damaged(error: io::Error) -> ReadError {
     if error.get_ref().is_some_and(|source| source.is::<Damaged>()) {
         ReadError::Origin(OriginError::Damaged(error.to_string()))

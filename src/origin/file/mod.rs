@@ -2,8 +2,8 @@
 //!
 //! There is no query: the items of a name are those whose members of the names of the pattern's parameters have the
 //! parameters' values; variants and filters narrow by their members likewise. `names` and a filter's `values_query` are
-//! names of members. The file is read anew each time, on a thread that may block, and nothing of it is kept. Whoever
-//! replaces it should write another beside it and rename that: then a reader has the old one whole or the new one.
+//! names of members. The file is read anew each time, on a thread that may block, and nothing of it is kept. A program
+//! that replaces it should write another beside it and rename that: then a reader has the old one whole or the new one.
 
 mod csv_quotes;
 mod csv_rows;
@@ -258,7 +258,7 @@ impl Origin for FileOrigin {
                 fields.join(", ")
             )));
         }
-        // What a name is made of is taken for the same as where items are found by it.
+        // The values of a name are read in the same way as those by which items are found.
         let fields = members
             .iter()
             .zip(fields)
@@ -302,7 +302,7 @@ struct UnreadableFile {
     source: io::Error,
 }
 
-/// What stands in a file is not what it should be, and where.
+/// An error in a file's content, with its place.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 struct Damaged(String);

@@ -396,7 +396,7 @@ async fn a_file_that_is_written_to_while_it_is_read_is_no_listing() {
     let error = items.try_concat().await.expect_err("the read ends in an error");
     assert!(matches!(error, OriginError::Shifted(_)), "{error}");
 
-    // Replacing it is something else: what was opened is whole.
+    // Replacing it is something else: an open file is whole.
     let mut items = origin
         .read(read(definition("all", ""), "all", &[], any_order(&[])))
         .await

@@ -16,8 +16,8 @@ use futures_util::{StreamExt, stream, stream::BoxStream};
 /// Between two looks.
 const PERIOD: Duration = Duration::from_secs(1);
 
-/// What changes when a file is replaced or written to. The time of the last change of its inode cannot be set back, as
-/// that of its content is by whoever copies files with their times.
+/// The properties that change when a file is replaced or written to. The time of the last change of its inode cannot be set back, as
+/// that of its content can by a copy that keeps times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Stamp {
     device: u64,
@@ -41,17 +41,17 @@ impl Stamp {
     }
 }
 
-/// What the looks have shown so far.
+/// The findings of the looks so far.
 #[derive(Debug, Default)]
 struct Watch {
-    /// What the file was when it was told of last; `None` before the first look.
+    /// The file's mark at the last report; `None` before the first look.
     told: Option<Option<Stamp>>,
-    /// What it became, and when that was seen first.
+    /// Its new mark, and when that was seen first.
     becoming: Option<(Stamp, Instant)>,
 }
 
 impl Watch {
-    /// Takes a look in. The answer is when a change was seen first, once the file has stayed as it is for a period: who
+    /// Takes a look in. The answer is when a change was seen first, once the file has stayed as it is for a period: a program that
     /// writes to a file in place takes a while, and half of it is not to be read. A file that is gone is no change: it may
     /// be about to be replaced, and what was read of it is still served.
     fn look(&mut self, stamp: Option<Stamp>, now: Instant) -> Option<Instant> {

@@ -30,7 +30,7 @@ pub(super) struct Body {
     pub request: String,
 }
 
-/// What an answer holds.
+/// The content of an answer.
 pub(super) struct Page<T> {
     pub elements: Vec<T>,
     /// How many items there are in all, where the answer itself says so.
@@ -159,7 +159,7 @@ pub(super) fn session_id(
     Ok(id.to_owned())
 }
 
-/// What the body of an answer with an error's status says, if it is JSON.
+/// The message in the body of an answer with an error's status, if it is JSON.
 pub(super) fn refusal(body: Body, max: u64) -> Option<Refusal> {
     let bytes = unpacked(body, max).ok()?;
     Some(Refusal::of(document(&bytes).ok()?))

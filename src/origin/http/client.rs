@@ -25,7 +25,7 @@ const URL_BYTES_MAX: usize = 32 * 1024;
 const ERROR_BYTES_MAX: u64 = 64 * 1024;
 /// How long that body is waited for.
 const ERROR_TIMEOUT: Duration = Duration::from_secs(1);
-/// Until a connection is there. What hangs longer is tried again.
+/// Until a connection is there. A slower attempt is made again.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A request with all values put in.
@@ -36,11 +36,11 @@ pub(super) struct Prepared {
     pub body: Option<Vec<u8>>,
 }
 
-/// What an API answered.
+/// The answer of an API.
 pub(super) enum Answer {
     /// A body.
     Found(Box<FoundAnswer>),
-    /// 304: what the validator was given for still holds.
+    /// 304: the answer with that validator still holds.
     NotModified,
     /// 404.
     NotFound,
@@ -79,7 +79,7 @@ impl ApiClient {
             .default_headers(headers)
             .user_agent(concat!("listcache/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)
-            // What a variable of the environment says of proxies is meant for other programs.
+            // The environment's variables for proxies are meant for other programs.
             .no_proxy()
             .redirect(Policy::none())
             .build()
@@ -190,7 +190,7 @@ impl ApiClient {
         Ok(to)
     }
 
-    /// A URL as an answer from another URL writes it. What it may hold besides its place is left out: a user would
+    /// A URL as an answer from another URL writes it. User and fragment are left out: a user would
     /// replace the configured one, and a fragment is not sent.
     pub(super) fn joined(&self, from: &Url, to: &str) -> Result<Url, url::ParseError> {
         let mut to = from.join(to)?;
@@ -286,7 +286,7 @@ fn refused(name: &Named<'_>, status: StatusCode, retry_after: Option<Duration>, 
     }
 }
 
-/// A request as errors call it. What stands behind `?` is left out: it is long, and may be a secret.
+/// A request's name in errors. The query is left out: it is long, and may be a secret.
 struct Named<'r>(&'r Method, &'r Url);
 
 impl std::fmt::Display for Named<'_> {

@@ -22,7 +22,7 @@ pub(super) fn next_link<'h>(lines: impl Iterator<Item = &'h [u8]>) -> Result<Opt
     if unreadable { Err(UnreadableLink) } else { Ok(None) }
 }
 
-/// What is left to read of a line.
+/// The unread rest of a line.
 struct Links<'h>(&'h str);
 
 impl<'h> Links<'h> {
@@ -99,7 +99,7 @@ impl<'h> Links<'h> {
         Ok(self.up_to(&[';', ',']).trim())
     }
 
-    /// What stands before a closing quote.
+    /// The text before a closing quote.
     fn cut(&mut self, opened: &'h str, end: usize) -> &'h str {
         let (value, rest) = opened.split_at(end);
         self.0 = rest.get(1..).unwrap_or_default();

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::{config::JsonPointer, listing::item_json::without_place};
 
-/// What a pointer leads to.
+/// The value at a pointer.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Found<'v> {
     /// A value, perhaps an empty one.

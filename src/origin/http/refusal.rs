@@ -71,7 +71,7 @@ impl Refusal {
         Ok(found.map(Self::of))
     }
 
-    /// What a value says that holds one error or several, or an error's whole answer.
+    /// The message in a value that holds one error or several, or an error's whole answer.
     pub(super) fn of(value: &RawValue) -> Self {
         let all = elements(value).unwrap_or_else(|| vec![value]);
         Self {

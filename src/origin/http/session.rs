@@ -16,7 +16,7 @@ use crate::{
     origin::OriginError,
 };
 
-/// How long closing may take. What is not closed ends by itself: sessions have a life that the API gives them.
+/// How long closing may take. A session that is not closed ends by itself: sessions have a life that the API gives them.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An open session. Dropping it closes it.

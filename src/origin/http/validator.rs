@@ -1,4 +1,4 @@
-//! What an API's answer is identified by, so that the next read may ask whether anything changed (RFC 9110, 8.8 and 13.1).
+//! The validator of an API's answer: the next read asks by it whether anything changed (RFC 9110, 8.8 and 13.1).
 
 use reqwest::header::{
     DATE, ETAG, HeaderMap, HeaderName, HeaderValue, IF_MODIFIED_SINCE, IF_NONE_MATCH, LAST_MODIFIED,
@@ -19,7 +19,7 @@ const ENTITY_TAG: char = 'e';
 const LAST_MODIFIED_TIME: char = 'm';
 
 impl Validator {
-    /// What an answer is identified by, if it is.
+    /// The validator of an answer, if it has one.
     pub(super) fn of(headers: &HeaderMap) -> Option<Self> {
         match (headers.get(ETAG), headers.get(LAST_MODIFIED)) {
             (Some(etag), _) => Some(Self::EntityTag(etag.clone())),
@@ -60,7 +60,7 @@ impl Validator {
     }
 }
 
-/// Whether a second was over when the API answered: what changes once more within it has the same time (RFC 9110, 8.8.2.2).
+/// Whether a second was over when the API answered: a further change within it has the same time (RFC 9110, 8.8.2.2).
 fn is_over(time: &HeaderValue, date: &HeaderValue) -> bool {
     let second = |value: &HeaderValue| httpdate::parse_http_date(value.to_str().ok()?).ok();
     matches!((second(time), second(date)), (Some(time), Some(date)) if time < date)

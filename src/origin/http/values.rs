@@ -16,7 +16,7 @@ use crate::{
 /// All but what RFC 3986 calls unreserved.
 const ENCODED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// What the names in a request mean. A later value of a name is not looked at.
+/// The values of the names in a request. A later value of a name is not looked at.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Values(Vec<(Arc<str>, BoundValue)>);
 

@@ -2,14 +2,14 @@
 //!
 //! While pages are read one by one the list behind them may change: an item moves from a page that is still to come to one
 //! that was read, and is never seen; or the other way, and is seen twice. Where one happened the other may have too, so a
-//! read with an item twice, or with another number of items than the API says, is worth nothing. What moves between two
-//! pages without a trace is not seen: for that an API has sessions, or a cursor by what the items are sorted by.
+//! read with an item twice, or with another number of items than the API says, is worth nothing. A move between two
+//! pages without a trace is not seen: for that an API has sessions, or a cursor by the sort key of the items.
 
 use std::collections::HashSet;
 
 use crate::{listing::ItemId, origin::OriginError};
 
-/// What is known of the pages so far.
+/// The known facts of the pages so far.
 #[derive(Debug, Default)]
 pub(super) struct Wholeness {
     seen: HashSet<ItemId>,

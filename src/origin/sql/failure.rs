@@ -38,7 +38,7 @@ impl Failure {
         self.state.as_deref().is_some_and(|found| found.starts_with(state))
     }
 
-    /// By the class of the SQLSTATE: what is wrong with a statement or what it may do, what took too long, and the rest, which is
+    /// By the class of the SQLSTATE: errors of a statement or its rights, time-outs, and the rest, which is
     /// the server's state.
     pub(super) fn of_postgres(error: sqlx::Error) -> Self {
         let state = match &error {
@@ -65,7 +65,7 @@ impl Failure {
         }
     }
 
-    /// What is wrong with a statement or what it may do, what took too long, and the rest, which is the server's state.
+    /// Errors of a statement or its rights, time-outs, and the rest, which is the server's state.
     pub(super) fn of_mysql(error: sqlx::Error) -> Self {
         let (number, state) = match &error {
             sqlx::Error::Database(said) => match said.try_downcast_ref::<MySqlDatabaseError>() {

@@ -15,7 +15,7 @@ use crate::telemetry::Counter;
 /// The shortest time between two warnings of one origin.
 const WARN_EVERY: Duration = Duration::from_secs(60);
 
-/// What becomes of the values of one origin.
+/// The treatment of one origin's values.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Formless {
     /// The origin's name.

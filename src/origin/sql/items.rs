@@ -1,6 +1,6 @@
 //! Reading items from a database that is a server, whichever it is.
 //!
-//! A read is a transaction: it sees one state of the database. What the statement's columns hold is asked first, then it is
+//! A read is a transaction: it sees one state of the database. The statement's columns are described first, then it is
 //! put in order and run, and its rows come as the server finds them: neither the server nor this process holds more than a
 //! few of them.
 

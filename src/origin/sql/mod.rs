@@ -1,8 +1,8 @@
 //! SQL databases as origins.
 //!
-//! What is common to them stands in [`statement`] (wrapping a query) and [`placeholders`] (its values); a database is
+//! Their common parts are [`statement`] (wrapping a query) and [`placeholders`] (its values); a database is
 //! one file that runs statements and makes items of rows. Those that are servers, whose columns have types, share how they are
-//! read ([`items`], [`texts`], [`session`]; what is a server's own is a [`Server`]), how values are written ([`typed`]) and what is tried again ([`failure`]).
+//! read ([`items`], [`texts`], [`session`]; a server's own part is a [`Server`]), how values are written ([`typed`]) and which failures are tried again ([`failure`]).
 
 mod failure;
 mod formless;
@@ -62,12 +62,12 @@ enum Database {
 pub struct SqlLimits {
     /// One read, as long as its reader keeps up; the server ends a statement that takes longer.
     pub timeout: Duration,
-    /// A transaction of PostgreSQL, however slow its reader: what it holds open cannot be vacuumed.
+    /// A transaction of PostgreSQL, however slow its reader is: rows that it holds open cannot be vacuumed.
     pub max_transaction_time: Duration,
 }
 
 impl SqlLimits {
-    /// What an origin has that says nothing else.
+    /// The default of an origin.
     pub fn new(timeout: Duration) -> Self {
         Self {
             timeout,

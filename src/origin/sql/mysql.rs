@@ -1,4 +1,4 @@
-//! MySQL and MariaDB: what is their own in a read.
+//! MySQL and MariaDB: their own part of a read.
 //!
 //! Statements that were prepared are kept with their connection. The driver could let go of one only by a message that has no
 //! answer, and over TCP the next message would wait for the server to confirm it: 40 ms, as the driver leaves Nagle's
@@ -57,7 +57,7 @@ pub(super) struct Mysql {
 impl Mysql {
     /// Checks the URL only.
     pub(super) fn open(url: &str, timeout: Duration) -> Result<Self, OriginError> {
-        // What the driver says of a URL may quote it, and it may hold a password.
+        // The driver's message may quote the URL, which may hold a password.
         let unreadable = || {
             OriginError::Misdeclared("the URL of a MySQL database must be like `mysql://user@host/database`".to_owned())
         };

@@ -1,12 +1,12 @@
 //! `:name` in a query of the configuration: found by a small lexer, and bound, never pasted.
 //!
 //! The lexer knows what may hold a colon without meaning a value: strings, quoted identifiers, comments and casts
-//! (`x::text`), as the database at hand writes them ([`Lexis`]). It knows nothing else of SQL. Other ways to name a value
+//! (`x::text`), as the database in question writes them ([`Lexis`]). It knows nothing else of SQL. Other ways to name a value
 //! (`?`, `@name`, `$name`) are refused, for the database would take them as null.
 
 use std::ops::Range;
 
-/// What databases write differently.
+/// The differences in writing between databases.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lexis {
     /// `[a b]` is an identifier; else brackets are what they look like.
@@ -204,7 +204,7 @@ fn escaped(rest: &str, quote: &'static str) -> Result<usize, InvalidQuery> {
     }
 }
 
-/// What a dollar begins: a string, or a placeholder, which are numbered here and not in the configuration.
+/// The meaning of a dollar: a string, or a placeholder, which are numbered here and not in the configuration.
 fn dollar(rest: &str) -> Result<(Token, usize), InvalidQuery> {
     let digits = rest[1..].bytes().take_while(u8::is_ascii_digit).count();
     if digits > 0 {

@@ -1,9 +1,9 @@
-//! PostgreSQL: what is its own in a read.
+//! PostgreSQL: its own part of a read.
 //!
 //! Rows come of one statement that is run to its end, so the server may use several of its processes; of a cursor it never
 //! does. Integers and floats come as the server holds them; the rest it converts to texts, which keeps every digit of a decimal.
 //!
-//! A value of the configuration's query has no type of its own. What the server would take it for is asked first
+//! A value of the configuration's query has no type of its own. The server is first asked for the type that it infers
 //! ([`describe`]); then it is bound as a text, and the server converts it: so `category = :category` is right for columns
 //! of any type, and the column's index can be used.
 
@@ -39,7 +39,7 @@ const KNOWS_TRANSACTION_TIMEOUT: u32 = 17_00_00;
 const CLIENT_CHECK: &str =
     "case when version() !~* 'visual c|mingw' then set_config('client_connection_check_interval', '1s', true) end";
 
-/// What a URL may say besides the database. Another key does nothing, and the driver would log it with its value.
+/// The parameters that a URL may have. Another key does nothing, and the driver would log it with its value.
 const URL_KEYS: [&str; 16] = [
     "sslmode",
     "ssl-mode",
@@ -71,7 +71,7 @@ pub(super) struct Postgres {
 impl Postgres {
     /// Checks the URL only.
     pub(super) fn open(url: &str, timeout: Duration, max_transaction_time: Duration) -> Result<Self, OriginError> {
-        // What the driver says of a URL may quote it, and it may hold a password.
+        // The driver's message may quote the URL, which may hold a password.
         let unreadable = || {
             OriginError::Misdeclared(
                 "the URL of a PostgreSQL database must be like `postgres://user@host/database`".to_owned(),
@@ -109,7 +109,7 @@ impl Postgres {
 
     async fn start(&self, session: &mut Session<sqlx::Postgres>) -> Result<(), Failure> {
         // The server's own limits hold even if this process stands still. None of them is the read's time-out: the server
-        // cannot tell its own slowness from that of whoever takes the rows, and this process can.
+        // cannot tell its own slowness from that of the reader of the rows, and this process can.
         let longest = self.max_transaction_time.as_millis();
         let connection = session.connection()?;
         let version = connection.server_version_num().unwrap_or_default();
@@ -244,7 +244,7 @@ impl Server for Postgres {
 }
 
 impl Driver for sqlx::Postgres {
-    // What was described is kept at the server until it is let go of.
+    // A described statement is kept at the server until it is released.
     const COMMIT: &'static str = "commit; deallocate all";
     const ROLLBACK: &'static str = "rollback; deallocate all";
 

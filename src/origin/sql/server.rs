@@ -1,4 +1,4 @@
-//! What is a server's own in a read. How one reads from any of them is said in [`items`](super::items) and
+//! A server's own part of a read. The common part is in [`items`](super::items) and
 //! [`texts`](super::texts).
 
 use std::{future::Future, sync::Arc, time::Duration};
@@ -21,7 +21,7 @@ pub(super) type Row<S> = <<S as Server>::Driver as Database>::Row;
 /// A server's ways.
 pub(super) trait Server: Send + Sync {
     type Driver: Driver;
-    /// What a column holds, as far as it is written differently.
+    /// The kinds of columns that are written differently.
     type Kind: Copy + Send + Sync;
 
     fn dialect(&self) -> &'static Dialect;
@@ -32,7 +32,7 @@ pub(super) trait Server: Send + Sync {
     /// Begins a transaction that only reads.
     fn begin(&self) -> impl Future<Output = Result<Session<Self::Driver>, Failure>> + Send;
 
-    /// What the columns of a statement hold, and what its values are.
+    /// The columns and the values of a statement.
     fn describe(
         &self,
         session: &mut Session<Self::Driver>,
@@ -101,7 +101,7 @@ pub(super) struct Column<Kind> {
 }
 
 impl<Kind: Copy> Described<Kind> {
-    /// What stands at a place of a row.
+    /// The value at a place of a row.
     pub(super) fn kind_at(&self, at: usize) -> Kind {
         match self.columns.get(at) {
             Some(column) => column.kind,

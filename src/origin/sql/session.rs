@@ -24,7 +24,7 @@ pub(super) trait Driver: Database + HasStatementCache {
     /// The statement by which another connection ends what the one of this number does.
     fn stop(number: u64) -> String;
 
-    /// What an error means.
+    /// The meaning of an error.
     fn failure(error: sqlx::Error) -> Failure;
 
     /// Runs statements that take no values.

@@ -223,7 +223,7 @@ impl Drop for InterruptOnDrop {
     }
 }
 
-/// One state of the database, its tables' columns included: what a statement's columns are and what its rows hold
+/// One state of the database, its tables' columns included: a statement's columns and its rows
 /// belong together. Dropping it ends the transaction.
 struct Snapshot<'c>(Transaction<'c, sqlx::Sqlite>);
 

@@ -22,7 +22,7 @@ use crate::{
 /// How a database spells what is the same in all of them.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dialect {
-    /// What its queries are written in.
+    /// The dialect of its queries.
     pub lexis: Lexis,
     /// Stands at both ends of an identifier, and doubled inside it.
     pub identifier_quote: char,
@@ -33,7 +33,7 @@ pub(super) struct Dialect {
     /// An expression sorted as [`ordering`](crate::origin::ordering) sorts: numbers before texts, texts by their bytes.
     /// Where columns have types, only those that do not sort so by themselves are written thus.
     pub sorted: fn(&str) -> String,
-    /// Whether it knows `nulls last`. An index serves such an order; what is written for the others it does not.
+    /// Whether it knows `nulls last`. An index serves such an order, but not the form for the others.
     pub knows_nulls_last: bool,
 }
 

@@ -34,7 +34,7 @@ pub(super) enum Value<'r> {
         text: String,
         microseconds: i64,
     },
-    /// What JSON or RFC 3339 has no form for: why, and what it is sorted by.
+    /// A value without a form in JSON or RFC 3339: the reason, and its sort key.
     Formless {
         reason: String,
         sorts: SortValue,
@@ -218,7 +218,7 @@ fn write_decimal(object: &mut ObjectWriter, text: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// What a value is sorted by. Booleans sort as numbers; texts, and what has no order of its own, as texts.
+/// The sort key of a value. Booleans sort as numbers; texts, and values without an order of their own, as texts.
 fn sort_value(value: &Value<'_>) -> SortValue {
     match value {
         Value::Null => SortValue::Null,

@@ -8,7 +8,7 @@ fn is_interleaved() -> bool {
     !std::thread::panicking() && try_get_current_task().is_some()
 }
 
-/// Takes a lock after whoever Shuttle lets go first.
+/// Takes a lock after the tasks that Shuttle lets go first.
 fn take<G>(try_take: impl Fn() -> Option<G>, take: impl FnOnce() -> G) -> G {
     if !is_interleaved() {
         return take();

@@ -58,7 +58,7 @@ pub(super) async fn answer<S, B>(
 {
     let is_head = request.method() == Method::HEAD;
     let answered = tokio::select! {
-        // What is reset already costs nothing.
+        // A stream that is reset already costs nothing.
         biased;
         _ = poll_fn(|cx| respond.poll_reset(cx)) => return,
         answered = service.call(framework_request(request, peer)) => answered,
@@ -222,7 +222,7 @@ fn head_of(head: &ResponseHead, size: BodySize) -> http::Response<()> {
     response
 }
 
-/// What HTTP/2 has no place for: RFC 9113, 8.2.2.
+/// Headers without a place in HTTP/2: RFC 9113, 8.2.2.
 fn is_of_the_connection(name: &HeaderName) -> bool {
     [CONNECTION, TRANSFER_ENCODING, UPGRADE].contains(name)
         || ["keep-alive", "proxy-connection"].contains(&name.as_str())

@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::http::wire::slow_clients::LINGER;
 
-/// A connection that two hold: who speaks the protocol, and who sees the client off.
+/// A connection with two holders: the protocol's code, and the code that waits for the client's end.
 pub(super) struct Held<T>(Rc<RefCell<T>>);
 
 impl<T> Clone for Held<T> {

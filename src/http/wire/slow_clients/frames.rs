@@ -1,7 +1,7 @@
 //! The frames of HTTP/2 among the bytes that a client sends.
 //!
-//! A head may come in several frames, HEADERS and then CONTINUATION, and nothing else may stand between them: whoever
-//! leaves one open stops a connection, his own, for as long as he likes. So every frame must be in soon after its first
+//! A head may come in several frames, HEADERS and then CONTINUATION, and nothing else may stand between them: a client that
+//! leaves one open stops its own connection for as long as it likes. So every frame must be in soon after its first
 //! byte, and a head's last soon after the first byte of its first. Only what DATA frames carry takes its time.
 
 use std::time::Duration;
@@ -125,7 +125,7 @@ mod tests {
         frame
     }
 
-    /// What comes a second apart after the preface; since when something is waited for then.
+    /// Pieces that come a second apart after the preface; the answer is the time since when more is awaited.
     #[track_caller]
     fn check(reads: &[&[u8]], expect: Option<u32>) {
         let begun = Instant::now();
@@ -184,7 +184,7 @@ mod tests {
     }
 
     proptest! {
-        /// However the bytes are cut, it is waited for the same: what is open after the last of them.
+        /// However the bytes are cut, the same is awaited: the frame that is open after the last of them.
         #[test]
         fn cuts_change_nothing(
             frames in prop::collection::vec((0_u8..10, any::<u8>(), 0_usize..40), 0..20),

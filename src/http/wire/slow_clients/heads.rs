@@ -20,7 +20,7 @@ enum State {
     Idle,
     /// Some of it has.
     Head { until: Instant, scan: Scan },
-    /// A head is in, and its answer is not begun. What comes meanwhile is a body; or, where the request has none, the
+    /// A head is in, and its answer is not begun. Further bytes are a body; or, where the request has none, the
     /// beginning of the request after it.
     Request { bodyless: bool, followed: bool },
 }
@@ -139,7 +139,7 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(5);
 
-    /// What happens on a connection, a second apart.
+    /// The events on a connection, a second apart.
     enum Step {
         Read(&'static str),
         Wrote(&'static str),

@@ -1,4 +1,4 @@
-//! What a listing names of a file's items, and what none of them has.
+//! Fields that a listing names of a file's items, and fields that no item has.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What a statement's columns hold, asked before it runs, and compared with its first row.
+//! The columns of a statement, described before it runs, and compared with its first row.
 
 use sqlx::{
     AssertSqlSafe, Column as _, Connection, Executor, Row, SqlSafeStr, Statement as _,
@@ -34,7 +34,7 @@ pub(super) async fn describe(
     Ok(described)
 }
 
-/// What a row is of decides. Its columns are others where a table has changed since the statement was described.
+/// The row's own columns decide. They differ if a table has changed since the statement was described.
 pub(super) fn compare_with(row: &MySqlRow, described: &mut Described) -> Result<(), Failure> {
     let found = columns_of(row.columns());
     let names = |columns: &[Column<Kind>]| columns.iter().map(|column| column.name.clone()).collect::<Vec<_>>();

@@ -1,6 +1,6 @@
 //! The server's binary values.
 //!
-//! The driver hands out the bytes of a value as they came; what they mean is told by the column's type, as the protocol
+//! The driver hands out the bytes of a value as they came; the column's type tells their meaning, as the protocol
 //! of prepared statements has it.
 
 use std::borrow::Cow;
@@ -13,7 +13,7 @@ use sqlx::{
 
 use crate::origin::{SortValue, sql::typed::Value};
 
-/// What a column holds, as far as it is written differently.
+/// The kinds of columns that are written differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::origin::sql) enum Kind {
     /// `tinyint(1)`, which is what `boolean` is.

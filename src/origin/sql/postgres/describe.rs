@@ -1,4 +1,4 @@
-//! What a statement's values and columns are, asked before it runs.
+//! The values and columns of a statement, described before it runs.
 
 use sqlx::{
     AssertSqlSafe, Column as _, Either, Executor, Row, SqlSafeStr, Statement as _,
@@ -17,7 +17,7 @@ use crate::origin::{
 
 type Described = server::Described<Kind>;
 
-/// What a column holds, as far as it is written differently.
+/// The kinds of columns that are written differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::origin::sql) enum Kind {
     Bool,
@@ -168,7 +168,7 @@ async fn name_of(session: &mut Session<sqlx::Postgres>, type_info: &PgTypeInfo) 
 }
 
 impl Described {
-    /// A statement whose rows are items. What is no number is a text, as the server writes it; arrays and composite values
+    /// A statement whose rows are items. A value that is no number is a text, as the server writes it; arrays and composite values
     /// are JSON.
     pub(crate) fn select_items(&self, statement: &Statement) -> String {
         let columns = self.columns.iter().map(|column| {

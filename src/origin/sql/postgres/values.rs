@@ -82,7 +82,7 @@ fn formless(text: &str, reason: String) -> Value<'_> {
     }
 }
 
-/// What a date or time that RFC 3339 has no form for is sorted by, among the texts of those that it has one for.
+/// The sort key of a date or time without a form in RFC 3339, among the texts of those with one.
 fn place_in_time(text: &str) -> String {
     /// Above and below all years that the server knows.
     const YEARS: u32 = 10_000_000;

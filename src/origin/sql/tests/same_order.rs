@@ -60,7 +60,7 @@ fn any_id() -> impl Strategy<Value = SortValue> {
 
 type Rows = Vec<(SortValue, SortValue, SortValue)>;
 
-/// Rows with distinct ids: what is equal in all columns and in the id has no order of its own.
+/// Rows with distinct ids: rows that are equal in all columns and in the id have no order of their own.
 fn any_rows() -> impl Strategy<Value = Rows> {
     prop::collection::vec((any_id(), any_value(), any_value()), 0..40).prop_map(|rows| {
         let distinct: BTreeMap<String, _> = rows.into_iter().map(|row| (format!("{:?}", row.0), row)).collect();
