@@ -1,7 +1,7 @@
 # The few commands that a developer needs. `make help` lists them.
 
 CARGO ?= cargo
-# Most tests wait most of the time: for servers to start, for lives to end.
+# Most tests wait most of the time, for servers to start or lives to end.
 TESTS_AT_ONCE ?= $(shell expr 2 '*' $$(nproc))
 
 .DEFAULT_GOAL := help
@@ -14,13 +14,13 @@ demo: ## The sample shop on http://127.0.0.1:8080, with a Redis of its own (inst
 	@.ci/install demo
 	$(CARGO) run --release --locked -- demo
 
-test: ## All checks and tests (installs what they need if missing)
+test: ## All checks and tests (installs their tools if missing)
 	@.ci/install test
 	$(MAKE) lint
 	$(CARGO) test --locked -- --test-threads=$(TESTS_AT_ONCE)
 	$(CARGO) test --locked --test it -- --ignored --test-threads=1 --skip five_times_what_redis_can_give --skip soak
 
-judges: ## What others wrote judges our HTTP: redbot, schemathesis, spectral, cache tests, Varnish, nginx (docs/judges.md)
+judges: ## Programs of others judge the HTTP interface: redbot, schemathesis, spectral, cache tests, Varnish, nginx (docs/judges.md)
 	@.ci/install judges
 	SCHEMATHESIS_EXAMPLES=1000 $(CARGO) test --locked --test it -- --nocapture judges:: edge::
 
@@ -49,7 +49,7 @@ mutants: ## Breaks the code in a copy, one mutation of tests/mutations at a time
 	@.ci/install test
 	tests/mutations/run
 
-overload: ## Five times as many reads as Redis can give, for 30 s, beside pages of L1 (optimised build)
+overload: ## Five times the reads that Redis can answer, for 30 s, beside pages of L1 (optimised build)
 	@.ci/install test
 	OVERLOAD_SECONDS=30 $(CARGO) test --release --locked --test it -- --ignored --nocapture five_times_what_redis_can_give
 
@@ -61,7 +61,7 @@ bench-churn: ## A year of price changes, 30,000 times faster: refreshes coalesce
 	@.ci/install test
 	$(CARGO) bench --locked --bench churn -- $(CHURN)
 
-bulk: ## A million items from PostgreSQL into one listing: speed and memory (needs some 3 GB; installs what the tests need)
+bulk: ## A million items from PostgreSQL into one listing: speed and memory (needs some 3 GB; installs the tools of the tests)
 	@.ci/install test
 	$(CARGO) bench --locked --bench bulk
 
@@ -69,6 +69,6 @@ hostile: ## Ten minutes of attacks beside honest readers: sockets held, follower
 	@.ci/install test
 	HOSTILE_SECONDS=$${HOSTILE_SECONDS:-600} $(CARGO) test --locked --test it -- --ignored --nocapture hostile
 
-soak: ## An hour of faults round three nodes and a Redis, with walkers who check every item (SOAK_SECONDS=600 for less)
+soak: ## An hour of faults around three nodes and a Redis, with walkers who check every item (SOAK_SECONDS=600 for less)
 	@.ci/install test
 	$(CARGO) test --locked --test it -- --ignored --nocapture soak
