@@ -12,7 +12,7 @@ use super::{
 pub(crate) struct Access {
     pub server: Server,
     pub keys: Keys,
-    pub connections: Connections,
+    pub redis: Connections,
     pub clock: Arc<Clock>,
     pub seen: Arc<Seen>,
     pub liveness: Arc<Liveness>,

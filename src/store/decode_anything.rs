@@ -1,4 +1,4 @@
-//! Gives bytes to everything that takes a reply apart: for fuzzing.
+//! For fuzzing: gives arbitrary bytes to all code that reads replies.
 
 use bytes::BytesMut;
 

@@ -1,4 +1,4 @@
-//! What can go wrong, named for what the caller does next.
+//! Errors of a call, named for what the caller does next; and refusals, as Redis words them.
 
 use std::sync::Arc;
 
@@ -116,11 +116,6 @@ impl Refusal {
     /// The same for an error of the crate; `None` where it is not the server's.
     pub(crate) fn of_error(error: &RedisError) -> Option<Self> {
         Self::read(error.code()?, error.detail().unwrap_or_default())
-    }
-
-    /// Whether it speaks of the server, not of one command.
-    pub(crate) fn is_of_server(&self) -> bool {
-        code_is_of_server(self.code)
     }
 
     fn read(code: &str, details: &str) -> Option<Self> {

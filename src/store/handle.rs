@@ -1,4 +1,4 @@
-//! The store as others hold it: a handle to its parts.
+//! The store's handle: its parts as fields, and how Redis is doing.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -77,7 +77,7 @@ impl Store {
         let access = Arc::new(Access {
             server,
             keys,
-            connections: started.connections,
+            redis: started.connections,
             clock: started.clock,
             seen: Arc::new(Seen::new()),
             liveness,
@@ -106,12 +106,12 @@ impl Store {
 
     /// Whether pages can be read from Redis at this moment.
     pub fn is_up(&self) -> bool {
-        self.access.connections.is_up()
+        self.access.redis.is_up()
     }
 
     /// Whether a page would be asked of Redis now: it is up, and its [circuit breaker](super::health::breaker) lets a call through.
     pub fn admits_reads(&self) -> bool {
-        self.access.connections.admits_reads()
+        self.access.redis.admits_reads()
     }
 
     /// Whether Redis refused the last write for being full.
@@ -136,7 +136,7 @@ impl Store {
 
     /// Returns once reads have failed so often that they fail at once.
     pub async fn broken(&self) {
-        self.access.connections.broken().await;
+        self.access.redis.broken().await;
     }
 
     /// Starts to follow announcements. To be called once; ends when the receiver is dropped.

@@ -1,12 +1,15 @@
-//! The rights that the program needs of Redis, and which of them are missing at the start.
+//! The rights that the program needs of Redis, and the check at the start which of them are missing.
 //!
 //! `ACL DRYRUN` would need a right of its own. Instead each command is queued in a transaction that is never executed: Redis
-//! judges command, keys and channel when it queues. Scripts need the right to each command that they call, so those are here
-//! too. `docs/redis-layout.md` has the same rights as a rule for `ACL SETUSER`; a test compares both with the sources.
+//! judges command, keys and channel when it queues. A script needs the right to each command that it calls, so those commands stand
+//! here too. `docs/redis-layout.md` has the same rights as a rule for `ACL SETUSER`; a test compares both with the sources.
 
 use redis::{Cmd, Pipeline, Value};
 
-use super::{error::Refusal, layout::keys::Keys};
+use super::{
+    error::{Refusal, code_is_of_server},
+    layout::keys::Keys,
+};
 use crate::telemetry::RedisCode;
 
 /// A right as `ACL SETUSER` names it, and a command that it allows. `{key}` is a key that never exists.
@@ -134,7 +137,7 @@ pub(super) fn missing(keys: &Keys, replies: &[Value]) -> Missing {
     found.needed.sort();
     found.needed.dedup();
     for refusal in replies.iter().filter_map(refusal_in) {
-        if refusal.is_of_server() && found.refused.iter().all(|told| told.code != refusal.code) {
+        if code_is_of_server(refusal.code) && found.refused.iter().all(|told| told.code != refusal.code) {
             found.refused.push(refusal);
         }
     }

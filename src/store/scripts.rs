@@ -1,11 +1,11 @@
-//! The scripts: a file each under `scripts/`, run by hash and loaded where the server does not know them.
+//! The scripts: a file each under `scripts/`, called by hash, and loaded when the server does not know them.
 
 use std::sync::LazyLock;
 
 use redis::Cmd;
 
 /// One script and its hash.
-pub(super) struct Script {
+pub(crate) struct Script {
     code: &'static str,
     hash: String,
 }

@@ -1,5 +1,5 @@
-//! What is checked before a store is used: whether a server answers, whether it is the right one, and whether the prefix
-//! is laid out as this version expects. What is only unwise is a warning.
+//! The checks before a store is used: a server answers, it can be used, and the prefix has the layout of this version. Unwise
+//! settings cause a warning only.
 
 use std::{
     collections::HashMap,

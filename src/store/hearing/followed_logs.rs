@@ -1,5 +1,5 @@
-//! What a node has heard of one server, in all partitions: decides what to apply, what to read, and when to begin anew.
-//! Nothing is awaited here; the [subscriber](super::subscriber) does what it is told, and a seeded simulation does so too.
+//! The logs of one server, as far as a node has followed them: decides what to apply, what to read, and when to begin a new epoch.
+//! It waits for nothing: the [subscriber](super::subscriber) does the waiting, and so does a seeded simulation.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! How far a node has followed one partition's log: decides of each message and each reading whether to apply it, to skip
-//! it, to read what is missing, or to begin anew. Pure: a seeded simulation may drive it.
+//! How far a node has followed one partition's log. For each message and each reading it decides: apply, skip, read the missing
+//! entries, or begin a new epoch. Pure: a seeded simulation may drive it.
 
 use crate::store::layout::entry_id::EntryId;
 

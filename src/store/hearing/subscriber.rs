@@ -1,9 +1,9 @@
-//! The subscriber: one connection that listens, and reads the log where something was missed.
+//! The subscriber: one connection that listens, and reads the log after a gap.
 //!
-//! The crate's ConnectionManager stays deaf once it has given up reconnecting, so this is a loop of our own: subscribe;
-//! only then read the log, from and including the last entry applied, while messages wait; then follow messages. Each
-//! names the entry before it, so a gap shows with the next one; and where nothing more comes, the log itself is compared
-//! every second. So a loss that nobody was told of is repaired within a second.
+//! The crate's ConnectionManager stays deaf once it has given up reconnecting, so this is a loop of our own. It subscribes first; then
+//! it reads the log, from and including the last entry applied, while messages wait; then it follows messages. Each message names the
+//! entry before it, so the next one shows a gap. When no message comes, the log itself is compared every second. So a silent loss is
+//! repaired within a second.
 //!
 //! Messages and commands share one connection (RESP3), so a reading of the log and the messages round it come from one
 //! server. Not for sharded Pub/Sub: its unsolicited confirmations would be taken for replies.

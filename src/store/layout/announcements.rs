@@ -1,9 +1,8 @@
-//! Announcements: what is told of a head that moved, in the log and on the channel.
+//! Announcements: a head has moved. The log keeps them, and the channel carries them.
 //!
-//! A message is an envelope round the body that the log entry holds, letter by letter: the entry's id and the id of the
-//! entry before it, by which a gap is seen. The body carries the new head itself, so that nobody need re-read Redis
-//! because of it. Members that a version does not know are skipped; a body of another version is not understood at all,
-//! and whoever hears one looks for himself.
+//! A message is an envelope round the body that the log entry holds, byte for byte. The envelope names the entry and the entry
+//! before it, so a receiver sees a gap. The body carries the new head itself, so no node reads Redis again because of it. Members
+//! that a version does not know are skipped. A body of another version counts as not understood, and its hearers read heads again.
 
 use std::num::NonZeroU32;
 

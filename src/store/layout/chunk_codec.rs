@@ -1,10 +1,10 @@
 //! Chunks as stream entries: one entry a chunk, a field a product id, its value the item's JSON; the last field has no name,
 //! and its value is a check sum.
 //!
-//! An entry's fields are a list of pairs, never a map: order is the origin's and an id may repeat. What this version did
-//! not write is refused, never guessed at: by the sum also what looks like ours, for items go out as they are, and nobody
-//! looks into them on the way. It is taken of the pairs as the protocol writes them, each with its length, so that neither who sends
-//! them nor who reads them takes them apart for it; the chunk's index is its seed, so that entries do not change places.
+//! An entry's fields are a list of pairs, never a map: the order is the origin's, and an id may repeat. An entry that this version did
+//! not write is refused, never guessed at. Items go out unread, so the check sum finds changes that still look like ours. It covers the
+//! pairs as the protocol writes them, each with its length, so neither writer nor reader takes them apart for it. The chunk's index is
+//! its seed, so entries cannot change places.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! Ids of stream entries: of the announcements in a log.
+//! Ids of the entries of a log.
 
 /// The id of a log entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,4 +1,4 @@
-//! Heads as hashes: the fields, how they are asked for, and how they are read.
+//! Heads as hashes: their fields, the command that reads them, and the check sum.
 
 use std::num::NonZeroU32;
 

@@ -1,7 +1,7 @@
 //! The name of every key and channel. `docs/redis-layout.md` lists them; no other file makes one.
 //!
-//! All keys of a name share a hash tag, the partition's number in braces, so that one script may touch them all, in a
-//! cluster too. The listing's name itself never stands inside a hash tag: its encoded form holds no brace.
+//! All keys of a listing name share a hash tag, the partition's number in braces, so one script may touch them all, in a cluster too.
+//! The listing's name itself never stands inside a hash tag: its encoded form holds no brace.
 
 use xxhash_rust::xxh3::xxh3_64;
 

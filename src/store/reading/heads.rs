@@ -1,4 +1,4 @@
-//! Heads: a hash a listing, the only part of it that changes.
+//! Reads of heads. A head is a hash a listing, and the only part of a listing that changes.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ use crate::{
 
 /// Reads heads.
 #[derive(Clone)]
-pub struct HeadReads(pub(in crate::store) Arc<Access>);
+pub struct HeadReads(pub(crate) Arc<Access>);
 
 impl HeadReads {
     /// The head of a listing: one turn.
@@ -27,7 +27,7 @@ impl HeadReads {
         let head_key = self.key(key);
         let mut turn = Commands::default();
         read_head(&mut turn, &head_key);
-        let mut replies = self.0.connections.read("read head", turn).await?.into_iter();
+        let mut replies = self.0.redis.read("read head", turn).await?.into_iter();
         seen_head(&self.0, key, &head_key, replies.next())
     }
 
@@ -37,7 +37,7 @@ impl HeadReads {
         let mut turn = Commands::default();
         read_head(&mut turn, &head_key);
         // Through the writing connection, which is the one that the next step needs anyway.
-        let replies = self.0.connections.write("read head", turn).await?;
+        let replies = self.0.redis.write("read head", turn).await?;
         let reply = replies.into_iter().next().unwrap_or_default();
         let stored = decode_for_writing(reply, &head_key)?;
         self.0.seen.raise(Partition::of(key.name()), stored.state.id());
@@ -65,7 +65,7 @@ impl HeadReads {
             for name in &names {
                 read_head(&mut turn, name);
             }
-            let replies = self.0.connections.read("read heads", turn).await?;
+            let replies = self.0.redis.read("read heads", turn).await?;
             for (name, reply) in names.iter().zip(replies) {
                 heads.push(match decode_head(reply, name) {
                     Err(StoreError::Corrupt { .. }) => HeadState::Absent,

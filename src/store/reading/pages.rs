@@ -1,5 +1,4 @@
-//! What pages are read with: each is one request-and-reply turn, of plain commands. A script would cost the server three to
-//! five times as much.
+//! Reads for pages. Each is one turn of plain commands: a script would cost the server three to five times as much.
 
 use std::{num::NonZeroU32, ops::Range, sync::Arc, time::Duration};
 
@@ -44,7 +43,7 @@ pub struct Description {
 
 /// Reads the items of generations.
 #[derive(Clone)]
-pub struct PageReads(pub(in crate::store) Arc<Access>);
+pub struct PageReads(pub(crate) Arc<Access>);
 
 impl PageReads {
     /// The head and, of a generation that may be current, a range of chunks: fewer where the stream has fewer, none where
@@ -63,7 +62,7 @@ impl PageReads {
             read_range(&mut turn, &stream_key, &chunks);
         }
         let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start));
-        let replies = self.0.connections.read_raw(size, OPERATION, turn).await?;
+        let replies = self.0.redis.read_raw(size, OPERATION, turn).await?;
         let mut replies = replies.into_iter();
         let head = seen_head(&self.0, key, &head_key, next_value(&mut replies, OPERATION)?)?;
         let chunks = replies.next().map(|reply| decode_range(&reply, &stream_key, &chunks));
@@ -84,7 +83,7 @@ impl PageReads {
         let mut turn = Commands::default();
         read_range(&mut turn, &stream_key, &chunks);
         let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start));
-        let replies = self.0.connections.read_raw(size, "read chunks", turn).await?;
+        let replies = self.0.redis.read_raw(size, "read chunks", turn).await?;
         decode_range(&replies.into_iter().next().unwrap_or_default(), &stream_key, &chunks)
     }
 
@@ -110,7 +109,7 @@ impl PageReads {
         }
         let described = if describe { ENTRIES_DESCRIBED } else { 0 };
         let size = ReplySize::of_chunks(chunks.end.saturating_sub(chunks.start) + described);
-        let replies = self.0.connections.read_raw(size, OPERATION, turn).await?;
+        let replies = self.0.redis.read_raw(size, OPERATION, turn).await?;
         let mut replies = replies.into_iter();
         let head = seen_head(&self.0, key, &head_key, next_value(&mut replies, OPERATION)?)?;
         let left = reply::time_left(next_value(&mut replies, OPERATION)?, &stream_key)?;
@@ -133,7 +132,7 @@ impl PageReads {
         let mut turn = Commands::default();
         time_left(&mut turn, &stream_key);
         read_description(&mut turn, &stream_key);
-        let mut replies = self.0.connections.read("describe", turn).await?.into_iter();
+        let mut replies = self.0.redis.read("describe", turn).await?.into_iter();
         let left = reply::time_left(replies.next(), &stream_key)?;
         let info = replies.next().unwrap_or_default();
         left.map(|_| decode_info(info, &stream_key)).transpose()
@@ -144,7 +143,7 @@ impl PageReads {
         let stream_key = self.stream_key(key, head.generation);
         let mut command = redis::cmd("XLEN");
         command.arg(&stream_key);
-        match self.0.connections.read_one("count chunks", &stream_key, &command).await {
+        match self.0.redis.read_one("count chunks", &stream_key, &command).await {
             Ok(entries) => {
                 let promised = head.total.div_ceil(head.chunk_len.get().into());
                 Ok(reply::integer(&entries).and_then(|entries| u64::try_from(entries).ok()) == Some(promised))
@@ -159,11 +158,7 @@ impl PageReads {
         let stream_key = self.stream_key(key, generation);
         let mut command = redis::cmd("MEMORY");
         command.arg("USAGE").arg(&stream_key);
-        let reply = self
-            .0
-            .connections
-            .read_one("measure stream", &stream_key, &command)
-            .await?;
+        let reply = self.0.redis.read_one("measure stream", &stream_key, &command).await?;
         Ok(reply::integer(&reply).and_then(|bytes| u64::try_from(bytes).ok()))
     }
 

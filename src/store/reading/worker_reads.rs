@@ -18,13 +18,13 @@ pub struct ReadsNearby {
 }
 
 impl ReadsNearby {
-    pub(in crate::store) fn open(access: &Access) -> Self {
+    pub(crate) fn open(access: &Access) -> Self {
         let heartbeat = Heartbeat {
             clock: Some(access.clock.clone()),
             dry_write: None,
         };
         let this = Connection::start(access.server.clone(), access.liveness.clone(), heartbeat);
-        let (all, this) = (access.connections.near.clone(), Arc::new(this));
+        let (all, this) = (access.redis.near.clone(), Arc::new(this));
         all.add(this.clone());
         Self { all, this }
     }

@@ -1,9 +1,9 @@
-//! What was asked for and is not answered yet, a hash a family whose refreshes are coalesced: `mark`, the greatest id drawn
-//! when somebody asked last, and `read_at`, when the last read was drawn.
+//! Requests for refreshes that are not answered yet, a hash a family that coalesces them: `mark` is the greatest id drawn at the
+//! last request, `read_at` the time of the draw of the last read.
 //!
-//! A request is remembered before it is accepted, so a node that dies loses none; it is answered by a read that was drawn
-//! after it and has succeeded, and by nothing else. The due time is made from both, so that a family is read at most once
-//! in `coalesce_for`, whichever nodes are asked.
+//! A request is stored before it is accepted, so the death of a node loses none. Only a read that was drawn after the request and has
+//! succeeded answers it. The due time follows from both fields: a family is read at most once in `coalesce_for`, whichever nodes are
+//! asked.
 
 use std::{sync::Arc, time::Duration};
 
@@ -35,7 +35,7 @@ pub enum ReadEnd {
 
 /// Requests for refreshes of families that coalesce them.
 #[derive(Clone)]
-pub struct CoalescedRequests(pub(in crate::store) Arc<Access>);
+pub struct CoalescedRequests(pub(crate) Arc<Access>);
 
 impl CoalescedRequests {
     /// Remembers that refreshes of families of one name were asked for. Each is due after what is returned, at the latest.
@@ -56,8 +56,7 @@ impl CoalescedRequests {
                 .arg(millis(REMEMBERED_FOR));
             calls.add_command(call);
         }
-        let connections = &self.0.connections;
-        let replies = connections.scripts(OPERATION, &scripts::ASK, &calls).await?;
+        let replies = self.0.redis.scripts(OPERATION, &scripts::ASK, &calls).await?;
         let waits = families.iter().zip(replies).map(|(family, reply)| {
             let reply = reply::answered(reply, OPERATION, &keys.asked(family))?;
             let wait = reply::integer(&reply).and_then(|wait| u64::try_from(wait).ok());
@@ -90,7 +89,7 @@ impl CoalescedRequests {
             .arg(millis(REMEMBERED_FOR))
             .arg(succeeded)
             .arg(next_due.map_or_else(String::new, |after| millis(after).to_string()));
-        self.0.connections.run(OPERATION, &scripts::SETTLE, &call, &key).await?;
+        self.0.redis.run(OPERATION, &scripts::SETTLE, &call, &key).await?;
         Ok(())
     }
 
@@ -100,7 +99,7 @@ impl CoalescedRequests {
         let key = self.0.keys.asked(family);
         let mut command = redis::cmd("HMGET");
         command.arg(&key).arg(&["mark", "read_at"]);
-        let reply = self.0.connections.read_one(OPERATION, &key, &command).await?;
+        let reply = self.0.redis.read_one(OPERATION, &key, &command).await?;
         let mut fields = reply::array(reply).unwrap_or_default().into_iter();
         let mut number = || fields.next().and_then(|field| reply::integer(&field));
         let (mark, read_at) = (number(), number());

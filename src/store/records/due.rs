@@ -1,4 +1,4 @@
-//! Due times: a sorted set a partition, families by the millisecond in which they are to be refreshed.
+//! Due times: a sorted set a partition, with families by the millisecond of their next refresh.
 
 use std::{sync::Arc, time::Duration};
 
@@ -32,7 +32,7 @@ pub struct Claim {
 
 /// The due times of all families.
 #[derive(Clone)]
-pub struct DueTimes(pub(in crate::store) Arc<Access>);
+pub struct DueTimes(pub(crate) Arc<Access>);
 
 impl DueTimes {
     /// Takes families that are due, in every partition at most `per_partition`; each is due again after `claim_for` unless
@@ -43,11 +43,7 @@ impl DueTimes {
         for partition in Partition::all() {
             calls.add_command(claiming(&self.0.keys.due(partition), per_partition, claim_for));
         }
-        let replies = self
-            .0
-            .connections
-            .scripts(OPERATION, &scripts::CLAIM_DUE, &calls)
-            .await?;
+        let replies = self.0.redis.scripts(OPERATION, &scripts::CLAIM_DUE, &calls).await?;
         let mut claims = Vec::new();
         for (partition, reply) in Partition::all().zip(replies) {
             let key = self.0.keys.due(partition);
@@ -73,7 +69,7 @@ impl DueTimes {
             .after(after.min(Duration::from_millis(millis(after))));
         let mut turn = Pipeline::new();
         turn.cmd("ZADD").arg(&key).arg("NX").arg(at.0).arg(family.to_string());
-        self.0.connections.change("schedule", &key, &turn).await
+        self.0.redis.change("schedule", &key, &turn).await
     }
 
     /// Sets the due times of families that have none, each at some time before `within` is over.
@@ -87,7 +83,7 @@ impl DueTimes {
                 let at = now.after(within.mul_f64(fastrand::f64()));
                 turn.cmd("ZADD").arg(key).arg("NX").arg(at.0).arg(family.to_string());
             }
-            self.0.connections.change(OPERATION, "due", &turn).await?;
+            self.0.redis.change(OPERATION, "due", &turn).await?;
         }
         Ok(())
     }
@@ -103,7 +99,7 @@ impl DueTimes {
                 let key = self.0.keys.due(Partition::of(&family.name));
                 turn.add_command(bringing_forward(&key, family, now));
             }
-            self.0.connections.change(OPERATION, "due", &turn).await?;
+            self.0.redis.change(OPERATION, "due", &turn).await?;
         }
         Ok(())
     }
@@ -115,7 +111,7 @@ impl DueTimes {
         for (partition, than) in Partition::all().zip(than) {
             turn.add_command(reading_later(&self.0.keys.due(partition), *than));
         }
-        let replies = self.0.connections.read(OPERATION, &turn).await?;
+        let replies = self.0.redis.read(OPERATION, &turn).await?;
         let due = replies.into_iter().map(|reply| {
             let reply = reply::answered(reply, OPERATION, "due")?;
             due_times(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))
@@ -129,7 +125,7 @@ impl DueTimes {
         let mut turn = Pipeline::new();
         let at = self.0.clock.now().after(after);
         turn.cmd("ZADD").arg(&key).arg("XX").arg(at.0).arg(family.to_string());
-        self.0.connections.change("postpone", &key, &turn).await
+        self.0.redis.change("postpone", &key, &turn).await
     }
 
     /// Takes a family out of the due set.
@@ -144,7 +140,7 @@ impl DueTimes {
         let key = self.0.keys.due(Partition::of(&family.name));
         let mut command = redis::cmd("ZSCORE");
         command.arg(&key).arg(family.to_string());
-        let reply = self.0.connections.read_one("read due", &key, &command).await?;
+        let reply = self.0.redis.read_one("read due", &key, &command).await?;
         Ok(reply::score(&reply).map(Timestamp))
     }
 
@@ -152,7 +148,7 @@ impl DueTimes {
     async fn remove_member(&self, key: &str, member: Value) -> Result<(), StoreError> {
         let mut turn = Pipeline::new();
         turn.cmd("ZREM").arg(key).arg(reply::bytes(member).unwrap_or_default());
-        self.0.connections.change("unschedule", key, &turn).await
+        self.0.redis.change("unschedule", key, &turn).await
     }
 }
 

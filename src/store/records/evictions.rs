@@ -1,4 +1,4 @@
-//! Keys that Redis evicted: the server's own count, over everything that it holds.
+//! Keys that Redis evicted, by the server's own count.
 
 use crate::store::{
     access::Access,
@@ -15,7 +15,7 @@ pub(crate) async fn count(access: &Access) -> Result<Option<u64>, StoreError> {
     let mut turn = Commands::default();
     turn.call(&[b"INFO", b"stats"]);
     let turn = turn.that_may_be_refused();
-    let replies = access.connections.read("count evictions", turn).await?;
+    let replies = access.redis.read("count evictions", turn).await?;
     let info = replies.into_iter().next().and_then(info_text);
     Ok(info.and_then(|info| info_field(&info, "evicted_keys")?.parse().ok()))
 }

@@ -67,7 +67,7 @@ pub enum Emptiness {
 
 /// The last failures of all families.
 #[derive(Clone)]
-pub struct FailureRecords(pub(in crate::store) Arc<Access>);
+pub struct FailureRecords(pub(crate) Arc<Access>);
 
 impl FailureRecords {
     /// Remembers a failed refresh.
@@ -92,7 +92,7 @@ impl FailureRecords {
             })
             .arg(format!("{:016x}", failing.definition));
         self.0
-            .connections
+            .redis
             .run(OPERATION, &scripts::RECORD_FAILURE, &call, &failure_key)
             .await?;
         Ok(())
@@ -104,7 +104,7 @@ impl FailureRecords {
         let key = self.0.keys.failure(family);
         let mut command = redis::cmd("HMGET");
         command.arg(&key).arg(&FIELDS);
-        let reply = self.0.connections.read_one(OPERATION, &key, &command).await?;
+        let reply = self.0.redis.read_one(OPERATION, &key, &command).await?;
         let fields = reply::array(reply).unwrap_or_default();
         let fields = <[Value; FIELDS.len()]>::try_from(fields).map_err(|_| StoreError::odd_reply(OPERATION))?;
         if fields.iter().all(|field| *field == Value::Nil) {

@@ -1,4 +1,4 @@
-//! Freezes: globs of names that are not refreshed until a time, for all nodes.
+//! Freezes: globs of names that no node refreshes until a time.
 
 use std::{sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ pub type Freeze = (String, Timestamp);
 
 /// The freezes.
 #[derive(Clone)]
-pub struct FreezeRecords(pub(in crate::store) Arc<Access>);
+pub struct FreezeRecords(pub(crate) Arc<Access>);
 
 impl FreezeRecords {
     /// Freezes a glob of names from now on; a freeze of the same glob is replaced. Returns until when.
@@ -33,7 +33,7 @@ impl FreezeRecords {
             .arg(&key)
             .arg(longest.unwrap_or(until).max(until).0);
         turn.cmd("EXEC");
-        self.0.connections.change(OPERATION, &key, &turn).await?;
+        self.0.redis.change(OPERATION, &key, &turn).await?;
         Ok(until)
     }
 
@@ -43,17 +43,8 @@ impl FreezeRecords {
         let key = self.0.keys.frozen();
         let mut command = redis::cmd("HDEL");
         command.arg(&key).arg(glob);
-        let reply = reply::answered(
-            self.0
-                .connections
-                .write(OPERATION, &command)
-                .await?
-                .into_iter()
-                .next()
-                .unwrap_or_default(),
-            OPERATION,
-            &key,
-        )?;
+        let replies = self.0.redis.write(OPERATION, &command).await?;
+        let reply = reply::answered(replies.into_iter().next().unwrap_or_default(), OPERATION, &key)?;
         Ok(reply::integer(&reply) == Some(1))
     }
 
@@ -63,7 +54,7 @@ impl FreezeRecords {
         let key = self.0.keys.frozen();
         let mut command = redis::cmd("HGETALL");
         command.arg(&key);
-        let reply = self.0.connections.read_one(OPERATION, &key, &command).await?;
+        let reply = self.0.redis.read_one(OPERATION, &key, &command).await?;
         let fields: Vec<Value> = match reply {
             Value::Map(pairs) => pairs.into_iter().flat_map(|(glob, until)| [glob, until]).collect(),
             other => reply::array(other).unwrap_or_default(),

@@ -1,6 +1,6 @@
-//! Names: which listings there are. Members are listing keys with equal scores, so a sorted set is in the order of texts.
+//! The index of names: which listings there are. Members are listing keys with equal scores, so a sorted set is in the order of texts.
 //!
-//! An entry may outlive its head, which expires or is evicted: whoever sees that removes it.
+//! An entry may outlive its head, which expires or is evicted. The next reader of the entry removes it.
 
 use std::sync::Arc;
 
@@ -41,7 +41,7 @@ impl Bound<'_> {
 
 /// The index of all listings by their keys.
 #[derive(Clone)]
-pub struct NameIndex(pub(in crate::store) Arc<Access>);
+pub struct NameIndex(pub(crate) Arc<Access>);
 
 impl NameIndex {
     /// Every listing kept under a name.
@@ -137,7 +137,7 @@ impl NameIndex {
             let range = turn.cmd("ZRANGE").arg(self.0.keys.names(partition)).arg(from).arg(to);
             range.arg("BYLEX").arg("LIMIT").arg(0).arg(page);
         }
-        let replies = self.0.connections.read(OPERATION, &turn).await?;
+        let replies = self.0.redis.read(OPERATION, &turn).await?;
         let pages = replies.into_iter().map(|reply| {
             let reply = reply::answered(reply, OPERATION, "names")?;
             let names = reply::array(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))?;
@@ -175,10 +175,7 @@ impl NameIndex {
             call.arg(listing.to_string());
             calls.add_command(call);
         }
-        let forgotten = self
-            .0
-            .connections
-            .scripts("forget names", &scripts::FORGET_NAME, &calls);
+        let forgotten = self.0.redis.scripts("forget names", &scripts::FORGET_NAME, &calls);
         match forgotten.await {
             Ok(replies) => {
                 let forgotten = listings.into_iter().zip(replies);

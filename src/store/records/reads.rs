@@ -1,6 +1,6 @@
-//! Reads as the nodes have counted them: when a family was read last, and how often.
+//! Reads as the nodes have counted them: the last read of a family, and the number of its reads.
 //!
-//! Both sets are bounded: beyond [`FAMILIES_A_PARTITION_MAX`] the family read longest ago, or least, is forgotten.
+//! Both sets are bounded: beyond [`FAMILIES_A_PARTITION_MAX`] the family with the oldest read, or the fewest, is forgotten.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ const MEMBERS_A_TURN: usize = 2000;
 
 /// The counts of reads of all families.
 #[derive(Clone)]
-pub struct ReadRecords(pub(in crate::store) Arc<Access>);
+pub struct ReadRecords(pub(crate) Arc<Access>);
 
 impl ReadRecords {
     /// Adds to the counts of families, and says that they were read just now.
@@ -47,7 +47,7 @@ impl ReadRecords {
                     turn.cmd("ZREMRANGEBYRANK").arg(key).arg(0).arg(beyond);
                 }
             }
-            self.0.connections.change(OPERATION, "reads", &turn).await?;
+            self.0.redis.change(OPERATION, "reads", &turn).await?;
         }
         Ok(())
     }
@@ -61,7 +61,7 @@ impl ReadRecords {
             .arg("NX")
             .arg(self.0.clock.now().0)
             .arg(family.to_string());
-        self.0.connections.change("begin idleness", &key, &turn).await
+        self.0.redis.change("begin idleness", &key, &turn).await
     }
 
     /// When a family was read last, on any node; `None` where that is not known.
@@ -69,7 +69,7 @@ impl ReadRecords {
         let key = self.0.keys.reads(Partition::of(&family.name));
         let mut command = redis::cmd("ZSCORE");
         command.arg(&key).arg(family.to_string());
-        let reply = self.0.connections.read_one("read last read", &key, &command).await?;
+        let reply = self.0.redis.read_one("read last read", &key, &command).await?;
         Ok(reply::score(&reply).map(Timestamp))
     }
 
@@ -93,7 +93,7 @@ impl ReadRecords {
                     range.arg("REV").arg("WITHSCORES");
                 }
                 let mut full = false;
-                for reply in self.0.connections.read(OPERATION, &turn).await? {
+                for reply in self.0.redis.read(OPERATION, &turn).await? {
                     let reply = reply::answered(reply, OPERATION, "popular")?;
                     let members = reply::pairs(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))?;
                     full |= members.len() == page;

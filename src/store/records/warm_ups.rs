@@ -1,7 +1,7 @@
-//! Records of warm-up jobs: when each began, so that whoever joins one, or takes it up where another was killed, knows what
-//! is done already.
+//! Records of warm-up jobs: the time when each began. A process that joins a job, or continues a killed one, knows from it which
+//! families are done.
 //!
-//! A record holds no list of what is done: the heads tell, for each says when its items were read.
+//! A record holds no list of families: each head says when its items were read.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,7 +21,7 @@ pub struct WarmUpRecord {
 
 /// The records of warm-up jobs.
 #[derive(Clone)]
-pub struct WarmUpRecords(pub(in crate::store) Arc<Access>);
+pub struct WarmUpRecords(pub(crate) Arc<Access>);
 
 impl WarmUpRecords {
     /// Joins a job, or begins it where nobody did, or where it is to begin anew. The record lives for so long, unless renewed.
@@ -32,7 +32,7 @@ impl WarmUpRecords {
         call.arg(millis(life)).arg(u8::from(anew));
         let reply = self
             .0
-            .connections
+            .redis
             .run(OPERATION, &scripts::BEGIN_WARM_UP, &call, &key)
             .await?;
         let record = || {
@@ -51,7 +51,7 @@ impl WarmUpRecords {
         let mut call = scripts::EXTEND_LEASE.call(std::slice::from_ref(&key));
         call.arg(began.0).arg(millis(life));
         self.0
-            .connections
+            .redis
             .run("renew warm-up", &scripts::EXTEND_LEASE, &call, &key)
             .await?;
         Ok(())
@@ -63,7 +63,7 @@ impl WarmUpRecords {
         let mut call = scripts::RELEASE_LEASE.call(std::slice::from_ref(&key));
         call.arg(began.0);
         self.0
-            .connections
+            .redis
             .run("end warm-up", &scripts::RELEASE_LEASE, &call, &key)
             .await?;
         Ok(())

@@ -1,4 +1,4 @@
-//! Where Redis is, and how to get to it.
+//! The address of Redis, and how a connection to it is opened.
 
 use std::{io, time::Duration};
 

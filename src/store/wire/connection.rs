@@ -1,9 +1,8 @@
-//! Connections: slots that hold a live connection or none, each kept by a task of its own which reconnects.
+//! Connections that come back: a slot holds a live connection or none, and a task of its own reconnects it.
 //!
-//! A call on a slot without a live connection fails at once: nobody waits for a reconnection, for what is at hand can be
-//! served meanwhile. The crate's own ConnectionManager would make callers wait, and a time-out never makes it reconnect.
-//! Here every call has a time-out of its own, and a connection that has missed several in a row is given up, for it may
-//! lead to a server that is stopped or gone without a word.
+//! A call on a slot without a live connection fails at once, because kept pages can be served meanwhile. The crate's own
+//! ConnectionManager would make callers wait, and a time-out never makes it reconnect. Here every call has a time-out, and a connection
+//! that misses several answers in a row is closed: its server may be stopped or gone without a word.
 
 use std::{
     sync::{

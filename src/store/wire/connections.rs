@@ -1,8 +1,8 @@
-//! The connections of a store: several to read through, one for what is large, one to write.
+//! The connections of a store: several to read through, one for large replies, one to write.
 //!
-//! Replies on one connection come one after the other, so a small one behind a large one waits for all of it. Hence what
-//! may be large has a connection of its own. All reads pass a [breaker](crate::store::health::breaker): where Redis does not answer, a call
-//! fails at once.
+//! Replies on one connection come one after the other, so a small one behind a large one waits for all of it. Therefore large replies
+//! have a connection of their own. All reads pass a [breaker](crate::store::health::breaker): when Redis does not answer, a call fails
+//! at once.
 
 use std::{
     sync::{

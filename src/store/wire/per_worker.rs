@@ -1,7 +1,7 @@
-//! Connections that live where their askers do: on a runtime of one thread.
+//! Connections of workers: each lives on the runtime of its worker, which is one thread.
 //!
-//! A worker that asks through a connection of another runtime is woken by another thread, and wakes one, for each page.
-//! Through one of its own it does neither, and what it asks in one turn goes out together.
+//! A worker that reads through a connection of another runtime is woken by another thread, and wakes one, for each page.
+//! Through its own it does neither, and its requests of one turn go out together.
 
 use std::sync::Arc;
 

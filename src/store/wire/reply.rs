@@ -1,7 +1,7 @@
-//! Replies, taken apart: values are owned, so that bytes move and are not copied twice. Those that pages are made of are
-//! read [where they lie](super::resp).
+//! Replies as values. They are owned, so bytes move and are not copied twice. The replies that pages are made of are
+//! read [in place](super::resp).
 //!
-//! The crate's own conversions lose what matters here: its stream reply is a map, without order and duplicates.
+//! The crate's own conversions lose too much: its stream reply is a map, without order and duplicates.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! Confirming: what is kept is still what the origin has. Its age begins anew, and nothing else changes: entity tags, links
-//! and caches downstream stay good.
+//! Confirming: the origin still has the items that are kept. Their age begins anew, and nothing else changes: entity tags, links
+//! and caches downstream stay valid.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Deleting: a tombstone outlives every refresh under way, so what was deleted stays deleted.
+//! Deleting: a tombstone outlives every refresh under way, so a deleted listing stays deleted.
 
 use std::time::Duration;
 

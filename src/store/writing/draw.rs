@@ -80,7 +80,7 @@ pub struct Draws {
 }
 
 impl Draws {
-    pub(in crate::store) fn new(access: Arc<Access>) -> Self {
+    pub(crate) fn new(access: Arc<Access>) -> Self {
         let leases = Keeper::new(access.server.clone(), access.liveness.clone());
         Self { access, leases }
     }
@@ -160,11 +160,7 @@ impl Draws {
 
     async fn run_draw(&self, partition: Partition, call: &Cmd, nonces: &[u32]) -> Result<Drawn, StoreError> {
         const OPERATION: &str = "draw";
-        let reply = self
-            .access
-            .connections
-            .run(OPERATION, &scripts::DRAW, call, "last")
-            .await?;
+        let reply = self.access.redis.run(OPERATION, &scripts::DRAW, call, "last").await?;
         let drawn = decode(reply, nonces).ok_or_else(|| StoreError::odd_reply(OPERATION))?;
         if let Drawn::Granted(grant) = &drawn
             && let Some(last) = grant.generations.last()

@@ -1,9 +1,9 @@
-//! Generations are written aside, into streams that nobody reads yet.
+//! Writing a generation aside, into a stream that no reader knows yet.
 //!
-//! Invariant 7 begins here: whatever befalls a writer, what is published stays as it is.
+//! Invariant 7 begins here: whatever happens to a writer, the published generation stays as it is.
 //! `GenerationWriter → FinishedGeneration → publish`: only a finished generation can be published, and only whole ones
-//! are finished. A writer that is killed leaves nothing behind, for its stream has an expiry from its first entry on; a
-//! stream that expired under a slow writer is not born again, for every later entry needs it to be there.
+//! are finished. A killed writer leaves nothing behind, because its stream has an expiry from its first entry on. A stream that expired
+//! under a slow writer does not come back, because every later entry needs it to be there.
 
 use std::{
     fmt,
@@ -188,13 +188,28 @@ impl GenerationWriter {
         })
     }
 
+    /// The generation that a copy in Redis makes. Its content is not known without reading it: the next refresh that finds the
+    /// same items publishes them anew.
+    pub(super) fn copied(mut self, from: Generation, chunk_len: NonZeroU32, total: u64) -> FinishedGeneration {
+        (self.draft.chunk_len, self.draft.copy_of) = (chunk_len, Some(from));
+        FinishedGeneration {
+            written: Written {
+                draft: self.draft,
+                total,
+                content: 0,
+                entries: total.div_ceil(chunk_len.get().into()),
+            },
+            unpublished: self.unpublished,
+        }
+    }
+
     /// Unlinks what was written, and returns when that is done.
     pub async fn abandon(mut self) {
         self.unpublished.unlink().await;
     }
 
     fn end_chunk(&mut self) {
-        if self.begun && self.batch.is_empty() && self.unpublished.access.connections.writes_quietly() {
+        if self.begun && self.batch.is_empty() && self.unpublished.access.redis.writes_quietly() {
             self.batch.begin_quiet();
         }
         self.add_chunk();
@@ -262,23 +277,6 @@ pub struct FinishedGeneration {
 }
 
 impl FinishedGeneration {
-    /// A copy that was made in Redis, of so many items. What it holds is not known without reading it: the next refresh that
-    /// finds the same publishes it anew.
-    pub(super) fn copied(access: Arc<Access>, draft: Draft, total: u64) -> Self {
-        Self {
-            unpublished: Unpublished {
-                access,
-                stream_key: Some(draft.stream_key.clone()),
-            },
-            written: Written {
-                total,
-                content: 0,
-                entries: total.div_ceil(draft.chunk_len.get().into()),
-                draft,
-            },
-        }
-    }
-
     /// The listing it is of.
     pub fn key(&self) -> &ListingKey {
         &self.written.draft.key

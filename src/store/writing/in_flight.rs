@@ -1,4 +1,4 @@
-//! Pipelines of one generation on their way: Redis takes them in while the writer fills the next.
+//! Pipelines of one generation that were sent and are not answered: Redis takes them in while the writer fills the next.
 
 use std::{collections::VecDeque, sync::Arc, task::Poll};
 
@@ -76,7 +76,7 @@ impl OnTheirWay {
 
 /// Sends a pipeline and waits until it has arrived.
 pub(crate) async fn deliver(access: Arc<Access>, stream_key: String, batch: Commands) -> Result<(), StoreError> {
-    check_written(access.connections.write(OPERATION, batch).await?, &stream_key)
+    check_written(access.redis.write(OPERATION, batch).await?, &stream_key)
 }
 
 /// Fails where the stream was gone.
@@ -107,5 +107,5 @@ pub(crate) fn check_written(replies: Vec<Value>, stream_key: &str) -> Result<(),
 pub(super) async fn unlink(access: &Access, stream_key: &str) {
     let mut turn = Pipeline::new();
     turn.cmd("UNLINK").arg(stream_key);
-    let _ = access.connections.write("unlink generation", &turn).await;
+    let _ = access.redis.write("unlink generation", &turn).await;
 }

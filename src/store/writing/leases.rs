@@ -1,9 +1,8 @@
 //! Leases: the right to refresh a family, for a short time and extended by heartbeat.
 //!
-//! The heartbeats of all leases of a store run on a thread of their own, with a connection of their own: a refresh that
-//! keeps every worker busy, or a large batch on the writing connection, must not cost it its lease. A holder that dies is
-//! replaced when its lease lapses; one that was paused finds out by the clock, and if it publishes even so the script
-//! refuses it, for the lease names another generation by then.
+//! The heartbeats of all leases run on a thread of their own, with a connection of their own. A refresh that keeps every worker busy, or
+//! a large batch on the writing connection, must not lose its lease. A holder that dies is replaced when its lease lapses. A holder that
+//! was paused sees by the clock that it is late; if it publishes even so, the script refuses, because the lease names another generation.
 
 use std::{
     fmt,
@@ -290,7 +289,7 @@ pub(super) async fn state_of(access: &Access, family: &Family) -> Result<Option<
     let key = access.keys.lease(family);
     let mut turn = Pipeline::new();
     turn.cmd("GET").arg(&key).cmd("PTTL").arg(&key);
-    let mut replies = access.connections.read(OPERATION, &turn).await?.into_iter();
+    let mut replies = access.redis.read(OPERATION, &turn).await?.into_iter();
     let value = reply::answered(replies.next().unwrap_or_default(), OPERATION, &key)?;
     let (Some(value), Some(left)) = (reply::text(value), reply::time_left(replies.next(), &key)?) else {
         return Ok(None);

@@ -1,7 +1,7 @@
-//! What moves heads, or lengthens their lives: writing generations aside, publishing, confirming, deleting.
+//! Writes: a generation begins, is published, confirmed, renewed or deleted.
 //!
-//! The calls of the scripts and their answers are values, made and read in `publish`, `confirm` and `delete`; here they are sent, and
-//! sent again where that is right.
+//! `publish`, `confirm` and `delete` make the calls of the scripts and read the answers, as values; this file sends them, and repeats
+//! a call when that is right.
 
 use std::{sync::Arc, time::Duration};
 
@@ -40,7 +40,7 @@ const UNANSWERED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Writes generations and moves heads.
 #[derive(Clone)]
-pub struct GenerationWrites(pub(in crate::store) Arc<Access>);
+pub struct GenerationWrites(pub(crate) Arc<Access>);
 
 impl GenerationWrites {
     /// Begins to write a generation aside.
@@ -52,18 +52,7 @@ impl GenerationWrites {
         definition: u64,
         policy: &Policy,
     ) -> GenerationWriter {
-        GenerationWriter::begin(self.0.clone(), self.draft(key, generation, as_of, definition, policy))
-    }
-
-    fn draft(
-        &self,
-        key: &ListingKey,
-        generation: Generation,
-        as_of: Timestamp,
-        definition: u64,
-        policy: &Policy,
-    ) -> Draft {
-        Draft {
+        let draft = Draft {
             key: key.clone(),
             generation,
             as_of,
@@ -73,7 +62,8 @@ impl GenerationWrites {
             chunk_len: policy.chunk_len,
             stream_key: self.0.keys.stream(key, generation),
             copy_of: None,
-        }
+        };
+        GenerationWriter::begin(self.0.clone(), draft)
     }
 
     /// Copies a generation that is kept to a new one, as it lies there; `None` where it is gone.
@@ -90,19 +80,17 @@ impl GenerationWrites {
         let Some(described) = PageReads(self.0.clone()).describe(key, from).await? else {
             return Ok(None);
         };
-        let draft = Draft {
-            chunk_len: described.chunk_len,
-            copy_of: Some(from),
-            ..self.draft(key, to, as_of, definition, policy)
-        };
-        let (from, to) = (self.0.keys.stream(key, from), draft.stream_key.clone());
-        let copied = FinishedGeneration::copied(self.0.clone(), draft, described.total);
+        let (from_key, stream_key) = (self.0.keys.stream(key, from), self.0.keys.stream(key, to));
+        let writer = self.begin(key, to, as_of, definition, policy);
+        let copied = writer.copied(from, described.chunk_len, described.total);
         let mut turn = Pipeline::new();
         turn.cmd("MULTI");
-        turn.cmd("COPY").arg(from).arg(&to);
-        turn.cmd("PEXPIRE").arg(&to).arg(BUILDING_LIFE.as_millis() as u64);
+        turn.cmd("COPY").arg(from_key).arg(&stream_key);
+        turn.cmd("PEXPIRE")
+            .arg(&stream_key)
+            .arg(BUILDING_LIFE.as_millis() as u64);
         turn.cmd("EXEC");
-        let replies = self.0.connections.write(OPERATION, &turn).await?;
+        let replies = self.0.redis.write(OPERATION, &turn).await?;
         // The first error is the cause, and EXEC's own only its consequence.
         let answered = |reply| reply::answered(reply, OPERATION, key.name().as_str());
         let replies: Vec<Value> = replies.into_iter().map(answered).collect::<Result<_, _>>()?;
@@ -156,7 +144,7 @@ impl GenerationWrites {
             };
             let call = publishing.call(&self.0.keys);
             let was = *replaced.get_or_insert(before.state);
-            let answer = match self.0.connections.script("publish", &scripts::PUBLISH, &call).await {
+            let answer = match self.0.redis.script("publish", &scripts::PUBLISH, &call).await {
                 Ok(reply) => publish::decode(reply, finished.key()),
                 Err(StoreError::Unavailable { .. }) if unanswered < UNANSWERED_MAX => {
                     unanswered += 1;
@@ -218,10 +206,7 @@ impl GenerationWrites {
             .arg(hex(generation.nonce))
             .arg(millis(life))
             .arg(millis(life.saturating_add(pin_for)));
-        self.0
-            .connections
-            .run("renew", &scripts::RENEW, &call, &key_names[0])
-            .await?;
+        self.0.redis.run("renew", &scripts::RENEW, &call, &key_names[0]).await?;
         Ok(())
     }
 
@@ -233,7 +218,7 @@ impl GenerationWrites {
             turn.add_command(reading_kept(key));
         }
         // Through the writing connection, which is the one that the next step needs anyway.
-        let replies = self.0.connections.write("read heads", &turn).await?;
+        let replies = self.0.redis.write("read heads", &turn).await?;
         let read = keys.iter().zip(listings).zip(replies).map(|((key, listing), reply)| {
             let found = kept(reply, key)?;
             self.0.seen.raise(Partition::of(listing.name()), found.state.id());
@@ -246,11 +231,7 @@ impl GenerationWrites {
     pub async fn confirm(&self, confirmation: &Confirmation<'_>) -> Result<Confirmed, StoreError> {
         const OPERATION: &str = "confirm";
         let (call, head_key) = (confirmation.call(&self.0.keys), self.0.keys.head(confirmation.listing));
-        let reply = self
-            .0
-            .connections
-            .run(OPERATION, &scripts::CONFIRM, &call, &head_key)
-            .await?;
+        let reply = self.0.redis.run(OPERATION, &scripts::CONFIRM, &call, &head_key).await?;
         match reply::text(reply).as_deref() {
             Some("confirmed") => {
                 self.0.liveness.tell_full(false);
@@ -291,7 +272,7 @@ impl GenerationWrites {
                 policy,
             };
             let (call, name) = (deleting.call(&self.0.keys), listing.name().as_str());
-            let reply = self.0.connections.run(OPERATION, &scripts::DELETE, &call, name).await?;
+            let reply = self.0.redis.run(OPERATION, &scripts::DELETE, &call, name).await?;
             let Some(id) = delete::decode(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))? else {
                 continue;
             };
