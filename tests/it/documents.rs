@@ -1,5 +1,9 @@
 //! The documents tell of the code: what they name is there, and what they must name is in them.
 
+mod architecture;
+mod metrics;
+mod readme;
+
 use std::{collections::BTreeSet, fs, path::Path};
 
 fn text(path: &str) -> String {

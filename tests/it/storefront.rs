@@ -1,60 +1,17 @@
 //! The sample shop in a real browser, served by the real program: what a shopper does, and what they see of it.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::TcpStream,
-    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use serde_json::{Value, json};
 
 use self::browser::Browser;
-use crate::support::eventually;
+use crate::support::{demo::Demo, eventually};
 
 mod browser;
-
-/// How long a demo may take to end by itself; afterwards it is killed.
-const END_WITHIN: Duration = Duration::from_secs(15);
-
-/// `listcache demo` on a free port.
-struct Demo {
-    process: Child,
-    url: String,
-}
-
-impl Demo {
-    /// Starts it and waits until it listens.
-    fn start() -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_listcache"))
-            .args(["demo", "--listen", "127.0.0.1:0"])
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let first = lines.next().expect("the demo ended before it listened").unwrap();
-        let url = first
-            .strip_prefix("listening on ")
-            .unwrap_or_else(|| panic!("the first line is {first:?}"))
-            .to_owned();
-        // What else it says must not fill the pipe.
-        std::thread::spawn(move || lines.for_each(drop));
-        Self { process, url }
-    }
-
-    /// The address of a place in the shop.
-    fn page(&self, query: &str) -> String {
-        format!("{}/?{query}", self.url)
-    }
-}
-
-impl Drop for Demo {
-    /// Asked to end, so that its Redis ends with it.
-    fn drop(&mut self) {
-        browser::end(&mut self.process, END_WITHIN);
-    }
-}
 
 /// The product and the price in cents of every card, in order.
 async fn cards(browser: &Browser) -> Vec<(String, i64)> {

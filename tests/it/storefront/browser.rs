@@ -21,6 +21,8 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::support::demo::end;
+
 /// Until a state shows. Generous: a demo that has just started is warming its listings, on a machine that may be busy.
 const SEEN_WITHIN: Duration = Duration::from_secs(60);
 const POLL_EVERY: Duration = Duration::from_millis(50);
@@ -234,18 +236,4 @@ impl Drop for Driver {
 fn port_of(line: &str) -> Option<u16> {
     let (_, port) = line.split_once("started successfully on port ")?;
     port.trim_end_matches('.').parse().ok()
-}
-
-/// Asks a process to end, waits so long, and kills it then.
-pub fn end(process: &mut Child, within: Duration) {
-    let _ = Command::new("kill").args(["-TERM", &process.id().to_string()]).status();
-    let deadline = Instant::now() + within;
-    while Instant::now() < deadline {
-        match process.try_wait() {
-            Ok(None) => std::thread::park_timeout(Duration::from_millis(20)),
-            _ => return,
-        }
-    }
-    let _ = process.kill();
-    let _ = process.wait();
 }

@@ -7,6 +7,7 @@ pub mod answer;
 pub mod api;
 pub mod certificate;
 pub mod churn;
+pub mod demo;
 pub mod eventually;
 pub mod frames;
 pub mod load;
