@@ -4,6 +4,7 @@
 //! Both are bounded in bytes together: whichever form of a page is asked for is the one that stays. Where nearly all
 //! clients take gzip, L1 holds some five times as many pages as it would hold chunks.
 
+mod entry;
 mod per_thread;
 
 use std::{
@@ -17,6 +18,7 @@ use std::{
 use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
+use self::entry::{Key, Value};
 use super::{items::PageItems, shape::Shape};
 use crate::listing::{Chunk, Fragment, Generation, RunPlace, WindowPlan, window::Piece};
 
@@ -29,22 +31,6 @@ pub(crate) struct ChunkCache {
     bytes_max: u64,
     weights: Arc<Weights>,
 }
-
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Key {
-    Chunk(Generation, u64),
-    /// By shape and not by generation alone: what was cut under the shape of a made-up cursor is good for that cursor only.
-    Fragment(Shape, RunPlace),
-}
-
-#[derive(Clone)]
-enum Value {
-    Chunk(Arc<Chunk>),
-    Fragment(Arc<Fragment>),
-}
-
-/// What the bookkeeping of one entry costs besides the value itself, roughly.
-const ENTRY_BYTES: usize = 208;
 
 /// A page's items of which some are not here.
 #[derive(Clone, Debug)]
@@ -66,16 +52,6 @@ impl Partly {
             direction: self.plan.direction(),
             pieces: pieces.collect::<Option<_>>()?,
         })
-    }
-}
-
-impl Value {
-    fn weight(&self) -> u32 {
-        let bytes = match self {
-            Self::Chunk(chunk) => chunk.size_bytes(),
-            Self::Fragment(fragment) => fragment.size_bytes(),
-        };
-        u32::try_from(bytes + ENTRY_BYTES).unwrap_or(u32::MAX)
     }
 }
 

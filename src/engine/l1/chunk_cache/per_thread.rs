@@ -12,7 +12,7 @@ use std::{
 
 use foldhash::fast::FixedState;
 
-use super::{Key, Value};
+use super::entry::{Key, Value};
 use crate::listing::{Chunk, Fragment};
 
 /// For each thread. What comes to a place takes it over.
