@@ -25,7 +25,7 @@ pub enum ConnectError {
     Unusable {
         /// Host and port, or a socket's path.
         address: String,
-        /// What the server said.
+        /// The server's message.
         #[source]
         source: Cause,
     },
@@ -47,7 +47,7 @@ pub enum ConnectError {
     TooOld {
         /// Host and port, or a socket's path.
         address: String,
-        /// What the server says it is.
+        /// The server's version.
         found: String,
     },
     /// The prefix is in use by a version that lays its keys out otherwise.

@@ -30,7 +30,7 @@ pub(crate) fn decode_anything(data: &[u8]) {
     let Ok(value) = redis::parse_redis_value(data) else {
         return;
     };
-    // What a reader understands a writer understands too, and the other way round but for what is damaged.
+    // A writer understands every text that a reader understands, and the other way round except for damage.
     let read = head_codec::decode_head(value.clone(), "key");
     if let (Ok(read), Ok(stored)) = (&read, head_codec::decode_for_writing(value.clone(), "key")) {
         assert_eq!(stored.state, *read);

@@ -12,10 +12,10 @@ pub(super) type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// Why a call to Redis did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Redis could not be reached, or did not answer in time. Serve what is at hand, try later.
+    /// Redis could not be reached, or did not answer in time. Serve from memory, try later.
     #[error("redis is unavailable ({operation})")]
     Unavailable {
-        /// What was being done.
+        /// The operation.
         operation: &'static str,
         /// Why, where more is known than that no connection is open.
         #[source]
@@ -24,13 +24,13 @@ pub enum StoreError {
     /// Redis takes no more data. Keep the old generation, try later.
     #[error("redis is full ({operation})")]
     Full {
-        /// What was being done.
+        /// The operation.
         operation: &'static str,
     },
     /// Redis answers, but refuses the command: its disk is full, it became a replica, a right is missing. Serve what is kept.
     #[error("redis refuses ({operation}): {sentence}")]
     Refusing {
-        /// What was being done.
+        /// The operation.
         operation: &'static str,
         /// Redis's code.
         code: RedisCode,
@@ -40,7 +40,7 @@ pub enum StoreError {
     /// Redis sends more than one call may bring, so the connection was closed. Nothing of it was kept.
     #[error("redis sends more than redis.reply_max ({operation})")]
     TooLarge {
-        /// What was being done.
+        /// The operation.
         operation: &'static str,
     },
     /// A key holds what this version did not write. Drop the generation and build it anew.
@@ -48,7 +48,7 @@ pub enum StoreError {
     Corrupt {
         /// The key.
         key: String,
-        /// What is wrong with its value.
+        /// The error of its value.
         reason: &'static str,
     },
 }
@@ -83,7 +83,7 @@ impl StoreError {
         }
     }
 
-    /// What the server's own error means; `key` is the one the command was about.
+    /// The meaning of the server's own error; `key` is the one the command was about.
     pub(super) fn from_server(error: ServerError, operation: &'static str, key: &str) -> Self {
         match error.code() {
             "OOM" => Self::Full { operation },
@@ -175,7 +175,7 @@ mod tests {
             panic!("{line} is no error");
         };
         let refusal = Refusal::of(&error)?;
-        // The same for whoever has it from the crate.
+        // The same for errors of the crate.
         assert_eq!(Refusal::of_error(&error.into()), Some(refusal.clone()));
         Some((refusal.code.as_str(), refusal.sentence.to_string()))
     }

@@ -119,7 +119,7 @@ impl Store {
         self.access.liveness.is_full()
     }
 
-    /// What Redis refuses although it answers.
+    /// The refusals of a Redis that answers.
     pub fn refused(&self) -> Vec<Refused> {
         self.access.liveness.refusals.all()
     }

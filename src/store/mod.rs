@@ -1,4 +1,4 @@
-//! What is kept in Redis, and the only code that speaks to it.
+//! The data in Redis, and the only code that speaks to it.
 //!
 //! [`Store`] is a handle to parts: `store.due` for due times, `store.pages` for the items of a page. Each part has one file in the room
 //! of its kind, and holds an [`access::Access`]: the connections, the names of keys, the clock and the ids seen.

@@ -15,7 +15,7 @@ use crate::telemetry::RedisCode;
 /// A right as `ACL SETUSER` names it, and a command that it allows. `{key}` is a key that never exists.
 type Right = (&'static str, &'static str);
 
-/// What the transaction itself needs. Outside of one `EXEC` does nothing.
+/// The rights of the transaction itself. Outside of one `EXEC` does nothing.
 const EXEC: Right = ("exec", "EXEC");
 const MULTI: Right = ("multi", "MULTI");
 
@@ -59,7 +59,7 @@ const NEEDED: [Right; 35] = [
     ("zremrangebyrank", "ZREMRANGEBYRANK {key} 0 1"),
 ];
 
-/// What can be done without, and what is lost then.
+/// The optional rights, and the loss without each.
 const OPTIONAL: [(Right, &str); 2] = [
     (
         ("info", "INFO server"),
@@ -78,7 +78,7 @@ pub(super) struct Missing {
     pub needed: Vec<String>,
     /// The others, each with what is lost.
     pub optional: Vec<(String, &'static str)>,
-    /// What Redis refuses besides: its own state, not the user's rights.
+    /// Refusals because of the server's state, not of the user's rights.
     pub refused: Vec<Refusal>,
 }
 
@@ -89,7 +89,7 @@ pub(super) fn begin() -> Pipeline {
     turn
 }
 
-/// What is missing for the transaction. Where there is any, the rest must not be sent: it would be done.
+/// The missing rights of the transaction itself. If there is one, the rest must not be sent: it would be executed.
 pub(super) fn transaction(replies: &[Value]) -> Vec<String> {
     let lacked = [EXEC, MULTI].iter().zip(replies).filter(|(_, reply)| is_lack(reply));
     lacked.map(|((rule, _), _)| format!("+{rule}")).collect()

@@ -40,7 +40,7 @@ const HARMFUL_POLICIES: [&str; 5] = [
     "volatile-ttl",
 ];
 
-/// What a successful start yields.
+/// The outcome of a successful start.
 pub(super) struct Started {
     pub connections: Connections,
     pub clock: Arc<Clock>,
@@ -148,7 +148,7 @@ async fn bounded<T>(
     step: impl Future<Output = Result<T, RedisError>>,
 ) -> Result<T, ConnectError> {
     let left = deadline.saturating_duration_since(Instant::now());
-    // What has begun just before the deadline gets a moment even so.
+    // An attempt that has begun just before the deadline gets a moment even so.
     match timeout(left.max(Duration::from_millis(100)), step).await {
         Ok(Ok(done)) => Ok(done),
         Ok(Err(error)) => Err(refused(server, error)),

@@ -1,4 +1,4 @@
-//! What Redis refuses although it answers: recorded by operation and code, with Redis's own sentence.
+//! Refusals of a Redis that answers: recorded by operation and code, with Redis's own sentence.
 //!
 //! A refusal stays until it is known to be over. Codes that speak of the whole server (its disk is full, it became a replica)
 //! end with the next heartbeat of the writing connection, which unlinks a key that never exists: Redis judges it as any other
@@ -36,7 +36,7 @@ pub(crate) const SUBSCRIBE: &str = "subscribe";
 /// A refusal that lasts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// What was being done.
+    /// The operation.
     pub operation: &'static str,
     /// Redis's code.
     pub code: RedisCode,
@@ -59,13 +59,13 @@ impl Refused {
     }
 }
 
-/// What is refused at this time.
+/// The current refusals.
 #[derive(Debug)]
 pub(crate) struct Refusals {
     metrics: Arc<Metrics>,
-    /// Whether there are any: what nearly always is false is asked of no lock.
+    /// Whether there are any: nearly always false, so it needs no lock.
     any: AtomicBool,
-    /// Whether the log has told of a refusal, and not of its end.
+    /// Whether the log has a refusal, and not its end.
     told: AtomicBool,
     state: Mutex<State>,
 }
@@ -139,11 +139,11 @@ impl Refusals {
         }
         let state = self.state.lock();
         let is_quiet = |heard_at| now.saturating_duration_since(heard_at) >= WARN_EVERY;
-        // Under the lock: a refusal that comes now is told of again.
+        // Under the lock: a refusal that comes now is logged again.
         state.heard_at.is_none_or(is_quiet) && self.told.swap(false, Ordering::Release)
     }
 
-    /// No connection could be opened, and not because Redis refused: it is away. What it would refuse is not known any more.
+    /// No connection could be opened, and not because Redis refused: it is away. Its refusals are no longer known.
     pub(crate) fn is_away(&self) {
         self.end(|of, code| of == CONNECT || code_is_of_server(code));
     }

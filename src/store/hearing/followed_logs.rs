@@ -23,7 +23,7 @@ pub(crate) struct Followed {
     pub run_id: Option<String>,
 }
 
-/// What to do next.
+/// The next step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
     /// Go on listening.
@@ -41,7 +41,7 @@ pub(crate) struct FollowedLogs {
     positions: Vec<LogPosition>,
     /// Whose logs the positions are of; `None` until an epoch has begun.
     followed: Option<Followed>,
-    /// Who is being begun with.
+    /// The server of the new subscription.
     connected: Option<Followed>,
 }
 
@@ -56,7 +56,7 @@ impl FollowedLogs {
         }
     }
 
-    /// A subscription stands: what was missed is read, or an epoch begun where that cannot be told.
+    /// A subscription stands: missed entries are read, or an epoch begins if they cannot be known.
     pub(crate) fn resume(&mut self, server: Followed) -> Next {
         let same = self.followed.as_ref() == Some(&server);
         self.connected = Some(server);
@@ -67,7 +67,7 @@ impl FollowedLogs {
         }
     }
 
-    /// The ends of all logs, in the partitions' order: what is published after that is heard as a message.
+    /// The ends of all logs, in the partitions' order: later publishes are heard as messages.
     pub(crate) fn begin_epoch(&mut self, newest: Vec<LogPosition>) -> Heard {
         self.positions = newest;
         self.followed = self.connected.clone();

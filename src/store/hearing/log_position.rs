@@ -17,7 +17,7 @@ pub(crate) struct Linked {
     pub after: EntryId,
 }
 
-/// What to do about a message.
+/// The decision about a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     /// It is the next one; the position has moved.
@@ -40,7 +40,7 @@ impl LogPosition {
         Self { last }
     }
 
-    /// What a reading of the log goes after, in order to begin with the last entry applied.
+    /// The id after which a reading of the log begins with the last entry applied.
     pub(crate) fn read_after(self) -> EntryId {
         self.last.id.before()
     }
@@ -62,7 +62,7 @@ impl LogPosition {
     /// which of its entries to apply, having moved past them; `None` where the log is not the one that was followed, or has
     /// lost entries that were not applied.
     ///
-    /// The position may have moved on while the reading was on its way: what it knows already is not applied again.
+    /// The position may have moved on while the reading was on its way: known entries are not applied again.
     pub(crate) fn catch_up(&mut self, from: Self, read: &[Linked]) -> Option<std::ops::Range<usize>> {
         let first = read.first();
         let recognised = if from.last.id == EntryId::NONE {

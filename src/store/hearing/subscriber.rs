@@ -50,7 +50,7 @@ const PING_EVERY: Duration = Duration::from_millis(500);
 const ANSWER_TIMEOUT: Duration = Duration::from_millis(700);
 /// Messages that wait for us. When more come the subscription is begun anew and the log read: nothing is lost.
 const MESSAGES_WAITING_MAX: usize = 4096;
-/// What was heard and waits for the engine. When it is full we wait, and messages queue up behind us.
+/// The news that wait for the engine. When it is full we wait, and messages queue up behind us.
 const HEARD_WAITING_MAX: usize = 1024;
 
 /// While there is no subscription this is told so often.
@@ -59,7 +59,7 @@ const DEAF_WARN_EVERY: Duration = Duration::from_secs(60);
 /// Why the subscription ended.
 type Failed = Cause;
 
-/// What the connection's own task hands over; it must not wait.
+/// The messages from the connection's own task, which must not wait.
 enum Pushed {
     Message(Vec<u8>),
     Closed,

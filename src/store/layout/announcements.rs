@@ -15,7 +15,7 @@ use crate::listing::{Generation, Head, HeadState, ListingKey, Timestamp};
 
 /// The version of envelope and body.
 pub(crate) const VERSION: u32 = 1;
-/// Entries a partition's log keeps: who has missed more begins a new epoch.
+/// Entries that a partition's log keeps: a node that has missed more begins a new epoch.
 pub(crate) const LOG_ENTRIES_MAX: usize = 1000;
 
 /// A head that moved.
@@ -29,7 +29,7 @@ pub struct Announcement {
     pub written: Option<Timestamp>,
 }
 
-/// What the subscriber hears.
+/// The news for the subscriber.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Heard {
     /// A head moved.
@@ -128,7 +128,7 @@ fn entry_id<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<EntryId
     EntryId::parse(text.as_bytes()).ok_or_else(|| serde::de::Error::custom("not an entry id"))
 }
 
-/// What tells one entry of the log from another that has the same id in another history.
+/// The mark that tells an entry from one with the same id in another history.
 pub(crate) fn mark_of(body: &str) -> u64 {
     xxh3_64(body.as_bytes())
 }

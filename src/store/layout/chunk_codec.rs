@@ -44,7 +44,7 @@ pub(crate) fn add_chunk(to: &mut Commands, key: &str, index: ChunkIndex, items: 
 
 /// The field of the check sum: no item has an empty id.
 pub(crate) const SUM_FIELD: &str = "";
-/// What the check sum takes of an entry: its name and its value.
+/// The part of an entry that the check sum covers: its name and its value.
 const SUM_FIELDS: usize = 2;
 /// Bytes of a check sum.
 pub(crate) const SUM_BYTES: u64 = 16;

@@ -19,7 +19,7 @@ impl EntryId {
         })
     }
 
-    /// The greatest id before this one: what to read after in order to get this entry too.
+    /// The greatest id before this one: a reading after it includes this entry.
     pub(crate) fn before(self) -> Self {
         match (self.ms, self.seq) {
             (_, 1..) => Self {

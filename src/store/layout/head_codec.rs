@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// What is read of a head, in this order.
+/// The fields of a head that are read, in this order.
 pub(crate) const FIELDS: [&str; 11] = [
     "id",
     "nonce",
@@ -32,7 +32,7 @@ pub(crate) const FIELDS: [&str; 11] = [
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StoredHead {
     pub state: HeadState,
-    /// `id`, `nonce` and `kept` letter by letter, empty where missing: what a writer says it has read.
+    /// `id`, `nonce` and `kept` letter by letter, empty if missing: the state that a writer has read.
     pub as_read: [String; 3],
     /// Older generations whose streams may still be there, newest first.
     pub kept: Vec<Generation>,
@@ -98,7 +98,7 @@ fn state_of(fields: &Fields) -> Option<HeadState> {
     };
     let generation = format!("{id}-{}", nonce.as_deref()?).parse().ok()?;
     if deleted.is_some() {
-        // A tombstone holds nothing of a listing: what does is no tombstone of ours.
+        // A tombstone has no field of a listing: one with such a field is not ours.
         let bare = [total, chunk_len, as_of, definition, sum]
             .iter()
             .all(|field| field.is_none());

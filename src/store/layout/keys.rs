@@ -63,7 +63,7 @@ impl Keys {
         format!("{}:{LAYOUT}:frozen", self.prefix)
     }
 
-    /// A key that is never made: what is done to it does nothing.
+    /// A key that is never made: commands on it have no effect.
     pub(crate) fn nothing(&self) -> String {
         format!("{}:{LAYOUT}:nothing", self.prefix)
     }

@@ -28,11 +28,11 @@ pub struct PinnedRead {
     pub chunks: Vec<Chunk>,
     /// How long the stream is still kept; `None` where it is gone.
     pub left: Option<Duration>,
-    /// What the stream says of itself, where that was asked for and the stream is there.
+    /// The stream's own figures, if they were asked for and the stream is there.
     pub description: Option<Description>,
 }
 
-/// What a generation's stream says of itself.
+/// The own figures of a generation's stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Description {
     /// Items in it.
@@ -126,7 +126,7 @@ impl PageReads {
         })
     }
 
-    /// What a generation says of itself; `None` where its stream is gone, or was never there because it has no items.
+    /// A generation's own figures; `None` if its stream is gone, or was never there because it has no items.
     pub async fn describe(&self, key: &ListingKey, generation: Generation) -> Result<Option<Description>, StoreError> {
         let stream_key = self.stream_key(key, generation);
         let mut turn = Commands::default();

@@ -24,10 +24,10 @@ use crate::{
 /// How long it is known what was asked for; with each request, and each read, anew.
 const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
 
-/// What a read came to, for those who asked.
+/// The outcome of a read, for its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ReadEnd {
-    /// What was read is current; the family is due again after so long, if at all.
+    /// The new generations are current; the family is due again after this time, if at all.
     Current(Option<Duration>),
     /// It failed, which has a due time of its own.
     Failed,

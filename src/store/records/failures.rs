@@ -25,7 +25,7 @@ const REMEMBERED_FOR: Duration = Duration::from_secs(24 * 3600);
 /// The last failure of a family's refresh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
-    /// What failed.
+    /// The error.
     pub error: String,
     /// Failures in a row.
     pub count: u32,
@@ -39,22 +39,22 @@ pub struct Failure {
     pub definition: Option<u64>,
 }
 
-/// What a failed refresh says of its family, to be remembered.
+/// The record of a failed refresh.
 #[derive(Clone, Copy, Debug)]
 pub struct Failing<'a> {
     /// The hash of the definition that was read by: what another one's reads came to is forgotten.
     pub definition: u64,
-    /// What failed.
+    /// The error.
     pub error: &'a str,
     /// Not before so long, unless somebody insists.
     pub retry_after: Duration,
     /// Whether the family is set due then.
     pub schedule: bool,
-    /// What it says of an empty origin.
+    /// Its record of an empty origin.
     pub emptiness: Emptiness,
 }
 
-/// What a read that failed says of an empty origin.
+/// The record of an empty origin, by a read that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Emptiness {
     /// Nothing: the origin was not read to its end.

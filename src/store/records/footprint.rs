@@ -101,7 +101,7 @@ impl StreamSize {
         }
     }
 
-    /// What the stream takes, but for its key; nothing where there is no chunk.
+    /// The bytes of the stream without its key; zero without a chunk.
     pub fn bytes(&self) -> u64 {
         let Some(node) = self.node else { return 0 };
         let nodes = self.nodes + 1;
@@ -247,7 +247,7 @@ fn string_bytes(len: u64) -> u64 {
     encoded + back
 }
 
-/// What jemalloc takes for so many bytes: four steps between powers of two.
+/// The bytes that jemalloc takes for a size: four steps between powers of two.
 fn allocated(bytes: u64) -> u64 {
     if bytes <= 128 {
         return bytes.div_ceil(16) * 16;

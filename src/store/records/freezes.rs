@@ -48,7 +48,7 @@ impl FreezeRecords {
         Ok(reply::integer(&reply) == Some(1))
     }
 
-    /// The globs that are frozen now. What cannot be read is left out.
+    /// The globs that are frozen now. Unreadable ones are left out.
     pub async fn all(&self) -> Result<Vec<Freeze>, StoreError> {
         const OPERATION: &str = "read freezes";
         let key = self.0.keys.frozen();

@@ -50,7 +50,7 @@ impl NameIndex {
     }
 
     /// The same, with the listings that were among the names without a head: evicted, or expired. They are taken out of the
-    /// names, so each is told of once.
+    /// names, so each is reported once.
     pub async fn kept_and_lost(&self, name: &ListingName) -> Result<(Vec<ListingKey>, Vec<ListingKey>), StoreError> {
         let names = self.names_of(name).await?;
         let (kept, lost) = self.with_heads(names).await?;
@@ -102,7 +102,7 @@ impl NameIndex {
         while found.len() < limit {
             let range = (from, Bound::Prefix(prefix).encode());
             let pages = self.read_names(Partition::all(), &range, page).await?;
-            // Where a page is full more may follow: what sorts after its last text must wait.
+            // After a full page more may follow: names after its last text must wait.
             let full = pages.iter().filter(|names| names.len() == page);
             let until = full.filter_map(|names| names.last()).min().cloned();
             let mut names: Vec<String> = pages.into_iter().flatten().collect();
@@ -166,7 +166,7 @@ impl NameIndex {
         Ok((kept, gone))
     }
 
-    /// Returns which of them were there to be forgotten. A failure is let be: whoever sees the entries next tries again.
+    /// Returns which of them were there to be forgotten. A failure is ignored: the next node that sees the entries tries again.
     async fn forget_names(&self, listings: Vec<ListingKey>) -> Vec<ListingKey> {
         let mut calls = Pipeline::new();
         for listing in &listings {

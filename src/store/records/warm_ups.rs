@@ -13,7 +13,7 @@ use crate::{
 /// A job that was joined or begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct WarmUpRecord {
-    /// By Redis's clock: what was read since is done.
+    /// By Redis's clock: families that were read since then are done.
     pub began: Timestamp,
     /// How long ago somebody was at work on it; `None` where it begins now.
     pub last_seen: Option<Duration>,

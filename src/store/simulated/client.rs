@@ -1,4 +1,4 @@
-//! What a node says to Redis, as turns: built and taken apart by the store's own code.
+//! The turns of a node with Redis: built and taken apart by the store's own code.
 
 use std::{num::NonZeroU32, ops::Range, sync::Arc, time::Duration};
 
@@ -37,7 +37,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(crate) struct SimulatedLease {
     key: String,
-    /// What the key holds while the lease is its holder's.
+    /// The key's value while the lease is its holder's.
     pub value: String,
 }
 
@@ -160,7 +160,7 @@ impl Client {
         turn([redis::cmd("PING")])
     }
 
-    /// Who holds the lease, as Redis has it.
+    /// The holder of the lease, as Redis has it.
     pub(crate) fn read_lease(&self, family: &Family) -> Turn {
         let mut get = redis::cmd("GET");
         get.arg(self.keys.lease(family));
@@ -205,7 +205,7 @@ impl Client {
         turn([unlink])
     }
 
-    /// What an eviction takes.
+    /// The keys that an eviction takes.
     pub(crate) fn unlink_head(&self, key: &ListingKey) -> Turn {
         let mut unlink = redis::cmd("UNLINK");
         unlink.arg(self.keys.head(key));
@@ -297,7 +297,7 @@ impl Client {
         members.filter_map(|member| parse_family(&member)).collect()
     }
 
-    /// What is due later than a time.
+    /// The families that are due later than a time.
     pub(crate) fn due_later(&self, families: &[Family], than: Timestamp) -> Turn {
         let partitions = partitions_of(families).into_iter();
         turn(partitions.map(|partition| reading_later(&self.keys.due(partition), than)))

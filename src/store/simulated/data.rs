@@ -1,4 +1,4 @@
-//! What a Redis holds, and the commands that the store's scripts and turns use. Time is an argument.
+//! The data of a Redis, and the commands that the store's scripts and turns use. Time is an argument.
 //!
 //! [`agreement`](super::agreement) gives the same commands to a real server.
 

@@ -19,7 +19,7 @@ use crate::store::{
 /// Where logs are read from.
 pub(crate) struct From(Vec<(Partition, LogPosition)>);
 
-/// What the node does next about the logs.
+/// The node's next step about the logs.
 pub(crate) enum Step {
     Listen,
     Read(From, Turn),

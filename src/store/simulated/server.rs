@@ -26,7 +26,7 @@ impl std::fmt::Debug for Turn {
 /// Their replies.
 pub(crate) struct Replies(pub(in super::super) Vec<Value>);
 
-/// What the commands of scripts work on too.
+/// The data that the commands of scripts work on too.
 #[derive(Default)]
 struct State {
     data: Data,
@@ -130,7 +130,7 @@ impl Server {
     }
 }
 
-/// What a server keeps.
+/// The state of a server.
 #[derive(Clone, Default)]
 pub(crate) struct Snapshot(Data);
 

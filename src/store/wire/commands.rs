@@ -25,7 +25,7 @@ impl Commands {
         self.packed.reserve(arguments * ARGUMENT_BYTES + bytes);
     }
 
-    /// Has the server keep quiet: what follows has no reply, until [`Commands::end_quiet`]. Only where they begin, and for a
+    /// Has the server keep quiet: the next commands have no reply, until [`Commands::end_quiet`]. Only where they begin, and for a
     /// server of which [`Link::keeps_quiet`](super::link::Link::keeps_quiet) says that it does.
     ///
     /// For loading much (<https://redis.io/docs/latest/commands/client-reply/>): the server spares itself a call for each few
@@ -36,7 +36,7 @@ impl Commands {
         self.call(&[b"CLIENT", b"REPLY", b"OFF"]);
     }
 
-    /// What follows has replies again, and the end of the quiet itself is the first to have one. Does nothing where there was
+    /// The next commands have replies again, and the end of the quiet itself is the first to have one. Does nothing where there was
     /// no quiet.
     pub(crate) fn end_quiet(&mut self) {
         if std::mem::take(&mut self.is_quiet) {
@@ -91,7 +91,7 @@ impl Commands {
         self.packed.len()
     }
 
-    /// What was written since there were so many bytes.
+    /// The bytes written after a given position.
     pub(crate) fn since(&self, bytes: usize) -> &[u8] {
         self.packed.get(bytes..).unwrap_or_default()
     }

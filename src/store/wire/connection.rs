@@ -48,7 +48,7 @@ struct Live {
     is_replica: AtomicBool,
 }
 
-/// What the heartbeat of a connection asks.
+/// The commands of a connection's heartbeat.
 #[derive(Clone, Default)]
 pub(crate) struct Heartbeat {
     /// Corrected by the server's time.
@@ -308,7 +308,7 @@ impl Slot {
         Err(StoreError::unavailable(operation, error))
     }
 
-    /// What an error says of the server, whatever was asked.
+    /// The server's state by an error, whatever the command was.
     fn hear_error(&self, live: &Live, operation: &'static str, refused: &Value) {
         let Value::ServerError(error) = refused else {
             return;

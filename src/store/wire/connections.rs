@@ -150,8 +150,8 @@ impl Connections {
         answer
     }
 
-    /// Where a read goes: what may be large, to where nobody waits behind it; else to the connection that lives on this
-    /// runtime, for there the asker and what moves the bytes are one thread; else in rotation.
+    /// The connection for a read: a large one goes where nothing waits behind it; else to the connection that lives on this
+    /// runtime, because there the caller and the connection's task are one thread; else in rotation.
     fn reading(&self, size: ReplySize) -> Arc<Connection> {
         if size == ReplySize::Large && self.large.is_live() {
             return self.large.clone();

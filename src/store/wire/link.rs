@@ -41,7 +41,7 @@ impl Link {
         self.keeps_quiet
     }
 
-    /// Sends commands and waits for their replies, each as it came, `within` at most once they are on their way. Whoever
+    /// Sends commands and waits for their replies, each as it came, `within` at most once they are on their way. A caller that
     /// stops waiting has sent them all the same.
     pub(crate) async fn ask(&self, commands: Commands, within: Duration) -> Result<Vec<Bytes>, NoAnswer> {
         let (answer, answered) = oneshot::channel();
@@ -78,7 +78,7 @@ mod tests {
         (Link::start(dialled, lost), theirs, told)
     }
 
-    /// What nobody reaches.
+    /// An address that does not answer.
     const LONG: Duration = Duration::from_secs(3600);
 
     fn ping() -> Commands {

@@ -33,7 +33,7 @@ impl Meter {
         }
     }
 
-    /// What was asked for has come: counts from the beginning.
+    /// The awaited reply has come: counts from the beginning.
     pub(crate) fn reset(&self) {
         self.left.store(self.max, Ordering::Relaxed);
     }

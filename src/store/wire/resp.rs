@@ -5,17 +5,17 @@
 
 use bytes::{Bytes, BytesMut};
 
-/// The longest line: what is longer is in runs of bytes that tell their length.
+/// The longest line: longer values are in runs of bytes that tell their length.
 const LINE_MAX: usize = 64 * 1024;
 /// The longest run of bytes that Redis sends, unless it is told otherwise (`proto-max-bulk-len`).
 const RUN_MAX: u64 = 512 * 1024 * 1024;
-/// What is made room for at once, of what is still to come.
+/// The most room that is made at once for bytes still to come.
 const ROOM_MAX: usize = 256 * 1024;
 
-/// What says no more than that it was done.
+/// The reply that only says that a command was done.
 pub(crate) const OK: &str = "+OK\r\n";
 
-/// What was read is no reply.
+/// The bytes that were read are no reply.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("redis sent bytes that are no reply")]
 pub(crate) struct Malformed;
@@ -23,7 +23,7 @@ pub(crate) struct Malformed;
 /// Why no more replies can be read from a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unreadable {
-    /// What was read is no reply.
+    /// The bytes that were read are no reply.
     #[error(transparent)]
     Malformed(#[from] Malformed),
     /// A reply is larger than `redis.reply_max`.
@@ -196,7 +196,7 @@ impl<'a> Values<'a> {
         Self(reply)
     }
 
-    /// What lies before the same reply's values from a later one on.
+    /// The offset of the same reply's values from a later one on.
     pub(crate) fn before(self, later: Self) -> &'a [u8] {
         let bytes = self.0.len().saturating_sub(later.0.len());
         self.0.get(..bytes).unwrap_or_default()
@@ -349,7 +349,7 @@ mod tests {
         assert_eq!((values.bytes(), values.bytes()), (Some(&b"0-1"[..]), None));
         assert_eq!(values.array(), Some(2));
         assert_eq!((values.bytes(), values.bytes()), (Some(&b"a"[..]), Some(&b"1"[..])));
-        // Nothing is an array without values; what has ended has none.
+        // Nothing is an array without values; an ended one has none.
         assert_eq!((values.array(), values.array(), values.bytes()), (Some(0), None, None));
         assert_eq!(Values::of(b"$-1\r\n").bytes(), None);
         assert_eq!(Values::of(b"$3\r\nab").bytes(), None);

@@ -28,7 +28,7 @@ use super::{
     resp::{Framing, OK, Unreadable, is_push},
 };
 
-/// What is made room for where less than a part of it is left: a block serves several replies.
+/// The size of a new block, when less than a part of it is left: a block serves several replies.
 const READ_BYTES: usize = 64 * 1024;
 const READ_BYTES_LEAST: usize = 16 * 1024;
 /// Requests that go out in one call.
@@ -69,11 +69,11 @@ struct Unanswered {
     answer: Option<oneshot::Sender<Result<Vec<Bytes>, NoAnswer>>>,
 }
 
-/// What goes out and comes in. Ends well when nobody can ask any more.
+/// Moves the bytes out and in. Ends well when no caller is left.
 pub(super) struct Traffic {
     stream: Box<dyn Stream>,
     asked: mpsc::Receiver<Request>,
-    /// What is still to be written.
+    /// The bytes still to be written.
     out: VecDeque<Bytes>,
     unanswered: VecDeque<Unanswered>,
     /// No later than the first of those that wait is late, and what rings then.
@@ -146,7 +146,7 @@ impl Traffic {
         self.clock.as_mut().reset(late_at);
     }
 
-    /// Tells those that are late. What was answered meanwhile has left the clock as it was.
+    /// Fails the calls that are late. Answered calls have left the clock as it was.
     fn give_up_late(&mut self, context: &mut Context<'_>) {
         while self.next_late.is_some() && self.clock.as_mut().poll(context).is_ready() {
             let now = Instant::now();
@@ -229,7 +229,7 @@ impl Traffic {
             let Some(first) = self.unanswered.front_mut() else {
                 return Err(io::Error::other("a reply that nobody has asked for"));
             };
-            // Whoever takes the right away from us has replies come that nobody waits for, and ours would be taken for others'.
+            // If the right is taken away, replies come that no caller waits for, and ours would be taken for others'.
             if first.began_quiet && first.replies.is_empty() && reply != OK {
                 return Err(io::Error::other("redis does not keep quiet any more"));
             }

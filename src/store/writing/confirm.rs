@@ -25,7 +25,7 @@ use crate::{
 pub struct Kept {
     /// The head.
     pub state: HeadState,
-    /// What its generation holds, see [`ContentHasher`](crate::listing::ContentHasher).
+    /// The content of its generation, see [`ContentHasher`](crate::listing::ContentHasher).
     pub content: Option<u128>,
     /// The version of the origin's data that it was read from.
     pub version: Option<DataVersion>,
@@ -63,7 +63,7 @@ pub struct Confirmation<'a> {
     pub next_due: Option<Duration>,
 }
 
-/// What a confirmation came to.
+/// The outcome of a confirmation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Confirmed {
     /// The generation is as old as the reading now, and lives on.

@@ -31,7 +31,7 @@ pub struct Grant {
     pub as_of: Timestamp,
     /// The family's, where one was asked for.
     pub lease: Option<Lease>,
-    /// Where somebody has asked for a refresh: what is drawn above this id answers.
+    /// If a refresh was requested: a draw above this id satisfies it.
     pub asked: Option<u64>,
 }
 
@@ -51,12 +51,12 @@ pub enum Drawn {
     BackingOff {
         /// Until it may be tried again.
         left: Duration,
-        /// What failed.
+        /// The error.
         error: String,
     },
     /// Nobody has asked for it since it was read last.
     Unasked,
-    /// The last read is younger than `coalesce_for`. What was asked for, or claimed, is due when it is not.
+    /// The last read is younger than `coalesce_for`. A requested or claimed refresh is due after that time.
     TooSoon {
         /// Until then.
         left: Duration,
@@ -66,9 +66,9 @@ pub enum Drawn {
 /// For whom a family is drawn whose refreshes are coalesced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DrawnFor {
-    /// Who asked for a refresh, if anybody did.
+    /// The cause of a refresh.
     Asked,
-    /// Whoever: it is due. With the due time that a claim of it has set, if there is one.
+    /// It is due. With the due time that a claim of it has set, if there is one.
     Due(Option<Timestamp>),
 }
 
@@ -103,7 +103,7 @@ impl Draws {
     }
 
     /// The same for a family whose refreshes are coalesced: not before `coalesce_for` after its last read. A back-off holds
-    /// up whoever asked before it began.
+    /// up all requests from before it began.
     pub async fn coalesced(
         &self,
         family: &Family,
@@ -115,7 +115,7 @@ impl Draws {
             .await
     }
 
-    /// The same, but whenever it is: for whoever does not wait until `coalesce_for` has passed.
+    /// The same at any time: for callers that do not wait until `coalesce_for` has passed.
     pub async fn uncoalesced(&self, family: &Family, count: usize, insist: bool) -> Result<Drawn, StoreError> {
         let coalescing = Some((DrawnFor::Due(None), Duration::ZERO));
         self.draw_leased(family, count, insist, coalescing).await

@@ -20,7 +20,7 @@ use crate::{
 
 /// How long an unpublished stream outlives its writer's last batch.
 pub(crate) const BUILDING_LIFE: Duration = Duration::from_secs(60);
-/// What a slow source has given so far is sent after this: with each pipeline the stream's life begins anew.
+/// The items of a slow source are sent after this: with each pipeline the stream's life begins anew.
 const BATCH_AGE_MAX: Duration = Duration::from_secs(10);
 /// Entries a pipeline: more would make a neighbour's small call wait.
 const BATCH_ENTRIES_MAX: usize = 400;
@@ -157,7 +157,7 @@ impl GenerationWriter {
     }
 
     /// Sends what there is where that is long ago, and with it the stream's life begins anew: to be called now and then by
-    /// whoever has nothing to append for long.
+    /// a writer that has nothing to append for long.
     pub async fn keep_alive(&mut self) -> Result<(), StoreError> {
         match self.sent_at.elapsed() >= BATCH_AGE_MAX {
             true => self.send().await,
@@ -292,7 +292,7 @@ impl FinishedGeneration {
         self.written.total
     }
 
-    /// What it holds, see [`ContentHasher`].
+    /// Its content, see [`ContentHasher`].
     pub fn content(&self) -> u128 {
         self.written.content
     }

@@ -54,7 +54,7 @@ pub struct Lease {
 
 struct Held {
     key: String,
-    /// `<owner> <generation>`: what the key holds while the lease is ours.
+    /// `<owner> <generation>`: the key's value while the lease is ours.
     value: String,
     /// The lease lapses at the earliest then.
     until: Mutex<Instant>,
@@ -76,7 +76,7 @@ impl Lease {
         let _ = timeout(RELEASE_TIMEOUT, returned).await;
     }
 
-    /// What publish compares with.
+    /// The value that publish compares with.
     pub(super) fn value(&self) -> &str {
         &self.held.value
     }

@@ -20,7 +20,7 @@ use crate::{
     },
 };
 
-/// What a publish came to.
+/// The outcome of a publish.
 #[derive(Debug)]
 pub enum Published {
     /// The head moved; `replaced` is what it was before.
@@ -43,7 +43,7 @@ pub enum Published {
     Unwanted,
 }
 
-/// What the script says.
+/// The answer of the script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {
     Moved,
@@ -56,9 +56,9 @@ pub(crate) enum Answer {
 /// One call of the script.
 pub(crate) struct Publishing<'a> {
     pub written: &'a Written,
-    /// What the head is to be.
+    /// The new head.
     pub head: &'a Head,
-    /// What it was when it was read.
+    /// The head when it was read.
     pub before: &'a StoredHead,
     pub policy: &'a Policy,
     /// Key and value.

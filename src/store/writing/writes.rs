@@ -101,7 +101,7 @@ impl GenerationWrites {
     /// Makes a finished generation current and announces it. With a lease it is fenced by it; `next_due`: when the family is
     /// due next.
     ///
-    /// What is refused is unlinked. Where the outcome is unknown the stream is left to its expiry, for it may be current.
+    /// A refused stream is unlinked. Where the outcome is unknown the stream is left to its expiry, for it may be current.
     pub async fn publish(
         &self,
         finished: FinishedGeneration,
@@ -210,7 +210,7 @@ impl GenerationWrites {
         Ok(())
     }
 
-    /// What is kept of several listings, in one turn. A head that cannot be read counts as absent.
+    /// The kept heads of several listings, in one turn. A head that cannot be read counts as absent.
     pub async fn kept(&self, listings: &[ListingKey]) -> Result<Vec<Kept>, StoreError> {
         let keys: Vec<String> = listings.iter().map(|listing| self.0.keys.head(listing)).collect();
         let mut turn = Pipeline::new();
