@@ -4,7 +4,8 @@
 //! they have in common.
 //!
 //! What must hold: heads and chunks carry check sums, so a value that another program changed is refused. A change that an older
-//! release cannot read needs another [`LAYOUT`](keys::LAYOUT).
+//! release cannot read needs another [`LAYOUT`](keys::LAYOUT). `<prefix>:meta` has no layout in its name, because it tells layouts apart: a
+//! node that disagrees about it refuses to start.
 
 pub(super) mod announcements;
 pub(super) mod chunk_codec;

@@ -7,6 +7,10 @@
 //!   `info` is the answer to INFO; `clock` is Redis's time.
 //!
 //! What must hold: every call has a time-out and fails at once without a connection, and no reply is larger than `redis.reply_max`.
+//!
+//! The connections are our own, because the crate parses each reply into values: two allocations an item, on another thread than the
+//! caller's. The crate still reads URLs and follows announcements. Replies of a connection come in order, so large ones have one of their own,
+//! and writes another. While a server says READONLY, another connection is opened: its address may lead to the master by now.
 
 pub(super) mod address;
 pub(super) mod clock;

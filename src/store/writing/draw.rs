@@ -1,4 +1,7 @@
 //! Drawing generations: the right to write, taken before the origin is read. So a larger id means a later reading.
+//!
+//! An id is the greatest of three: the last id + 1, Redis's TIME in µs, and the greatest id that this node has seen + 1. So ids survive an
+//! emptied Redis, and the nonce (32 random bits) keeps generations apart after a failover that rewinds. Ids stay below 2^53, as doubles in Lua.
 
 use std::{
     sync::Arc,

@@ -1,4 +1,7 @@
 //! Pipelines of one generation that were sent and are not answered: Redis takes them in while the writer fills the next.
+//!
+//! Only the last entry of a pipeline is answered (`CLIENT REPLY OFF`, if the user may say that). A reply for each entry would cost Redis a
+//! call for every 20 KB, and the reader a wake-up. The publish counts the entries, so a quiet error is found there.
 
 use std::{collections::VecDeque, sync::Arc, task::Poll};
 
