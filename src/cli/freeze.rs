@@ -6,13 +6,11 @@ use globset::Glob;
 use serde_json::{Value, json};
 
 use super::{
-    CommandError, Outcome,
     inspect::{quote, write_time},
-    print,
+    outcome::{CommandError, Outcome, print, refused},
 };
 use crate::{
     app::{App, say},
-    engine::EngineError,
     listing::Timestamp,
 };
 
@@ -68,18 +66,4 @@ fn covers(frozen: &str, glob: &str) -> bool {
 fn still_frozen(glob: &str, until: Timestamp) -> String {
     let (until, quoted) = (write_time(until), quote(glob));
     format!("`{glob}` freezes it until {until}, and `listcache thaw {quoted}` ends that")
-}
-
-/// An error that says what is wrong with which argument.
-pub(super) fn refused(error: EngineError, doing: String) -> CommandError {
-    match error {
-        EngineError::Invalid(errors) => {
-            let errors: Vec<_> = errors
-                .iter()
-                .map(|error| format!("{}: {}", error.parameter, error.detail))
-                .collect();
-            CommandError::Refused(format!("{doing}: {}", errors.join("; ")))
-        }
-        error => CommandError::engine(doing)(error),
-    }
 }

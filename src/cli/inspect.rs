@@ -11,10 +11,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    CommandError, Outcome,
-    freeze::refused,
     load::{parse_name, parse_sort},
-    print,
+    outcome::{CommandError, Outcome, print, refused},
 };
 use crate::{
     app::App,

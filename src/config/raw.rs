@@ -3,16 +3,48 @@
 //! Values from outside the file are texts, whatever their key's type; their paths are remembered, so that the check
 //! reads `"24"` as a number there and nowhere else, and an error says where its value came from.
 
-use std::{collections::BTreeMap, io, path::Path};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
 
 use toml::{Table, Value};
 
 use super::{
-    ConfigFile, Flag,
     environment::{Environment, Variable},
     error::ConfigError,
     files,
 };
+
+/// A key that a flag sets, above the environment and the file.
+#[derive(Clone, Debug)]
+pub struct Flag {
+    /// The key, such as `http.listen`.
+    pub key: &'static str,
+    /// How errors call the flag, such as `--listen`.
+    pub name: &'static str,
+    /// The value, as it would stand in the environment.
+    pub value: String,
+}
+
+/// The configuration file of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ConfigFile {
+    /// Named by the flag or the environment: must be there.
+    Named(PathBuf),
+    /// Looked for in the working directory: its absence means the defaults.
+    Default(PathBuf),
+}
+
+impl ConfigFile {
+    /// Where it lies.
+    pub fn path(&self) -> &PathBuf {
+        match self {
+            Self::Named(path) | Self::Default(path) => path,
+        }
+    }
+}
 
 /// A configuration before its check.
 #[derive(Debug, Default)]

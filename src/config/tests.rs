@@ -3,7 +3,10 @@
 use std::{io::Write, time::Duration};
 
 use super::*;
-use crate::listing::definition::{Descending, Links, Names};
+use crate::listing::{
+    Policy,
+    definition::{Descending, Links, Names},
+};
 
 const SHOP: &str = r#"
 [origins.shop]

@@ -5,6 +5,7 @@
 //! A read that does not come to its end ends in an error, never early: half a listing must not look like a whole one.
 
 mod batches;
+mod contract;
 mod decimal;
 mod file;
 mod http;
@@ -19,13 +20,14 @@ mod selection;
 mod sql;
 mod unpacked;
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
-
-use async_trait::async_trait;
-use futures_util::stream::BoxStream;
+use std::{collections::HashMap, sync::Arc};
 
 use self::sql::Formless;
 pub use self::{
+    contract::{
+        ITEM_BYTES_MAX, Items, NAMES_BYTES_MAX, NAMES_MAX, Origin, OriginError, OriginItem, Read, ReadOrder, Reading,
+        SortValue,
+    },
     file::FileOrigin,
     http::HttpOrigin,
     names_file::names_in_file,
@@ -35,167 +37,8 @@ pub use self::{
 };
 use crate::{
     config::{OriginBounds, OriginConfig, OriginKind},
-    listing::{
-        DataVersion, Field, Item, ListingName,
-        definition::{Defined, Filter, SortColumn},
-        key::Choices,
-    },
     telemetry::{Counter, Metrics},
 };
-
-/// The most bytes of JSON that an item from an origin may have.
-pub const ITEM_BYTES_MAX: usize = 256 * 1024;
-
-/// The most names, or values of a filter, that an origin may give at once.
-pub const NAMES_MAX: usize = 1_000_000;
-
-/// The most bytes that these may have together: as many names as there may be, at their longest, each with a line feed.
-pub const NAMES_BYTES_MAX: usize = NAMES_MAX * (ListingName::BYTES_MAX + 1);
-
-/// The subject of a read: one family, in one order.
-#[derive(Clone, Debug)]
-pub struct Read {
-    /// The name's definition and the values of its parameters.
-    pub defined: Defined,
-    /// Variants and filters, in the order of declaration, defaults filled in.
-    pub choices: Choices,
-    /// In which order the items must come.
-    pub order: ReadOrder,
-}
-
-/// The order of a read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum ReadOrder {
-    /// Any; each item carries the values of these columns, for sorting in the process.
-    Any {
-        /// Distinct columns, in the order that [`OriginItem::keys`] holds their values.
-        columns: Vec<Field>,
-    },
-    /// Sorted by these columns, nulls last, then by the id. Items carry no keys.
-    By(Vec<SortColumn>),
-}
-
-/// A value to sort by. Numbers come before texts, as in SQLite; texts compare bytewise.
-#[derive(Clone, Debug, PartialEq)]
-pub enum SortValue {
-    /// Missing: last, whichever way the column is sorted.
-    Null,
-    /// An integer.
-    Integer(i64),
-    /// A finite number.
-    Real(f64),
-    /// A decimal number that is no `Integer`: its digits, without an exponent, compared exactly.
-    Decimal(Box<str>),
-    /// A text, or bytes.
-    Text(Box<str>),
-}
-
-/// An item as an origin yields it.
-#[derive(Clone, Debug)]
-pub struct OriginItem {
-    /// Id and JSON.
-    pub item: Item,
-    /// The id's value: numbers compare as numbers, texts as texts.
-    pub id: SortValue,
-    /// The values of [`ReadOrder::Any`]'s columns; empty otherwise.
-    pub keys: Box<[SortValue]>,
-}
-
-/// The items of one read, in batches: some at a time, which may be none. Dropping it ends the read.
-pub type Items = BoxStream<'static, Result<Vec<OriginItem>, OriginError>>;
-
-/// The outcome of a read that is only wanted if something has changed.
-pub enum Reading {
-    /// The data is of the version that was known: so are the items.
-    Unchanged,
-    /// The items.
-    Items {
-        /// In the order that was asked for.
-        items: Items,
-        /// Of which version they are; `None` where the origin cannot tell.
-        version: Option<DataVersion>,
-    },
-}
-
-/// Where items come from.
-#[async_trait]
-pub trait Origin: Send + Sync {
-    /// Reads the items of a family, streamed through a bounded buffer.
-    async fn read(&self, read: Read) -> Result<Items, OriginError>;
-
-    /// Reads the items of a family unless they are of a known version.
-    ///
-    /// Without a word of the origin's own, its [`version`](Origin::version) is asked for first.
-    async fn read_unless(&self, read: Read, known: Option<&DataVersion>) -> Result<Reading, OriginError> {
-        // Before the items: a change in between must not go unnoticed.
-        let version = self.version(&read.defined, &read.choices).await?;
-        if version.is_some() && version.as_ref() == known {
-            return Ok(Reading::Unchanged);
-        }
-        let items = self.read(read).await?;
-        Ok(Reading::Items { items, version })
-    }
-
-    /// The version of a family's items, found out without reading them; `None` where the origin cannot tell.
-    async fn version(&self, _defined: &Defined, _choices: &Choices) -> Result<Option<DataVersion>, OriginError> {
-        Ok(None)
-    }
-
-    /// Whether items of the same version are the same for certain, and not only as somebody says.
-    fn versions_are_certain(&self) -> bool {
-        false
-    }
-
-    /// The names that exist, as rows of values of the pattern's parameters in its order. `fields` are theirs, see
-    /// [`Definition::field_of`](crate::listing::Definition::field_of).
-    async fn names(&self, query: &str, fields: &[Field]) -> Result<Vec<Vec<String>>, OriginError>;
-
-    /// The values that may be asked for of a filter, for one name.
-    async fn filter_values(&self, defined: &Defined, filter: &Filter) -> Result<Vec<String>, OriginError>;
-
-    /// Where the origin tells by itself that its items changed: since when they are as they are now, each time. `None`
-    /// where it does not; then time alone tells when its listings are due.
-    fn changes(&self) -> Option<BoxStream<'static, Instant>> {
-        None
-    }
-}
-
-/// Why an origin did not answer.
-#[derive(Debug, thiserror::Error)]
-pub enum OriginError {
-    /// It could not be reached, or broke off. Try later.
-    #[error("the origin is unavailable")]
-    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// A file of names is not there, or cannot be read. Someone has to mend it.
-    #[error("the names file `{path}` cannot be read")]
-    NamesFile {
-        /// Which one.
-        path: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// It took longer than its time-out. Try later.
-    #[error("the origin did not answer in time")]
-    TimedOut,
-    /// An item that cannot be kept. Someone has to mend the data.
-    #[error("item {position}: {reason}")]
-    BadItem {
-        /// 1-based, in the order of reading.
-        position: u64,
-        /// The error.
-        reason: String,
-    },
-    /// The data cannot be read as it is. Someone has to mend it.
-    #[error("the origin's data is damaged: {0}")]
-    Damaged(String),
-    /// The items changed while they were read, piece by piece: some may be missing. Try again.
-    #[error("the origin's items shifted while they were read: {0}")]
-    Shifted(String),
-    /// The definition asks for what the origin does not have. Someone has to mend the configuration.
-    #[error("the definition does not fit the origin: {0}")]
-    Misdeclared(String),
-}
 
 /// The configured origins by name.
 #[derive(Clone, Default)]

@@ -9,7 +9,7 @@ use super::{
     testing::{TIMEOUT, any_order, by, collect, definition, ids, lines, read},
     *,
 };
-use crate::config::Secret;
+use crate::{config::Secret, listing::Field};
 
 const CATALOGUE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/fixtures/catalogue.ndjson.gz");
 

@@ -18,7 +18,7 @@ use super::{
     CommandError, Outcome,
     arguments::{ProgressMode, WarmOptions, WarmVariants},
     progress::{JsonTo, Progress, Tally},
-    refuse_private_redis,
+    visit::refuse_private_redis,
 };
 use crate::{
     app::{App, Role, shutdown_on_signals},

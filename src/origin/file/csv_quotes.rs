@@ -7,7 +7,7 @@
 
 use std::io::{self, Read};
 
-use super::Damaged;
+use super::reading::Damaged;
 
 /// Hands bytes on as they are, until a quote is not sound.
 pub(super) struct SoundQuotes<R> {

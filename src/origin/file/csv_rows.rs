@@ -17,7 +17,11 @@ use std::{
 
 use encoding_rs::Encoding;
 
-use super::{Damaged, Each, ReadError, csv_quotes::SoundQuotes, decoded::Decoded, with_commas};
+use super::{
+    csv_quotes::SoundQuotes,
+    decoded::Decoded,
+    reading::{Damaged, Each, ReadError, with_commas},
+};
 use crate::{
     listing::{Field, Item, ItemId, Taken},
     origin::{

@@ -10,7 +10,7 @@ use std::{
 
 use encoding_rs::{Decoder, DecoderResult, Encoding, UTF_8};
 
-use super::{Damaged, READ_BYTES, read_some};
+use super::reading::{Damaged, READ_BYTES, read_some};
 
 /// Reads UTF-8, whatever the bytes are encoded in.
 pub(super) struct Decoded<R> {

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{Each, READ_BYTES, ReadError, read_some, with_commas};
+use super::reading::{Each, READ_BYTES, ReadError, read_some, with_commas};
 use crate::{
     listing::{
         Field, Item,

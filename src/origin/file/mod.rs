@@ -9,6 +9,7 @@ mod csv_quotes;
 mod csv_rows;
 mod decoded;
 mod json_items;
+mod reading;
 mod watch;
 
 use std::{
@@ -24,13 +25,14 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 use tokio::time::Instant;
 
+use self::reading::{Each, ReadError};
 use super::{
     Items, Origin, OriginError, Read, ReadOrder, Unpacked,
     batches::{ItemSender, batches},
-    members::{Member, Wanted},
+    members::Wanted,
     names_bound::NamesBound,
     ordering::in_order,
-    selection::{Candidate, Selection},
+    selection::Selection,
 };
 use crate::{
     config::CsvConfig,
@@ -41,9 +43,6 @@ use crate::{
         key::Choices,
     },
 };
-
-/// Bytes read at a time.
-const READ_BYTES: usize = 64 * 1024;
 
 /// A file of items.
 #[derive(Clone, Debug)]
@@ -69,9 +68,6 @@ enum FileFormat {
     /// Rows, with what stands between two cells unless something else is said.
     Csv(u8),
 }
-
-/// Takes each item of a file and its 1-based position; `false` ends the reading.
-type Each<'e> = dyn FnMut(u64, &mut dyn Candidate) -> Result<bool, OriginError> + 'e;
 
 impl FileOrigin {
     /// A file whose name ends in `.ndjson`, `.jsonl`, `.json`, `.csv` or `.tsv`, or one of these and `.gz`. It need not exist yet.
@@ -210,17 +206,6 @@ impl FileOrigin {
     }
 }
 
-/// The members of an item of a file whose decimal point is a comma.
-fn with_commas<'w>(
-    members: impl Iterator<Item = Member> + 'w,
-    wanted: &'w Wanted,
-) -> impl Iterator<Item = Member> + 'w {
-    let fields = wanted.fields().iter();
-    members
-        .zip(fields)
-        .map(|(member, field)| member.with_comma(field.taken))
-}
-
 #[async_trait]
 impl Origin for FileOrigin {
     fn versions_are_certain(&self) -> bool {
@@ -283,18 +268,6 @@ impl Origin for FileOrigin {
     }
 }
 
-/// Why a file was not read to its end.
-enum ReadError {
-    Io(io::Error),
-    Origin(OriginError),
-}
-
-impl From<OriginError> for ReadError {
-    fn from(error: OriginError) -> Self {
-        Self::Origin(error)
-    }
-}
-
 #[derive(Debug, thiserror::Error)]
 #[error("the file `{}` cannot be read", path.display())]
 struct UnreadableFile {
@@ -302,31 +275,10 @@ struct UnreadableFile {
     source: io::Error,
 }
 
-/// An error in a file's content, with its place.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-struct Damaged(String);
-
-impl Damaged {
-    fn error(reason: String) -> io::Error {
-        io::Error::new(io::ErrorKind::InvalidData, Self(reason))
-    }
-}
-
 /// Length and time of the last write, of a file that has them.
 fn last_written(file: &File) -> Option<(u64, std::time::SystemTime)> {
     let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
     Some((metadata.len(), metadata.modified().ok()?))
-}
-
-/// Reads some bytes; none at the end.
-fn read_some(from: &mut dyn io::Read, to: &mut [u8]) -> io::Result<usize> {
-    loop {
-        match from.read(to) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            read => return read,
-        }
-    }
 }
 
 #[cfg(test)]

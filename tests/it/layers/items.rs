@@ -171,11 +171,13 @@ impl Items {
             }
             let before = at.checked_sub(1).map_or("", |before| tokens[before].text);
             let next = tokens.get(at + 1).map_or("", |next| next.text);
+            // `pub(in path)` names whom it is shown to.
+            let is_shown_to = before == "in" && at > 1 && tokens[at - 2].text == "(";
             if token.text == "use" && next != "<" {
                 let end = item_end(tokens, at);
                 self.read_use(&tokens[at + 1..end], false);
                 at = end;
-            } else if token.is_name() && next == "::" && before != "::" && before != "." {
+            } else if token.is_name() && next == "::" && before != "::" && before != "." && !is_shown_to {
                 let (path, length) = path_at(&tokens[at..]);
                 let line = token.line;
                 self.paths.push(Named { path, line });

@@ -160,6 +160,8 @@ fn unit_tests_are_not_read() {
     rooms(&[page, ("engine/l1/mod.rs", test)], &[]);
     let one = "pub(crate) struct L1;\n#[cfg(test)]\nuse crate::engine::reading::page::{self, Page};\n";
     rooms(&[page, ("engine/l1/mod.rs", one)], &[]);
+    let shown = "pub(in crate::engine::reading::page) struct L1;\n";
+    rooms(&[page, ("engine/l1/mod.rs", shown)], &[]);
     let comment = "/// See [`crate::engine::reading::page::Page`].\npub(crate) struct L1;\nconst A: &str = \"crate::engine::reading::page::f\";\n";
     rooms(&[page, ("engine/l1/mod.rs", comment)], &[]);
 }
