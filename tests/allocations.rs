@@ -142,6 +142,7 @@ async fn a_page_in_l1_costs_as_many_allocations_however_large_it_is() {
     let name = ListingName::parse("bread").unwrap();
     let mut push = app
         .engine
+        .writes
         .push(&name, SortName::default_sort(), Shrink::Refused)
         .await
         .unwrap();

@@ -101,7 +101,7 @@ impl Reloading {
         }
         self.doubted = None;
         self.engine.declaration.replace(config.definitions, origins);
-        self.engine.metrics().config_last_reload_successful.set(1);
+        self.engine.metrics.config_last_reload_successful.set(1);
         self.state.accepted(waiting);
     }
 
@@ -126,13 +126,13 @@ impl Reloading {
             "the configuration loses too many listings: the one before stays; \
              to take the same file, send SIGHUP again within a minute"
         );
-        self.engine.metrics().config_last_reload_successful.set(0);
+        self.engine.metrics.config_last_reload_successful.set(0);
         self.state.doubted(losses.paths(), losses.listings);
     }
 
     fn refuse(&self, error: String, paths: Vec<String>) {
         tracing::error!(error, "the configuration is bad: the one before stays");
-        self.engine.metrics().config_last_reload_successful.set(0);
+        self.engine.metrics.config_last_reload_successful.set(0);
         self.state.refused(paths);
     }
 }

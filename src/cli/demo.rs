@@ -63,9 +63,9 @@ fn change_price(catalogue: SampleCatalogue, engine: Arc<Engine>) -> ChangePrice 
             };
             let name = |text: &str| ListingName::parse(text).map_err(|error| error.to_string());
             let category = name(&format!("category:{category}"))?;
-            let refreshed = engine.refresh_and_wait(&category, None, Shrink::Refused).await;
+            let refreshed = engine.writes.refresh_and_wait(&category, None, Shrink::Refused).await;
             refreshed.map_err(|error| chain(&error))?;
-            let all = engine.refresh(&name(ALL)?, None, Shrink::Refused).await;
+            let all = engine.writes.refresh(&name(ALL)?, None, Shrink::Refused).await;
             all.map_err(|error| chain(&error))?;
             Ok(Some(category))
         })

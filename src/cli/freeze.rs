@@ -15,7 +15,7 @@ use crate::{
 };
 
 pub(super) async fn freeze(app: &App, glob: &str, period: Duration) -> Outcome {
-    let frozen = app.engine.freeze(glob, period).await;
+    let frozen = app.engine.holds.freeze(glob, period).await;
     let (until, listings) = frozen.map_err(|error| refused(error, format!("cannot freeze `{glob}`")))?;
     say(&format!("frozen until {}: {listings} listings", write_time(until)));
     Ok(ExitCode::SUCCESS)
@@ -23,8 +23,8 @@ pub(super) async fn freeze(app: &App, glob: &str, period: Duration) -> Outcome {
 
 pub(super) async fn thaw(app: &App, glob: &str) -> Outcome {
     let doing = || CommandError::engine(format!("cannot thaw `{glob}`"));
-    let thawed = app.engine.thaw(glob).await.map_err(doing())?;
-    let freezes = app.engine.freezes().await.map_err(doing())?;
+    let thawed = app.engine.holds.thaw(glob).await.map_err(doing())?;
+    let freezes = app.engine.holds.freezes().await.map_err(doing())?;
     let others = freezes.iter().filter(|(other, _)| covers(other, glob));
     let others: Vec<String> = others.map(|(other, until)| still_frozen(other, *until)).collect();
     if !thawed {
@@ -42,7 +42,7 @@ pub(super) async fn thaw(app: &App, glob: &str) -> Outcome {
 }
 
 pub(super) async fn freezes(app: &App, as_json: bool) -> Outcome {
-    let freezes = app.engine.freezes().await;
+    let freezes = app.engine.holds.freezes().await;
     let freezes = freezes.map_err(CommandError::engine("cannot read the freezes"))?;
     if as_json {
         let freeze = |(glob, until): &(String, Timestamp)| json!({ "glob": glob, "frozen_until": write_time(*until) });

@@ -31,7 +31,7 @@ pub(super) async fn run(app: &App, name: &str, sort: Option<&str>, as_json: bool
     let selected = app.engine.select(&name, asked).await;
     // It says which sorts there are.
     let selection = selected.map_err(|error| refused(error, format!("cannot inspect `{name}`")))?;
-    let found = app.engine.explain(&selection).await.map_err(doing())?;
+    let found = app.engine.inspector.explain(&selection).await.map_err(doing())?;
     let command = redis_cli(app.config.redis.url.expose(), &found);
     if as_json {
         print(&to_json(&found, &command).to_string())?;

@@ -48,6 +48,7 @@ pub(super) async fn run(
     let mut document = DocumentReader::new(format, id_field, item_bytes_max);
     let mut push = app
         .engine
+        .writes
         .push(&name, sort, shrink)
         .await
         .map_err(|error| match error {

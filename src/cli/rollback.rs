@@ -17,7 +17,7 @@ const LISTINGS_SHOWN_MAX: usize = 5;
 
 pub(super) async fn run(app: &App, name: &str, hold: Duration) -> Outcome {
     let parsed = parse_name(name)?;
-    let rolled_back = app.engine.rollback(&parsed, hold).await;
+    let rolled_back = app.engine.holds.rollback(&parsed, hold).await;
     let rolled_back = rolled_back.map_err(CommandError::engine(format!("cannot roll `{name}` back")))?;
     if rolled_back.listings.is_empty() {
         return Err(CommandError::Refused(nothing_older(name, &rolled_back.without_older)));

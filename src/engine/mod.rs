@@ -1,7 +1,19 @@
-//! Decides what is served: pages from L1, Redis or the origin; refreshes; writes; subscriptions.
+//! Decides what is served: pages from L1, Redis or the origin; refreshes; writes; live subscriptions.
 //!
-//! A page: [`selection`] chooses the listing, [`read`] finds head ([`heads`]) and chunks ([`chunks`]) or [`fragments`], [`fills`] waits for what
-//! is not there. All go by what is [`declared`]. A refresh: [`runs`] joins those who want it, [`asked`] spreads out what is asked for again and again, a [`budget`] bounds them, [`refresh`] draws, [`attempt`] publishes what [`build`] reads and writes, [`unchanged`] recognises what may stay, [`announcer`] tells everybody here.
+//! [`Engine`] puts the parts together, and starts and stops the loops. A caller takes the part that it needs. The rooms, from the top
+//! down; each uses only those below it:
+//!
+//! | room | what |
+//! |---|---|
+//! | `operations` | pushes, deletes and asked-for refreshes; inspection; freezing and rolling back; read counts |
+//! | `reading` | a page: which listing, which generation, which items |
+//! | `warm_up` | listings are refreshed before they are asked for |
+//! | `refreshing` | when a family is due, which run refreshes it, what that reads and writes |
+//! | `coherence` | every node shows the same: announcements, followers, the live checker |
+//! | `fetching` | from Redis into L1 |
+//! | `declared` | what the configuration declares |
+//! | `l1` | what this process keeps |
+//! | `loads` | coalescing, permits |
 
 mod coherence;
 mod declared;
@@ -22,9 +34,7 @@ use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    coherence::{
-        announcer::Announcer, checker::Checker, evictions::Evictions, followers::Subscriptions, hearing::Hearing,
-    },
+    coherence::{announcer::Announcer, checker::Checker, evictions::Evictions, hearing::Hearing},
     declared::Declared,
     fetching::{chunks::Chunks, heads::Heads, lost_pushed::LostPushed, pushed_sorts::PushedSorts},
     l1::L1,
@@ -34,10 +44,12 @@ use self::{
         fills::Fills, fragments::Fragments, oldest_stale::OldestStale, read_ahead::ReadAhead, without_redis::Direct,
     },
     refreshing::{
+        due::{coalesced::Coalesced, keep_warm::KeepWarm, schedule::Schedule},
+        failures::Failures,
         frozen::{Frozen, WatchFreezes},
-        keep_warm::KeepWarm,
+        latencies::Latencies,
+        means::Means,
         runs::Refresher,
-        schedule::Schedule,
     },
     warm_up::WarmUps,
 };
@@ -53,7 +65,7 @@ use crate::{
 #[cfg(test)]
 pub(crate) use self::l1::head_table;
 pub use self::{
-    coherence::followers::{Event, Follower},
+    coherence::followers::{Event, Follower, Followers},
     declared::Declaration,
     error::{Chain, EngineError, ParameterError},
     l1::{
@@ -62,9 +74,9 @@ pub use self::{
     },
     limits::EngineLimits,
     operations::{
-        inspect::{Explanation, ListingEntry, ListingState, RedisTrouble},
-        rollback::{Rollback, RolledBack},
-        writes::{Push, PushOutcome},
+        holds::{Holds, Rollback, RolledBack},
+        inspect::{Explanation, Inspector, ListingEntry, ListingState, RedisTrouble},
+        writes::{Push, PushOutcome, Writes},
     },
     reading::{
         from_l1::Begun,
@@ -72,9 +84,9 @@ pub use self::{
         selection::{Asked, DeclaredParameters, Lasts, Selection},
     },
     refreshing::{
-        origin_changes::OriginChanges,
+        due::origin_changes::OriginChanges,
         page_state::PageState,
-        runs::{RefreshFailure, Refreshed, Shrink},
+        request::{RefreshFailure, Refreshed, Shrink},
     },
 };
 
@@ -109,16 +121,25 @@ pub struct Engine {
     read_ahead: ReadAhead,
     pushed_sorts: Arc<PushedSorts>,
     lost_pushed: Arc<LostPushed>,
-    subscriptions: Arc<Subscriptions>,
+    /// Pushes, deletes and refreshes.
+    pub writes: Writes,
+    /// Answers what operators ask.
+    pub inspector: Inspector,
+    /// Freezes names, and rolls listings back.
+    pub holds: Holds,
     /// Warms listings up.
     pub warm_ups: WarmUps,
+    /// Live subscriptions.
+    pub followers: Arc<Followers>,
     announcer: Arc<Announcer>,
     refresher: Arc<Refresher>,
+    coalesced: Arc<Coalesced>,
     fills: Fills,
     direct: Direct,
     oldest_stale: Arc<OldestStale>,
     frozen: Arc<Frozen>,
-    metrics: Arc<Metrics>,
+    /// Where things are counted.
+    pub metrics: Arc<Metrics>,
     tasks: TaskTracker,
     stopping: CancellationToken,
 }
@@ -157,24 +178,28 @@ impl Engine {
             lost_pushed.clone(),
             l1_config.ttl,
         ));
-        let subscriptions = Arc::new(Subscriptions::new(limits.followers_max, metrics.clone()));
+        let followers = Arc::new(Followers::new(limits.followers_max, metrics.clone()));
         let announcer = Arc::new(Announcer::new(
             heads.clone(),
             pushed_sorts.clone(),
             lost_pushed.clone(),
-            subscriptions.clone(),
+            followers.clone(),
             metrics.clone(),
         ));
         let frozen = Arc::new(Frozen::default());
-        let refresher = Arc::new(Refresher::new(
-            store.clone(),
-            declaration.clone(),
-            frozen.clone(),
-            announcer.clone(),
-            metrics.clone(),
-            &limits,
-            runtime.clone(),
-        ));
+        let means = Means {
+            store: store.clone(),
+            declaration: declaration.clone(),
+            frozen: frozen.clone(),
+            announcer: announcer.clone(),
+            failures: Failures::new(store.clone()),
+            latencies: Latencies::default(),
+            metrics: metrics.clone(),
+        };
+        let waiting_max = limits.refreshes_waiting_max;
+        let refresher = Arc::new(Refresher::new(means, waiting_max, runtime.clone()));
+        let coalesced = Coalesced::new(store.clone(), refresher.clone(), waiting_max, runtime.clone());
+        let coalesced = Arc::new(coalesced);
         let fills = Fills::new(
             store.clone(),
             permits.clone(),
@@ -190,7 +215,34 @@ impl Engine {
             refresher: refresher.clone(),
             frozen: frozen.clone(),
         };
+        let writes = Writes {
+            store: store.clone(),
+            declaration: declaration.clone(),
+            frozen: frozen.clone(),
+            announcer: announcer.clone(),
+            refresher: refresher.clone(),
+            coalesced: coalesced.clone(),
+        };
+        let inspector = Inspector {
+            store: store.clone(),
+            declaration: declaration.clone(),
+            l1: l1.clone(),
+            heads: heads.clone(),
+            pushed_sorts: pushed_sorts.clone(),
+            frozen: frozen.clone(),
+            refresher: refresher.clone(),
+            followers: followers.clone(),
+        };
+        let holds = Holds {
+            store: store.clone(),
+            declaration: declaration.clone(),
+            frozen: frozen.clone(),
+            announcer: announcer.clone(),
+        };
         let engine = Arc::new(Self {
+            writes,
+            inspector,
+            holds,
             warm_ups,
             store,
             declaration,
@@ -202,9 +254,10 @@ impl Engine {
             read_ahead,
             pushed_sorts,
             lost_pushed,
-            subscriptions,
+            followers,
             announcer,
             refresher,
+            coalesced,
             fills,
             direct: Direct::new(runtime),
             oldest_stale: Arc::default(),
@@ -265,6 +318,7 @@ impl Engine {
             declaration: declaration.clone(),
             frozen: self.frozen.clone(),
             refresher: self.refresher.clone(),
+            coalesced: self.coalesced.clone(),
         };
         tasks.spawn(schedule.run(stopping()));
         let keep_warm = KeepWarm {
@@ -281,14 +335,9 @@ impl Engine {
         tasks.spawn(origin_changes.run(stopping()));
     }
 
-    /// Ends live subscriptions; they would hold up a drain.
-    pub fn close_subscriptions(&self) {
-        self.subscriptions.close();
-    }
-
     /// Stops background work and waits for it, at most so long. A refresh cut off leaves nothing behind: its lease lapses.
     pub async fn shut_down(&self, within: Duration) {
-        self.close_subscriptions();
+        self.followers.close();
         self.stopping.cancel();
         self.tasks.close();
         if tokio::time::timeout(within, self.tasks.wait()).await.is_err() {
@@ -300,11 +349,6 @@ impl Engine {
     /// for workers of one thread.
     pub fn read_nearby(&self) -> ReadsNearby {
         self.store.read_nearby()
-    }
-
-    /// Where things are counted.
-    pub fn metrics(&self) -> &Arc<Metrics> {
-        &self.metrics
     }
 
     pub(crate) fn declared(&self) -> Guard<Arc<Declared>> {

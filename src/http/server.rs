@@ -92,7 +92,7 @@ impl Server {
         let engine = web::Data::from(engine);
         let edge = web::Data::new(Edge {
             access_log: config.access_log,
-            metrics: engine.metrics().clone(),
+            metrics: engine.metrics.clone(),
         });
         let envelopes = web::Data::new(Envelopes::new(sizes.default));
         let parts = {
@@ -107,7 +107,7 @@ impl Server {
             let closing = web::Data::new(closing.clone());
             move |service: &mut web::ServiceConfig| {
                 service
-                    .app_data(web::Data::from(engine.metrics().clone()))
+                    .app_data(web::Data::from(engine.metrics.clone()))
                     .app_data(engine.clone())
                     .app_data(edge.clone())
                     .app_data(web::Data::new(sizes))

@@ -87,7 +87,10 @@ pub(super) async fn categories(engine: Data<Engine>) -> Result<HttpResponse, Pro
     let mut totals = BTreeMap::new();
     let mut after = None;
     for _ in 0..LOOKED_THROUGH_MAX / LOOKED_THROUGH_AT_ONCE {
-        let entries = engine.listings("", after.as_ref(), LOOKED_THROUGH_AT_ONCE).await?;
+        let entries = engine
+            .inspector
+            .listings("", after.as_ref(), LOOKED_THROUGH_AT_ONCE)
+            .await?;
         let goes_on = entries.len() == LOOKED_THROUGH_AT_ONCE;
         after = entries.last().map(|last| last.listing.clone());
         for entry in entries {

@@ -168,7 +168,7 @@ async fn after_an_announcement_is_applied_no_older_head_is_served() {
         races.spawn(async move {
             let name = shop::name(&format!("pushed:{number}"));
             push(&writer, &name, items(1, 0)).await.unwrap();
-            let mut follower = reader.follow(&name, None).await.unwrap();
+            let mut follower = reader.inspector.follow(&name, None).await.unwrap();
             let stop = Arc::new(AtomicBool::new(false));
             let filling = tokio::spawn({
                 let (reader, name, stop) = (reader.clone(), name.clone(), stop.clone());
@@ -218,7 +218,7 @@ async fn a_delete_takes_pins_with_it_on_every_node() {
     for node in [&here, &there] {
         node.page(&selection, &pinned, &|_| false).await.unwrap();
     }
-    here.delete(&name, None).await.unwrap();
+    here.writes.delete(&name, None).await.unwrap();
     let gone = here.page(&selection, &pinned, &|_| false).await;
     assert!(matches!(gone, Err(EngineError::Gone)), "{gone:?}");
     crate::support::eventually(async || match there.page(&selection, &pinned, &|_| false).await {

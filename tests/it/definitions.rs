@@ -218,6 +218,7 @@ async fn variants_and_filters_are_listings_of_their_own() {
     // A refresh is of all that are kept, the default one first.
     world.sql("update products set price = 1 where id = 10").await;
     let refreshed = node
+        .writes
         .refresh_and_wait(&shop::name("category:BREAD"), None, Shrink::Refused)
         .await
         .unwrap();
@@ -265,7 +266,10 @@ async fn a_changed_definition_makes_its_listings_stale_and_they_are_refreshed() 
         ..Asked::default()
     };
     let selection = after.select(&name, asked()).await.unwrap();
-    assert_eq!(after.explain(&selection).await.unwrap().state.as_str(), "stale");
+    assert_eq!(
+        after.inspector.explain(&selection).await.unwrap().state.as_str(),
+        "stale"
+    );
     let stale = ask(&after, "category:BREAD", by_price, EUR).await.unwrap();
     assert_eq!(stale.meta.generation, old.meta.generation);
     assert_eq!(stale.meta.freshness.state, PageState::Refreshing);
@@ -280,7 +284,10 @@ async fn a_changed_definition_makes_its_listings_stale_and_they_are_refreshed() 
     .await;
     assert_eq!(ids(&new), [1, 9, 10, 2]);
     assert_eq!(new.meta.chunk_len.get(), 3);
-    assert_eq!(after.explain(&selection).await.unwrap().state.as_str(), "fresh");
+    assert_eq!(
+        after.inspector.explain(&selection).await.unwrap().state.as_str(),
+        "fresh"
+    );
     // Whoever follows links of before stays in the generation of before.
     let cursor = Cursor {
         generation: old.meta.generation,
@@ -311,6 +318,7 @@ async fn what_is_no_longer_declared_is_refused_and_refreshed_no_more() {
         .replace(" and currency = :currency", "");
     let after = world.node(&changed).await;
     let refreshed = after
+        .writes
         .refresh_and_wait(&shop::name("category:BREAD"), None, Shrink::Refused)
         .await
         .unwrap();
@@ -321,7 +329,7 @@ async fn what_is_no_longer_declared_is_refused_and_refreshed_no_more() {
     let page = ask(&after, "category:BREAD", by_price, &[]).await.unwrap();
     assert_eq!(ids(&page), [2, 9, 10, 1, 11]);
     // A delete takes along what is left of them.
-    after.delete(&shop::name("category:BREAD"), None).await.unwrap();
+    after.writes.delete(&shop::name("category:BREAD"), None).await.unwrap();
     let streams = world.redis.cli(&["--scan", "--pattern", "t:*:gen:*BREAD*"]);
     assert_eq!(streams.trim(), "");
 }
@@ -341,9 +349,9 @@ async fn a_sort_that_is_new_is_filled_and_one_that_never_was_is_refused() {
     let name = shop::name("any:BREAD");
     let sort = SortName::parse("sideways").unwrap();
     for refused in [
-        after.refresh(&name, Some(&sort), Shrink::Refused).await,
-        after.delete(&name, Some(&sort)).await,
-        after.follow(&name, Some(&sort)).await.map(drop),
+        after.writes.refresh(&name, Some(&sort), Shrink::Refused).await,
+        after.writes.delete(&name, Some(&sort)).await,
+        after.inspector.follow(&name, Some(&sort)).await.map(drop),
     ] {
         let Err(EngineError::Invalid(errors)) = refused else {
             panic!("{refused:?}");
@@ -395,12 +403,16 @@ async fn followers_hear_of_the_listing_they_follow_and_not_of_its_variants() {
     let node = world.node(LISTINGS).await;
     let name = shop::name("category:BREAD");
     let sort = SortName::parse("price").unwrap();
-    let mut follower = node.follow(&name, Some(&sort)).await.unwrap();
+    let mut follower = node.inspector.follow(&name, Some(&sort)).await.unwrap();
     // Filled first, told of never.
     ask(&node, "category:BREAD", ("price", Order::Asc), EUR).await.unwrap();
     let default = ask(&node, "category:BREAD", ("price", Order::Asc), &[]).await.unwrap();
     let event = format!("{:?}", follower.next().await.unwrap());
     assert!(event.contains(&default.meta.generation.to_string()), "{event}");
-    let outside = node.follow(&shop::name("category:NONE"), None).await.map(drop);
+    let outside = node
+        .inspector
+        .follow(&shop::name("category:NONE"), None)
+        .await
+        .map(drop);
     assert!(matches!(outside, Err(EngineError::NotFound)), "{outside:?}");
 }

@@ -171,7 +171,10 @@ async fn a_waited_for_refresh_never_answers_with_the_row_of_before() {
         clients.spawn(async move {
             for revision in 1..=RACES / CLIENTS {
                 origin.items.lock()[client as usize] = item(client, revision);
-                node.refresh_and_wait(&bread(), None, Shrink::Refused).await.unwrap();
+                node.writes
+                    .refresh_and_wait(&bread(), None, Shrink::Refused)
+                    .await
+                    .unwrap();
                 let page = page(&node, &bread(), &place(client, 1)).await.unwrap();
                 let expect = item(client, revision).json;
                 assert_eq!(texts(&page), [String::from_utf8(expect.to_vec()).unwrap()]);
@@ -268,7 +271,7 @@ async fn a_truncated_table_does_not_empty_the_shop() {
     let node = engine(&redis.url(), &origin, definitions(vec![definition(shop::policy())])).await;
     page(&node, &bread(), &place(0, 24)).await.unwrap();
     origin.items.lock().clear();
-    let refused = node.refresh_and_wait(&bread(), None, Shrink::Refused).await;
+    let refused = node.writes.refresh_and_wait(&bread(), None, Shrink::Refused).await;
     assert!(matches!(refused, Err(EngineError::RefreshFailed(_))), "{refused:?}");
     assert_eq!(page(&node, &bread(), &place(0, 24)).await.unwrap().meta.total, 30);
 }
@@ -310,19 +313,19 @@ async fn a_delete_during_a_refresh_stays_deleted_until_the_next_read_fills_it_ag
     origin.shut();
     let refreshing = tokio::spawn({
         let node = node.clone();
-        async move { node.refresh_and_wait(&bread(), None, Shrink::Refused).await }
+        async move { node.writes.refresh_and_wait(&bread(), None, Shrink::Refused).await }
     });
     eventually(async || match origin.reads() {
         reads if reads > before => Ok(()),
         reads => Err(reads),
     })
     .await;
-    node.delete(&bread(), None).await.unwrap();
+    node.writes.delete(&bread(), None).await.unwrap();
     origin.open();
     // The refresh that was overtaken ends, and its generation is not the listing's.
     let overtaken = refreshing.await.unwrap().unwrap();
     let selection = select(&node, &bread(), Order::Asc).await.unwrap();
-    let explained = node.explain(&selection).await.unwrap();
+    let explained = node.inspector.explain(&selection).await.unwrap();
     assert_eq!(explained.state.as_str(), "deleted");
     let filled = page(&node, &bread(), &place(0, 24)).await.unwrap();
     assert!(filled.meta.generation.id > overtaken[0].generation.id);

@@ -27,7 +27,7 @@ async fn every_family_read_from_the_origin_before_is_due_and_no_other() {
     let store = shop::store(&redis.url()).await;
     let names: Vec<_> = (0..NAMES).map(|number| name(&format!("category:{number}"))).collect();
     for names in names.chunks(100) {
-        for filled in join_all(names.iter().map(|name| engine.freshen(name))).await {
+        for filled in join_all(names.iter().map(|name| shop::fill(&engine, name))).await {
             filled.unwrap();
         }
     }

@@ -108,7 +108,7 @@ fn names(prefix: &str, count: usize) -> Vec<ListingName> {
 }
 
 async fn fill(node: &Engine, names: &[ListingName]) {
-    for filled in join_all(names.iter().map(|name| node.freshen(name))).await {
+    for filled in join_all(names.iter().map(|name| shop::fill(node, name))).await {
         filled.unwrap();
     }
 }
@@ -161,7 +161,7 @@ async fn what_was_warmed_up_and_is_never_read_stops_being_refreshed_until_it_is_
     let family = Family::plain(name.clone());
     let next_due = async || store.due.time_of(&family).await.unwrap();
 
-    node.freshen(&name).await.unwrap();
+    shop::fill(&node, &name).await.unwrap();
     assert!(next_due().await.is_some());
     // Refreshed for a while, for it may be read yet.
     eventually(async || match origin.count() {
@@ -218,7 +218,7 @@ async fn what_is_loaded_together_is_not_due_together() {
 
     // From the second time on a jitter keeps them apart.
     for name in &names {
-        node.refresh_and_wait(name, None, Shrink::Refused).await.unwrap();
+        node.writes.refresh_and_wait(name, None, Shrink::Refused).await.unwrap();
     }
     let parts = due_after().await;
     assert!(parts.iter().all(|part| (0.85..1.1).contains(part)), "{parts:?}");
@@ -274,7 +274,7 @@ async fn a_failed_first_fill_is_left_to_whoever_asks_next() {
     page(&node, &cold, &place(0, 5)).await.unwrap_err();
     // The name may be anybody's invention: its failure is remembered where it was asked for, and leaves nothing in Redis.
     let selection = select(&node, &cold, Order::Asc).await.unwrap();
-    assert!(node.explain(&selection).await.unwrap().last_error.is_some());
+    assert!(node.inspector.explain(&selection).await.unwrap().last_error.is_some());
     assert_eq!(store.failures.last(&Family::plain(cold.clone())).await.unwrap(), None);
     assert_eq!(store.due.time_of(&Family::plain(cold)).await.unwrap(), None);
 }
@@ -344,6 +344,7 @@ async fn refreshes_that_wait_are_bounded_and_who_comes_later_hears_it_at_once() 
     )
     .await;
     let refused = node
+        .writes
         .refresh(&shop::name("category:held-too"), None, Shrink::Refused)
         .await;
     assert!(matches!(refused, Err(EngineError::Overloaded { .. })), "{refused:?}");

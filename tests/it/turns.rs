@@ -95,7 +95,7 @@ async fn a_page_is_one_read_of_its_listing_wherever_it_comes_from() {
 /// Waits until a reader has heard an announcement: what it loaded before it listened, it does not keep.
 async fn listens(reader: &Engine, writer: &Engine) {
     let other = shop::name("pushed:other");
-    let mut follower = reader.follow(&other, None).await.unwrap();
+    let mut follower = reader.inspector.follow(&other, None).await.unwrap();
     eventually(async || {
         push(writer, &other, items(1, 0)).await.unwrap();
         tokio::time::timeout(Duration::from_millis(100), follower.next()).await

@@ -3,10 +3,14 @@
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use listcache::{
-    engine::{Engine, EngineError, Refreshed, Shrink},
-    listing::{Definition, Family, Generation, Policy},
+    engine::{
+        Engine, EngineError, Refreshed, Shrink,
+        warm_up::{Effort, Step, Target},
+    },
+    listing::{Definition, Family, Generation, Policy, definition::Resolved},
 };
 use reqwest::Method;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{
     RedisServer, eventually,
@@ -62,7 +66,28 @@ async fn reread(redis: &RedisServer, node: &Arc<Engine>) -> Result<Vec<Refreshed
         }
     })
     .await;
-    node.reread(&bread()).await
+    let Resolved::Defined(defined) = node.declaration.resolve(&bread()) else {
+        panic!("it is defined");
+    };
+    let family = defined.default_family(&bread());
+    let targets = vec![Target { defined, family }];
+    let effort = Effort {
+        concurrency: NonZeroU32::MIN,
+        rate: None,
+        origin_latency_max: None,
+        shrink: Shrink::Refused,
+        skip_fresh: false,
+        stop_at: None,
+    };
+    let mut read = Ok(Vec::new());
+    let tell = &mut |_: &_, step: &Step| match step {
+        Step::Refreshed { listings, .. } => read = Ok(listings.clone()),
+        Step::Failed(error) => read = Err(error.clone()),
+        step => panic!("{step:?}"),
+    };
+    let stop = CancellationToken::new();
+    node.warm_ups.run(None, targets, &effort, &stop, tell).await;
+    read
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -169,7 +194,7 @@ async fn what_is_asked_for_is_read_whatever_its_version_says_and_whoever_reads_i
     };
     assert_eq!(total().await, 30);
     origin.items.lock().pop();
-    node.refresh(&bread(), None, Shrink::Refused).await.unwrap();
+    node.writes.refresh(&bread(), None, Shrink::Refused).await.unwrap();
     becomes(29).await;
     // Asked of a node that dies: this one reads it because it is stale.
     origin.items.lock().pop();
@@ -218,7 +243,11 @@ async fn a_refresh_that_is_demanded_gives_a_new_generation() {
     *origin.version.lock() = Some("monday".to_owned());
     let node = node(&redis, &origin, sorted(&["price"])).await;
     let (first, _) = current(&node).await;
-    let refreshed = node.refresh_and_wait(&bread(), None, Shrink::Refused).await.unwrap();
+    let refreshed = node
+        .writes
+        .refresh_and_wait(&bread(), None, Shrink::Refused)
+        .await
+        .unwrap();
     assert!(refreshed[0].generation.id > first.id);
     assert_eq!(origin.reads(), 2);
 }
@@ -286,7 +315,11 @@ async fn a_node_with_an_older_definition_serves_and_leaves_the_listing_as_it_is(
     assert!(shapes.ends_with(&["24".to_owned()]), "{shapes:?}");
     assert!(shapes.len() <= 2, "back and forth: {shapes:?}");
     assert_eq!(current(&old).await.1, 24);
-    let refused = old.refresh_and_wait(&bread(), None, Shrink::Refused).await.unwrap_err();
+    let refused = old
+        .writes
+        .refresh_and_wait(&bread(), None, Shrink::Refused)
+        .await
+        .unwrap_err();
     assert!(refused.to_string().contains("definition_version"), "{refused}");
     assert_eq!(current(&old).await.1, 24);
 }

@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::followers::Subscriptions;
+use super::followers::Followers;
 use crate::{
     engine::fetching::{heads::Heads, lost_pushed::LostPushed, pushed_sorts::PushedSorts},
     listing::{Head, HeadState, ListingKey},
@@ -20,7 +20,7 @@ pub(crate) struct Announcer {
     heads: Arc<Heads>,
     pushed_sorts: Arc<PushedSorts>,
     lost_pushed: Arc<LostPushed>,
-    subscriptions: Arc<Subscriptions>,
+    followers: Arc<Followers>,
     metrics: Arc<Metrics>,
     waiting: Mutex<HashMap<ListingKey, Vec<oneshot::Sender<()>>>>,
 }
@@ -31,14 +31,14 @@ impl Announcer {
         heads: Arc<Heads>,
         pushed_sorts: Arc<PushedSorts>,
         lost_pushed: Arc<LostPushed>,
-        subscriptions: Arc<Subscriptions>,
+        followers: Arc<Followers>,
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
             heads,
             pushed_sorts,
             lost_pushed,
-            subscriptions,
+            followers,
             metrics,
             waiting: Mutex::default(),
         }
@@ -70,7 +70,7 @@ impl Announcer {
             // One that gave up waiting is no loss.
             let _ = waiter.send(());
         }
-        self.subscriptions.publish(announcement);
+        self.followers.publish(announcement);
     }
 
     /// A head was found to be as new as its `as_of` says now. Other nodes see that when they read it next: there is nothing

@@ -77,7 +77,7 @@ impl Event {
 }
 
 /// All followers, by the family they follow.
-pub(crate) struct Subscriptions {
+pub struct Followers {
     followers_max: usize,
     metrics: Arc<Metrics>,
     next_number: AtomicU64,
@@ -99,7 +99,7 @@ struct Queue {
 
 /// A live subscription; leaves when dropped.
 pub struct Follower {
-    subscriptions: Arc<Subscriptions>,
+    followers: Arc<Followers>,
     family: Family,
     number: u64,
     receiver: mpsc::Receiver<Event>,
@@ -109,7 +109,7 @@ pub struct Follower {
     told: HashMap<ListingKey, u64>,
 }
 
-impl Subscriptions {
+impl Followers {
     /// At most so many followers at once.
     pub(crate) fn new(followers_max: usize, metrics: Arc<Metrics>) -> Self {
         Self {
@@ -138,7 +138,7 @@ impl Subscriptions {
             sender,
         });
         Ok(Follower {
-            subscriptions: self.clone(),
+            followers: self.clone(),
             family: family.clone(),
             number,
             receiver,
@@ -169,8 +169,8 @@ impl Subscriptions {
         queues.retain(|queue| !concerns(queue) || queue.sender.try_send(event.clone()).is_ok());
     }
 
-    /// Ends every subscription, and takes no more.
-    pub(crate) fn close(&self) {
+    /// Ends every subscription, and takes no more: they would hold up a drain.
+    pub fn close(&self) {
         let mut by_family = self.by_family.lock();
         by_family.closed = true;
         by_family.followers.clear();
@@ -209,9 +209,9 @@ impl Follower {
 
 impl Drop for Follower {
     fn drop(&mut self) {
-        let mut by_family = self.subscriptions.by_family.lock();
+        let mut by_family = self.followers.by_family.lock();
         by_family.count -= 1;
-        self.subscriptions.metrics.followers.dec();
+        self.followers.metrics.followers.dec();
         if let Some(queues) = by_family.followers.get_mut(&self.family) {
             queues.retain(|queue| queue.number != self.number);
             if queues.is_empty() {

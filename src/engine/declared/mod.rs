@@ -1,7 +1,12 @@
-//! The declared parts of the configuration: definitions, the origins that fill them, the names that they enumerate.
+//! The configuration's declarations: definitions, the origins that fill them, and the names that they enumerate.
 //!
-//! It is one value, replaced as a whole when the configuration is read again. A request or a refresh of a
-//! family takes it once and uses it to the end; a generation of an older one is recognised by its definition's hash.
+//! - [`Declared`] is one value, replaced as a whole when the configuration is read again. A request or a run takes it once and goes by
+//!   it to the end. A generation that was shaped by an older one is recognised by its definition's hash.
+//! - [`Declaration`] holds the present one, and answers for it: what stands behind a name, how its listings live.
+//! - [`names`]: which names exist. [`filters`]: which values a filter may have. [`budget`]: how hard an origin may be used.
+//!
+//! Parts that do not differ from the declaration before live on: origins with their pools and watched files, names that were read,
+//! budgets in use.
 
 pub(super) mod budget;
 pub(super) mod filters;

@@ -2,19 +2,22 @@
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
+use super::check_sort::check_sort;
 use crate::{
     engine::{
-        Engine,
-        coherence::followers::{Event, Follower},
+        coherence::followers::{Event, Follower, Followers},
+        declared::Declaration,
         error::EngineError,
-        l1::head_table::Lookup,
+        fetching::{heads::Heads, pushed_sorts::PushedSorts},
+        l1::{L1, head_table::Lookup},
         reading::selection::Selection,
+        refreshing::{frozen::Frozen, runs::Refresher},
     },
     listing::{
         Family, Freshness, Generation, Head, HeadState, ListingKey, ListingName, Policy, SortName, StoredSort,
         Timestamp, definition::Resolved, name::encode_segment,
     },
-    store::Refused,
+    store::{Refused, Store},
 };
 
 /// One entry of the list of listings.
@@ -143,7 +146,19 @@ pub struct Known {
     pub servable: bool,
 }
 
-impl Engine {
+/// Answers what operators ask.
+pub struct Inspector {
+    pub(crate) store: Store,
+    pub(crate) declaration: Arc<Declaration>,
+    pub(crate) l1: Arc<L1>,
+    pub(crate) heads: Arc<Heads>,
+    pub(crate) pushed_sorts: Arc<PushedSorts>,
+    pub(crate) frozen: Arc<Frozen>,
+    pub(crate) refresher: Arc<Refresher>,
+    pub(crate) followers: Arc<Followers>,
+}
+
+impl Inspector {
     /// Listings in the order of their keys, from after one on, whose name begins with a prefix.
     ///
     /// # Errors
@@ -207,13 +222,13 @@ impl Engine {
                 .map(|head| head.as_of.after(selection.policy.fresh_for)),
             lease: lease.map(|lease| (lease.generation, lease.left)),
             next_refresh: self.store.due.time_of(&key.family).await?,
-            frozen_until: self.frozen_until(key.name()),
+            frozen_until: self.frozen.until(key.name(), now),
             last_error: failure.map(|failure| failure.error).or_else(|| {
-                let error = self.refresher.last_error(&key.family);
+                let error = self.refresher.means.failures.last_error(&key.family);
                 error.map(|error| error.to_string())
             }),
             names_error: selection.defined.as_ref().and_then(|defined| {
-                let failure = self.declared().names.failure(&defined.definition);
+                let failure = self.declaration.get().names.failure(&defined.definition);
                 failure.map(|why| why.to_string())
             }),
             l1,
@@ -241,7 +256,7 @@ impl Engine {
     pub fn refused(&self, limit: usize) -> Vec<String> {
         let names = self.declaration.get().names.doubted(limit);
         let names = names.into_iter().map(|pattern| format!("names of {pattern}"));
-        let listings = self.refresher.refused(limit);
+        let listings = self.refresher.means.failures.refused(limit);
         names
             .chain(listings.iter().map(Family::to_string))
             .take(limit)
@@ -250,7 +265,7 @@ impl Engine {
 
     /// The patterns whose names could not be read last, at most so many.
     pub fn names_unread(&self, limit: usize) -> Vec<String> {
-        let unread = self.declared().names.unread(limit);
+        let unread = self.declaration.get().names.unread(limit);
         unread.into_iter().map(String::from).collect()
     }
 
@@ -265,12 +280,13 @@ impl Engine {
             // A listing that is not there yet may be pushed at any time.
             Resolved::Pushed => Family::plain(name.clone()),
             Resolved::Defined(defined) => {
-                self.check_sort(name, sort).await?;
+                let (frozen, now) = (&self.frozen, self.store.now());
+                check_sort(&self.declaration, frozen, now, (&defined, name), sort).await?;
                 defined.default_family(name)
             }
         };
         // First the subscription, then the heads: a publish in between is heard.
-        let mut follower = self.subscriptions.follow(&family, sort)?;
+        let mut follower = self.followers.follow(&family, sort)?;
         for listing in self.followed(&family, sort).await? {
             let state = self.heads.current(&listing).await?;
             if let Some(event) = Event::of(&listing, &state) {

@@ -1,7 +1,15 @@
-//! Writes and the commands of an operator: push, delete, rollback, freeze, explain.
+//! Operations: what clients write and what operators ask and do.
+//!
+//! - [`writes`]: push, delete and refresh; [`check_sort`] checks a name and a sort as they are for a reader.
+//! - [`inspect`]: which listings there are, how one stands, what is wrong with Redis; live subscriptions.
+//! - [`holds`]: freezing names, and rolling listings back.
+//! - [`read_counts`]: a loop that tells Redis and the metrics what was read.
+//!
+//! Each part has the few things that it needs. A write is applied on this node before it is answered: what the node serves next is
+//! that generation or a newer one.
 
-pub(super) mod freezing;
+mod check_sort;
+pub(super) mod holds;
 pub(super) mod inspect;
 pub(super) mod read_counts;
-pub(super) mod rollback;
 pub(super) mod writes;

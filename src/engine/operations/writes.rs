@@ -4,13 +4,19 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures_util::FutureExt;
 
+use super::check_sort::check_sort;
 use crate::{
     engine::{
-        Engine,
         coherence::announcer::Announcer,
+        declared::Declaration,
         error::EngineError,
-        reading::selection::{Asked, unknown_sort},
-        refreshing::runs::{RefreshFailure, Refreshed, Refresher, Shrink, Waiting},
+        reading::selection::unknown_sort,
+        refreshing::{
+            due::coalesced::Coalesced,
+            frozen::Frozen,
+            request::{RefreshFailure, Refreshed, Shrink},
+            runs::Refresher,
+        },
     },
     listing::{
         Family, Generation, HeadState, Item, ListingKey, ListingName, Policy, SortName, StoredSort,
@@ -99,7 +105,17 @@ impl Push {
     }
 }
 
-impl Engine {
+/// Writes listings and asks for refreshes.
+pub struct Writes {
+    pub(crate) store: Store,
+    pub(crate) declaration: Arc<Declaration>,
+    pub(crate) frozen: Arc<Frozen>,
+    pub(crate) announcer: Arc<Announcer>,
+    pub(crate) refresher: Arc<Refresher>,
+    pub(crate) coalesced: Arc<Coalesced>,
+}
+
+impl Writes {
     /// Begins to replace a pushed listing. [`Shrink`] says whether any number of items is believed.
     ///
     /// # Errors
@@ -185,7 +201,7 @@ impl Engine {
             .first()
             .map_or(Duration::ZERO, |(defined, _)| defined.definition.policy.coalesce_for);
         if !coalesce_for.is_zero() && shrink == Shrink::Refused {
-            return Ok(self.refresher.ask(&families, coalesce_for).await?);
+            return Ok(self.coalesced.ask(&families, coalesce_for).await?);
         }
         for (defined, family) in families {
             let waiting = self.refresher.demand(&defined, &family, shrink);
@@ -204,7 +220,7 @@ impl Engine {
     /// Refreshes a name; ends with generations that were drawn after this call.
     ///
     /// # Errors
-    /// As [`Engine::refresh`], and [`EngineError::RefreshFailed`] with its kin where the origin or Redis failed.
+    /// As [`Writes::refresh`], and [`EngineError::RefreshFailed`] with its kin where the origin or Redis failed.
     pub async fn refresh_and_wait(
         &self,
         name: &ListingName,
@@ -218,43 +234,6 @@ impl Engine {
             .into_iter()
             .map(|(defined, family)| self.refresher.demand(&defined, &family, shrink))
             .collect();
-        self.collect(waits, sort).await
-    }
-
-    /// Refreshes a name's listing where it is not fresh; for warming up.
-    ///
-    /// # Errors
-    /// As [`Engine::refresh_and_wait`].
-    pub async fn freshen(&self, name: &ListingName) -> Result<Vec<Refreshed>, EngineError> {
-        self.refresh_by(name, Refresher::trigger).await
-    }
-
-    /// Reads a name's listings from their origin again; unchanged ones live on as they are.
-    ///
-    /// # Errors
-    /// As [`Engine::refresh_and_wait`], also while a back-off runs.
-    pub async fn reread(&self, name: &ListingName) -> Result<Vec<Refreshed>, EngineError> {
-        self.refresh_by(name, Refresher::trigger_now).await
-    }
-
-    async fn refresh_by(
-        &self,
-        name: &ListingName,
-        begin: fn(&Arc<Refresher>, &Defined, &ListingKey) -> Waiting,
-    ) -> Result<Vec<Refreshed>, EngineError> {
-        let mut waits = Vec::new();
-        for (defined, family) in self.families(name, None).await? {
-            let first = defined
-                .definition
-                .streams()
-                .next()
-                .map(|stream| family.listing(stream.stored()));
-            waits.extend(first.map(|key| begin(&self.refresher, &defined, &key)));
-        }
-        self.collect(waits, None).await
-    }
-
-    async fn collect(&self, waits: Vec<Waiting>, sort: Option<&SortName>) -> Result<Vec<Refreshed>, EngineError> {
         let mut all = Vec::new();
         for wait in waits {
             let outcome = wait.await.map_err(|_| EngineError::broken_load())?;
@@ -267,7 +246,7 @@ impl Engine {
         Ok(all)
     }
 
-    /// To accept a listing that shrinks is to accept the names too, if they are doubted.
+    /// An operator who has looked at a listing that shrinks has looked at the names too, where they are doubted.
     async fn accept_names(&self, name: &ListingName, shrink: Shrink) {
         if let (Resolved::Defined(defined), Shrink::Accepted) = (self.declaration.resolve(name), shrink) {
             let declared = self.declaration.take();
@@ -286,7 +265,8 @@ impl Engine {
             Resolved::Unknown => return Err(EngineError::NotFound),
             Resolved::Defined(defined) => defined,
         };
-        self.check_sort(name, sort).await?;
+        let (frozen, now) = (&self.frozen, self.store.now());
+        check_sort(&self.declaration, frozen, now, (&defined, name), sort).await?;
         let default = defined.default_family(name);
         let mut others = BTreeSet::new();
         if !(defined.definition.variants.is_empty() && defined.definition.filters.is_empty()) {
@@ -296,14 +276,5 @@ impl Engine {
         others.retain(|family| *family != default && defined.definition.declares(&family.choices));
         let families = std::iter::once(default).chain(others);
         Ok(families.map(|family| (defined.clone(), family)).collect())
-    }
-
-    /// Existence and sort of a name, checked as a reader's would be.
-    pub(crate) async fn check_sort(&self, name: &ListingName, sort: Option<&SortName>) -> Result<(), EngineError> {
-        let asked = Asked {
-            sort: sort.map(SortName::as_str),
-            ..Asked::default()
-        };
-        self.select(name, asked).await.map(drop)
     }
 }

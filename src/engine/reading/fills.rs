@@ -24,7 +24,10 @@ use crate::{
         fetching::heads::Heads,
         loads::{coalesce::Coalescer, permits::ReadPermits},
         refreshing::page_state::PageState,
-        refreshing::runs::{Refresher, Shrink, Waiting},
+        refreshing::{
+            request::Shrink,
+            runs::{Refresher, Waiting},
+        },
     },
     listing::{Family, ListingKey, definition::Defined},
     store::Store,
@@ -124,7 +127,7 @@ impl Fills {
         defined: &Defined,
         deadline: Instant,
     ) -> Result<Option<OwnedSemaphorePermit>, EngineError> {
-        let declared = self.refresher.declaration.take();
+        let declared = self.refresher.means.declaration.take();
         let Some(budget) = declared.budget(&defined.definition.origin) else {
             // The run says what is wrong.
             return Ok(None);

@@ -4,8 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use super::{
     belief::Standing,
-    build::{Build, BuildError},
-    runs::{Refreshed, Refresher, Request, Wants},
+    build::Build,
+    build_error::BuildError,
+    means::Means,
+    request::{Refreshed, Request, Wants},
     unchanged::{Confirming, KeptStream},
 };
 use crate::{
@@ -36,7 +38,7 @@ pub(crate) enum Done {
 
 /// One attempt to refresh a family.
 pub(crate) struct Attempt<'a> {
-    pub refresher: &'a Refresher,
+    pub means: &'a Means,
     pub declared: &'a Declared,
     pub budget: &'a Budget,
     pub request: &'a Request,
@@ -58,14 +60,14 @@ impl Attempt<'_> {
 
     async fn refresh(&self, streams: &[StreamOrder<'_>]) -> Result<Done, BuildError> {
         let definition = &self.request.defined.definition;
-        let kept = self.refresher.kept(self.request, streams).await?;
+        let kept = KeptStream::read(&self.means.store, self.request, streams).await?;
         if kept
             .iter()
             .any(|kept| kept.head().is_some_and(|head| definition.is_outdated(head)))
         {
             return self.leave().await;
         }
-        let (kept, streams) = self.request.left(kept, streams, self.grant.as_of);
+        let (kept, streams) = KeptStream::left(self.request, kept, streams, self.grant.as_of);
         match kept.first() {
             Some(first) if !self.is_unnecessary(first).await? => self.read(&kept, &streams).await,
             _ => Ok(Done::Nothing),
@@ -75,7 +77,7 @@ impl Attempt<'_> {
     /// Whether what is kept is what is wanted.
     async fn is_unnecessary(&self, first: &KeptStream) -> Result<bool, BuildError> {
         let (request, grant) = (self.request, self.grant);
-        let is_frozen = || self.refresher.frozen.until(&request.family.name, grant.as_of).is_some();
+        let is_frozen = || self.means.frozen.until(&request.family.name, grant.as_of).is_some();
         if !request.wants.is_demanded() && first.head().is_some() && is_frozen() {
             return Ok(true);
         }
@@ -88,7 +90,7 @@ impl Attempt<'_> {
             Wants::Fresh => self.is_fresh(head),
             Wants::Later(after) => head.is_read_since(after, grant.as_of) && is_answer,
             // Under the lease: nobody else can be about to.
-            Wants::Due(claim) => is_answer && self.refresher.store.due.time_of(&request.family).await? != Some(claim),
+            Wants::Due(claim) => is_answer && self.means.store.due.time_of(&request.family).await? != Some(claim),
             // For a warm-up such streams are left out already.
             Wants::Since(_) | Wants::Asked | Wants::Anew => false,
         })
@@ -101,7 +103,7 @@ impl Attempt<'_> {
 
     /// Reads the origin, unless it says that nothing has changed.
     async fn read(&self, kept: &[KeptStream], streams: &[StreamOrder<'_>]) -> Result<Done, BuildError> {
-        let (refresher, request) = (self.refresher, self.request);
+        let (means, request) = (self.means, self.request);
         let definition = &request.defined.definition;
         let origin = self
             .declared
@@ -112,6 +114,7 @@ impl Attempt<'_> {
         let is_first = first.is_none_or(|first| first.head().is_none());
         let next_due = definition.policy.next_due(is_first, fastrand::f64());
         let confirming = Confirming {
+            means,
             request,
             grant: self.grant,
             next_due: (!self.is_coalesced()).then_some(next_due),
@@ -119,22 +122,22 @@ impl Attempt<'_> {
         };
         let contents: Vec<_> = kept.iter().map(|kept| confirming.content(kept)).collect();
         let build = Build {
-            store: &refresher.store,
+            store: &means.store,
             origin: &*origin,
             budget: self.budget,
-            metrics: &refresher.metrics,
-            latencies: &refresher.latencies,
+            metrics: &means.metrics,
+            latencies: &means.latencies,
             defined: &request.defined,
             family: &request.family,
             grant: self.grant,
             streams,
-            standing: &Standing::new(refresher, request, kept, self.grant.as_of),
+            standing: &Standing::new(means, request, kept, self.grant.as_of),
             recognised: &contents,
         };
         let known = confirming.version(kept);
         let mut first = build.begin(known).await?;
         if first.is_none() {
-            if let Some(unchanged) = refresher.confirm_all(&confirming, kept, known).await? {
+            if let Some(unchanged) = confirming.confirm_all(kept, known).await? {
                 self.settle(ReadEnd::Current(Some(next_due))).await;
                 return Ok(Done::Unchanged(unchanged));
             }
@@ -165,9 +168,7 @@ impl Attempt<'_> {
                     self.publish(finished, confirming.next_due).await?
                 }
                 None => {
-                    let confirmed = refresher
-                        .confirm(&confirming, kept, built.version.as_ref(), true)
-                        .await?;
+                    let confirmed = confirming.confirm(kept, built.version.as_ref(), true).await?;
                     confirmed.ok_or(BuildError::StreamLost)?
                 }
             });
@@ -202,7 +203,7 @@ impl Attempt<'_> {
             Wants::Fresh | Wants::Since(_) => Ok(Done::Nothing),
             Wants::Later(_) | Wants::Due(_) | Wants::Asked => {
                 if let Err(error) = self
-                    .refresher
+                    .means
                     .store
                     .due
                     .postpone(&self.request.family, LEFT_TO_OTHERS)
@@ -221,7 +222,7 @@ impl Attempt<'_> {
         if !self.is_coalesced() {
             return;
         }
-        let (store, family) = (&self.refresher.store, &self.request.family);
+        let (store, family) = (&self.means.store, &self.request.family);
         let coalesce_for = self.request.defined.definition.policy.coalesce_for;
         if let Err(error) = store.coalesced.settle(family, self.grant, coalesce_for, end).await {
             tracing::debug!(error = %Chain(&error), "a requested refresh stays pending");
@@ -233,17 +234,17 @@ impl Attempt<'_> {
     }
 
     async fn unschedule(&self) {
-        if let Err(error) = self.refresher.store.due.remove(&self.request.family).await {
+        if let Err(error) = self.means.store.due.remove(&self.request.family).await {
             tracing::debug!(error = %Chain(&error), "the family stays due");
         }
     }
 
     async fn publish(&self, finished: FinishedGeneration, next_due: Option<Duration>) -> Result<Refreshed, BuildError> {
-        let (refresher, request) = (self.refresher, self.request);
+        let (means, request) = (self.means, self.request);
         let policy = &request.defined.definition.policy;
         let (listing, generation, total) = (finished.key().clone(), finished.generation(), finished.total());
         let next_due = next_due.filter(|_| !request.is_nothing(total));
-        let published = refresher
+        let published = means
             .store
             .writes
             .publish(finished, policy, self.grant.lease.as_ref(), next_due)
@@ -251,7 +252,7 @@ impl Attempt<'_> {
         match published {
             Published::Moved { announcement, .. } => {
                 // Applied here before any caller is answered: from then on this node serves this generation or a newer one.
-                refresher.announcer.apply(&announcement, true);
+                means.announcer.apply(&announcement, true);
                 Ok(Refreshed {
                     listing,
                     generation,
@@ -263,7 +264,7 @@ impl Attempt<'_> {
                 let superseded = ByOutcome {
                     outcome: RefreshOutcome::Superseded,
                 };
-                refresher.metrics.refreshes.get_or_create(&superseded).inc();
+                means.metrics.refreshes.get_or_create(&superseded).inc();
                 Ok(Refreshed {
                     listing,
                     generation: current,

@@ -4,16 +4,17 @@
 //! `fresh_for` later says the same, on whichever node, so the first one is remembered in Redis with the failure. And where the
 //! kept items are about to end with `keep_for`, the new ones are better than none.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use super::{
-    build::BuildError,
-    runs::{Refresher, Request},
+    build_error::{BuildError, Unbelieved},
+    means::Means,
+    request::Request,
     unchanged::KeptStream,
 };
 use crate::{
-    listing::{ListingName, Refusal, Timestamp},
-    store::{Emptiness, Store},
+    listing::{Refusal, Timestamp},
+    store::Store,
 };
 
 /// So long before `keep_for` ends new items are believed, so that readers are not without any for the time of a read: at most
@@ -32,24 +33,14 @@ pub(crate) struct Standing<'a> {
     served_until: Option<Timestamp>,
 }
 
-/// Items that are not believed.
-#[derive(Debug)]
-pub struct Unbelieved {
-    refusal: Refusal,
-    name: ListingName,
-    fresh_for: Duration,
-    empty_since: Option<Timestamp>,
-    believed_at: Option<Timestamp>,
-}
-
 impl<'a> Standing<'a> {
-    pub(crate) fn new(refresher: &'a Refresher, request: &'a Request, kept: &[KeptStream], as_of: Timestamp) -> Self {
+    pub(crate) fn new(means: &'a Means, request: &'a Request, kept: &[KeptStream], as_of: Timestamp) -> Self {
         let heads = || kept.iter().filter_map(KeptStream::recognised);
-        let frozen = refresher.frozen.until(&request.family.name, as_of);
+        let frozen = means.frozen.until(&request.family.name, as_of);
         let keep_for = request.defined.definition.policy.keep_for;
         let served_for = keep_for - LAST_MOMENT_MAX.min(keep_for / 10);
         Self {
-            store: &refresher.store,
+            store: &means.store,
             request,
             as_of,
             before: heads().map(|head| head.total).max(),
@@ -104,37 +95,5 @@ impl<'a> Standing<'a> {
             empty_since,
             believed_at,
         })))
-    }
-}
-
-impl Unbelieved {
-    /// When a read that gives the same is believed: the next one must not be later.
-    pub fn believed_at(&self) -> Option<Timestamp> {
-        self.believed_at
-    }
-
-    /// Its record of an empty origin.
-    pub fn emptiness(&self) -> Emptiness {
-        match self.empty_since {
-            Some(since) => Emptiness::Empty(since),
-            None => Emptiness::NotEmpty,
-        }
-    }
-}
-
-impl fmt::Display for Unbelieved {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { refusal, name, .. } = self;
-        write!(f, "refused: {refusal}")?;
-        if self.empty_since.is_some() {
-            let fresh_for = humantime::format_duration(self.fresh_for);
-            write!(f, ", which is believed if a read {fresh_for} later says the same")?;
-        }
-        write!(
-            f,
-            "; to accept it: POST /v1/listings/{}/refresh?accept_shrink=true, or listcache warm --accept-shrink --include '{}'",
-            name.encoded(),
-            globset::escape(name.as_str()).replace('\'', r"'\''")
-        )
     }
 }

@@ -8,56 +8,17 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::{
-    belief::{Standing, Unbelieved},
-    latencies::Latencies,
-};
+use super::{belief::Standing, build_error::BuildError, latencies::Latencies};
 use crate::{
-    engine::{declared::budget::Budget, error::EngineError},
+    engine::declared::budget::Budget,
     listing::{
         ContentHasher, DataVersion, Family, Field, Policy, StoredSort,
         definition::{Defined, SortColumn, StreamOrder},
     },
     origin::{Items, Origin, OriginError, OriginItem, Read, ReadOrder, Reading, ordering::order_by},
-    store::{FinishedGeneration, GenerationWriter, Grant, Lease, Store, StoreError},
+    store::{FinishedGeneration, GenerationWriter, Grant, Lease, Store},
     telemetry::Metrics,
 };
-
-/// Why a family could not be built. The old generations stay.
-#[derive(Debug, thiserror::Error)]
-pub enum BuildError {
-    /// The origin failed.
-    #[error(transparent)]
-    Origin(#[from] OriginError),
-    /// Redis failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// More than `max_items`.
-    #[error("the origin has more than {max} items for it")]
-    TooManyItems {
-        /// The limit.
-        max: u64,
-    },
-    /// Not believable.
-    #[error("{0}")]
-    Refused(Box<Unbelieved>),
-    /// Another node knows the definition better.
-    #[error("a node with a newer definition_version refreshes this listing")]
-    Outdated,
-    /// Redis evicted it, or it expired under a slow writer.
-    #[error("its stream was gone before it was published")]
-    StreamLost,
-    /// Another reader may be at work: the items that were read are worth nothing any more.
-    #[error("the lease was lost")]
-    LeaseLost,
-}
-
-impl BuildError {
-    /// Whether what the origin gave was not believed.
-    pub fn is_refusal(&self) -> bool {
-        matches!(self, Self::Refused(_) | Self::TooManyItems { .. })
-    }
-}
 
 /// One family being built.
 pub(crate) struct Build<'a> {
@@ -323,19 +284,4 @@ pub(crate) fn streams_in_order<'a>(defined: &'a Defined, first: Option<&StoredSo
     let mut streams: Vec<_> = defined.definition.streams().collect();
     streams.sort_by_key(|stream| Some(&stream.stored()) != first);
     streams
-}
-
-impl From<&BuildError> for EngineError {
-    fn from(error: &BuildError) -> Self {
-        match error {
-            BuildError::Store(StoreError::Unavailable { .. }) => Self::redis_down(),
-            BuildError::Store(StoreError::Full { .. }) => Self::RedisFull,
-            BuildError::Store(StoreError::Refusing { code, sentence, .. }) => Self::RedisRefuses {
-                code: *code,
-                sentence: sentence.clone(),
-            },
-            BuildError::TooManyItems { max } => Self::TooManyItems { max: *max },
-            other => Self::RefreshFailed(crate::engine::error::Chain(other).to_string().into()),
-        }
-    }
 }

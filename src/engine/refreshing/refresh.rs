@@ -9,14 +9,17 @@ use std::{
 
 use super::{
     attempt::{Attempt, Done},
-    build::{BuildError, streams_in_order},
-    runs::{BACK_OFF_MIN, Outcome, RefreshFailure, Refreshed, Refresher, Request, Wants},
+    build::streams_in_order,
+    build_error::BuildError,
+    failures::BACK_OFF_MIN,
+    means::Means,
+    page_state::PageState,
+    request::{Outcome, RefreshFailure, Refreshed, Request, Wants},
 };
 use crate::{
     engine::{
         declared::{Declared, budget::Budget},
         error::EngineError,
-        refreshing::page_state::PageState,
     },
     listing::{
         HeadState,
@@ -29,43 +32,49 @@ use crate::{
 
 /// Between two looks at a lease that another node holds.
 const LEASE_POLL: Duration = Duration::from_millis(50);
-impl Refresher {
-    pub(crate) async fn run(self: Arc<Self>, mut request: Request) -> Outcome {
+
+/// One run.
+pub(crate) struct Refresh {
+    pub means: Arc<Means>,
+    pub request: Request,
+}
+
+impl Refresh {
+    /// Refreshes the family, or finds that another node has done it.
+    pub(crate) async fn run(mut self) -> Outcome {
         // The current declaration counts, not that of the time of the request.
-        let declared = self.declaration.take();
-        if let Resolved::Defined(defined) = declared.definitions.resolve(&request.family.name)
-            && defined.definition.declares(&request.family.choices)
+        let declared = self.means.declaration.take();
+        if let Resolved::Defined(defined) = declared.definitions.resolve(&self.request.family.name)
+            && defined.definition.declares(&self.request.family.choices)
         {
-            request.defined = defined;
+            self.request.defined = defined;
         }
-        let streams = request.defined.clone();
-        let streams = streams_in_order(&streams, request.first.as_ref());
-        let Some(budget) = declared.budget(&request.defined.definition.origin).cloned() else {
+        let defined = self.request.defined.clone();
+        let streams = streams_in_order(&defined, self.request.first.as_ref());
+        let Some(budget) = declared.budget(&defined.definition.origin) else {
             let error = BuildError::from(OriginError::Misdeclared("its origin is not configured".to_owned()));
-            return Err(self.fail(&request, &error).await);
+            return Err(self.means.failures.fail(&self.request, &error).await);
         };
         let mut drawn_after = None;
         let mut insists = false;
         loop {
             // Taken again in each round: a run that waits for another node's lease keeps no place.
-            let place = budget.place(request.wants.is_patient(), &request.hurry).await;
-            match self.draw(&request, streams.len(), insists).await {
+            let place = budget.place(self.request.wants.is_patient(), &self.request.hurry).await;
+            match self.draw(streams.len(), insists).await {
                 Ok(Drawn::Granted(grant)) => {
-                    return self.run_granted(&declared, &budget, &request, &streams, grant).await;
+                    return self.run_granted(&declared, budget, &streams, grant).await;
                 }
                 Ok(Drawn::Unasked | Drawn::TooSoon { .. }) => {
                     drop(place);
-                    match self.refreshed_above(&request, &streams, 0).await {
+                    match self.refreshed_above(&streams, 0).await {
                         Some(refreshed) => return Ok(refreshed),
                         // Callers that have joined may wait for a listing that is not there.
-                        None => request.wants = Wants::Fresh,
+                        None => self.request.wants = Wants::Fresh,
                     }
                 }
-                Ok(Drawn::BackingOff { .. }) if !insists && self.is_of_another_definition(&request).await => {
-                    insists = true
-                }
+                Ok(Drawn::BackingOff { .. }) if !insists && self.is_of_another_definition().await => insists = true,
                 Ok(Drawn::BackingOff { left, error }) => {
-                    self.remember_failure(&request, 0, left, PageState::OriginError);
+                    self.remember(left, PageState::OriginError);
                     return Err(RefreshFailure {
                         error: EngineError::RefreshFailed(error.into()),
                         retry_after: left,
@@ -76,16 +85,16 @@ impl Refresher {
                     // Another node reads. Whatever is drawn above this mark is as good as drawn by us; for those who
                     // only want it fresh, so is what that node reads now.
                     let mark = *drawn_after.get_or_insert(last_id);
-                    if let Wants::Later(_) | Wants::Due(_) = request.wants {
-                        request.wants = Wants::Fresh;
+                    if let Wants::Later(_) | Wants::Due(_) = self.request.wants {
+                        self.request.wants = Wants::Fresh;
                     }
                     tokio::time::sleep(left.min(LEASE_POLL)).await;
-                    if let Some(refreshed) = self.refreshed_above(&request, &streams, mark).await {
+                    if let Some(refreshed) = self.refreshed_above(&streams, mark).await {
                         return Ok(refreshed);
                     }
                 }
                 Err(error) => {
-                    self.remember_failure(&request, 0, BACK_OFF_MIN, PageState::after(&error));
+                    self.remember(BACK_OFF_MIN, PageState::after(&error));
                     return Err(RefreshFailure {
                         error: error.into(),
                         retry_after: BACK_OFF_MIN,
@@ -95,20 +104,26 @@ impl Refresher {
         }
     }
 
+    fn remember(&self, retry_after: Duration, shows: PageState) {
+        self.means.failures.remember(&self.request, retry_after, shows);
+    }
+
     /// Whether the failure that is recorded is another definition's: it was changed since, or another node has another. This one is
     /// tried then, unless it has failed here itself: else nodes with two definitions would ask the origin in turn without a pause.
-    async fn is_of_another_definition(&self, request: &Request) -> bool {
-        let definition = &request.defined.definition;
-        if self.backing_off(definition, &request.family).is_some() {
+    async fn is_of_another_definition(&self) -> bool {
+        let (means, family) = (&self.means, &self.request.family);
+        let definition = &self.request.defined.definition;
+        if means.failures.backing_off(definition, family).is_some() {
             return false;
         }
-        let failure = self.store.failures.last(&request.family).await.ok().flatten();
+        let failure = means.store.failures.last(family).await.ok().flatten();
         let recorded = failure.and_then(|failure| failure.definition);
         recorded.is_some_and(|recorded| recorded != definition.hash_of_all())
     }
 
     /// Draws, as what is wanted allows; `insists`: in spite of a back-off.
-    async fn draw(&self, request: &Request, count: usize, insists: bool) -> Result<Drawn, StoreError> {
+    async fn draw(&self, count: usize, insists: bool) -> Result<Drawn, StoreError> {
+        let (store, request) = (&self.means.store, &self.request);
         let coalesce_for = request.defined.definition.policy.coalesce_for;
         let drawn_for = match request.wants {
             Wants::Asked if !insists => DrawnFor::Asked,
@@ -118,13 +133,13 @@ impl Refresher {
                 // Somebody has looked at what was refused.
                 let insist = insists || request.wants == Wants::Anew || request.accepts_any;
                 return match coalesce_for.is_zero() {
-                    true => self.store.draws.with_lease(&request.family, count, insist).await,
+                    true => store.draws.with_lease(&request.family, count, insist).await,
                     // It tells whether a refresh was asked for, which this one answers.
-                    false => self.store.draws.uncoalesced(&request.family, count, insist).await,
+                    false => store.draws.uncoalesced(&request.family, count, insist).await,
                 };
             }
         };
-        self.store
+        store
             .draws
             .coalesced(&request.family, count, drawn_for, coalesce_for)
             .await
@@ -134,13 +149,13 @@ impl Refresher {
         &self,
         declared: &Declared,
         budget: &Budget,
-        request: &Request,
         streams: &[StreamOrder<'_>],
         mut grant: Grant,
     ) -> Outcome {
         let started = Instant::now();
+        let Self { means, request } = self;
         let attempt = Attempt {
-            refresher: self,
+            means,
             declared,
             budget,
             request,
@@ -150,7 +165,7 @@ impl Refresher {
         // Before the lease is released: the next draw must find the back-off, or the origin is asked again at once.
         let result = match result {
             Ok(done) => Ok(done),
-            Err(error) => Err((self.fail(request, &error).await, error)),
+            Err(error) => Err((means.failures.fail(request, &error).await, error)),
         };
         if let Some(lease) = grant.lease.take() {
             lease.release().await;
@@ -158,19 +173,19 @@ impl Refresher {
         let duration = started.elapsed();
         let (outcome, label) = match result {
             Ok(Done::Published(refreshed)) => {
-                self.forget_failure(&request.family);
-                self.metrics.refresh_seconds.observe(duration.as_secs_f64());
+                means.failures.forget(&request.family);
+                means.metrics.refresh_seconds.observe(duration.as_secs_f64());
                 log("listing refreshed", request, &grant, &refreshed, duration);
                 (Ok(refreshed), RefreshOutcome::Published)
             }
             Ok(Done::Unchanged(refreshed)) => {
-                self.forget_failure(&request.family);
+                means.failures.forget(&request.family);
                 log("listing unchanged", request, &grant, &refreshed, duration);
                 (Ok(refreshed), RefreshOutcome::Unchanged)
             }
-            Ok(Done::Nothing) => return Ok(self.current(request, streams).await),
+            Ok(Done::Nothing) => return Ok(self.current(streams).await),
             Ok(Done::NoSuchName) => {
-                self.forget_failure(&request.family);
+                means.failures.forget(&request.family);
                 // Anybody can ask for such names.
                 tracing::debug!(listing = %request.family, "the origin has no items of this name");
                 let failure = RefreshFailure {
@@ -188,7 +203,8 @@ impl Refresher {
                 (Err(failure), label)
             }
         };
-        self.metrics
+        means
+            .metrics
             .refreshes
             .get_or_create(&ByOutcome { outcome: label })
             .inc();
@@ -196,16 +212,11 @@ impl Refresher {
     }
 
     /// Whether every stream of the family has a head drawn after the mark, by whomever.
-    async fn refreshed_above(
-        &self,
-        request: &Request,
-        streams: &[StreamOrder<'_>],
-        mark: u64,
-    ) -> Option<Arc<[Refreshed]>> {
+    async fn refreshed_above(&self, streams: &[StreamOrder<'_>], mark: u64) -> Option<Arc<[Refreshed]>> {
         let mut refreshed = Vec::new();
         for stream in streams {
-            let listing = request.family.listing(stream.stored());
-            match self.store.heads.read(&listing).await {
+            let listing = self.request.family.listing(stream.stored());
+            match self.means.store.heads.read(&listing).await {
                 Ok(HeadState::Live(head)) if head.generation.id > mark => refreshed.push(Refreshed {
                     listing,
                     generation: head.generation,
@@ -217,8 +228,8 @@ impl Refresher {
         Some(refreshed.into())
     }
 
-    async fn current(&self, request: &Request, streams: &[StreamOrder<'_>]) -> Arc<[Refreshed]> {
-        self.refreshed_above(request, streams, 0).await.unwrap_or_default()
+    async fn current(&self, streams: &[StreamOrder<'_>]) -> Arc<[Refreshed]> {
+        self.refreshed_above(streams, 0).await.unwrap_or_default()
     }
 }
 

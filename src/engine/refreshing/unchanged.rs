@@ -8,12 +8,13 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    build::BuildError,
-    runs::{Refreshed, Refresher, Request, Wants},
+    build_error::BuildError,
+    means::Means,
+    request::{Refreshed, Request, Wants},
 };
 use crate::{
     listing::{DataVersion, Head, ListingKey, Timestamp, definition::StreamOrder},
-    store::{Confirmation, Confirmed, Grant, Kept},
+    store::{Confirmation, Confirmed, Grant, Kept, Store},
 };
 
 /// The kept state of one stream.
@@ -25,6 +26,49 @@ pub(crate) struct KeptStream {
 }
 
 impl KeptStream {
+    /// The kept state of the streams.
+    pub(crate) async fn read(
+        store: &Store,
+        request: &Request,
+        streams: &[StreamOrder<'_>],
+    ) -> Result<Vec<Self>, BuildError> {
+        let listings: Vec<ListingKey> = streams
+            .iter()
+            .map(|stream| request.family.listing(stream.stored()))
+            .collect();
+        let kept = store.writes.kept(&listings).await?;
+        let mut streams = Vec::with_capacity(kept.len());
+        for (listing, kept) in listings.into_iter().zip(kept) {
+            let hash = request.defined.definition.hash_of(&listing.stored);
+            let is_same_shape = match kept.state.live() {
+                Some(head) if Some(head.definition) == hash => store.pages.is_whole(&listing, head).await?,
+                _ => false,
+            };
+            streams.push(Self {
+                listing,
+                kept,
+                is_same_shape,
+            });
+        }
+        Ok(streams)
+    }
+
+    /// The streams left to refresh: for a warm-up the streams that were not read since it began, so that one which was killed
+    /// between two publishes does no listing twice; all otherwise.
+    pub(crate) fn left<'a>(
+        request: &Request,
+        kept: Vec<Self>,
+        streams: &[StreamOrder<'a>],
+        now: Timestamp,
+    ) -> (Vec<Self>, Vec<StreamOrder<'a>>) {
+        let is_done = |kept: &Self| match request.wants {
+            Wants::Since(since) => kept.recognised().is_some_and(|head| head.is_read_since(since, now)),
+            Wants::Fresh | Wants::Later(_) | Wants::Due(_) | Wants::Asked | Wants::Anew => false,
+        };
+        let left = kept.into_iter().zip(streams.iter().copied());
+        left.filter(|(kept, _)| !is_done(kept)).unzip()
+    }
+
     /// Its head, under any definition.
     pub(crate) fn head(&self) -> Option<&Head> {
         self.kept.state.live()
@@ -37,8 +81,9 @@ impl KeptStream {
     }
 }
 
-/// The facts of the run that confirming needs.
+/// Lets generations live on.
 pub(crate) struct Confirming<'a> {
+    pub means: &'a Means,
     pub request: &'a Request,
     pub grant: &'a Grant,
     /// Where the confirmation sets it.
@@ -71,64 +116,16 @@ impl Confirming<'_> {
             self.is_certain || self.request.defined.definition.policy.trusts_version(read_ago)
         })
     }
-}
-
-impl Request {
-    /// The streams left to refresh: for a warm-up the streams that were not read since it began, so that one which was killed
-    /// between two publishes does no listing twice; all otherwise.
-    pub(crate) fn left<'a>(
-        &self,
-        kept: Vec<KeptStream>,
-        streams: &[StreamOrder<'a>],
-        now: Timestamp,
-    ) -> (Vec<KeptStream>, Vec<StreamOrder<'a>>) {
-        let is_done = |kept: &KeptStream| match self.wants {
-            Wants::Since(since) => kept.recognised().is_some_and(|head| head.is_read_since(since, now)),
-            Wants::Fresh | Wants::Later(_) | Wants::Due(_) | Wants::Asked | Wants::Anew => false,
-        };
-        let left = kept.into_iter().zip(streams.iter().copied());
-        left.filter(|(kept, _)| !is_done(kept)).unzip()
-    }
-}
-
-impl Refresher {
-    /// The kept state of the streams.
-    pub(crate) async fn kept(
-        &self,
-        request: &Request,
-        streams: &[StreamOrder<'_>],
-    ) -> Result<Vec<KeptStream>, BuildError> {
-        let listings: Vec<ListingKey> = streams
-            .iter()
-            .map(|stream| request.family.listing(stream.stored()))
-            .collect();
-        let kept = self.store.writes.kept(&listings).await?;
-        let mut streams = Vec::with_capacity(kept.len());
-        for (listing, kept) in listings.into_iter().zip(kept) {
-            let hash = request.defined.definition.hash_of(&listing.stored);
-            let is_same_shape = match kept.state.live() {
-                Some(head) if Some(head.definition) == hash => self.store.pages.is_whole(&listing, head).await?,
-                _ => false,
-            };
-            streams.push(KeptStream {
-                listing,
-                kept,
-                is_same_shape,
-            });
-        }
-        Ok(streams)
-    }
 
     /// Lets all streams live on; `None` where one is gone meanwhile.
     pub(crate) async fn confirm_all(
         &self,
-        confirming: &Confirming<'_>,
         kept: &[KeptStream],
         version: Option<&DataVersion>,
     ) -> Result<Option<Arc<[Refreshed]>>, BuildError> {
         let mut refreshed = Vec::with_capacity(kept.len());
         for kept in kept {
-            match self.confirm(confirming, kept, version, false).await? {
+            match self.confirm(kept, version, false).await? {
                 Some(one) => refreshed.push(one),
                 None => return Ok(None),
             }
@@ -139,12 +136,13 @@ impl Refresher {
     /// Lets a generation live on, as fresh as one read now, which it was if `is_read`; `None` where it is gone meanwhile.
     pub(crate) async fn confirm(
         &self,
-        confirming: &Confirming<'_>,
         kept: &KeptStream,
         version: Option<&DataVersion>,
         is_read: bool,
     ) -> Result<Option<Refreshed>, BuildError> {
-        let Confirming { request, grant, .. } = confirming;
+        let Self {
+            means, request, grant, ..
+        } = self;
         let (Some(head), Some(lease)) = (kept.recognised(), &grant.lease) else {
             return Ok(None);
         };
@@ -156,9 +154,9 @@ impl Refresher {
             is_read,
             policy: &request.defined.definition.policy,
             lease,
-            next_due: confirming.next_due.filter(|_| !request.is_nothing(head.total)),
+            next_due: self.next_due.filter(|_| !request.is_nothing(head.total)),
         };
-        match self.store.writes.confirm(&confirmation).await? {
+        match means.store.writes.confirm(&confirmation).await? {
             Confirmed::Fenced => Err(BuildError::LeaseLost),
             Confirmed::Gone => Ok(None),
             Confirmed::Yes => {
@@ -167,7 +165,7 @@ impl Refresher {
                     true => grant.as_of,
                     false => grant.as_of.max(head.as_of),
                 };
-                self.announcer.confirm(&kept.listing, Head { as_of, ..*head });
+                means.announcer.confirm(&kept.listing, Head { as_of, ..*head });
                 Ok(Some(Refreshed {
                     listing: kept.listing.clone(),
                     generation: head.generation,

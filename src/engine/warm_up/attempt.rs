@@ -12,7 +12,8 @@ use crate::{
         error::EngineError,
         refreshing::{
             frozen::Frozen,
-            runs::{RefreshFailure, Refreshed, Refresher, Shrink},
+            request::{RefreshFailure, Refreshed, Shrink},
+            runs::Refresher,
         },
     },
     listing::{Freshness, Head, HeadState, Timestamp},

@@ -96,10 +96,10 @@ impl<'a> Run<'a> {
                 }
             }
         }
-        let refresher = self.attempts.refresher;
-        refresher.latencies.listen();
+        let latencies = &self.attempts.refresher.means.latencies;
+        latencies.listen();
         let ended = self.warm(wanted, stop, tell).await;
-        refresher.latencies.stop_listening();
+        latencies.stop_listening();
         ended
     }
 
@@ -240,7 +240,7 @@ impl<'a> Run<'a> {
         let Some(latency_max) = self.attempts.effort.origin_latency_max else {
             return;
         };
-        let (answers, asked) = self.attempts.refresher.latencies.take();
+        let (answers, asked) = self.attempts.refresher.means.latencies.take();
         for answer in answers {
             let limit_max = self.attempts.effort.concurrency.get();
             let oldest = asked.get(&answer.origin).copied();

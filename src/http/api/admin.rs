@@ -40,7 +40,7 @@ pub(crate) async fn delete(
     let mut query = Query::read(request.query_string(), &["sort"]);
     let sort = query.sort_name();
     query.finish().map_err(Problem::parameters)?;
-    engine.delete(&name, sort.as_ref()).await?;
+    engine.writes.delete(&name, sort.as_ref()).await?;
     Ok(HttpResponse::NoContent()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .finish())
@@ -123,10 +123,10 @@ pub(crate) async fn refresh(
         refreshed: Vec::new(),
     };
     if !waits {
-        engine.refresh(&name, sort.as_ref(), shrink).await?;
+        engine.writes.refresh(&name, sort.as_ref(), shrink).await?;
         return Ok(answer::private(StatusCode::ACCEPTED, &answer));
     }
-    let refreshed = engine.refresh_and_wait(&name, sort.as_ref(), shrink).await?;
+    let refreshed = engine.writes.refresh_and_wait(&name, sort.as_ref(), shrink).await?;
     answer.state = "refreshed";
     answer.refreshed = refreshed.iter().map(RefreshedOrder::of).collect();
     answer.generation = refreshed.first().map(|first| first.generation.to_string());

@@ -100,7 +100,7 @@ pub(crate) async fn follow(
     let mut query = Query::read(request.query_string(), &["sort"]);
     let sort = query.sort_name();
     query.finish().map_err(Problem::parameters)?;
-    let follower = engine.follow(&name, sort.as_ref()).await?;
+    let follower = engine.inspector.follow(&name, sort.as_ref()).await?;
     http1::follow();
     let (to_connection, events) = mpsc::channel(QUEUED_MAX);
     actix_web::rt::spawn(carry(follower, to_connection, closing.get_ref().clone()));

@@ -104,7 +104,7 @@ pub(crate) async fn put(
     let coding = coding_of(request.headers())?;
     refuse_announced_excess(request.headers(), &limits)?;
 
-    let push = engine.push(&name, asked.sort, asked.shrink).await?;
+    let push = engine.writes.push(&name, asked.sort, asked.shrink).await?;
     let reader = DocumentReader::new(format, &asked.id_field, limits.item_bytes_max);
     let outcome = Ingest::new(reader, push, &limits).take(body, coding).await?;
 

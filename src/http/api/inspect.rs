@@ -72,6 +72,7 @@ pub(crate) async fn list(_: Authorized, request: HttpRequest, engine: Data<Engin
     let asked = ListQuery::read(request.query_string())?;
     // One more than asked for tells whether the list goes on.
     let mut entries = engine
+        .inspector
         .listings(&asked.prefix, asked.after.as_ref(), asked.limit + 1)
         .await?;
     let goes_on = entries.len() > asked.limit;
@@ -235,7 +236,7 @@ pub(crate) async fn explain(
     let declared = DeclaredParameters::of(&resolved);
     let query = PageQuery::read(request.query_string(), &declared.names, **sizes);
     let selection = select(&engine, resolved, &name, &query, std::time::Instant::now()).await?;
-    let explanation = engine.explain(&selection).await?;
+    let explanation = engine.inspector.explain(&selection).await?;
     Ok(answer::private(StatusCode::OK, &Explained::of(explanation)))
 }
 

@@ -121,9 +121,9 @@ pub(crate) async fn ready(
     match readiness.check(Instant::now()) {
         Ok(()) => {
             let mut health = Health::of("ready");
-            health.refused = engine.refused(REFUSED_MAX);
-            health.names_unread = engine.names_unread(REFUSED_MAX);
-            let trouble = engine.redis_trouble();
+            health.refused = engine.inspector.refused(REFUSED_MAX);
+            health.names_unread = engine.inspector.names_unread(REFUSED_MAX);
+            let trouble = engine.inspector.redis_trouble();
             health.redis = trouble.as_ref().map(RedisTrouble::as_str);
             health.redis_refuses = RefusedByRedis::all(trouble.as_ref());
             health.configuration = configuration.health();

@@ -14,7 +14,7 @@ use futures_util::{StreamExt, stream};
 use globset::{Glob, GlobSetBuilder};
 use listcache::{
     config::L1Config,
-    engine::{Asked, Engine, EngineError, EngineLimits, EngineParts, Page, Place, Selection, Shrink},
+    engine::{Asked, Engine, EngineError, EngineLimits, EngineParts, Page, Place, Refreshed, Selection, Shrink},
     listing::{
         DataVersion, Definition, Definitions, Field, Generation, Item, ItemId, ListingName, Order, Policy, SortName,
         definition::{Defined, Descending, Filter, Links, Names, Pushed, Sort, SortColumn},
@@ -262,9 +262,17 @@ pub async fn page(engine: &Arc<Engine>, name: &ListingName, place: &Place) -> Re
     engine.page(&selection, place, &|_| false).await
 }
 
+/// Refreshes a listing, and waits for it.
+pub async fn fill(engine: &Engine, name: &ListingName) -> Result<Vec<Refreshed>, EngineError> {
+    engine.writes.refresh_and_wait(name, None, Shrink::Refused).await
+}
+
 /// Replaces a pushed listing.
 pub async fn push(engine: &Engine, name: &ListingName, items: Vec<Item>) -> Result<Generation, EngineError> {
-    let mut push = engine.push(name, SortName::default_sort(), Shrink::Refused).await?;
+    let mut push = engine
+        .writes
+        .push(name, SortName::default_sort(), Shrink::Refused)
+        .await?;
     for item in items {
         push.append(item).await?;
     }

@@ -1,27 +1,27 @@
-//! Refreshes that are asked for again and again: a shop's change feed says so of each product, many times a second.
+//! Coalesced refreshes: a shop's change feed asks for a refresh with each product that changes, many times a second.
 //!
 //! With `coalesce_for` a request is remembered in Redis and makes its family due: at once, or when `coalesce_for` has passed
 //! since the last read was drawn. So a listing is read at most once in that time, by whichever node, and shows every change
-//! when it has passed and the refresh is done. The due time survives: the node that finds it takes it up, see
-//! [`schedule`](super::schedule). But the schedule looks only now and then, so the node that was asked attends to it too: it
-//! sleeps until then and begins the run itself. Of several that do, the one that draws first reads; the others hear that
-//! nothing is asked for any more.
+//! after the time has passed and the refresh is done. The due time survives a killed node: any node that finds it takes it up,
+//! see [`schedule`](super::schedule). But the schedule looks only now and then, so the node that was asked attends to the family
+//! too: it sleeps until then and begins the run itself. Where several nodes do, the one that draws first reads; the others hear
+//! that nothing is asked for any more.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 
-use super::runs::Refresher;
 use crate::{
-    engine::error::Chain,
+    engine::{error::Chain, refreshing::runs::Refresher},
     listing::{Family, definition::Defined},
-    store::StoreError,
+    store::{Store, StoreError},
 };
 
 /// The families that this node attends to. A request that comes meanwhile only leaves its definition here: it is looked at
 /// again before the family is let go.
 #[derive(Default)]
-pub(crate) struct Attended(Mutex<HashMap<Family, Option<Defined>>>);
+struct Attended(Mutex<HashMap<Family, Option<Defined>>>);
 
 impl Attended {
     /// Whether the caller is to attend to the family: nobody does yet, and there are not too many.
@@ -49,7 +49,27 @@ impl Attended {
     }
 }
 
-impl Refresher {
+/// Refreshes that are coalesced.
+pub(crate) struct Coalesced {
+    store: Store,
+    refresher: Arc<Refresher>,
+    attended: Attended,
+    attended_max: usize,
+    runtime: Handle,
+}
+
+impl Coalesced {
+    /// Nobody has asked. At most so many families are attended to.
+    pub(crate) fn new(store: Store, refresher: Arc<Refresher>, attended_max: usize, runtime: Handle) -> Self {
+        Self {
+            store,
+            refresher,
+            attended: Attended::default(),
+            attended_max,
+            runtime,
+        }
+    }
+
     /// Wants families of one name read anew, at most once in `coalesce_for`. When this returns, Redis knows.
     pub(crate) async fn ask(
         self: &Arc<Self>,
@@ -60,7 +80,7 @@ impl Refresher {
         let waits = self.store.coalesced.ask(&names, coalesce_for).await?;
         for ((defined, family), wait) in families.iter().zip(waits) {
             // Invariant 8: beyond the limit the schedule alone finds it.
-            if self.attended.begin(family, defined, self.runs_max) {
+            if self.attended.begin(family, defined, self.attended_max) {
                 let attending = self.clone().attend(defined.clone(), family.clone(), wait);
                 self.runtime.spawn(attending);
             }
@@ -72,7 +92,7 @@ impl Refresher {
     async fn attend(self: Arc<Self>, mut defined: Defined, family: Family, mut wait: Duration) {
         loop {
             tokio::time::sleep(wait).await;
-            let run = self.demand_asked(&defined, &family).await;
+            let run = self.refresher.demand_asked(&defined, &family).await;
             // Where it failed, the due time is that of the next attempt.
             let is_done = matches!(run, Ok(Ok(_)));
             let left = match is_done {

@@ -9,11 +9,12 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{far_off::FarOff, frozen::Frozen, runs::Refresher};
+use super::{coalesced::Coalesced, far_off::FarOff};
 use crate::{
     engine::{
         declared::{Declaration, names::Existence},
         error::Chain,
+        refreshing::{frozen::Frozen, runs::Refresher},
     },
     listing::{Family, definition::Resolved},
     store::{Claim, Store},
@@ -38,6 +39,7 @@ pub(crate) struct Schedule {
     pub declaration: Arc<Declaration>,
     pub frozen: Arc<Frozen>,
     pub refresher: Arc<Refresher>,
+    pub coalesced: Arc<Coalesced>,
 }
 
 impl Schedule {
@@ -113,7 +115,7 @@ impl Schedule {
         let policy = &defined.definition.policy;
         if !policy.keep_warm
             && self.is_idle(family, policy.idle_stop).await
-            && !self.refresher.is_asked_for(&defined, family).await
+            && !self.coalesced.is_asked_for(&defined, family).await
         {
             self.stop_refreshing(family, "nobody reads it").await;
             return;

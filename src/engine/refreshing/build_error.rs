@@ -1,0 +1,103 @@
+//! Why a refresh published nothing.
+
+use std::{fmt, time::Duration};
+
+use crate::{
+    engine::error::{Chain, EngineError},
+    listing::{ListingName, Refusal, Timestamp},
+    origin::OriginError,
+    store::{Emptiness, StoreError},
+};
+
+/// Why a family could not be built. The old generations stay.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The origin failed.
+    #[error(transparent)]
+    Origin(#[from] OriginError),
+    /// Redis failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// More than `max_items`.
+    #[error("the origin has more than {max} items for it")]
+    TooManyItems {
+        /// The limit.
+        max: u64,
+    },
+    /// Not believable.
+    #[error("{0}")]
+    Refused(Box<Unbelieved>),
+    /// Another node knows the definition better.
+    #[error("a node with a newer definition_version refreshes this listing")]
+    Outdated,
+    /// Redis evicted it, or it expired under a slow writer.
+    #[error("its stream was gone before it was published")]
+    StreamLost,
+    /// Another reader may be at work: the items that were read are worth nothing any more.
+    #[error("the lease was lost")]
+    LeaseLost,
+}
+
+impl BuildError {
+    /// Whether what the origin gave was not believed.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self, Self::Refused(_) | Self::TooManyItems { .. })
+    }
+}
+
+impl From<&BuildError> for EngineError {
+    fn from(error: &BuildError) -> Self {
+        match error {
+            BuildError::Store(StoreError::Unavailable { .. }) => Self::redis_down(),
+            BuildError::Store(StoreError::Full { .. }) => Self::RedisFull,
+            BuildError::Store(StoreError::Refusing { code, sentence, .. }) => Self::RedisRefuses {
+                code: *code,
+                sentence: sentence.clone(),
+            },
+            BuildError::TooManyItems { max } => Self::TooManyItems { max: *max },
+            other => Self::RefreshFailed(Chain(other).to_string().into()),
+        }
+    }
+}
+
+/// Items that are not believed.
+#[derive(Debug)]
+pub struct Unbelieved {
+    pub(super) refusal: Refusal,
+    pub(super) name: ListingName,
+    pub(super) fresh_for: Duration,
+    pub(super) empty_since: Option<Timestamp>,
+    pub(super) believed_at: Option<Timestamp>,
+}
+
+impl Unbelieved {
+    /// When a read that gives the same is believed: the next one must not be later.
+    pub fn believed_at(&self) -> Option<Timestamp> {
+        self.believed_at
+    }
+
+    /// Its record of an empty origin.
+    pub fn emptiness(&self) -> Emptiness {
+        match self.empty_since {
+            Some(since) => Emptiness::Empty(since),
+            None => Emptiness::NotEmpty,
+        }
+    }
+}
+
+impl fmt::Display for Unbelieved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { refusal, name, .. } = self;
+        write!(f, "refused: {refusal}")?;
+        if self.empty_since.is_some() {
+            let fresh_for = humantime::format_duration(self.fresh_for);
+            write!(f, ", which is believed if a read {fresh_for} later says the same")?;
+        }
+        write!(
+            f,
+            "; to accept it: POST /v1/listings/{}/refresh?accept_shrink=true, or listcache warm --accept-shrink --include '{}'",
+            name.encoded(),
+            globset::escape(name.as_str()).replace('\'', r"'\''")
+        )
+    }
+}
