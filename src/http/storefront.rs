@@ -177,7 +177,7 @@ pub(super) async fn price(
 }
 
 /// Whether a page of this very host asks. A browser always says where a POST comes from, in one header or the other;
-/// who says nothing is no storefront.
+/// a request without either is no storefront's.
 fn is_same_origin(headers: &HeaderMap) -> bool {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if let Some(site) = text("sec-fetch-site") {

@@ -140,7 +140,7 @@ impl Holds {
     }
 
     /// Republishes, for each listing kept under a name, the newest generation before the current one; listings without one
-    /// stay as they are. A second rollback goes back further: what one has undone is not kept for another. The name is frozen for
+    /// stay as they are. A second rollback goes back further: an undone generation is not kept for another. The name is frozen for
     /// `hold`, unless that is zero.
     ///
     /// # Errors

@@ -75,7 +75,7 @@ impl<'a> Standing<'a> {
         if matches!(refusal, Refusal::Emptied { .. }) {
             let failure = self.store.failures.last(family).await?;
             let definition = self.request.defined.definition.hash_of_all();
-            // What another definition's read found empty may be another query's mistake.
+            // An empty read of another definition may be another query's mistake.
             let failure = failure.filter(|failure| failure.definition.is_none_or(|of| of == definition));
             let known = failure.and_then(|failure| failure.empty_since);
             // One that lies ahead is from before the clock stepped back.

@@ -170,7 +170,7 @@ impl Failures {
         self.failing.invalidate(family);
     }
 
-    /// The next attempt is after `retry_after`. What failed is not known, or says nothing of the origin.
+    /// The next attempt is after `retry_after`. The error is not known, or says nothing about the origin.
     pub(crate) fn remember(&self, request: &Request, retry_after: Duration, shows: PageState) {
         let failing = Remembered {
             definition: request.defined.definition.hash_of_all(),

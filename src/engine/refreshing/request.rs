@@ -1,4 +1,4 @@
-//! What somebody wants of a refresh, and what comes of it.
+//! The wishes of a caller for a refresh, and the outcome.
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,7 +1,7 @@
 //! Runs: in this process a family is refreshed by one run at a time.
 //!
 //! A caller that only wants it fresher joins the run. A caller that needs a generation drawn after now gets the run after it, and
-//! all who come meanwhile share that one. Runs are spawned: no request owns one. What a run does is in [`refresh`](super::refresh).
+//! all who come meanwhile share that one. Runs are spawned: no request owns one. The work of a run is in [`refresh`](super::refresh).
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What a request says: name, query, credentials, conditions, codings, body.
+//! The parts of a request: name, query, credentials, conditions, codings, body.
 
 pub(super) mod auth;
 pub(super) mod coding;

@@ -1,7 +1,7 @@
 //! Due families: loops that find them, and requests that make them due.
 //!
 //! - [`schedule`]: claims what is due in Redis, and refreshes it here. [`far_off`] brings due times forward that lie too far ahead.
-//! - [`keep_warm`]: what is to be kept warm is due from the start, and again where Redis lost its due time.
+//! - [`keep_warm`]: listings to be kept warm are due from the start, and again if Redis lost their due time.
 //! - [`origin_changes`]: an origin that tells of a change makes its families due.
 //! - [`coalesced`]: a family that is asked for again and again is due at most once in `coalesce_for`.
 
