@@ -35,10 +35,15 @@ fn documented() -> Vec<&'static str> {
     words[3..].to_vec()
 }
 
-fn source_files(folder: &str, extension: &str) -> Vec<PathBuf> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+/// The files of a folder and its rooms, but for the simulated Redis.
+fn source_files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
-    paths
+    let files = paths.flat_map(|path| match path.is_dir() {
+        true if path.ends_with("simulated") => Vec::new(),
+        true => source_files(&path, extension),
+        false => vec![path],
+    });
+    files
         .filter(|path| path.extension().is_some_and(|found| found == extension))
         .collect()
 }
@@ -58,7 +63,7 @@ fn quoted_after<'a>(text: &'a str, mark: &'a str, quote: char) -> impl Iterator<
 
 /// Every command that the sources send and that scripts call, as ACL names them.
 fn commands_in_use() -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
+    let (mut found, store) = (BTreeSet::new(), Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store"));
     let mut add = |command: &str, argument: &str| {
         let is_command = !command.is_empty() && command.bytes().all(|byte| byte.is_ascii_uppercase());
         let with_subcommand = ["SCRIPT", "CLIENT", "XINFO", "MEMORY", "CONFIG"].contains(&command);
@@ -71,14 +76,14 @@ fn commands_in_use() -> BTreeSet<String> {
             found.insert(rule.to_lowercase());
         }
     };
-    for path in source_files("src/store", "rs") {
+    for path in source_files(&store, "rs") {
         let text = fs::read_to_string(&path).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap();
         for mark in ["cmd(", "argument(", "call(&[", "vec![&"] {
             quoted_after(code, mark, '"').for_each(|(command, argument)| add(command, argument));
         }
     }
-    for path in source_files("src/store/scripts", "lua") {
+    for path in source_files(&store, "lua") {
         let text = fs::read_to_string(&path).unwrap();
         for mark in ["redis.call(", "redis.pcall("] {
             quoted_after(&text, mark, '\'').for_each(|(command, _)| add(command, ""));

@@ -146,7 +146,7 @@ impl PageReads {
         match self.0.redis.read_one("count chunks", &stream_key, &command).await {
             Ok(entries) => {
                 let promised = head.total.div_ceil(head.chunk_len.get().into());
-                Ok(reply::integer(&entries).and_then(|entries| u64::try_from(entries).ok()) == Some(promised))
+                Ok(reply::unsigned(&entries) == Some(promised))
             }
             Err(StoreError::Corrupt { .. }) => Ok(false),
             Err(error) => Err(error),
@@ -159,7 +159,7 @@ impl PageReads {
         let mut command = redis::cmd("MEMORY");
         command.arg("USAGE").arg(&stream_key);
         let reply = self.0.redis.read_one("measure stream", &stream_key, &command).await?;
-        Ok(reply::integer(&reply).and_then(|bytes| u64::try_from(bytes).ok()))
+        Ok(reply::unsigned(&reply))
     }
 
     /// Where a generation lies.
@@ -195,7 +195,7 @@ fn description_of(info: Value) -> Option<Description> {
     let (mut length, mut first, mut last) = (None, None, None);
     for (name, value) in reply::pairs(info)? {
         match reply::bytes(name)?.as_slice() {
-            b"length" => length = u64::try_from(reply::integer(&value)?).ok(),
+            b"length" => length = reply::unsigned(&value),
             b"first-entry" => first = Some(value),
             b"last-entry" => last = Some(value),
             _ => {}

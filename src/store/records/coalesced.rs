@@ -59,9 +59,8 @@ impl CoalescedRequests {
         let replies = self.0.redis.scripts(OPERATION, &scripts::ASK, &calls).await?;
         let waits = families.iter().zip(replies).map(|(family, reply)| {
             let reply = reply::answered(reply, OPERATION, &keys.asked(family))?;
-            let wait = reply::integer(&reply).and_then(|wait| u64::try_from(wait).ok());
-            wait.map(Duration::from_millis)
-                .ok_or_else(|| StoreError::odd_reply(OPERATION))
+            let wait = reply::unsigned(&reply).map(Duration::from_millis);
+            wait.ok_or_else(|| StoreError::odd_reply(OPERATION))
         });
         waits.collect()
     }

@@ -188,8 +188,7 @@ pub(crate) fn due_times(reply: Value) -> Option<Vec<(Family, Timestamp)>> {
 /// When what was claimed is due again, and what was.
 pub(crate) fn claimed(reply: Value) -> Option<(Timestamp, Vec<Value>)> {
     let [due_again, members] = <[Value; 2]>::try_from(reply::array(reply)?).ok()?;
-    let due_again = u64::try_from(reply::integer(&due_again)?).ok()?;
-    Some((Timestamp(due_again), reply::array(members)?))
+    Some((Timestamp(reply::unsigned(&due_again)?), reply::array(members)?))
 }
 
 /// The family that a member of a sorted set is.

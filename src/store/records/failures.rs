@@ -116,7 +116,7 @@ impl FailureRecords {
 }
 
 fn decode([error, count, at, retry_at, empty_since, definition]: [Value; FIELDS.len()]) -> Option<Failure> {
-    let time = |value: &Value| Some(Timestamp(u64::try_from(reply::integer(value)?).ok()?));
+    let time = |value: &Value| reply::unsigned(value).map(Timestamp);
     Some(Failure {
         error: reply::text(error)?,
         count: u32::try_from(reply::integer(&count)?).ok()?,

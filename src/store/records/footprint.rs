@@ -190,9 +190,7 @@ impl Footprint {
         let replies = self.access.redis.read(OPERATION, &turn).await?;
         let length = |reply| {
             let reply = reply::answered(reply, OPERATION, "logs")?;
-            Ok(reply::integer(&reply)
-                .and_then(|length| u64::try_from(length).ok())
-                .unwrap_or(0))
+            Ok(reply::unsigned(&reply).unwrap_or(0))
         };
         replies.into_iter().map(length).collect()
     }

@@ -62,7 +62,7 @@ impl FreezeRecords {
         let now = self.0.clock.now();
         let freeze = |pair: &[Value]| {
             let [glob, until] = pair else { return None };
-            let until = Timestamp(u64::try_from(reply::integer(until)?).ok()?);
+            let until = Timestamp(reply::unsigned(until)?);
             Some((reply::text(glob.clone())?, until))
         };
         let freezes = fields.chunks(2).filter_map(freeze).filter(|(_, until)| *until > now);

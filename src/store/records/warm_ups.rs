@@ -37,7 +37,7 @@ impl WarmUpRecords {
             .await?;
         let record = || {
             let parts = reply::array(reply)?;
-            let began = Timestamp(u64::try_from(reply::integer(parts.first()?)?).ok()?);
+            let began = Timestamp(reply::unsigned(parts.first()?)?);
             let idle = reply::integer(parts.get(1)?)?;
             let last_seen = u64::try_from(idle).ok().map(Duration::from_millis);
             Some(WarmUpRecord { began, last_seen })

@@ -80,6 +80,11 @@ pub(crate) fn integer(value: &Value) -> Option<i64> {
     }
 }
 
+/// A whole number that is not negative.
+pub(crate) fn unsigned(value: &Value) -> Option<u64> {
+    integer(value).and_then(|number| u64::try_from(number).ok())
+}
+
 /// A score of a sorted set, which is a double; ours are whole.
 pub(crate) fn score(value: &Value) -> Option<u64> {
     let score = match value {

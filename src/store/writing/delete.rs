@@ -73,7 +73,7 @@ pub(crate) fn decode(reply: Value) -> Option<Option<u64>> {
     let mut parts = reply::array(reply)?.into_iter();
     match parts.next().and_then(reply::text)?.as_str() {
         "retry" => Some(None),
-        "deleted" => Some(Some(u64::try_from(reply::integer(&parts.next()?)?).ok()?)),
+        "deleted" => Some(Some(reply::unsigned(&parts.next()?)?)),
         _ => None,
     }
 }

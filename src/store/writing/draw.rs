@@ -218,22 +218,22 @@ pub(crate) fn decode(reply: Value, nonces: &[u32]) -> Option<Drawn> {
     let mut parts = reply::array(reply)?.into_iter();
     let outcome = reply::text(parts.next()?)?;
     let [second, third, fourth] = std::array::from_fn(|_| parts.next().unwrap_or(Value::Nil));
-    let millis = |value: &Value| Some(Duration::from_millis(u64::try_from(reply::integer(value)?).ok()?));
+    let millis = |value: &Value| reply::unsigned(value).map(Duration::from_millis);
     match outcome.as_str() {
         "granted" => {
-            let first = u64::try_from(reply::integer(&second)?).ok()?;
+            let first = reply::unsigned(&second)?;
             let generations = (first..)
                 .zip(nonces)
                 .map(|(id, nonce)| (id <= Generation::ID_MAX).then_some(Generation { id, nonce: *nonce }));
             Some(Drawn::Granted(Grant {
                 generations: generations.collect::<Option<_>>()?,
-                as_of: Timestamp(u64::try_from(reply::integer(&third)?).ok()?),
+                as_of: Timestamp(reply::unsigned(&third)?),
                 lease: None,
-                asked: reply::integer(&fourth).and_then(|mark| u64::try_from(mark).ok()),
+                asked: reply::unsigned(&fourth),
             }))
         }
         "leased" => Some(Drawn::Leased {
-            last_id: u64::try_from(reply::integer(&second)?).ok()?,
+            last_id: reply::unsigned(&second)?,
             left: millis(&third)?,
         }),
         "backing_off" => Some(Drawn::BackingOff {
