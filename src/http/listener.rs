@@ -27,7 +27,7 @@ use super::{
     request::query::Sizes,
     routes::{self, Reach},
     wire::{
-        connection::Connections,
+        connection::ClientConnections,
         http1::{self, Http1Service},
         slow_clients::Io,
     },
@@ -38,14 +38,14 @@ use crate::{config::HttpLimits, engine::Engine};
 pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How far the framework's clock may be behind: its time-outs may end early by as much.
 const FRAMEWORK_TICK: Duration = Duration::from_millis(500);
-/// Connections that the kernel holds until they are accepted.
+/// ClientConnections that the kernel holds until they are accepted.
 const BACKLOG: u32 = 1024;
 /// A page of 24 items goes out in one write.
 const WRITE_BUFFER_BYTES: usize = 64 * 1024;
 
 /// The service of a socket.
 #[derive(Clone)]
-pub(super) struct Served {
+pub(super) struct SocketService {
     pub engine: web::Data<Engine>,
     pub edge: web::Data<Edge>,
     pub sizes: Sizes,
@@ -53,7 +53,7 @@ pub(super) struct Served {
     /// Registers what extractors find: each handler names the parts that it needs.
     pub parts: Arc<dyn Fn(&mut web::ServiceConfig) + Send + Sync>,
     pub reach: Reach,
-    pub connections: Connections,
+    pub connections: ClientConnections,
 }
 
 /// Binds an address. Its connections wait in the backlog until the server runs.
@@ -61,7 +61,7 @@ pub(super) fn listen(
     address: SocketAddr,
     workers: usize,
     limits: &HttpLimits,
-    served: Served,
+    served: SocketService,
 ) -> io::Result<(Vec<SocketAddr>, dev::Server)> {
     let listener = bind(address)?;
     let address = listener.local_addr()?;

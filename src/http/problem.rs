@@ -132,10 +132,10 @@ pub(super) struct ProblemDocument {
 
 /// A failure on its way to the client.
 #[derive(Debug)]
-pub struct Problem(Box<Parts>);
+pub struct Problem(Box<ProblemParts>);
 
 #[derive(Debug)]
-struct Parts {
+struct ProblemParts {
     kind: Kind,
     document: ProblemDocument,
     headers: Vec<(HeaderName, HeaderValue)>,
@@ -147,7 +147,7 @@ pub(super) struct Shed;
 impl Problem {
     /// A problem that needs no more words.
     pub fn new(kind: Kind) -> Self {
-        Self(Box::new(Parts {
+        Self(Box::new(ProblemParts {
             kind,
             document: ProblemDocument {
                 kind: format!("urn:listcache:problem:{}", kind.code),

@@ -15,19 +15,19 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    api::{configuration::ConfigurationState, ingest::BodyLimits, openapi, ops::Description, readiness::Readiness},
+    api::{configuration::ConfigurationState, ingest::BodyLimits, openapi, ops::DescriptionText, readiness::Readiness},
     edge::Edge,
-    listener::{DISCONNECT_TIMEOUT, Served, listen},
+    listener::{DISCONNECT_TIMEOUT, SocketService, listen},
     pages::envelope::Envelopes,
     request::{auth::Auth, query::Sizes},
     routes::Reach,
     storefront::Storefront,
     wire::{
-        connection::Connections,
+        connection::ClientConnections,
         http2::Http2Limits,
-        places::Places,
+        places::ConnectionPlaces,
         slow_clients::SlowLimits,
-        tls::{Certificate, Tls},
+        tls::{Certificate, ClientTls},
     },
 };
 use crate::{
@@ -69,7 +69,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds all sockets. Connections wait in the backlog until [`Server::run`].
+    /// Binds all sockets. ClientConnections wait in the backlog until [`Server::run`].
     pub fn bind(parts: HttpParts) -> io::Result<Self> {
         let HttpParts {
             engine,
@@ -82,7 +82,7 @@ impl Server {
         let certificate = tls.map(|identity| Arc::new(Certificate::new(&identity)));
         let tls = certificate
             .clone()
-            .map(Tls::new)
+            .map(ClientTls::new)
             .transpose()
             .map_err(io::Error::other)?;
         let readiness = Arc::new(Readiness::default());
@@ -103,7 +103,7 @@ impl Server {
                 bytes_max: config.limits.body_bytes_max,
                 item_bytes_max: config.limits.item_bytes_max,
             });
-            let description = web::Data::new(Description(openapi::text(sizes).into()));
+            let description = web::Data::new(DescriptionText(openapi::text(sizes).into()));
             let closing = web::Data::new(closing.clone());
             move |service: &mut web::ServiceConfig| {
                 service
@@ -125,7 +125,7 @@ impl Server {
             admin: admin_listen.is_none(),
             storefront: storefront.map(web::Data::new),
         };
-        let served = Served {
+        let served = SocketService {
             engine,
             edge,
             sizes,
@@ -146,7 +146,7 @@ impl Server {
                 admin: true,
                 storefront: None,
             };
-            let served = Served {
+            let served = SocketService {
                 reach: admin,
                 // Probes and scrapes come from nearby.
                 connections: connections(None, &config.limits, closing.clone()),
@@ -214,10 +214,10 @@ impl Server {
     }
 }
 
-fn connections(tls: Option<Tls>, limits: &HttpLimits, closing: CancellationToken) -> Connections {
-    Connections {
+fn connections(tls: Option<ClientTls>, limits: &HttpLimits, closing: CancellationToken) -> ClientConnections {
+    ClientConnections {
         tls,
-        places: Places::new(limits.connections_max),
+        places: ConnectionPlaces::new(limits.connections_max),
         slow: SlowLimits {
             head: limits.head_timeout,
             send: limits.send_timeout,

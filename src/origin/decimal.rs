@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// A number's sign and digits: no zeros in front of the whole part, none behind the fraction.
-struct Parts<'d> {
+struct DecimalParts<'d> {
     negative: bool,
     whole: &'d str,
     fraction: &'d str,
@@ -20,7 +20,7 @@ pub(super) fn compare(left: &str, right: &str) -> Ordering {
     }
 }
 
-fn compare_digits(left: &Parts<'_>, right: &Parts<'_>) -> Ordering {
+fn compare_digits(left: &DecimalParts<'_>, right: &DecimalParts<'_>) -> Ordering {
     left.whole
         .len()
         .cmp(&right.whole.len())
@@ -28,7 +28,7 @@ fn compare_digits(left: &Parts<'_>, right: &Parts<'_>) -> Ordering {
         .then_with(|| left.fraction.cmp(right.fraction))
 }
 
-fn parts(text: &str) -> Parts<'_> {
+fn parts(text: &str) -> DecimalParts<'_> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
         None => (false, text),
@@ -36,7 +36,7 @@ fn parts(text: &str) -> Parts<'_> {
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
     let whole = whole.trim_start_matches('0');
     let fraction = fraction.trim_end_matches('0');
-    Parts {
+    DecimalParts {
         // A zero has no sign.
         negative: negative && !(whole.is_empty() && fraction.is_empty()),
         whole,

@@ -116,24 +116,24 @@ impl Member {
 
 /// The fields that are wanted of each item, and where to look for them.
 #[derive(Debug, Default)]
-pub(super) struct Wanted {
+pub(super) struct WantedFields {
     fields: Vec<Field>,
-    root: Node,
+    root: MemberNode,
 }
 
 /// A place in an item's JSON.
 #[derive(Debug, Default)]
-struct Node {
+struct MemberNode {
     /// The fields that stand here.
     here: Vec<usize>,
     /// Members or elements below that lead to fields.
-    below: Vec<(Box<str>, Node)>,
+    below: Vec<(Box<str>, MemberNode)>,
 }
 
-impl Wanted {
+impl WantedFields {
     /// These fields, in this order.
     pub(super) fn new(fields: Vec<Field>) -> Self {
-        let mut root = Node::default();
+        let mut root = MemberNode::default();
         for (at, field) in fields.iter().enumerate() {
             root.add(field.steps(), at);
         }
@@ -146,7 +146,7 @@ impl Wanted {
     }
 }
 
-impl Node {
+impl MemberNode {
     fn add(&mut self, steps: &[Box<str>], field: usize) {
         let Some((step, below)) = steps.split_first() else {
             self.here.push(field);
@@ -200,7 +200,7 @@ impl Node {
 /// The values of wanted fields of one JSON object, in the order they are wanted; of a member that stands twice, the last.
 ///
 /// Half of a character is read as U+FFFD here. Whether an item may hold one is decided where the item is taken.
-pub(super) fn members_of(json: &[u8], wanted: &Wanted) -> Result<Vec<Member>, String> {
+pub(super) fn members_of(json: &[u8], wanted: &WantedFields) -> Result<Vec<Member>, String> {
     let text = std::str::from_utf8(json).map_err(|_| "not UTF-8".to_owned())?;
     let text = without_half_characters(text);
     let mut values = vec![Member::Missing; wanted.fields.len()];
@@ -227,7 +227,7 @@ pub(super) fn names_of(json: &[u8], max: usize) -> Vec<String> {
 
 /// Goes through an object or an array for what is wanted of it.
 struct Below<'w, 'v> {
-    node: &'w Node,
+    node: &'w MemberNode,
     values: &'v mut [Member],
 }
 
@@ -273,7 +273,7 @@ impl<'de> Visitor<'de> for Below<'_, '_> {
 }
 
 /// The position of a member's name among those that are wanted.
-struct KeyAmong<'w>(&'w Node);
+struct KeyAmong<'w>(&'w MemberNode);
 
 impl<'de> DeserializeSeed<'de> for KeyAmong<'_> {
     type Value = Option<usize>;
@@ -299,8 +299,8 @@ impl Visitor<'_> for KeyAmong<'_> {
 mod tests {
     use super::*;
 
-    fn wanted(places: &[&str]) -> Wanted {
-        Wanted::new(places.iter().map(|place| Field::new(place)).collect())
+    fn wanted(places: &[&str]) -> WantedFields {
+        WantedFields::new(places.iter().map(|place| Field::new(place)).collect())
     }
 
     #[track_caller]

@@ -11,7 +11,7 @@ use std::sync::{
 
 use super::{
     OriginError, OriginItem, Read, ReadOrder, SortValue,
-    members::{Member, NoNumber, Wanted},
+    members::{Member, NoNumber, WantedFields},
     number,
 };
 use crate::listing::{Field, Item, Taken, definition::Defined};
@@ -34,7 +34,7 @@ pub(super) trait Candidate {
 /// A family of items, or the items of a name.
 pub(super) struct Selection {
     /// Distinct fields that must be read of each item. Of a family's items the first is the id.
-    wanted: Wanted,
+    wanted: WantedFields,
     /// The purpose of each of them.
     uses: Vec<&'static str>,
     /// Positions in `wanted`, and the texts that must stand there; none where no text can.
@@ -42,14 +42,14 @@ pub(super) struct Selection {
     /// Positions in `wanted` of what the items are sorted by, or of the fields that make a row.
     kept: Vec<usize>,
     columns: Vec<Field>,
-    seen: Vec<Seen>,
+    seen: Vec<SeenValues>,
     /// The names of the first item's members.
     first: OnceLock<Vec<String>>,
 }
 
 /// The values of a field so far.
 #[derive(Default)]
-struct Seen {
+struct SeenValues {
     /// The field, were it null.
     had: AtomicBool,
     /// A number, where one is wanted.
@@ -113,8 +113,8 @@ impl Selection {
         let kept = columns.iter().map(|column| place_of(column.clone(), use_of_columns));
         let kept = kept.collect();
         Self {
-            seen: wanted.iter().map(|_| Seen::default()).collect(),
-            wanted: Wanted::new(wanted),
+            seen: wanted.iter().map(|_| SeenValues::default()).collect(),
+            wanted: WantedFields::new(wanted),
             uses,
             conditions,
             kept,
@@ -124,7 +124,7 @@ impl Selection {
     }
 
     /// The fields that must be read.
-    pub(super) fn wanted(&self) -> &Wanted {
+    pub(super) fn wanted(&self) -> &WantedFields {
         &self.wanted
     }
 

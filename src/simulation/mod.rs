@@ -7,6 +7,7 @@
 //!
 //! One seed is one history: `SIMULATION_SEED=7 cargo test --lib simulation` plays it again, `SIMULATION_SEEDS=500` plays as many.
 
+mod answers;
 mod faults;
 mod logs;
 mod network;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    network::{Number, Sender, Tick},
+    network::{Number, Tick},
     node::{HeldLease, Operation, ReadBefore},
     truth::{Place, Violation, Written, item_text},
     world::{LISTINGS, MILLISECOND, PUSHED, READ_TIMEOUT, SECOND, WRITE_TIMEOUT, World},
@@ -32,7 +32,7 @@ pub(super) struct Refresh {
     until: u64,
     /// Redis said that it is not ours any more.
     taken: bool,
-    generation: SimulatedGeneration,
+    pub generation: SimulatedGeneration,
     /// What the origin held; `None` before it was read.
     written: Option<Written>,
     next_chunk: u64,
@@ -49,7 +49,7 @@ impl World {
         self.send(node, turn, Operation::Claim, WRITE_TIMEOUT);
     }
 
-    fn claimed(&mut self, node: Number, replies: Replies) {
+    pub(super) fn claimed(&mut self, node: Number, replies: Replies) {
         for family in Client::take_claims(replies) {
             let place = self.listings.iter().position(|key| key.family == family).unwrap();
             self.begin_refresh(node, place);
@@ -64,7 +64,7 @@ impl World {
         self.send(node, turn, Operation::DueLater, READ_TIMEOUT);
     }
 
-    fn far_off(&mut self, node: Number, replies: Replies) {
+    pub(super) fn far_off(&mut self, node: Number, replies: Replies) {
         let (now, due_within) = (self.wall_ms(), self.policy.due_within());
         let mut due = Client::take_due_later(replies);
         due.retain(|(_, at)| at.since(now) > due_within);
@@ -121,7 +121,7 @@ impl World {
         }
     }
 
-    fn drawn(
+    pub(super) fn drawn(
         &mut self,
         node: Number,
         place: Place,
@@ -233,7 +233,7 @@ impl World {
         Ok(())
     }
 
-    fn chunk_written(&mut self, node: Number, number: u64, replies: Option<Replies>) {
+    pub(super) fn chunk_written(&mut self, node: Number, number: u64, replies: Option<Replies>) {
         if !self.nodes[node].refreshes.contains_key(&number) {
             return;
         }
@@ -249,7 +249,7 @@ impl World {
         self.tick_later(node, after, Tick::Refresh(number));
     }
 
-    fn publish_after(&mut self, node: Number, number: u64, before: &ReadBefore) {
+    pub(super) fn publish_after(&mut self, node: Number, number: u64, before: &ReadBefore) {
         let (seconds, jitter) = (self.policy.fresh_for.as_secs_f64() * 0.9, self.random.f64() * 0.2 + 0.9);
         let refresh = &self.nodes[node].refreshes[&number];
         let next_due = refresh
@@ -270,7 +270,7 @@ impl World {
         self.send(node, turn, operation, WRITE_TIMEOUT);
     }
 
-    fn published(&mut self, node: Number, number: u64, head: HeadState, replies: Option<Replies>) {
+    pub(super) fn published(&mut self, node: Number, number: u64, head: HeadState, replies: Option<Replies>) {
         let Some(refresh) = self.nodes[node].refreshes.get_mut(&number) else {
             return;
         };
@@ -309,7 +309,7 @@ impl World {
         }
     }
 
-    fn abandon(&mut self, node: Number, number: u64, back_off: Option<Duration>) {
+    pub(super) fn abandon(&mut self, node: Number, number: u64, back_off: Option<Duration>) {
         let refresh = &self.nodes[node].refreshes[&number];
         let SimulatedGeneration { key, generation, .. } = &refresh.generation;
         let unlink = self.nodes[node].client.unlink(key, *generation);
@@ -344,7 +344,7 @@ impl World {
         }
     }
 
-    fn extended(&mut self, node: Number, refresh: u64, asked: u64, replies: &Replies) {
+    pub(super) fn extended(&mut self, node: Number, refresh: u64, asked: u64, replies: &Replies) {
         if let Some(refresh) = self.nodes[node].refreshes.get_mut(&refresh) {
             match Client::number(replies) {
                 Some(1) => refresh.until = asked + LEASE,
@@ -353,7 +353,7 @@ impl World {
         }
     }
 
-    fn deleted(&mut self, node: Number, place: Place, nonce: u32, replies: Replies) {
+    pub(super) fn deleted(&mut self, node: Number, place: Place, nonce: u32, replies: Replies) {
         let key = self.listings[place].clone();
         if let Some(generation) = self.nodes[node].client.take_deleted(&key, nonce, replies) {
             self.tally.count("deleted");
@@ -364,59 +364,5 @@ impl World {
             };
             self.apply(node, vec![Heard::Announcement(announcement)], true);
         }
-    }
-
-    /// An answer has come, or will not.
-    pub(super) fn answered(
-        &mut self,
-        to: Sender,
-        operation: Operation,
-        replies: Option<Replies>,
-    ) -> Result<(), Violation> {
-        let node = to.node;
-        match (operation, replies) {
-            (operation @ Operation::Head { .. }, replies) => self.head_read(node, to.operation, operation, replies)?,
-            (Operation::Chunks { reader, head, chunks }, replies) => {
-                self.chunks_read(node, reader, head, &chunks, replies)?;
-            }
-            (Operation::Pinned { walk, chunks }, replies) => self.pinned_read(node, walk, &chunks, replies)?,
-            (Operation::Subscribe { subscription }, replies) => self.subscribed(node, subscription, replies),
-            (operation @ Operation::Log { .. }, replies) => self.log_read(to, operation, replies),
-            (Operation::Newest { subscription }, replies) => self.newest_read(node, subscription, replies),
-            (Operation::Claim, Some(replies)) => self.claimed(node, replies),
-            (Operation::DueLater, Some(replies)) => self.far_off(node, replies),
-            (
-                Operation::Draw {
-                    place,
-                    owner,
-                    nonce,
-                    asked,
-                },
-                Some(replies),
-            ) => self.drawn(node, place, owner, nonce, asked, replies)?,
-            (Operation::Chunk { refresh }, replies) => self.chunk_written(node, refresh, replies),
-            (Operation::Before { refresh }, replies) => {
-                if self.nodes[node].refreshes.contains_key(&refresh) {
-                    let key = self.nodes[node].refreshes[&refresh].generation.key.clone();
-                    let before = replies.and_then(|replies| self.nodes[node].client.take_before(&key, replies).ok());
-                    match before {
-                        Some(before) => self.publish_after(node, refresh, &before),
-                        None => self.abandon(node, refresh, None),
-                    }
-                }
-            }
-            (Operation::Publish { refresh, head }, replies) => self.published(node, refresh, head, replies),
-            (Operation::BeforeDelete { place }, Some(replies)) => {
-                let key = &self.listings[place];
-                let nonce = self.random.u32(..);
-                let before = self.nodes[node].client.take_before(key, replies).unwrap();
-                let turn = self.nodes[node].client.delete(key, nonce, &before, &self.policy);
-                self.send(node, turn, Operation::Delete { place, nonce }, WRITE_TIMEOUT);
-            }
-            (Operation::Delete { place, nonce }, Some(replies)) => self.deleted(node, place, nonce, replies),
-            (Operation::Extend { refresh, asked }, Some(replies)) => self.extended(node, refresh, asked, &replies),
-            (_, None) | (Operation::Forgotten, _) => {}
-        }
-        Ok(())
     }
 }

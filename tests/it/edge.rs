@@ -1,17 +1,18 @@
 //! Varnish and nginx in front, with the configurations of `docs/edge`: that they do as listcache says. What reaches the service is read from
 //! its access log, so "a hit" is a request that did not.
 
+mod answer;
+
 use std::{
-    io::Read,
     path::Path,
     time::{Duration, Instant},
 };
 
-use flate2::read::GzDecoder;
 use futures_util::StreamExt;
 use reqwest::{Client, Method, Response};
-use serde_json::{Value, json};
+use serde_json::json;
 
+use self::answer::Answer;
 use crate::{
     judges::patient,
     support::{
@@ -38,12 +39,6 @@ struct World {
     service: Service,
     shop: Shop,
     _redis: RedisServer,
-}
-
-struct Answer {
-    status: u16,
-    headers: reqwest::header::HeaderMap,
-    body: Vec<u8>,
 }
 
 fn config(name: &str) -> String {
@@ -166,31 +161,6 @@ impl World {
         })
         .await;
         begun.elapsed()
-    }
-}
-
-impl Answer {
-    fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
-    }
-
-    /// What the edge says of itself, in the last member.
-    fn at_the_edge(&self) -> &str {
-        let last = self.headers.get_all("cache-status").iter().next_back();
-        last.unwrap().to_str().unwrap().rsplit(", ").next().unwrap()
-    }
-
-    fn plain(&self) -> Vec<u8> {
-        let mut plain = Vec::new();
-        match self.header("content-encoding") {
-            "gzip" => GzDecoder::new(&self.body[..]).read_to_end(&mut plain).unwrap(),
-            _ => return self.body.clone(),
-        };
-        plain
-    }
-
-    fn json(&self) -> Value {
-        serde_json::from_slice(&self.plain()).unwrap_or_default()
     }
 }
 

@@ -1,84 +1,27 @@
 //! Refreshing by due times: what nobody reads at this moment stays fresh, what nobody reads at all is let go, and what
 //! somebody waits for comes first.
 
+mod diary;
+
 use std::{
-    collections::HashMap,
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use async_trait::async_trait;
-use futures_util::{StreamExt, future::join_all, stream};
+use futures_util::future::join_all;
 use listcache::{
     engine::{Engine, EngineError, EngineLimits, EngineParts, PageState, Shrink},
-    listing::{
-        Definition, Family, Field, ListingName, Order, Policy,
-        definition::{Defined, Filter, StreamOrder},
-    },
-    origin::{Items, Origin, OriginError, OriginItem, Origins, Read, SortValue},
+    listing::{Definition, Family, ListingName, Order, Policy, definition::StreamOrder},
+    origin::Origins,
     store::Drawn,
     telemetry::Metrics,
 };
-use parking_lot::Mutex;
-use tokio::sync::Semaphore;
 
+use self::diary::Diary;
 use crate::support::{
     RedisServer, all_the_while, eventually,
     shop::{self, ScriptedOrigin, definition, definitions, enumerated, items, page, place, select, sort},
 };
-
-/// An origin that notes when each name was read. Reads of `held…` wait until they are let go.
-struct Diary {
-    reads: Mutex<HashMap<String, Vec<Instant>>>,
-    held: Semaphore,
-}
-
-impl Diary {
-    fn new() -> Arc<Self> {
-        Arc::new(Self {
-            reads: Mutex::default(),
-            held: Semaphore::new(0),
-        })
-    }
-
-    fn count(&self) -> usize {
-        self.reads.lock().values().map(Vec::len).sum()
-    }
-
-    /// How often each name was read since.
-    fn since(&self, began: Instant) -> Vec<usize> {
-        let reads = self.reads.lock();
-        let later = |times: &Vec<Instant>| times.iter().filter(|time| **time >= began).count();
-        reads.values().map(later).collect()
-    }
-}
-
-#[async_trait]
-impl Origin for Diary {
-    async fn read(&self, read: Read) -> Result<Items, OriginError> {
-        let name = read.defined.parameters[0].1.to_string();
-        self.reads.lock().entry(name.clone()).or_default().push(Instant::now());
-        if name.starts_with("held") {
-            let _permit = self.held.acquire().await.unwrap();
-        }
-        let count = if name.starts_with("nothing") { 0 } else { 5 };
-        let items = items(count, 0).into_iter().enumerate().map(|(at, item)| OriginItem {
-            item,
-            id: SortValue::Integer(at as i64),
-            keys: Box::default(),
-        });
-        Ok(stream::iter([Ok(items.collect())]).boxed())
-    }
-
-    async fn names(&self, _: &str, _: &[Field]) -> Result<Vec<Vec<String>>, OriginError> {
-        let names = (0..100).map(|number| format!("held{number}"));
-        Ok(names.chain(["held-too".into()]).map(|name| vec![name]).collect())
-    }
-
-    async fn filter_values(&self, _: &Defined, _: &Filter) -> Result<Vec<String>, OriginError> {
-        Ok(Vec::new())
-    }
-}
 
 async fn node(redis: &RedisServer, origin: &Arc<Diary>, defined: Definition, limits: EngineLimits) -> Arc<Engine> {
     let mut origins = Origins::default();

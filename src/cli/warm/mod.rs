@@ -13,7 +13,7 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use self::order::Order;
+use self::order::Ranking;
 use super::{
     CommandError, Outcome,
     arguments::{ProgressMode, WarmOptions, WarmVariants},
@@ -38,7 +38,7 @@ pub(super) async fn run(config: Config, options: WarmOptions) -> Outcome {
     // Errors that show without Redis are found before it is asked.
     let scope = scope(&config, &options)?;
     let effort = effort(&config.warm, &options);
-    let order = Order::of(&options)?;
+    let order = Ranking::of(&options)?;
     let shutdown = shutdown_on_signals()?;
     let refreshes_at_once = usize::try_from(effort.concurrency.get()).unwrap_or(usize::MAX);
     let app = tokio::select! {
@@ -61,7 +61,7 @@ pub(super) async fn run(config: Config, options: WarmOptions) -> Outcome {
     outcome
 }
 
-async fn targets(app: &App, scope: &WarmScope, order: &Order) -> Result<Vec<Target>, CommandError> {
+async fn targets(app: &App, scope: &WarmScope, order: &Ranking) -> Result<Vec<Target>, CommandError> {
     let reads = app.engine.warm_ups.recorded_reads().await;
     let reads = reads.map_err(CommandError::engine("cannot read the recorded reads"))?;
     let targets = app.engine.warm_ups.targets(scope, &reads).await;
@@ -112,7 +112,7 @@ async fn warm(
 
 /// Refreshes everything that the definitions enumerate, most read first, with a bar; a failed listing is filled on demand.
 pub(super) async fn warm_everything(app: &App, shutdown: &CancellationToken) -> Result<Tally, CommandError> {
-    let order = Order::Popularity(None);
+    let order = Ranking::Popularity(None);
     let targets = targets(app, &WarmScope::default(), &order).await?;
     let effort = Effort {
         concurrency: app.config.warm.concurrency,

@@ -12,14 +12,14 @@ use crate::{
 };
 
 /// The first in order.
-pub(super) enum Order {
+pub(super) enum Ranking {
     /// By name, then by choices.
     Name,
     /// Most read first, as a file says, or as the nodes have counted.
     Popularity(Option<Popularity>),
 }
 
-impl Order {
+impl Ranking {
     pub(super) fn of(options: &WarmOptions) -> Result<Self, CommandError> {
         if options.order == WarmOrder::Name {
             return Ok(Self::Name);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use toml::Value;
 
-use super::origins::Found;
+use super::origins::FoundOrigin;
 use crate::{
     config::{
         RequestTemplate,
@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A field as a text or as a table.
-pub(super) fn check(report: &Report, path: &str, value: Value, origin: Found) -> Option<Field> {
+pub(super) fn check(report: &Report, path: &str, value: Value, origin: FoundOrigin) -> Option<Field> {
     match value {
         Value::String(text) => named(report, path, &text, origin),
         table @ Value::Table(_) => {
@@ -41,9 +41,9 @@ pub(super) fn check(report: &Report, path: &str, value: Value, origin: Found) ->
 }
 
 /// The keys of a table that say a field.
-pub(super) fn of_table(section: &mut Section<'_>, origin: Found) -> Option<Field> {
+pub(super) fn of_table(section: &mut Section<'_>, origin: FoundOrigin) -> Option<Field> {
     let place = section.required_text("field", "the name of a column or member, or a JSON pointer");
-    if origin == Found::Sql {
+    if origin == FoundOrigin::Sql {
         for (key, instead) in [
             (
                 "as",
@@ -72,14 +72,14 @@ pub(super) fn of_table(section: &mut Section<'_>, origin: Found) -> Option<Field
 }
 
 /// A field by its name or pointer.
-pub(super) fn named(report: &Report, path: &str, text: &str, origin: Found) -> Option<Field> {
+pub(super) fn named(report: &Report, path: &str, text: &str, origin: FoundOrigin) -> Option<Field> {
     let message = if text.trim().is_empty() {
         "empty: the name of a column or member, or a JSON pointer".to_owned()
     } else if text.len() > Field::BYTES_MAX {
         format!("longer than {} bytes", Field::BYTES_MAX)
     } else {
         match JsonPointer::parse(text) {
-            Err(error) if text.starts_with('/') && origin != Found::Sql => error.to_string(),
+            Err(error) if text.starts_with('/') && origin != FoundOrigin::Sql => error.to_string(),
             _ => return Some(Field::new(text)),
         }
     };
@@ -98,7 +98,7 @@ pub(super) struct Parameters<'d> {
 /// `[listings.fields]`, and what `names` and `filters` say of members: the fields of parameters that are spelt otherwise.
 pub(super) fn of_parameters(
     section: &mut Section<'_>,
-    origin: Found,
+    origin: FoundOrigin,
     parameters: &Parameters<'_>,
 ) -> Vec<(Arc<str>, Field)> {
     let report = section.report;
@@ -121,7 +121,9 @@ pub(super) fn of_parameters(
         None if **parameter == *member => {}
         None => fields.extend(named(report, path, member, origin).map(|field| (parameter.clone(), field))),
     };
-    if let (Found::File, Some(Names::Query(members)), Some(pattern)) = (origin, parameters.names, parameters.pattern) {
+    if let (FoundOrigin::File, Some(Names::Query(members)), Some(pattern)) =
+        (origin, parameters.names, parameters.pattern)
+    {
         let path = section.path_of("names");
         for (parameter, member) in pattern.parameters().zip(members.split(',')) {
             bind(&path, parameter, member.trim());
@@ -129,9 +131,9 @@ pub(super) fn of_parameters(
     }
     for filter in parameters.filters {
         let is_member = match origin {
-            Found::File => true,
-            Found::Http(_) => !RequestTemplate::is_meant(&filter.values_query),
-            Found::Sql | Found::Broken | Found::No => false,
+            FoundOrigin::File => true,
+            FoundOrigin::Http(_) => !RequestTemplate::is_meant(&filter.values_query),
+            FoundOrigin::Sql | FoundOrigin::Broken | FoundOrigin::No => false,
         };
         let member = filter.values_query.trim();
         if is_member && !member.is_empty() {
@@ -144,7 +146,7 @@ pub(super) fn of_parameters(
 
 impl Parameters<'_> {
     /// Why a parameter has no field.
-    fn why_not(&self, parameter: &str, origin: Found) -> Option<String> {
+    fn why_not(&self, parameter: &str, origin: FoundOrigin) -> Option<String> {
         let of_pattern = self.pattern.iter().flat_map(|pattern| pattern.parameters());
         let variants = self.variants.iter().map(|variant| &variant.parameter);
         let filters = self.filters.iter().map(|filter| &filter.parameter);
@@ -161,10 +163,10 @@ impl Parameters<'_> {
             ));
         }
         match origin {
-            Found::Sql if !is_among(Box::new(filters)) => Some(format!(
+            FoundOrigin::Sql if !is_among(Box::new(filters)) => Some(format!(
                 "the query names `:{parameter}`; only filters are compared with columns here"
             )),
-            Found::Http(_) if is_among(Box::new(variants)) => Some(format!(
+            FoundOrigin::Http(_) if is_among(Box::new(variants)) => Some(format!(
                 "the request names `:{parameter}`; variants are compared with no member"
             )),
             _ => None,

@@ -6,7 +6,7 @@ use toml::Value;
 
 use super::{
     fields, names,
-    origins::{DeclaredOrigins, Found},
+    origins::{DeclaredOrigins, FoundOrigin},
     policy, requests, sorts,
 };
 use crate::{
@@ -64,8 +64,8 @@ fn definition(
 ) -> (Option<NamePattern>, Option<Definition>) {
     let pattern = pattern(&mut section, before);
     let origin = section.required_text("origin", "the name of one of [origins]");
-    let found = origin.as_deref().map_or(Found::Broken, |name| origins.find(name));
-    if let (Found::No, Some(name)) = (found, &origin) {
+    let found = origin.as_deref().map_or(FoundOrigin::Broken, |name| origins.find(name));
+    if let (FoundOrigin::No, Some(name)) = (found, &origin) {
         let suggestion = suggestion(name, origins.names());
         section.error("origin", format!("there is no [origins.{name}]{suggestion}"));
     }
@@ -88,8 +88,8 @@ fn definition(
         .collect();
     let variants = variants(&mut section, &mut parameters);
     let filters = filters(&mut section, &mut parameters);
-    if let Found::Http(of_origin) = found {
-        let named = requests::Named {
+    if let FoundOrigin::Http(of_origin) = found {
+        let named = requests::NamedByListing {
             pattern: pattern.as_ref(),
             variants: &variants,
             filters: &filters,
@@ -158,10 +158,10 @@ fn pattern(section: &mut Section<'_>, before: &[Option<NamePattern>]) -> Option<
     Some(pattern)
 }
 
-fn query(section: &mut Section<'_>, origin: Found) -> Option<String> {
+fn query(section: &mut Section<'_>, origin: FoundOrigin) -> Option<String> {
     match origin {
-        Found::Sql => section.required_text("query", "a `sql` origin needs the query that reads a name's items"),
-        Found::File => {
+        FoundOrigin::Sql => section.required_text("query", "a `sql` origin needs the query that reads a name's items"),
+        FoundOrigin::File => {
             if section.take("query").is_some() {
                 section.error(
                     "query",
@@ -170,23 +170,23 @@ fn query(section: &mut Section<'_>, origin: Found) -> Option<String> {
             }
             None
         }
-        Found::Http(_) => {
+        FoundOrigin::Http(_) => {
             section.required_text("query", "an `http` origin needs the request that reads a name's items")
         }
-        Found::Broken | Found::No => section.text("query"),
+        FoundOrigin::Broken | FoundOrigin::No => section.text("query"),
     }
 }
 
-fn version_query(section: &mut Section<'_>, origin: Found) -> Option<String> {
+fn version_query(section: &mut Section<'_>, origin: FoundOrigin) -> Option<String> {
     let query = section.text("version_query")?;
     match origin {
-        Found::Sql if query.trim().is_empty() => section.error("version_query", "empty"),
-        Found::Sql | Found::Broken | Found::No => {}
-        Found::File => section.error(
+        FoundOrigin::Sql if query.trim().is_empty() => section.error("version_query", "empty"),
+        FoundOrigin::Sql | FoundOrigin::Broken | FoundOrigin::No => {}
+        FoundOrigin::File => section.error(
             "version_query",
             "a `file` origin takes no query: a file that did not change is noticed by itself",
         ),
-        Found::Http(_) => section.error("version_query", "an `http` origin cannot be asked for a version"),
+        FoundOrigin::Http(_) => section.error("version_query", "an `http` origin cannot be asked for a version"),
     }
     Some(query)
 }

@@ -4,14 +4,14 @@ use std::{collections::HashSet, path::Path};
 
 use toml::Value;
 
-use super::origins::Found;
+use super::origins::FoundOrigin;
 use crate::{
     config::{files::read_names_file, section::Section},
     listing::{ListingName, definition::Names, pattern::NamePattern},
 };
 
 /// Reads both keys. Without a pattern (it was wrong) values are not checked against it.
-pub(super) fn check(section: &mut Section<'_>, pattern: Option<&NamePattern>, origin: Found) -> Option<Names> {
+pub(super) fn check(section: &mut Section<'_>, pattern: Option<&NamePattern>, origin: FoundOrigin) -> Option<Names> {
     let parameters = pattern.map_or(1, |pattern| pattern.parameters().count());
     let key = if section.holds("names") { "names" } else { "names_file" };
     if section.holds("names") && section.holds("names_file") {
@@ -33,7 +33,7 @@ pub(super) fn check(section: &mut Section<'_>, pattern: Option<&NamePattern>, or
             return None;
         }
         (Some(Value::String(query)), _) => {
-            if let (Found::File, Some(pattern)) = (origin, pattern) {
+            if let (FoundOrigin::File, Some(pattern)) = (origin, pattern) {
                 check_members(section, pattern, &query);
             }
             return Some(Names::Query(query.into()));

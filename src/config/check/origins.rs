@@ -28,7 +28,7 @@ pub(super) struct DeclaredOrigins {
 
 /// The facts of an origin that its definitions need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum FoundOrigin {
     Sql,
     File,
     Http(Requests),
@@ -47,15 +47,15 @@ pub(super) struct Requests {
 }
 
 impl DeclaredOrigins {
-    pub(super) fn find(&self, name: &str) -> Found {
+    pub(super) fn find(&self, name: &str) -> FoundOrigin {
         let found = self.declared.iter().find(|(declared, _)| **declared == *name);
         match found {
-            None => Found::No,
-            Some((_, None)) => Found::Broken,
+            None => FoundOrigin::No,
+            Some((_, None)) => FoundOrigin::Broken,
             Some((_, Some(origin))) => match &origin.kind {
-                OriginKind::Sql { .. } => Found::Sql,
-                OriginKind::File { .. } => Found::File,
-                OriginKind::Http(api) => Found::Http(Requests {
+                OriginKind::Sql { .. } => FoundOrigin::Sql,
+                OriginKind::File { .. } => FoundOrigin::File,
+                OriginKind::Http(api) => FoundOrigin::Http(Requests {
                     value: api.paging.value(),
                     session: api.session.is_some(),
                 }),

@@ -17,7 +17,7 @@ use crate::{
 const OF_PAGING: [&str; 5] = ["page", "offset", "limit", "cursor", "session"];
 
 /// The parts of a definition that its requests may name.
-pub(super) struct Named<'d> {
+pub(super) struct NamedByListing<'d> {
     pub pattern: Option<&'d NamePattern>,
     pub variants: &'d [Variant],
     pub filters: &'d [Filter],
@@ -27,7 +27,7 @@ pub(super) struct Named<'d> {
 pub(super) fn check(
     section: &Section<'_>,
     requests: &Requests,
-    named: &Named<'_>,
+    named: &NamedByListing<'_>,
     query: Option<&str>,
     names: Option<&Names>,
 ) {

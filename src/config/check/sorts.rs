@@ -2,7 +2,7 @@
 
 use toml::Value;
 
-use super::{fields, origins::Found};
+use super::{fields, origins::FoundOrigin};
 use crate::{
     config::section::{Report, Section, join, kind},
     listing::{
@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The sorts in the file's order: the first is the default.
-pub(super) fn check(report: &Report, path: &str, value: Option<Value>, origin: Found) -> Vec<Sort> {
+pub(super) fn check(report: &Report, path: &str, value: Option<Value>, origin: FoundOrigin) -> Vec<Sort> {
     let table = match value {
         Some(Value::Table(table)) => table,
         Some(other) => {
@@ -39,7 +39,7 @@ pub(super) fn check(report: &Report, path: &str, value: Option<Value>, origin: F
         .collect()
 }
 
-fn sort(report: &Report, path: String, name: &str, value: Value, origin: Found) -> Option<Sort> {
+fn sort(report: &Report, path: String, name: &str, value: Value, origin: FoundOrigin) -> Option<Sort> {
     let parsed = SortName::parse(name);
     if parsed.is_none() {
         report.error(&path, format!("`{name}` is no name of a sort: {}", SortName::RULE));
@@ -72,7 +72,7 @@ fn sort(report: &Report, path: String, name: &str, value: Value, origin: Found) 
     })
 }
 
-fn columns(section: &mut Section<'_>, key: &'static str, origin: Found) -> Option<Vec<SortColumn>> {
+fn columns(section: &mut Section<'_>, key: &'static str, origin: FoundOrigin) -> Option<Vec<SortColumn>> {
     let report = section.report;
     let path = section.path_of(key);
     let elements = match section.take(key)? {
@@ -102,7 +102,7 @@ fn columns(section: &mut Section<'_>, key: &'static str, origin: Found) -> Optio
 }
 
 /// A text such as `price_cents desc`, or a table such as `{ field = "/attributes/price", as = "number", desc = true }`.
-fn element_of(report: &Report, path: &str, element: Value, origin: Found) -> Option<SortColumn> {
+fn element_of(report: &Report, path: &str, element: Value, origin: FoundOrigin) -> Option<SortColumn> {
     match element {
         Value::String(text) => match column(&text) {
             Ok((name, descending)) => Some(SortColumn {

@@ -28,7 +28,7 @@ use crate::{
             name::Name,
             query::Query,
             schema,
-            unpack::{Coding, Unpacker},
+            unpack::{BodyCoding, Unpacker},
         },
     },
     listing::{
@@ -169,7 +169,7 @@ fn format_of(headers: &HeaderMap) -> Result<DocumentFormat, Problem> {
     }
 }
 
-fn coding_of(headers: &HeaderMap) -> Result<Coding, Problem> {
+fn coding_of(headers: &HeaderMap) -> Result<BodyCoding, Problem> {
     let unsupported = || {
         Problem::new(Kind::UNSUPPORTED_ENCODING)
             .detail("send the body plain, or once packed as gzip")
@@ -177,8 +177,12 @@ fn coding_of(headers: &HeaderMap) -> Result<Coding, Problem> {
     };
     let mut given = headers.get_all(header::CONTENT_ENCODING);
     let coding = match given.next() {
-        None => Coding::Identity,
-        Some(value) => value.to_str().ok().and_then(Coding::parse).ok_or_else(unsupported)?,
+        None => BodyCoding::Identity,
+        Some(value) => value
+            .to_str()
+            .ok()
+            .and_then(BodyCoding::parse)
+            .ok_or_else(unsupported)?,
     };
     // A second header would be a second coding.
     if given.next().is_some() {
@@ -223,7 +227,7 @@ impl Ingest {
     }
 
     /// Takes the whole body, then publishes. On any error the push is dropped, and with it all that it wrote.
-    async fn take(mut self, mut body: Payload, coding: Coding) -> Result<crate::engine::PushOutcome, Problem> {
+    async fn take(mut self, mut body: Payload, coding: BodyCoding) -> Result<crate::engine::PushOutcome, Problem> {
         let mut unpacker = Unpacker::new(coding);
         let mut piece = Vec::new();
         while let Some(packed) = next_part(&mut body).await? {
@@ -314,8 +318,8 @@ mod tests {
     #[test]
     fn one_coding_is_taken() {
         let of = |value| coding_of(&headers(header::CONTENT_ENCODING, value)).map_err(|problem| problem.kind());
-        assert_eq!(of("gzip"), Ok(Coding::Gzip));
-        assert_eq!(of("identity"), Ok(Coding::Identity));
+        assert_eq!(of("gzip"), Ok(BodyCoding::Gzip));
+        assert_eq!(of("identity"), Ok(BodyCoding::Identity));
         for other in ["br", "gzip, gzip", "deflate", "zstd"] {
             assert_eq!(of(other), Err(Kind::UNSUPPORTED_ENCODING), "{other}");
         }

@@ -39,13 +39,13 @@ use crate::http::{pages::page, request::query::Sizes};
         (name = "pages", description = "For shop fronts"),
         (name = "writes", description = "For programs that feed the cache; they need the token"),
     ),
-    modifiers(&Token, &Heads),
+    modifiers(&BearerToken, &HeadOperations),
 )]
-struct Description;
+struct ApiDescription;
 
-struct Token;
+struct BearerToken;
 
-impl Modify for Token {
+impl Modify for BearerToken {
     fn modify(&self, description: &mut Document) {
         let components = description.components.get_or_insert_with(Default::default);
         components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
@@ -53,9 +53,9 @@ impl Modify for Token {
 }
 
 /// HEAD does all that GET does but send the body: so it has a name of its own and answers without content.
-struct Heads;
+struct HeadOperations;
 
-impl Modify for Heads {
+impl Modify for HeadOperations {
     fn modify(&self, description: &mut Document) {
         for head in description
             .paths
@@ -77,7 +77,7 @@ impl Modify for Heads {
 
 /// The description as JSON, with the largest page that is configured.
 pub(crate) fn text(sizes: Sizes) -> String {
-    let mut description = Description::openapi();
+    let mut description = ApiDescription::openapi();
     let most = usize::try_from(sizes.max.get()).unwrap_or(usize::MAX);
     let pages = description.paths.paths.get_mut("/v1/listings/{name}");
     for operation in pages

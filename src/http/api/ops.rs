@@ -155,7 +155,7 @@ pub(crate) async fn metrics(metrics: Data<Metrics>) -> HttpResponse {
 }
 
 /// The description of the interface, as it is sent.
-pub(crate) struct Description(pub Bytes);
+pub(crate) struct DescriptionText(pub Bytes);
 
 /// This description.
 ///
@@ -166,7 +166,7 @@ pub(crate) struct Description(pub Bytes);
     tag = "operations",
     responses((status = 200, description = "OpenAPI 3.1", body = Object))
 )]
-pub(crate) async fn description(description: Data<Description>) -> HttpResponse {
+pub(crate) async fn description(description: Data<DescriptionText>) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "application/json"))
         .insert_header((header::CACHE_CONTROL, "max-age=60"))

@@ -20,7 +20,7 @@ pub(crate) struct NoCoding;
 
 /// Weights in thousandths, as far as they are given.
 #[derive(Default)]
-struct Weights {
+struct CodingWeights {
     gzip: Option<u16>,
     identity: Option<u16>,
     /// Of all that is not named.
@@ -33,7 +33,7 @@ impl Coding {
     /// Without the header it is identity: many simple clients say nothing and cannot unpack. Identity needs no mention to be
     /// taken, only `q=0` refuses it; gzip has to be named, or `*`.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, NoCoding> {
-        let mut weights = Weights::default();
+        let mut weights = CodingWeights::default();
         for value in headers.get_all(header::ACCEPT_ENCODING) {
             // Other bytes than visible ASCII name no coding.
             weights.read(value.to_str().unwrap_or_default());
@@ -52,7 +52,7 @@ impl Coding {
     }
 }
 
-impl Weights {
+impl CodingWeights {
     fn read(&mut self, list: &str) {
         for element in list.split(',') {
             let mut parts = element.split(';').map(str::trim);

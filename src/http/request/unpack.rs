@@ -7,14 +7,14 @@ use crate::listing::gunzip::{Gunzip, NotGzip};
 
 /// Content codings that are taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Coding {
+pub(crate) enum BodyCoding {
     /// None.
     Identity,
     /// RFC 1952, of any number of members; zeros may follow.
     Gzip,
 }
 
-impl Coding {
+impl BodyCoding {
     /// The coding of a `Content-Encoding`; `None` for one that is not taken here.
     pub(crate) fn parse(given: &str) -> Option<Self> {
         let given = given.trim();
@@ -38,10 +38,10 @@ pub(crate) enum Unpacker {
 
 impl Unpacker {
     /// An unpacker at the beginning of a body.
-    pub(crate) fn new(coding: Coding) -> Self {
+    pub(crate) fn new(coding: BodyCoding) -> Self {
         match coding {
-            Coding::Identity => Self::Identity,
-            Coding::Gzip => Self::Gzip(Gunzip::default()),
+            BodyCoding::Identity => Self::Identity,
+            BodyCoding::Gzip => Self::Gzip(Gunzip::default()),
         }
     }
 

@@ -36,19 +36,19 @@ use tokio_util::{either::Either, sync::CancellationToken};
 use super::{
     http1,
     http2::{self, Http2Limits},
-    places::Places,
+    places::ConnectionPlaces,
     preface::HttpVersion,
-    slow_clients::{Io, SlowLimits, Taken, Watched},
-    tls::Tls,
+    slow_clients::{Io, SendWatch, SlowLimits, Watched},
+    tls::ClientTls,
 };
 
 /// The common parts of a socket's connections.
 #[derive(Clone)]
-pub(crate) struct Connections {
+pub(crate) struct ClientConnections {
     /// Without it they are plain.
-    pub tls: Option<Tls>,
+    pub tls: Option<ClientTls>,
     /// How many there may be.
-    pub places: Arc<Places>,
+    pub places: Arc<ConnectionPlaces>,
     /// Bounds on slowness.
     pub slow: SlowLimits,
     /// Bounds of HTTP/2.
@@ -57,7 +57,7 @@ pub(crate) struct Connections {
     pub closing: CancellationToken,
 }
 
-impl Connections {
+impl ClientConnections {
     /// Serves one until it ends: HTTP/1.1 by the framework's dispatcher, HTTP/2 by ours.
     pub(crate) async fn serve<H, S, B>(&self, stream: TcpStream, http1: Rc<H>, service: Rc<S>)
     where
@@ -86,7 +86,7 @@ impl Connections {
 
     /// The protocol of a client; `None` if the service ends before the client has sent anything.
     async fn begin(&self, stream: TcpStream) -> io::Result<Option<(Io, HttpVersion)>> {
-        let stream = Taken::new(stream, self.slow.send);
+        let stream = SendWatch::new(stream, self.slow.send);
         let Some(tls) = &self.tls else {
             let first = within(self.slow.head, Watched::told(Either::Left(stream), self.slow.head));
             return tokio::select! {

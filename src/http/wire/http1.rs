@@ -118,7 +118,7 @@ where
 
     fn call(&self, mut request: Request) -> Self::Future {
         let is_last = self.once || request.head().connection_type() == ConnectionType::Close;
-        let body = Body::share(request.payload());
+        let body = RequestBody::share(request.payload());
         if !is_last && body.is_none() {
             return Either::Left(self.service.call(request));
         }
@@ -155,9 +155,9 @@ fn drains(signals: &Signals, cx: &mut Context<'_>) -> Poll<()> {
 
 /// The body of a request, held by its handler and by the watch for its end.
 #[derive(Clone)]
-struct Body(Rc<RefCell<Payload>>);
+struct RequestBody(Rc<RefCell<Payload>>);
 
-impl Body {
+impl RequestBody {
     /// Takes the place of a body, if there is one.
     fn share(payload: &mut Payload) -> Option<Self> {
         if matches!(payload, Payload::None) {
@@ -185,7 +185,7 @@ impl Body {
     }
 }
 
-impl Stream for Body {
+impl Stream for RequestBody {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {

@@ -35,8 +35,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::{
-    answer::{Pace, answer},
-    linger::Held,
+    answer::{SendPace, answer},
+    linger::SharedConnection,
 };
 use super::slow_clients::Watched;
 
@@ -83,7 +83,7 @@ where
     B: MessageBody + 'static,
 {
     let signals = io.signals();
-    let io = Held::new(io);
+    let io = SharedConnection::new(io);
     let handshake = builder(limits).handshake::<_, Bytes>(io.clone());
     let mut connection = timeout(limits.head, handshake)
         .await
@@ -92,21 +92,21 @@ where
     let streams_max = limits.streams_max as usize;
     // Dropped with the connection, and with it every handler that is still at work.
     let mut streams = JoinSet::new();
-    let pace = Pace::new(limits.send);
+    let pace = SendPace::new(limits.send);
     let mut closing = std::pin::pin!(closing.cancelled_owned());
-    let mut state = State::Open;
+    let mut state = Going::Open;
     let mut idle = std::pin::pin!(sleep(limits.keep_alive));
     loop {
         let has_room = streams.len() < streams_max;
         tokio::select! {
             biased;
-            () = &mut closing, if state != State::Draining => {
-                state = State::Draining;
+            () = &mut closing, if state != Going::Draining => {
+                state = Going::Draining;
                 connection.graceful_shutdown();
                 idle.as_mut().reset(Instant::now() + LEAVE_WITHIN);
             }
             Some(_) = streams.join_next(), if !streams.is_empty() => {
-                let limit = if state == State::Open { limits.keep_alive } else { LEAVE_WITHIN };
+                let limit = if state == Going::Open { limits.keep_alive } else { LEAVE_WITHIN };
                 idle.as_mut().reset(Instant::now() + limit);
             }
             accepted = accept(&mut connection, has_room) => match accepted.map_err(io_error)? {
@@ -116,8 +116,8 @@ where
                 None => break,
             },
             () = &mut idle, if streams.is_empty() => {
-                if state == State::Open {
-                    state = State::Idle;
+                if state == Going::Open {
+                    state = Going::Idle;
                     connection.graceful_shutdown();
                 } else if !signals.has_backlog() {
                     // It has all that it asked for and was asked to go, but does not answer.
@@ -135,7 +135,7 @@ where
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
+enum Going {
     Open,
     /// Asked to go, for it had no stream for too long.
     Idle,

@@ -7,12 +7,12 @@ use std::sync::{
 
 /// The places of one socket, of all its workers.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct ConnectionPlaces {
     taken: AtomicUsize,
     max: usize,
 }
 
-impl Places {
+impl ConnectionPlaces {
     /// Without a connection.
     pub(crate) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self {
@@ -22,9 +22,9 @@ impl Places {
     }
 
     /// A place for a connection that was accepted.
-    pub(crate) fn take(self: &Arc<Self>) -> Place {
+    pub(crate) fn take(self: &Arc<Self>) -> ConnectionPlace {
         let before = self.taken.fetch_add(1, Ordering::Relaxed);
-        Place {
+        ConnectionPlace {
             is_beyond: before >= self.max,
             places: self.clone(),
         }
@@ -33,13 +33,13 @@ impl Places {
 
 /// One connection's place; free again when dropped.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct ConnectionPlace {
     /// Whether the limit was reached before it.
     pub is_beyond: bool,
-    places: Arc<Places>,
+    places: Arc<ConnectionPlaces>,
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.places.taken.fetch_sub(1, Ordering::Relaxed);
     }
@@ -51,7 +51,7 @@ mod tests {
 
     #[test]
     fn a_place_beyond_the_limit_is_known_and_places_come_free() {
-        let places = Places::new(2);
+        let places = ConnectionPlaces::new(2);
         let (first, second, third) = (places.take(), places.take(), places.take());
         assert_eq!(
             [&first, &second, &third].map(|place| place.is_beyond),

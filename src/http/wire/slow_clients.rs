@@ -2,7 +2,7 @@
 //!
 //! The framework times the first head of a connection only, and the writing of answers not at all: a client that sends a second
 //! head byte by byte, or reads nothing, would hold a connection for as long as it likes. So each connection is looked at
-//! from outside, by the bytes that pass: [`Taken`] next to the socket, [`Watched`] above TLS, where requests can be read.
+//! from outside, by the bytes that pass: [`SendWatch`] next to the socket, [`Watched`] above TLS, where requests can be read.
 //! The decision whether a head is coming in is pure: [`HeadWatch`] for HTTP/1.1, [`FrameWatch`] for HTTP/2.
 //!
 //! The same place sees the end of a follower, refuses what the framework cannot take ([`LongNames`]), and hears a client out whose
@@ -31,7 +31,7 @@ use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
 use self::{frames::FrameWatch, heads::HeadWatch, names::LongNames};
-pub(crate) use self::{send_watch::Taken, signals::Signals};
+pub(crate) use self::{send_watch::SendWatch, signals::Signals};
 use super::preface::{self, HttpVersion};
 
 /// The bytes of the first read, to tell the protocol: most heads are shorter, and then nothing is read twice.
@@ -47,7 +47,7 @@ const NO_NAME_BYTE: u8 = 0;
 pub(crate) const LINGER: Duration = Duration::from_millis(500);
 
 /// The stream that HTTP is read from and written to.
-pub(crate) type Io = Watched<Either<Taken<TcpStream>, Box<TlsStream<Taken<TcpStream>>>>>;
+pub(crate) type Io = Watched<Either<SendWatch<TcpStream>, Box<TlsStream<SendWatch<TcpStream>>>>>;
 
 /// The bounds on a connection's slowness.
 #[derive(Clone, Copy, Debug)]
@@ -65,13 +65,13 @@ pub(crate) struct Watched<T> {
     read_ahead: Bytes,
     /// Bytes that were given since the last time that there were none.
     given: usize,
-    watch: Watch,
+    watch: RequestWatch,
     head_ends: Option<Pin<Box<Sleep>>>,
     heard_out: Option<Pin<Box<Sleep>>>,
     signals: Signals,
 }
 
-enum Watch {
+enum RequestWatch {
     Heads(HeadWatch, LongNames),
     Frames(FrameWatch),
 }
@@ -84,8 +84,8 @@ impl<T> Watched<T> {
             read_ahead: Bytes::new(),
             given: 0,
             watch: match version {
-                HttpVersion::Http1 => Watch::Heads(HeadWatch::new(head_limit), LongNames::new()),
-                HttpVersion::Http2 => Watch::Frames(FrameWatch::new(head_limit)),
+                HttpVersion::Http1 => RequestWatch::Heads(HeadWatch::new(head_limit), LongNames::new()),
+                HttpVersion::Http2 => RequestWatch::Frames(FrameWatch::new(head_limit)),
             },
             head_ends: None,
             heard_out: None,
@@ -136,7 +136,7 @@ impl<T: AsyncRead + Unpin> Watched<T> {
     }
 }
 
-impl Watch {
+impl RequestWatch {
     /// Looks at what was read. A header name that is too long loses its colon.
     fn read(&mut self, bytes: &mut [u8]) {
         match self {
@@ -179,7 +179,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
         if this.signals.is_follower() {
             return this.poll_end(cx).map(Err);
         }
-        if this.given >= GIVEN_AT_ONCE_BYTES && matches!(this.watch, Watch::Heads(..)) {
+        if this.given >= GIVEN_AT_ONCE_BYTES && matches!(this.watch, RequestWatch::Heads(..)) {
             this.given = 0;
             cx.waker().wake_by_ref();
             return Poll::Pending;
@@ -195,7 +195,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
             return Poll::Ready(Ok(()));
         }
         let read = match this.watch {
-            Watch::Heads(..) => {
+            RequestWatch::Heads(..) => {
                 let room = buffer.remaining().min(GIVEN_AT_ONCE_BYTES);
                 let mut some = ReadBuf::new(buffer.initialize_unfilled_to(room));
                 let read = Pin::new(&mut this.io).poll_read(cx, &mut some);
@@ -207,7 +207,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {
                 this.given = if read.is_pending() { 0 } else { this.given + count };
                 read
             }
-            Watch::Frames(_) => {
+            RequestWatch::Frames(_) => {
                 let before = buffer.filled().len();
                 let read = Pin::new(&mut this.io).poll_read(cx, buffer);
                 let bytes = buffer.filled_mut().get_mut(before..).unwrap_or_default();

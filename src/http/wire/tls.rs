@@ -45,9 +45,9 @@ impl ResolvesServerCert for Certificate {
 
 /// Shakes hands.
 #[derive(Clone)]
-pub(crate) struct Tls(TlsAcceptor);
+pub(crate) struct ClientTls(TlsAcceptor);
 
-impl Tls {
+impl ClientTls {
     /// Shows this certificate, whatever it is at the time.
     pub(crate) fn new(certificate: Arc<Certificate>) -> Result<Self, Error> {
         let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))

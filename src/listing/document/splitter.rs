@@ -51,7 +51,7 @@ pub struct DocumentSplitter {
     /// The line of the next byte.
     line: u64,
     /// Where in an array the next byte stands.
-    place: Place,
+    place: ArrayPlace,
     /// Of the item under way in an array.
     nesting: Nesting,
     /// The item under way, as far as earlier feeds brought it; begins with no space.
@@ -62,7 +62,7 @@ pub struct DocumentSplitter {
 
 /// How far an array has been read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum ArrayPlace {
     /// Nothing.
     Before,
     /// The opening bracket.
@@ -85,7 +85,7 @@ impl DocumentSplitter {
             item_bytes_max,
             marked: 0,
             line: 1,
-            place: Place::Before,
+            place: ArrayPlace::Before,
             nesting: Nesting::default(),
             held: Vec::new(),
             item_line: 1,
@@ -113,9 +113,9 @@ impl DocumentSplitter {
         }
         match (self.format, self.place) {
             (DocumentFormat::NdJson, _) => self.end_line(&[], &mut take),
-            (_, Place::Closed) => Ok(()),
-            (_, Place::Before) => Err(self.bad_here("the document is empty, and should be a JSON array")),
-            (_, Place::Inside) => Err(BadItem::at(self.item_line, "the document ends inside an item").into()),
+            (_, ArrayPlace::Closed) => Ok(()),
+            (_, ArrayPlace::Before) => Err(self.bad_here("the document is empty, and should be a JSON array")),
+            (_, ArrayPlace::Inside) => Err(BadItem::at(self.item_line, "the document ends inside an item").into()),
             _ => Err(self.bad_here("the document ends without `]`")),
         }
     }
@@ -159,7 +159,7 @@ impl DocumentSplitter {
 
     fn feed_array<E: From<BadItem>>(&mut self, mut bytes: &[u8], take: &mut Take<'_, E>) -> Result<(), E> {
         while let Some((byte, after)) = bytes.split_first() {
-            if self.place == Place::Inside {
+            if self.place == ArrayPlace::Inside {
                 let Some(end) = self.nesting.close(bytes) else {
                     self.line += line_feeds(bytes);
                     return Ok(self.hold(bytes)?);
@@ -172,29 +172,29 @@ impl DocumentSplitter {
                     self.hand_on_held(take)?;
                 }
                 self.line += line_feeds(last);
-                self.place = Place::Item;
+                self.place = ArrayPlace::Item;
                 bytes = after;
                 continue;
             }
             match (self.place, byte) {
                 (_, b'\n') => self.line += 1,
                 (_, b' ' | b'\t' | b'\r') => {}
-                (Place::Before, b'[') => self.place = Place::Opened,
-                (Place::Opened | Place::Item, b']') => self.place = Place::Closed,
-                (Place::Item, b',') => self.place = Place::Comma,
-                (Place::Opened | Place::Comma, b'{') => {
-                    self.place = Place::Inside;
+                (ArrayPlace::Before, b'[') => self.place = ArrayPlace::Opened,
+                (ArrayPlace::Opened | ArrayPlace::Item, b']') => self.place = ArrayPlace::Closed,
+                (ArrayPlace::Item, b',') => self.place = ArrayPlace::Comma,
+                (ArrayPlace::Opened | ArrayPlace::Comma, b'{') => {
+                    self.place = ArrayPlace::Inside;
                     self.nesting = Nesting::default();
                     self.item_line = self.line;
                     // The bracket belongs to the item.
                     continue;
                 }
-                (Place::Before, _) => return Err(self.bad_here("the document must be a JSON array")),
-                (Place::Comma, b']') => return Err(self.bad_here("an item is missing after the comma")),
-                (Place::Opened | Place::Comma, _) => return Err(self.bad_here(InvalidItem::NotAnObject)),
-                (Place::Item, _) => return Err(self.bad_here("`,` or `]` must follow an item")),
-                (Place::Closed, _) => return Err(self.bad_here("nothing may follow the array")),
-                (Place::Inside, _) => {}
+                (ArrayPlace::Before, _) => return Err(self.bad_here("the document must be a JSON array")),
+                (ArrayPlace::Comma, b']') => return Err(self.bad_here("an item is missing after the comma")),
+                (ArrayPlace::Opened | ArrayPlace::Comma, _) => return Err(self.bad_here(InvalidItem::NotAnObject)),
+                (ArrayPlace::Item, _) => return Err(self.bad_here("`,` or `]` must follow an item")),
+                (ArrayPlace::Closed, _) => return Err(self.bad_here("nothing may follow the array")),
+                (ArrayPlace::Inside, _) => {}
             }
             bytes = after;
         }

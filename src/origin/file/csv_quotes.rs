@@ -13,7 +13,7 @@ use super::reading::Damaged;
 pub(super) struct SoundQuotes<R> {
     from: R,
     delimiter: u8,
-    place: Place,
+    place: QuotePlace,
     line: u64,
     /// Where the quotes were opened that are open now.
     opened: u64,
@@ -22,7 +22,7 @@ pub(super) struct SoundQuotes<R> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+enum QuotePlace {
     CellStart,
     Bare,
     Quoted,
@@ -36,7 +36,7 @@ impl<R: Read> SoundQuotes<R> {
         Self {
             from,
             delimiter,
-            place: Place::CellStart,
+            place: QuotePlace::CellStart,
             line,
             opened: line,
             after_return: false,
@@ -46,15 +46,15 @@ impl<R: Read> SoundQuotes<R> {
     fn take(&mut self, byte: u8) -> io::Result<()> {
         let ends_line = matches!(byte, b'\n' | b'\r');
         self.place = match self.place {
-            Place::CellStart if byte == b'"' => {
+            QuotePlace::CellStart if byte == b'"' => {
                 self.opened = self.line;
-                Place::Quoted
+                QuotePlace::Quoted
             }
-            Place::Quoted if byte == b'"' => Place::AfterQuote,
-            Place::Quoted => Place::Quoted,
-            Place::AfterQuote if byte == b'"' => Place::Quoted,
-            _ if ends_line || byte == self.delimiter => Place::CellStart,
-            Place::AfterQuote => {
+            QuotePlace::Quoted if byte == b'"' => QuotePlace::AfterQuote,
+            QuotePlace::Quoted => QuotePlace::Quoted,
+            QuotePlace::AfterQuote if byte == b'"' => QuotePlace::Quoted,
+            _ if ends_line || byte == self.delimiter => QuotePlace::CellStart,
+            QuotePlace::AfterQuote => {
                 let opened = match self.opened {
                     opened if opened == self.line => String::new(),
                     opened => format!(" (the cell begins in line {opened})"),
@@ -64,7 +64,7 @@ impl<R: Read> SoundQuotes<R> {
                     self.line
                 )));
             }
-            Place::CellStart | Place::Bare => Place::Bare,
+            QuotePlace::CellStart | QuotePlace::Bare => QuotePlace::Bare,
         };
         if ends_line && !(byte == b'\n' && self.after_return) {
             self.line += 1;
@@ -77,7 +77,7 @@ impl<R: Read> SoundQuotes<R> {
 impl<R: Read> Read for SoundQuotes<R> {
     fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
         let read = self.from.read(to)?;
-        if read == 0 && !to.is_empty() && self.place == Place::Quoted {
+        if read == 0 && !to.is_empty() && self.place == QuotePlace::Quoted {
             return Err(Damaged::error(format!(
                 "line {}: the quoted cell that begins here does not end; the file was cut, or a quote is missing",
                 self.opened

@@ -26,7 +26,7 @@ use crate::{
     listing::{Field, Item, ItemId, Taken},
     origin::{
         ITEM_BYTES_MAX, OriginError, SortValue,
-        members::{Member, Wanted},
+        members::{Member, WantedFields},
         number,
         object::ObjectWriter,
         selection::Candidate,
@@ -61,7 +61,12 @@ struct Header {
 
 impl Rows<'_> {
     /// Hands on each row as an item.
-    pub(super) fn read(&self, bytes: Box<dyn io::Read>, wanted: &Wanted, each: &mut Each<'_>) -> Result<(), ReadError> {
+    pub(super) fn read(
+        &self,
+        bytes: Box<dyn io::Read>,
+        wanted: &WantedFields,
+        each: &mut Each<'_>,
+    ) -> Result<(), ReadError> {
         let mut text = Decoded::new(bytes, self.encoding);
         let mut start = Vec::new();
         (&mut text)

@@ -11,7 +11,7 @@ use crate::{
     },
     origin::{
         ITEM_BYTES_MAX, OriginError,
-        members::{Member, Wanted, members_of, names_of},
+        members::{Member, WantedFields, members_of, names_of},
         selection::Candidate,
     },
 };
@@ -20,7 +20,7 @@ use crate::{
 pub(super) fn read(
     mut bytes: Box<dyn io::Read>,
     format: DocumentFormat,
-    wanted: &Wanted,
+    wanted: &WantedFields,
     decimal_comma: bool,
     each: &mut Each<'_>,
 ) -> Result<(), ReadError> {

@@ -29,7 +29,7 @@ use self::reading::{Each, ReadError};
 use super::{
     Items, Origin, OriginError, Read, ReadOrder, Unpacked,
     batches::{ItemSender, batches},
-    members::Wanted,
+    members::WantedFields,
     names_bound::NamesBound,
     ordering::in_order,
     selection::Selection,
@@ -102,7 +102,7 @@ impl FileOrigin {
     }
 
     /// Hands on the items one by one with the values of `wanted` members, the first of which is the id's.
-    fn each_item(&self, wanted: &Wanted, each: &mut Each<'_>) -> Result<(), OriginError> {
+    fn each_item(&self, wanted: &WantedFields, each: &mut Each<'_>) -> Result<(), OriginError> {
         let file = File::open(&self.path).map_err(|error| self.unreadable(error))?;
         let written = last_written(&file);
         let again = file.try_clone().map_err(|error| self.unreadable(error))?;

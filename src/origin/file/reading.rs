@@ -4,7 +4,7 @@ use std::io;
 
 use crate::origin::{
     OriginError,
-    members::{Member, Wanted},
+    members::{Member, WantedFields},
     selection::Candidate,
 };
 
@@ -50,7 +50,7 @@ pub(super) fn read_some(from: &mut dyn io::Read, to: &mut [u8]) -> io::Result<us
 /// The members of an item of a file whose decimal point is a comma.
 pub(super) fn with_commas<'w>(
     members: impl Iterator<Item = Member> + 'w,
-    wanted: &'w Wanted,
+    wanted: &'w WantedFields,
 ) -> impl Iterator<Item = Member> + 'w {
     let fields = wanted.fields().iter();
     members

@@ -43,14 +43,14 @@ impl Stamp {
 
 /// The findings of the looks so far.
 #[derive(Debug, Default)]
-struct Watch {
+struct FileWatch {
     /// The file's mark at the last report; `None` before the first look.
     told: Option<Option<Stamp>>,
     /// Its new mark, and when that was seen first.
     becoming: Option<(Stamp, Instant)>,
 }
 
-impl Watch {
+impl FileWatch {
     /// Takes a look in. The answer is when a change was seen first, once the file has stayed as it is for a period: a program that
     /// writes to a file in place takes a while, and half of it is not to be read. A file that is gone is no change: it may
     /// be about to be replaced, and what was read of it is still served.
@@ -79,7 +79,7 @@ impl Watch {
 
 /// When the file was first seen as it is now, each time that it has changed. Without end.
 pub(super) fn changes(path: PathBuf) -> BoxStream<'static, Instant> {
-    let state = (Watch::default(), path);
+    let state = (FileWatch::default(), path);
     stream::unfold(state, |(mut watch, path)| async move {
         loop {
             let now = Instant::now();
@@ -114,7 +114,7 @@ mod tests {
     #[track_caller]
     fn check(looks: &[(Option<Stamp>, Option<u64>)]) {
         let begun = Instant::now();
-        let mut watch = Watch::default();
+        let mut watch = FileWatch::default();
         for (at, (stamp, expect)) in (0..).zip(looks) {
             let told = watch.look(*stamp, begun + Duration::from_secs(at));
             assert_eq!(told.map(|told| (told - begun).as_secs()), *expect, "look {at}");

@@ -9,9 +9,9 @@
 use serde_json::value::RawValue;
 
 use super::{
-    attempts::Failure,
+    attempts::RequestFailure,
     lookup::{Found, count, elements, find, is_readable},
-    refusal::Refusal,
+    refusal::ApiRefusal,
 };
 use crate::{
     config::{HttpOriginConfig, JsonPointer, Paging, Total},
@@ -64,7 +64,7 @@ pub(super) fn page<T>(
     before: u64,
     total: Option<u64>,
     each: &(dyn Fn(u64, &str) -> Result<T, OriginError> + Send + Sync),
-) -> Result<Page<T>, Failure> {
+) -> Result<Page<T>, RequestFailure> {
     let Body { request, .. } = &body;
     let request = request.clone();
     let bytes = unpacked(body, config.response_bytes_max)?;
@@ -73,7 +73,7 @@ pub(super) fn page<T>(
 
     let found = at("items", &config.items);
     let list = found.as_ref().ok().and_then(|found| found.filled());
-    if let Some(refusal) = Refusal::in_answer(document, config.errors.as_ref(), list.is_some())? {
+    if let Some(refusal) = ApiRefusal::in_answer(document, config.errors.as_ref(), list.is_some())? {
         return Err(refusal.failure(&request));
     }
     let found = found?;
@@ -122,7 +122,7 @@ pub(super) fn page<T>(
         _ => None,
     };
     if next.is_some_and(|next| !is_readable(next)) {
-        return Err(Failure::unavailable(
+        return Err(RequestFailure::unavailable(
             "the next page's cursor or URL is no text that can be sent back",
         ));
     }
@@ -145,13 +145,13 @@ pub(super) fn session_id(
     body: Body,
     config: &HttpOriginConfig,
     pointer: &JsonPointer,
-) -> Result<Box<RawValue>, Failure> {
+) -> Result<Box<RawValue>, RequestFailure> {
     let request = body.request.clone();
     let bytes = unpacked(body, config.response_bytes_max)?;
     let document = document(&bytes)?;
     let found = find_in(document, "session.id", pointer);
     let id = found.as_ref().ok().and_then(|found| found.filled());
-    if let Some(refusal) = Refusal::in_answer(document, config.errors.as_ref(), id.is_some())? {
+    if let Some(refusal) = ApiRefusal::in_answer(document, config.errors.as_ref(), id.is_some())? {
         return Err(refusal.failure(&request));
     }
     found?;
@@ -160,9 +160,9 @@ pub(super) fn session_id(
 }
 
 /// The message in the body of an answer with an error's status, if it is JSON.
-pub(super) fn refusal(body: Body, max: u64) -> Option<Refusal> {
+pub(super) fn refusal(body: Body, max: u64) -> Option<ApiRefusal> {
     let bytes = unpacked(body, max).ok()?;
-    Some(Refusal::of(document(&bytes).ok()?))
+    Some(ApiRefusal::of(document(&bytes).ok()?))
 }
 
 fn unpacked(body: Body, max: u64) -> Result<Vec<u8>, OriginError> {

@@ -17,7 +17,7 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 
 /// Why a request was not answered as it should be.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum RequestFailure {
     /// Perhaps it is the next time.
     Passing {
         source: Box<dyn Error + Send + Sync>,
@@ -26,7 +26,7 @@ pub(super) enum Failure {
     Final(OriginError),
 }
 
-impl Failure {
+impl RequestFailure {
     pub(super) fn passing(source: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::Passing {
             source: source.into(),
@@ -50,7 +50,7 @@ impl Failure {
     }
 }
 
-impl From<OriginError> for Failure {
+impl From<OriginError> for RequestFailure {
     fn from(error: OriginError) -> Self {
         Self::Final(error)
     }
@@ -58,13 +58,13 @@ impl From<OriginError> for Failure {
 
 /// The attempts of one request.
 #[derive(Debug)]
-pub(super) struct Attempts {
+pub(super) struct RequestAttempts {
     repeated: u32,
     repeated_max: u32,
     deadline: Instant,
 }
 
-impl Attempts {
+impl RequestAttempts {
     pub(super) fn new(repeated_max: u32, deadline: Instant) -> Self {
         Self {
             repeated: 0,
@@ -75,10 +75,10 @@ impl Attempts {
 
     /// Waits until the request may be repeated. An error where repeating it does not help, no attempt is left, or the
     /// deadline would pass meanwhile.
-    pub(super) async fn again(&mut self, failure: Failure) -> Result<(), OriginError> {
+    pub(super) async fn again(&mut self, failure: RequestFailure) -> Result<(), OriginError> {
         let (source, retry_after) = match failure {
-            Failure::Final(error) => return Err(error),
-            Failure::Passing { source, retry_after } => (source, retry_after),
+            RequestFailure::Final(error) => return Err(error),
+            RequestFailure::Passing { source, retry_after } => (source, retry_after),
         };
         let wait = back_off(self.repeated).max(retry_after.unwrap_or_default());
         if self.repeated >= self.repeated_max || wait >= self.deadline.saturating_duration_since(Instant::now()) {

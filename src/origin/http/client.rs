@@ -11,8 +11,8 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     answer::{self, Body, too_large},
-    attempts::{Attempts, Failure, retry_after},
-    refusal::Refusal,
+    attempts::{RequestAttempts, RequestFailure, retry_after},
+    refusal::ApiRefusal,
     validator::Validator,
 };
 use crate::{config::HttpOriginConfig, origin::OriginError};
@@ -100,8 +100,8 @@ impl ApiClient {
     }
 
     /// The attempts that one request has.
-    pub(super) fn attempts(&self, deadline: Instant) -> Attempts {
-        Attempts::new(self.retries, deadline)
+    pub(super) fn attempts(&self, deadline: Instant) -> RequestAttempts {
+        RequestAttempts::new(self.retries, deadline)
     }
 
     /// Sends a request until it is answered, or repeating it helps no more, or the deadline would pass meanwhile.
@@ -109,7 +109,7 @@ impl ApiClient {
         &self,
         request: &Prepared,
         unless: Option<&Validator>,
-        attempts: &mut Attempts,
+        attempts: &mut RequestAttempts,
     ) -> Result<Answer, OriginError> {
         loop {
             match self.send_once(request, unless).await {
@@ -119,8 +119,8 @@ impl ApiClient {
         }
     }
 
-    async fn send_once(&self, request: &Prepared, unless: Option<&Validator>) -> Result<Answer, Failure> {
-        let name = Named(&request.method, &request.url);
+    async fn send_once(&self, request: &Prepared, unless: Option<&Validator>) -> Result<Answer, RequestFailure> {
+        let name = RequestLine(&request.method, &request.url);
         let (url, response) = self.follow(request, unless).await?;
         let status = response.status();
         match status {
@@ -143,13 +143,13 @@ impl ApiClient {
     }
 
     /// Sends the request and follows redirects, for headers with secrets go along: not to another host.
-    async fn follow(&self, request: &Prepared, unless: Option<&Validator>) -> Result<(Url, Response), Failure> {
+    async fn follow(&self, request: &Prepared, unless: Option<&Validator>) -> Result<(Url, Response), RequestFailure> {
         let mut url = request.url.clone();
         for _ in 0..=REDIRECTS_MAX {
             if url.as_str().len() > URL_BYTES_MAX {
-                let name = Named(&request.method, &request.url);
+                let name = RequestLine(&request.method, &request.url);
                 let reason = format!("{name} is longer than {URL_BYTES_MAX} bytes with its query");
-                return Err(Failure::unavailable(reason));
+                return Err(RequestFailure::unavailable(reason));
             }
             let mut builder = self.client.request(request.method.clone(), url.clone());
             if let Some(body) = &request.body {
@@ -160,21 +160,22 @@ impl ApiClient {
                 builder = builder.header(name, value);
             }
             let sent = builder.send().await;
-            let response = sent.map_err(|error| Failure::passing(RequestFailed::new(&request.method, &url, error)))?;
+            let response =
+                sent.map_err(|error| RequestFailure::passing(RequestFailed::new(&request.method, &url, error)))?;
             if !is_redirect(response.status()) {
                 return Ok((url, response));
             }
             url = self
                 .redirected(request, &url, &response)
-                .map_err(Failure::unavailable)?;
+                .map_err(RequestFailure::unavailable)?;
         }
-        let name = Named(&request.method, &request.url);
+        let name = RequestLine(&request.method, &request.url);
         let reason = format!("{name} is redirected more than {REDIRECTS_MAX} times");
-        Err(Failure::unavailable(reason))
+        Err(RequestFailure::unavailable(reason))
     }
 
     fn redirected(&self, request: &Prepared, from: &Url, response: &Response) -> Result<Url, String> {
-        let name = Named(&request.method, from);
+        let name = RequestLine(&request.method, from);
         let status = response.status();
         let keeps_method = matches!(status, StatusCode::TEMPORARY_REDIRECT | StatusCode::PERMANENT_REDIRECT);
         if request.method != Method::GET && !keeps_method {
@@ -221,9 +222,10 @@ impl ApiClient {
         }
     }
 
-    async fn body(&self, name: &Named<'_>, mut response: Response, max: u64) -> Result<Body, Failure> {
-        let packed = is_packed(response.headers())
-            .map_err(|()| Failure::unavailable(format!("{name} answered in an encoding that was not asked for")))?;
+    async fn body(&self, name: &RequestLine<'_>, mut response: Response, max: u64) -> Result<Body, RequestFailure> {
+        let packed = is_packed(response.headers()).map_err(|()| {
+            RequestFailure::unavailable(format!("{name} answered in an encoding that was not asked for"))
+        })?;
         let expected = response.content_length().unwrap_or_default();
         if expected > max {
             return Err(too_large(max).into());
@@ -238,7 +240,7 @@ impl ApiClient {
                     return Ok(Body { bytes, packed, request });
                 }
                 // Reading twice does no harm, by POST neither.
-                Err(error) => return Err(Failure::passing(RequestFailed::new(name.0, name.1, error))),
+                Err(error) => return Err(RequestFailure::passing(RequestFailed::new(name.0, name.1, error))),
             }
         }
     }
@@ -260,7 +262,12 @@ fn is_packed(headers: &HeaderMap) -> Result<bool, ()> {
 }
 
 /// An answer with an error's status.
-fn refused(name: &Named<'_>, status: StatusCode, retry_after: Option<Duration>, refusal: Option<Refusal>) -> Failure {
+fn refused(
+    name: &RequestLine<'_>,
+    status: StatusCode,
+    retry_after: Option<Duration>,
+    refusal: Option<ApiRefusal>,
+) -> RequestFailure {
     let is_passing = matches!(
         status,
         StatusCode::TOO_MANY_REQUESTS
@@ -278,18 +285,18 @@ fn refused(name: &Named<'_>, status: StatusCode, retry_after: Option<Duration>, 
         reason.push_str(&said);
     }
     match is_passing {
-        true => Failure::Passing {
+        true => RequestFailure::Passing {
             source: reason.into(),
             retry_after,
         },
-        false => Failure::unavailable(reason),
+        false => RequestFailure::unavailable(reason),
     }
 }
 
 /// A request's name in errors. The query is left out: it is long, and may be a secret.
-struct Named<'r>(&'r Method, &'r Url);
+struct RequestLine<'r>(&'r Method, &'r Url);
 
-impl std::fmt::Display for Named<'_> {
+impl std::fmt::Display for RequestLine<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{} {}", self.0, self.1.path())
     }
@@ -305,7 +312,7 @@ struct RequestFailed {
 impl RequestFailed {
     fn new(method: &Method, url: &Url, error: reqwest::Error) -> Self {
         Self {
-            request: Named(method, url).to_string(),
+            request: RequestLine(method, url).to_string(),
             source: error.without_url(),
         }
     }

@@ -12,7 +12,7 @@ pub(super) fn next_link<'h>(lines: impl Iterator<Item = &'h [u8]>) -> Result<Opt
     let mut unreadable = false;
     for line in lines {
         // A title may be in Latin-1. A target must not be: its bytes are unknown then.
-        match Links(&String::from_utf8_lossy(line)).next() {
+        match NextLinks(&String::from_utf8_lossy(line)).next() {
             Ok(None) => {}
             Ok(Some(target)) if target.contains(char::REPLACEMENT_CHARACTER) => unreadable = true,
             Ok(Some(target)) => return Ok(Some(target.trim().to_owned())),
@@ -23,9 +23,9 @@ pub(super) fn next_link<'h>(lines: impl Iterator<Item = &'h [u8]>) -> Result<Opt
 }
 
 /// The unread rest of a line.
-struct Links<'h>(&'h str);
+struct NextLinks<'h>(&'h str);
 
-impl<'h> Links<'h> {
+impl<'h> NextLinks<'h> {
     /// The target of the next link that has the relation `next`.
     fn next(&mut self) -> Result<Option<&'h str>, UnreadableLink> {
         loop {

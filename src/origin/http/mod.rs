@@ -152,7 +152,7 @@ impl Origin for HttpOrigin {
         let values = Values::of_texts(read.defined.parameters.iter().chain(read.choices.iter()));
         let columns = selection.columns().to_vec();
         let (id, of_items) = (definition.id.clone(), selection.clone());
-        let each: Each<Seen> = Arc::new(move |position, json| see(position, json, &id, &of_items));
+        let each: Each<SeenItem> = Arc::new(move |position, json| see(position, json, &id, &of_items));
         let Some((seen, validator)) = self.whole(&request, values, &each, known.as_ref()).await? else {
             return Ok(Reading::Unchanged);
         };
@@ -205,12 +205,12 @@ struct Had {
 }
 
 /// An item of an answer. Those that do not belong to the family count too when it is asked whether all were seen.
-struct Seen {
+struct SeenItem {
     id: ItemId,
     item: Option<OriginItem>,
 }
 
-impl Element for Seen {
+impl Element for SeenItem {
     fn id(&self) -> Option<&ItemId> {
         Some(&self.id)
     }
@@ -228,7 +228,7 @@ fn bad_item(position: u64) -> impl Fn(String) -> OriginError {
     move |reason| OriginError::BadItem { position, reason }
 }
 
-fn see(position: u64, json: &str, id: &Field, selection: &Selection) -> Result<Seen, OriginError> {
+fn see(position: u64, json: &str, id: &Field, selection: &Selection) -> Result<SeenItem, OriginError> {
     if json.len() > ITEM_BYTES_MAX {
         return Err(bad_item(position)(format!("an item may have {ITEM_BYTES_MAX} bytes")));
     }
@@ -243,7 +243,7 @@ fn see(position: u64, json: &str, id: &Field, selection: &Selection) -> Result<S
             json,
         },
     )?;
-    Ok(Seen { id, item })
+    Ok(SeenItem { id, item })
 }
 
 struct ApiItem<'j> {
@@ -267,12 +267,12 @@ impl Candidate for ApiItem<'_> {
 }
 
 /// An element that names or values of filters are read from.
-struct Named<'j> {
+struct NamedElement<'j> {
     members: Vec<Member>,
     json: &'j str,
 }
 
-impl Candidate for Named<'_> {
+impl Candidate for NamedElement<'_> {
     fn members(&self) -> &[Member] {
         &self.members
     }
@@ -298,5 +298,5 @@ fn row(position: u64, json: &str, selection: &Selection) -> Result<Row, OriginEr
         members_of(json.as_bytes(), selection.wanted())
     };
     let members = members.map_err(bad_item(position))?;
-    selection.texts(position, &Named { members, json }).map(Row)
+    selection.texts(position, &NamedElement { members, json }).map(Row)
 }

@@ -15,11 +15,11 @@ use tokio::time::Instant;
 
 use super::{
     answer::{self, Body, Page},
-    attempts::Failure,
+    attempts::RequestFailure,
     client::{Answer, ApiClient, FoundAnswer, Prepared},
     link::next_link,
     lookup::count_of,
-    session::{Session, prepare},
+    session::{ApiSession, prepare},
     validator::Validator,
     values::{BoundValue, Values},
     wholeness::Wholeness,
@@ -99,7 +99,7 @@ impl Pages<'_> {
         let mut values = self.values.clone();
         values.set("limit", BoundValue::Number(self.config.page_size));
         let mut session = match &self.config.session {
-            Some(session) => Some(Session::open(self.client, self.config, session, self.deadline).await?),
+            Some(session) => Some(ApiSession::open(self.client, self.config, session, self.deadline).await?),
             None => None,
         };
         let mut next = match self.config.paging {
@@ -206,11 +206,11 @@ impl Pages<'_> {
         before: u64,
         total: Option<u64>,
         each: &Each<T>,
-    ) -> Result<Page<T>, Failure> {
+    ) -> Result<Page<T>, RequestFailure> {
         let (config, each) = (self.config.clone(), each.clone());
         tokio::task::spawn_blocking(move || answer::page(body, &config, before, total, &*each))
             .await
-            .map_err(Failure::unavailable)?
+            .map_err(RequestFailure::unavailable)?
     }
 
     /// The total in the header that is to say it; none where that is not there or empty.

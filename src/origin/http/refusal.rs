@@ -7,7 +7,7 @@
 use serde_json::value::RawValue;
 
 use super::{
-    attempts::Failure,
+    attempts::RequestFailure,
     lookup::{Found, elements, find, is_empty},
 };
 use crate::{config::JsonPointer, origin::OriginError};
@@ -45,14 +45,14 @@ const THROTTLED: [&str; 5] = [
 
 /// An API's refusal.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Refusal {
+pub(super) struct ApiRefusal {
     /// In the API's own words, if it has some.
     pub said: Option<String>,
     /// Asking again later may help.
     pub is_throttled: bool,
 }
 
-impl Refusal {
+impl ApiRefusal {
     /// The refusal in an answer with a good status, if it is one. `has_list`: the answer has what it was asked for.
     pub(super) fn in_answer(
         document: &RawValue,
@@ -81,12 +81,12 @@ impl Refusal {
     }
 
     /// The failure of a request that was answered so.
-    pub(super) fn failure(self, request: &str) -> Failure {
+    pub(super) fn failure(self, request: &str) -> RequestFailure {
         let said = self.said.unwrap_or_else(|| "nothing more".to_owned());
         let reason = format!("{request} answered with an error: {said}");
         match self.is_throttled {
-            true => Failure::passing(reason),
-            false => Failure::unavailable(reason),
+            true => RequestFailure::passing(reason),
+            false => RequestFailure::unavailable(reason),
         }
     }
 }
@@ -154,7 +154,7 @@ mod tests {
 
     #[track_caller]
     fn check(answer: &str, has_list: bool, expect: Option<(Option<&str>, bool)>) {
-        let refusal = Refusal::in_answer(raw(answer), None, has_list).unwrap();
+        let refusal = ApiRefusal::in_answer(raw(answer), None, has_list).unwrap();
         let refusal = refusal.as_ref().map(|one| (one.said.as_deref(), one.is_throttled));
         assert_eq!(refusal, expect, "{answer}");
     }
@@ -192,20 +192,20 @@ mod tests {
     #[test]
     fn errors_are_where_the_configuration_says() {
         let pointer = JsonPointer::parse("/_shards/failures").unwrap();
-        let of = |answer| Refusal::in_answer(raw(answer), Some(&pointer), true).unwrap();
+        let of = |answer| ApiRefusal::in_answer(raw(answer), Some(&pointer), true).unwrap();
         assert_eq!(of(r#"{"data":1,"errors":["x"],"_shards":{"failed":0}}"#), None);
         assert_eq!(of(r#"{"_shards":{"failures":0}}"#), None);
         let refusal = of(r#"{"_shards":{"failures":[{"shard":3,"reason":{"reason":"no room"}}]}}"#);
         assert_eq!(refusal.unwrap().said.as_deref(), Some("no room"));
-        assert!(Refusal::in_answer(raw(r#"{"_shards":"x"}"#), Some(&pointer), true).is_err());
+        assert!(ApiRefusal::in_answer(raw(r#"{"_shards":"x"}"#), Some(&pointer), true).is_err());
     }
 
     #[test]
     fn an_api_s_words_are_bounded() {
         let long = format!("\"{}\"", "é".repeat(1000));
-        let said = Refusal::of(raw(&long)).said.unwrap();
+        let said = ApiRefusal::of(raw(&long)).said.unwrap();
         assert!(said.len() <= SAID_BYTES_MAX + 3 && said.ends_with("é…"), "{said}");
         let deep = format!("{}\"x\"{}", "[".repeat(100), "]".repeat(100));
-        assert_eq!(Refusal::of(raw(&deep)).said, None);
+        assert_eq!(ApiRefusal::of(raw(&deep)).said, None);
     }
 }

@@ -20,13 +20,13 @@ use crate::{
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// An open session. Dropping it closes it.
-pub(super) struct Session {
+pub(super) struct ApiSession {
     client: ApiClient,
     id: Box<RawValue>,
     close: Option<RequestTemplate>,
 }
 
-impl Session {
+impl ApiSession {
     pub(super) async fn open(
         client: &ApiClient,
         config: &HttpOriginConfig,
@@ -65,7 +65,7 @@ impl Session {
     }
 }
 
-impl Drop for Session {
+impl Drop for ApiSession {
     /// A read that is given up is dropped, so this is the one place that all of them pass.
     fn drop(&mut self) {
         let Some(close) = self.close.take() else { return };

@@ -13,7 +13,7 @@ const PAUSE_MAX: Duration = Duration::from_millis(100);
 
 /// An error of a try.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct SqlFailure {
     pub error: OriginError,
     /// A serialisation failure, a conflict with recovery, a deadlock: the next try may well succeed.
     pub passing: bool,
@@ -32,7 +32,7 @@ pub(super) struct Tries {
     pub afresh: bool,
 }
 
-impl Failure {
+impl SqlFailure {
     /// Whether the SQLSTATE begins so.
     pub(super) fn is(&self, state: &str) -> bool {
         self.state.as_deref().is_some_and(|found| found.starts_with(state))
@@ -118,7 +118,7 @@ impl Failure {
 
 impl Tries {
     /// Whether there is another try after one that failed, of which nothing was handed out; waits until it may begin.
-    pub(super) async fn again_after(&mut self, failure: &Failure) -> bool {
+    pub(super) async fn again_after(&mut self, failure: &SqlFailure) -> bool {
         if failure.outdated && !self.afresh {
             self.afresh = true;
             return true;
@@ -133,7 +133,7 @@ impl Tries {
     }
 }
 
-impl From<OriginError> for Failure {
+impl From<OriginError> for SqlFailure {
     fn from(error: OriginError) -> Self {
         Self {
             error,

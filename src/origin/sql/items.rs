@@ -8,9 +8,9 @@ use futures_util::StreamExt;
 use tokio::time::timeout;
 
 use super::{
-    failure::{Failure, Tries},
-    server::{Described, Server, begin},
-    session::{Driver, Session},
+    failure::{SqlFailure, Tries},
+    server::{DatabaseServer, Described, begin},
+    session::{Driver, SqlSession},
     statement::Statement,
     typed::{ItemColumns, ItemRows, place_of},
 };
@@ -38,7 +38,7 @@ enum Sent {
     UntilGone,
 }
 
-impl<S: Server> ItemRead<'_, S> {
+impl<S: DatabaseServer> ItemRead<'_, S> {
     /// Reads items into the sender, until nobody waits for them.
     pub(super) async fn run(mut self) -> Result<(), OriginError> {
         let mut tries = Tries::default();
@@ -58,7 +58,7 @@ impl<S: Server> ItemRead<'_, S> {
         }
     }
 
-    async fn attempt(&mut self, tries: &Tries, handed_out: &mut bool) -> Result<(), Failure> {
+    async fn attempt(&mut self, tries: &Tries, handed_out: &mut bool) -> Result<(), SqlFailure> {
         let mut session = tokio::select! {
             biased;
             () = self.to.gone() => return Ok(()),
@@ -73,9 +73,9 @@ impl<S: Server> ItemRead<'_, S> {
 
     async fn describe_and_send(
         &mut self,
-        session: &mut Session<S::Driver>,
+        session: &mut SqlSession<S::Driver>,
         handed_out: &mut bool,
-    ) -> Result<Sent, Failure> {
+    ) -> Result<Sent, SqlFailure> {
         let described = tokio::select! {
             biased;
             () = self.to.gone() => return Ok(Sent::UntilGone),
@@ -88,10 +88,10 @@ impl<S: Server> ItemRead<'_, S> {
 
     async fn send(
         &mut self,
-        session: &mut Session<S::Driver>,
+        session: &mut SqlSession<S::Driver>,
         mut described: Described<S::Kind>,
         handed_out: &mut bool,
-    ) -> Result<Sent, Failure> {
+    ) -> Result<Sent, SqlFailure> {
         let ordered = self.in_order(&described)?;
         described.ranked = self.ranked(&described)?;
         let ranked: Vec<usize> = described.ranked.iter().map(|(at, _)| *at).collect();
@@ -167,6 +167,6 @@ impl<S: Server> ItemRead<'_, S> {
     }
 }
 
-fn held_too_long() -> Failure {
+fn held_too_long() -> SqlFailure {
     OriginError::Unavailable("its transaction was open for longer than `max_transaction_time`".into()).into()
 }

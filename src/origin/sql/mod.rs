@@ -2,7 +2,7 @@
 //!
 //! Their common parts are [`statement`] (wrapping a query) and [`placeholders`] (its values); a database is
 //! one file that runs statements and makes items of rows. Those that are servers, whose columns have types, share how they are
-//! read ([`items`], [`texts`], [`session`]; a server's own part is a [`Server`]), how values are written ([`typed`]) and which failures are tried again ([`failure`]).
+//! read ([`items`], [`texts`], [`session`]; a server's own part is a [`DatabaseServer`]), how values are written ([`typed`]) and which failures are tried again ([`failure`]).
 
 mod failure;
 mod formless;
@@ -28,7 +28,7 @@ use self::{
     items::ItemRead,
     mysql::Mysql,
     postgres::Postgres,
-    server::Server,
+    server::DatabaseServer,
     sqlite::{Blobs, Sqlite},
     statement::Statement,
     typed::ItemColumns,

@@ -4,7 +4,7 @@
 //! answer, and over TCP the next message would wait for the server to confirm it: 40 ms, as the driver leaves Nagle's
 //! algorithm on. So none is let go of while its connection lives; a connection that keeps [`STATEMENTS_MAX`] is closed.
 //! Tables may have changed since a statement was prepared. The server notices, but the description that was kept does not: a
-//! read that does not fit it is begun again ([`Failure::with_description`]).
+//! read that does not fit it is begun again ([`SqlFailure::with_description`]).
 //!
 //! A value is bound as a text; the server converts it where it is compared with a number, and compares texts as the column's
 //! collation says. Both are the server's ways: `'10abc'` is 10 to it, and `'bread'` may be `'BREAD'`.
@@ -27,11 +27,11 @@ use sqlx::{
 };
 use url::Url;
 
-use self::values::Kind;
+use self::values::MysqlKind;
 use super::{
-    failure::Failure,
-    server::{CONNECTIONS_MAX, Column, Server},
-    session::{Driver, Session},
+    failure::SqlFailure,
+    server::{CONNECTIONS_MAX, Column, DatabaseServer},
+    session::{Driver, SqlSession},
     statement::{Dialect, Statement, column_of},
     typed::Value,
 };
@@ -43,7 +43,7 @@ const STATEMENTS_MAX: usize = 64;
 /// Statements that one read may prepare, at most.
 const STATEMENTS_OF_A_READ: usize = 4;
 
-type Described = super::server::Described<Kind>;
+type Described = super::server::Described<MysqlKind>;
 
 /// A database of a server.
 pub(super) struct Mysql {
@@ -87,9 +87,9 @@ impl Mysql {
     }
 }
 
-impl Server for Mysql {
+impl DatabaseServer for Mysql {
     type Driver = sqlx::MySql;
-    type Kind = Kind;
+    type Kind = MysqlKind;
 
     fn dialect(&self) -> &'static Dialect {
         &Dialect::MYSQL
@@ -99,8 +99,8 @@ impl Server for Mysql {
         None
     }
 
-    async fn begin(&self) -> Result<Session<sqlx::MySql>, Failure> {
-        let mut session = Session::acquire(&self.pool, &self.options).await?;
+    async fn begin(&self) -> Result<SqlSession<sqlx::MySql>, SqlFailure> {
+        let mut session = SqlSession::acquire(&self.pool, &self.options).await?;
         // One message and one answer. Of the limits each server reads its own: the others are comments to it.
         let seconds = self.timeout.as_secs_f64();
         let milliseconds = self.timeout.as_millis();
@@ -114,25 +114,29 @@ impl Server for Mysql {
              start transaction with consistent snapshot, read only"
         );
         let answers = sqlx::raw_sql(AssertSqlSafe(begin)).fetch_all(session.connection()?);
-        let answers = answers.await.map_err(Failure::of_mysql)?;
+        let answers = answers.await.map_err(SqlFailure::of_mysql)?;
         let row = answers
             .first()
-            .ok_or_else(|| Failure::of_mysql(sqlx::Error::RowNotFound))?;
-        let version: String = row.try_get(1).map_err(Failure::of_mysql)?;
-        session.is_numbered(row.try_get(0).map_err(Failure::of_mysql)?);
+            .ok_or_else(|| SqlFailure::of_mysql(sqlx::Error::RowNotFound))?;
+        let version: String = row.try_get(1).map_err(SqlFailure::of_mysql)?;
+        session.is_numbered(row.try_get(0).map_err(SqlFailure::of_mysql)?);
         self.is_mariadb.store(version.contains("MariaDB"), Ordering::Relaxed);
         Ok(session)
     }
 
-    async fn describe(&self, session: &mut Session<sqlx::MySql>, statement: &Statement) -> Result<Described, Failure> {
+    async fn describe(
+        &self,
+        session: &mut SqlSession<sqlx::MySql>,
+        statement: &Statement,
+    ) -> Result<Described, SqlFailure> {
         describe::describe(session, statement, self.is_mariadb.load(Ordering::Relaxed)).await
     }
 
-    fn compare_with(row: &MySqlRow, described: &mut Described) -> Result<(), Failure> {
+    fn compare_with(row: &MySqlRow, described: &mut Described) -> Result<(), SqlFailure> {
         describe::compare_with(row, described)
     }
 
-    fn sorts_by_itself(column: &Column<Kind>) -> Result<bool, OriginError> {
+    fn sorts_by_itself(column: &Column<MysqlKind>) -> Result<bool, OriginError> {
         Ok(column.kind.sorts_by_itself())
     }
 
@@ -140,7 +144,7 @@ impl Server for Mysql {
         statement.sql.clone()
     }
 
-    fn value(row: &MySqlRow, at: usize, kind: Kind) -> Result<Value<'_>, String> {
+    fn value(row: &MySqlRow, at: usize, kind: MysqlKind) -> Result<Value<'_>, String> {
         values::value(row, at, kind)
     }
 
@@ -157,11 +161,11 @@ impl Server for Mysql {
 
     async fn has_no_rows(
         &self,
-        _: &mut Session<sqlx::MySql>,
+        _: &mut SqlSession<sqlx::MySql>,
         _: &Described,
         _: &[Option<Arc<str>>],
-        _: &Failure,
-    ) -> Result<bool, Failure> {
+        _: &SqlFailure,
+    ) -> Result<bool, SqlFailure> {
         // The server converts any text to a number.
         Ok(false)
     }
@@ -175,8 +179,8 @@ impl Driver for sqlx::MySql {
         format!("kill {number}")
     }
 
-    fn failure(error: sqlx::Error) -> Failure {
-        Failure::of_mysql(error)
+    fn failure(error: sqlx::Error) -> SqlFailure {
+        SqlFailure::of_mysql(error)
     }
 
     fn run(connection: &mut MySqlConnection, statements: String) -> BoxFuture<'_, Result<(), sqlx::Error>> {

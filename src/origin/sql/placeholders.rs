@@ -56,13 +56,13 @@ impl Lexis {
 
 /// A query, cut at its values.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Query<'q> {
-    pub pieces: Vec<Piece<'q>>,
+pub(super) struct CutQuery<'q> {
+    pub pieces: Vec<QueryPiece<'q>>,
 }
 
 /// A part of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Piece<'q> {
+pub(super) enum QueryPiece<'q> {
     /// As it stands.
     Sql(&'q str),
     /// A value, by its name.
@@ -82,7 +82,7 @@ pub(super) enum InvalidQuery {
     Empty,
 }
 
-impl<'q> Query<'q> {
+impl<'q> CutQuery<'q> {
     /// Cuts a query; a `;` at its end is left out.
     pub(super) fn parse(lexis: Lexis, sql: &'q str) -> Result<Self, InvalidQuery> {
         let mut lexer = Lexer { lexis, sql, at: 0 };
@@ -99,8 +99,8 @@ impl<'q> Query<'q> {
                 }
                 Token::Foreign => return Err(InvalidQuery::ForeignPlaceholder(sql[range].to_owned())),
                 Token::Value => {
-                    pieces.push(Piece::Sql(&sql[from..range.start]));
-                    pieces.push(Piece::Value(&sql[range.start + 1..range.end]));
+                    pieces.push(QueryPiece::Sql(&sql[from..range.start]));
+                    pieces.push(QueryPiece::Value(&sql[range.start + 1..range.end]));
                     from = range.end;
                 }
                 Token::Other => {}
@@ -113,7 +113,7 @@ impl<'q> Query<'q> {
         if empty {
             return Err(InvalidQuery::Empty);
         }
-        pieces.push(Piece::Sql(&sql[from..end.unwrap_or(sql.len())]));
+        pieces.push(QueryPiece::Sql(&sql[from..end.unwrap_or(sql.len())]));
         Ok(Self { pieces })
     }
 }
@@ -246,10 +246,10 @@ mod tests {
 
     #[track_caller]
     fn check_in(lexis: Lexis, sql: &str, expect: Result<&str, InvalidQuery>) {
-        let marked = Query::parse(lexis, sql).map(|query| {
+        let marked = CutQuery::parse(lexis, sql).map(|query| {
             let pieces = query.pieces.iter().map(|piece| match piece {
-                Piece::Sql(sql) => (*sql).to_owned(),
-                Piece::Value(name) => format!("{{{name}}}"),
+                QueryPiece::Sql(sql) => (*sql).to_owned(),
+                QueryPiece::Value(name) => format!("{{{name}}}"),
             });
             pieces.collect::<String>()
         });

@@ -19,11 +19,11 @@ use sqlx::{
 };
 use url::Url;
 
-use self::describe::Kind;
+use self::describe::PostgresKind;
 use super::{
-    failure::Failure,
-    server::{CONNECTIONS_MAX, Column, Server},
-    session::{Driver, Session},
+    failure::SqlFailure,
+    server::{CONNECTIONS_MAX, Column, DatabaseServer},
+    session::{Driver, SqlSession},
     statement::{Dialect, Statement},
     typed::Value,
 };
@@ -59,7 +59,7 @@ const URL_KEYS: [&str; 16] = [
     "options",
 ];
 
-type Described = super::server::Described<Kind>;
+type Described = super::server::Described<PostgresKind>;
 
 /// A database of a server.
 pub(super) struct Postgres {
@@ -102,12 +102,12 @@ impl Postgres {
     }
 
     /// Another transaction in the place of one that a refused statement has spoilt.
-    async fn restart(&self, session: &mut Session<sqlx::Postgres>) -> Result<(), Failure> {
+    async fn restart(&self, session: &mut SqlSession<sqlx::Postgres>) -> Result<(), SqlFailure> {
         session.run(sqlx::Postgres::ROLLBACK).await?;
         self.start(session).await
     }
 
-    async fn start(&self, session: &mut Session<sqlx::Postgres>) -> Result<(), Failure> {
+    async fn start(&self, session: &mut SqlSession<sqlx::Postgres>) -> Result<(), SqlFailure> {
         // The server's own limits hold even if this process stands still. None of them is the read's time-out: the server
         // cannot tell its own slowness from that of the reader of the rows, and this process can.
         let longest = self.max_transaction_time.as_millis();
@@ -135,11 +135,11 @@ impl Postgres {
         let row = sqlx::raw_sql(AssertSqlSafe(begin))
             .fetch_one(connection)
             .await
-            .map_err(Failure::of_postgres)?;
+            .map_err(SqlFailure::of_postgres)?;
         // In the answer to a plain statement, values are texts.
         let text = |at| {
             row.try_get_unchecked::<Option<String>, _>(at)
-                .map_err(Failure::of_postgres)
+                .map_err(SqlFailure::of_postgres)
         };
         session.is_numbered(text(0)?.and_then(|number| number.parse().ok()).unwrap_or_default());
         match text(1)?.as_deref() {
@@ -153,9 +153,9 @@ impl Postgres {
     }
 }
 
-impl Server for Postgres {
+impl DatabaseServer for Postgres {
     type Driver = sqlx::Postgres;
-    type Kind = Kind;
+    type Kind = PostgresKind;
 
     fn dialect(&self) -> &'static Dialect {
         &Dialect::POSTGRES
@@ -165,17 +165,17 @@ impl Server for Postgres {
         Some(self.max_transaction_time)
     }
 
-    async fn begin(&self) -> Result<Session<sqlx::Postgres>, Failure> {
-        let mut session = Session::acquire(&self.pool, &self.options).await?;
+    async fn begin(&self) -> Result<SqlSession<sqlx::Postgres>, SqlFailure> {
+        let mut session = SqlSession::acquire(&self.pool, &self.options).await?;
         self.start(&mut session).await?;
         Ok(session)
     }
 
     async fn describe(
         &self,
-        session: &mut Session<sqlx::Postgres>,
+        session: &mut SqlSession<sqlx::Postgres>,
         statement: &Statement,
-    ) -> Result<Described, Failure> {
+    ) -> Result<Described, SqlFailure> {
         let mut undetermined = Vec::new();
         loop {
             match describe::describe(session, statement, &undetermined).await {
@@ -192,12 +192,12 @@ impl Server for Postgres {
         }
     }
 
-    fn rank_of(column: &Column<Kind>) -> Option<Kind> {
+    fn rank_of(column: &Column<PostgresKind>) -> Option<PostgresKind> {
         // `dense_rank` is a `bigint`.
-        (column.kind == Kind::Ordered).then_some(Kind::Integer)
+        (column.kind == PostgresKind::Ordered).then_some(PostgresKind::Integer)
     }
 
-    fn sorts_by_itself(column: &Column<Kind>) -> Result<bool, OriginError> {
+    fn sorts_by_itself(column: &Column<PostgresKind>) -> Result<bool, OriginError> {
         column.sorts_by_itself()
     }
 
@@ -205,7 +205,7 @@ impl Server for Postgres {
         described.select_items(statement)
     }
 
-    fn value(row: &PgRow, at: usize, kind: Kind) -> Result<Value<'_>, String> {
+    fn value(row: &PgRow, at: usize, kind: PostgresKind) -> Result<Value<'_>, String> {
         values::value(row, at, kind)
     }
 
@@ -219,11 +219,11 @@ impl Server for Postgres {
 
     async fn has_no_rows(
         &self,
-        session: &mut Session<sqlx::Postgres>,
+        session: &mut SqlSession<sqlx::Postgres>,
         described: &Described,
         values: &[Option<Arc<str>>],
-        failure: &Failure,
-    ) -> Result<bool, Failure> {
+        failure: &SqlFailure,
+    ) -> Result<bool, SqlFailure> {
         if !failure.is("22") || !described.converts() {
             return Ok(false);
         }
@@ -253,8 +253,8 @@ impl Driver for sqlx::Postgres {
         format!("select pg_terminate_backend({number})")
     }
 
-    fn failure(error: sqlx::Error) -> Failure {
-        Failure::of_postgres(error)
+    fn failure(error: sqlx::Error) -> SqlFailure {
+        SqlFailure::of_postgres(error)
     }
 
     fn run(connection: &mut PgConnection, statements: String) -> BoxFuture<'_, Result<(), sqlx::Error>> {

@@ -6,8 +6,8 @@ use std::{future::Future, sync::Arc, time::Duration};
 use sqlx::Database;
 
 use super::{
-    failure::{Failure, Tries},
-    session::{Driver, Session},
+    failure::{SqlFailure, Tries},
+    session::{Driver, SqlSession},
     statement::{Dialect, Statement},
     typed::Value,
 };
@@ -16,10 +16,10 @@ use crate::origin::OriginError;
 /// Connections at once to one database; a read beyond them waits.
 pub(super) const CONNECTIONS_MAX: u32 = 8;
 
-pub(super) type Row<S> = <<S as Server>::Driver as Database>::Row;
+pub(super) type Row<S> = <<S as DatabaseServer>::Driver as Database>::Row;
 
 /// A server's ways.
-pub(super) trait Server: Send + Sync {
+pub(super) trait DatabaseServer: Send + Sync {
     type Driver: Driver;
     /// The kinds of columns that are written differently.
     type Kind: Copy + Send + Sync;
@@ -30,14 +30,14 @@ pub(super) trait Server: Send + Sync {
     fn max_transaction_time(&self) -> Option<Duration>;
 
     /// Begins a transaction that only reads.
-    fn begin(&self) -> impl Future<Output = Result<Session<Self::Driver>, Failure>> + Send;
+    fn begin(&self) -> impl Future<Output = Result<SqlSession<Self::Driver>, SqlFailure>> + Send;
 
     /// The columns and the values of a statement.
     fn describe(
         &self,
-        session: &mut Session<Self::Driver>,
+        session: &mut SqlSession<Self::Driver>,
         statement: &Statement,
-    ) -> impl Future<Output = Result<Described<Self::Kind>, Failure>> + Send;
+    ) -> impl Future<Output = Result<Described<Self::Kind>, SqlFailure>> + Send;
 
     /// The kind of a column's rank, where only the server knows the order of its values: then the process sorts by ranks.
     fn rank_of(_: &Column<Self::Kind>) -> Option<Self::Kind> {
@@ -45,7 +45,7 @@ pub(super) trait Server: Send + Sync {
     }
 
     /// Compares a statement's description with what it yields: some of it is known only when the statement runs.
-    fn compare_with(_: &Row<Self>, _: &mut Described<Self::Kind>) -> Result<(), Failure>
+    fn compare_with(_: &Row<Self>, _: &mut Described<Self::Kind>) -> Result<(), SqlFailure>
     where
         Self: Sized,
     {
@@ -75,11 +75,11 @@ pub(super) trait Server: Send + Sync {
     /// has it.
     fn has_no_rows(
         &self,
-        session: &mut Session<Self::Driver>,
+        session: &mut SqlSession<Self::Driver>,
         described: &Described<Self::Kind>,
         values: &[Option<Arc<str>>],
-        failure: &Failure,
-    ) -> impl Future<Output = Result<bool, Failure>> + Send;
+        failure: &SqlFailure,
+    ) -> impl Future<Output = Result<bool, SqlFailure>> + Send;
 }
 
 /// A described statement.
@@ -115,7 +115,7 @@ impl<Kind: Copy> Described<Kind> {
 }
 
 /// A session for one try of a read.
-pub(super) async fn begin<S: Server>(server: &S, tries: &Tries) -> Result<Session<S::Driver>, Failure> {
+pub(super) async fn begin<S: DatabaseServer>(server: &S, tries: &Tries) -> Result<SqlSession<S::Driver>, SqlFailure> {
     let mut session = server.begin().await?;
     if tries.afresh {
         session.forget_statements().await?;

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::{future::BoxFuture, stream::BoxStream};
 use sqlx::{ConnectOptions, Connection, Database, Pool, database::HasStatementCache, pool::PoolConnection};
 
-use super::failure::Failure;
+use super::failure::SqlFailure;
 use crate::origin::OriginError;
 
 /// The longest that ending a statement at the server may take; then its time-out ends it.
@@ -25,7 +25,7 @@ pub(super) trait Driver: Database + HasStatementCache {
     fn stop(number: u64) -> String;
 
     /// The meaning of an error.
-    fn failure(error: sqlx::Error) -> Failure;
+    fn failure(error: sqlx::Error) -> SqlFailure;
 
     /// Runs statements that take no values.
     fn run(connection: &mut Self::Connection, statements: String) -> BoxFuture<'_, Result<(), sqlx::Error>>;
@@ -40,16 +40,16 @@ pub(super) trait Driver: Database + HasStatementCache {
 }
 
 /// A connection in a transaction. Dropping it ends what it does at the server, and closes it.
-pub(super) struct Session<D: Driver> {
+pub(super) struct SqlSession<D: Driver> {
     connection: Option<PoolConnection<D>>,
     /// The server's name for the connection; 0 while it is not known.
     number: u64,
     options: Arc<ConnectTo<D>>,
 }
 
-impl<D: Driver> Session<D> {
+impl<D: Driver> SqlSession<D> {
     /// A connection of the pool, on which a transaction is yet to begin.
-    pub(super) async fn acquire(pool: &Pool<D>, options: &Arc<ConnectTo<D>>) -> Result<Self, Failure> {
+    pub(super) async fn acquire(pool: &Pool<D>, options: &Arc<ConnectTo<D>>) -> Result<Self, SqlFailure> {
         Ok(Self {
             connection: Some(pool.acquire().await.map_err(D::failure)?),
             number: 0,
@@ -62,7 +62,7 @@ impl<D: Driver> Session<D> {
         self.number = number;
     }
 
-    pub(super) fn connection(&mut self) -> Result<&mut D::Connection, Failure> {
+    pub(super) fn connection(&mut self) -> Result<&mut D::Connection, SqlFailure> {
         match &mut self.connection {
             Some(connection) => Ok(&mut *connection),
             None => Err(OriginError::Unavailable("the read has ended".into()).into()),
@@ -70,12 +70,12 @@ impl<D: Driver> Session<D> {
     }
 
     /// Lets go of the statements that the connection keeps.
-    pub(super) async fn forget_statements(&mut self) -> Result<(), Failure> {
+    pub(super) async fn forget_statements(&mut self) -> Result<(), SqlFailure> {
         self.connection()?.clear_cached_statements().await.map_err(D::failure)
     }
 
     /// Runs statements that take no values.
-    pub(super) async fn run(&mut self, statements: impl Into<String>) -> Result<(), Failure> {
+    pub(super) async fn run(&mut self, statements: impl Into<String>) -> Result<(), SqlFailure> {
         let statements = statements.into();
         D::run(self.connection()?, statements).await.map_err(D::failure)
     }
@@ -85,18 +85,18 @@ impl<D: Driver> Session<D> {
         &mut self,
         statement: String,
         values: &[Option<Arc<str>>],
-    ) -> Result<BoxStream<'_, Result<D::Row, sqlx::Error>>, Failure> {
+    ) -> Result<BoxStream<'_, Result<D::Row, sqlx::Error>>, SqlFailure> {
         Ok(D::rows(self.connection()?, statement, values))
     }
 
     /// Ends the transaction; the connection is free for the next read.
-    pub(super) async fn finish(self) -> Result<(), Failure> {
+    pub(super) async fn finish(self) -> Result<(), SqlFailure> {
         self.end(D::COMMIT).await
     }
 
     /// Ends it after a failure. Where it is the server that said no, its connection is sound; unless it keeps statements that
     /// are not.
-    pub(super) async fn give_up(self, failure: Failure) -> Failure {
+    pub(super) async fn give_up(self, failure: SqlFailure) -> SqlFailure {
         if failure.state.is_some() && !failure.outdated {
             // If it fails, the connection is closed.
             let _ = self.end(D::ROLLBACK).await;
@@ -104,14 +104,14 @@ impl<D: Driver> Session<D> {
         failure
     }
 
-    async fn end(mut self, statements: &'static str) -> Result<(), Failure> {
+    async fn end(mut self, statements: &'static str) -> Result<(), SqlFailure> {
         self.run(statements).await?;
         self.connection.take();
         Ok(())
     }
 }
 
-impl<D: Driver> Drop for Session<D> {
+impl<D: Driver> Drop for SqlSession<D> {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else {
             return;

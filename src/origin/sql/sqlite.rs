@@ -21,7 +21,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions, SqliteRow},
 };
 
-use self::rows::{ItemRows, is_blob, text_of};
+use self::rows::{SqliteRows, is_blob, text_of};
 use super::{
     statement::Statement,
     typed::{self, ItemColumns},
@@ -110,7 +110,7 @@ impl Sqlite {
         };
         snapshot.refuse_equal_names(&statement).await?;
         let (names, json) = snapshot.columns(&statement).await?;
-        let mut items = ItemRows::new(&names, json, columns)?;
+        let mut items = SqliteRows::new(&names, json, columns)?;
         let mut rows = snapshot.rows(&statement).ready_chunks(ROWS_AT_ONCE);
         loop {
             let chunk = tokio::select! {

@@ -10,7 +10,7 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::placeholders::{Lexis, Piece, Query};
+use super::placeholders::{CutQuery, Lexis, QueryPiece};
 use crate::{
     listing::{
         definition::{Defined, Definition},
@@ -184,7 +184,7 @@ impl Statement {
         query: &str,
         value_of: impl Fn(&str) -> Option<Option<Arc<str>>>,
     ) -> Result<Self, OriginError> {
-        let query = Query::parse(dialect.lexis, query)
+        let query = CutQuery::parse(dialect.lexis, query)
             .map_err(|error| OriginError::Misdeclared(format!("`{key}`: {error}")))?;
         let mut statement = Self {
             sql: format!("{SELECT_ALL} from (\n"),
@@ -195,8 +195,8 @@ impl Statement {
         let start = statement.sql.len();
         for piece in query.pieces {
             match piece {
-                Piece::Sql(sql) => statement.sql.push_str(sql),
-                Piece::Value(name) => {
+                QueryPiece::Sql(sql) => statement.sql.push_str(sql),
+                QueryPiece::Value(name) => {
                     let value = value_of(name).ok_or_else(|| {
                         OriginError::Misdeclared(format!("`{key}`: `:{name}` stands for no value that is known there"))
                     })?;

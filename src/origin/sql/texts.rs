@@ -3,15 +3,15 @@
 use futures_util::TryStreamExt;
 
 use super::{
-    failure::{Failure, Tries},
-    server::{Described, Server, begin},
-    session::{Driver, Session},
+    failure::{SqlFailure, Tries},
+    server::{DatabaseServer, Described, begin},
+    session::{Driver, SqlSession},
     statement::Statement,
 };
 use crate::origin::{OriginError, names_bound::NamesBound};
 
 /// The number of columns, and the rows that hold no null, as texts.
-pub(super) async fn texts<S: Server>(
+pub(super) async fn texts<S: DatabaseServer>(
     server: &S,
     statement: &Statement,
 ) -> Result<(usize, Vec<Vec<String>>), OriginError> {
@@ -24,11 +24,11 @@ pub(super) async fn texts<S: Server>(
     }
 }
 
-async fn attempt<S: Server>(
+async fn attempt<S: DatabaseServer>(
     server: &S,
     tries: &Tries,
     statement: &Statement,
-) -> Result<(usize, Vec<Vec<String>>), Failure> {
+) -> Result<(usize, Vec<Vec<String>>), SqlFailure> {
     let mut session = begin(server, tries).await?;
     match describe_and_collect(server, &mut session, statement).await {
         Ok(texts) => {
@@ -39,22 +39,22 @@ async fn attempt<S: Server>(
     }
 }
 
-async fn describe_and_collect<S: Server>(
+async fn describe_and_collect<S: DatabaseServer>(
     server: &S,
-    session: &mut Session<S::Driver>,
+    session: &mut SqlSession<S::Driver>,
     statement: &Statement,
-) -> Result<(usize, Vec<Vec<String>>), Failure> {
+) -> Result<(usize, Vec<Vec<String>>), SqlFailure> {
     let described = server.describe(session, statement).await?;
     let collected = collect(server, session, &described, statement).await;
     collected.map_err(|failure| failure.with_description(described.kept))
 }
 
-async fn collect<S: Server>(
+async fn collect<S: DatabaseServer>(
     server: &S,
-    session: &mut Session<S::Driver>,
+    session: &mut SqlSession<S::Driver>,
     described: &Described<S::Kind>,
     statement: &Statement,
-) -> Result<(usize, Vec<Vec<String>>), Failure> {
+) -> Result<(usize, Vec<Vec<String>>), SqlFailure> {
     let columns = described.columns.len();
     let (mut texts, mut bound) = (Vec::new(), NamesBound::default());
     let failure = {
@@ -66,7 +66,7 @@ async fn collect<S: Server>(
                 Err(error) => break S::Driver::failure(error),
             };
             let row = (0..columns).map(|at| S::text(&row, at).map_err(S::Driver::failure));
-            if let Some(row) = row.collect::<Result<Option<Vec<String>>, Failure>>()? {
+            if let Some(row) = row.collect::<Result<Option<Vec<String>>, SqlFailure>>()? {
                 bound.take(&row)?;
                 texts.push(row);
             }

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tracing::{Event, Level, Metadata, Subscriber, callsite::Identifier};
 use tracing_subscriber::layer::{Context, Layer};
 
-use super::lost::{LostLines, Why};
+use super::lost::{LossReason, LostLines};
 
 /// Lines of one kind within a minute; more are left out, and counted.
 pub(super) const LINES_A_MINUTE: u32 = 30;
@@ -29,12 +29,12 @@ const OURS: &str = "listcache";
 pub(super) struct Limit {
     /// Whether `RUST_LOG` says what is logged.
     is_asked_for: bool,
-    kinds: Mutex<HashMap<Identifier, Kind>>,
+    kinds: Mutex<HashMap<Identifier, LineKind>>,
     lost: LostLines,
 }
 
 /// One kind of lines in its current minute.
-struct Kind {
+struct LineKind {
     began: Instant,
     lines: u32,
 }
@@ -47,7 +47,7 @@ enum Verdict {
     Beyond,
 }
 
-impl Kind {
+impl LineKind {
     fn count(&mut self, now: Instant) -> Verdict {
         if now.duration_since(self.began) >= MINUTE {
             *self = Self { began: now, lines: 0 };
@@ -79,7 +79,10 @@ impl Limit {
 
     fn count(&self, kind: Identifier, now: Instant) -> Verdict {
         let mut kinds = self.kinds.lock();
-        kinds.entry(kind).or_insert(Kind { began: now, lines: 0 }).count(now)
+        kinds
+            .entry(kind)
+            .or_insert(LineKind { began: now, lines: 0 })
+            .count(now)
     }
 }
 
@@ -93,7 +96,7 @@ impl<S: Subscriber> Layer<S> for Limit {
         if verdict == Verdict::Within {
             return true;
         }
-        self.lost.count(Why::Rate);
+        self.lost.count(LossReason::Rate);
         if verdict == Verdict::First {
             tell(metadata);
         }
@@ -118,7 +121,7 @@ mod tests {
     #[test]
     fn a_kind_has_so_many_lines_in_each_minute() {
         let began = Instant::now();
-        let mut kind = Kind { began, lines: 0 };
+        let mut kind = LineKind { began, lines: 0 };
         let mut count = |after: u64, times: u32| {
             let now = began + Duration::from_secs(after);
             let verdicts: Vec<Verdict> = (0..times).map(|_| kind.count(now)).collect();

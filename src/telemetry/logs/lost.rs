@@ -9,7 +9,7 @@ use prometheus_client::{
 
 /// Why a line was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Why {
+pub(super) enum LossReason {
     /// Too many of its kind within a minute.
     Rate,
     /// The queue was full: the reader of the log is slower than the service.
@@ -18,7 +18,7 @@ pub(super) enum Why {
     Write,
 }
 
-impl EncodeLabelValue for Why {
+impl EncodeLabelValue for LossReason {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
         let why = match self {
             Self::Rate => "rate",
@@ -31,7 +31,7 @@ impl EncodeLabelValue for Why {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByWhy {
-    why: Why,
+    why: LossReason,
 }
 
 /// The counters. Clones count together.
@@ -41,22 +41,22 @@ pub(crate) struct LostLines(Family<ByWhy, Counter>);
 impl LostLines {
     pub(super) fn new() -> Self {
         let family = Family::default();
-        for why in [Why::Rate, Why::Backlog, Why::Write] {
+        for why in [LossReason::Rate, LossReason::Backlog, LossReason::Write] {
             drop(family.get_or_create(&ByWhy { why }));
         }
         Self(family)
     }
 
-    pub(super) fn count(&self, why: Why) {
+    pub(super) fn count(&self, why: LossReason) {
         self.of(why).inc();
     }
 
     /// So many so far.
-    pub(super) fn so_far(&self, why: Why) -> u64 {
+    pub(super) fn so_far(&self, why: LossReason) -> u64 {
         self.of(why).get()
     }
 
-    fn of(&self, why: Why) -> Counter {
+    fn of(&self, why: LossReason) -> Counter {
         self.0.get_or_create(&ByWhy { why }).clone()
     }
 

@@ -15,7 +15,7 @@ use std::{
 use parking_lot::{Condvar, Mutex};
 use tracing_subscriber::fmt::MakeWriter;
 
-use super::lost::{LostLines, Why};
+use super::lost::{LossReason, LostLines};
 
 /// Bytes of lines that wait. More are lost.
 pub(super) const QUEUE_BYTES_MAX: usize = 1 << 20;
@@ -25,12 +25,12 @@ const TRY_AGAIN_AFTER: Duration = Duration::from_millis(20);
 /// The queue. Clones are of the same one.
 #[derive(Clone)]
 pub(super) struct LogQueue {
-    shared: Arc<Shared>,
+    shared: Arc<SharedQueue>,
     lost: LostLines,
 }
 
 #[derive(Default)]
-struct Shared {
+struct SharedQueue {
     waiting: Mutex<Waiting>,
     came: Condvar,
     written: Condvar,
@@ -63,7 +63,7 @@ impl LogQueue {
         let mut waiting = self.shared.waiting.lock();
         if waiting.bytes + line.len() > QUEUE_BYTES_MAX {
             drop(waiting);
-            return self.lost.count(Why::Backlog);
+            return self.lost.count(LossReason::Backlog);
         }
         waiting.bytes += line.len();
         waiting.lines.push_back(line.into());
@@ -96,7 +96,7 @@ impl LogQueue {
             }
             match result {
                 Ok(()) => self.tell_of_losses(&mut told),
-                Err(_) => self.lost.count(Why::Write),
+                Err(_) => self.lost.count(LossReason::Write),
             }
         }
     }
@@ -114,7 +114,7 @@ impl LogQueue {
 
     /// A line was written: the log says how many were lost since it said so last.
     fn tell_of_losses(&self, told: &mut u64) {
-        let lost = self.lost.so_far(Why::Backlog) + self.lost.so_far(Why::Write);
+        let lost = self.lost.so_far(LossReason::Backlog) + self.lost.so_far(LossReason::Write);
         if lost > *told {
             let lines = lost - *told;
             *told = lost;
@@ -185,7 +185,10 @@ mod tests {
             queue.put(format!("{number} {padding}\n").as_bytes());
         }
         assert!(!queue.flush(Duration::from_millis(10)));
-        let (lines_lost, memory) = (lost.so_far(Why::Backlog) as usize, queue.shared.waiting.lock().bytes);
+        let (lines_lost, memory) = (
+            lost.so_far(LossReason::Backlog) as usize,
+            queue.shared.waiting.lock().bytes,
+        );
         assert!((1..LINES).contains(&lines_lost), "{lines_lost}");
         assert!(memory <= QUEUE_BYTES_MAX, "{memory}");
         // The lines that were taken arrive whole and in order.
@@ -198,7 +201,7 @@ mod tests {
             last = number;
         }
         assert!(queue.flush(Duration::from_secs(20)));
-        assert_eq!(lost.so_far(Why::Write), 0);
+        assert_eq!(lost.so_far(LossReason::Write), 0);
     }
 
     /// Takes three bytes at a time, and fails where it is told to.

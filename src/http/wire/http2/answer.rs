@@ -18,12 +18,12 @@ use crate::http::wire::date;
 
 /// When the client of a connection last took something, of whichever stream: a slow line is shared by all of them.
 #[derive(Clone)]
-pub(super) struct Pace {
+pub(super) struct SendPace {
     taken: Rc<Cell<Instant>>,
     limit: Duration,
 }
 
-impl Pace {
+impl SendPace {
     /// The limit is that between two pieces.
     pub(super) fn new(limit: Duration) -> Self {
         Self {
@@ -49,7 +49,7 @@ pub(super) async fn answer<S, B>(
     request: http::Request<RecvStream>,
     mut respond: SendResponse<Bytes>,
     peer: Option<SocketAddr>,
-    pace: Pace,
+    pace: SendPace,
 ) where
     S: Service<Request>,
     S::Error: Into<Response<BoxBody>>,
@@ -111,7 +111,7 @@ fn pieces(body: RecvStream) -> impl stream::Stream<Item = Result<Bytes, PayloadE
     })
 }
 
-async fn send<B: MessageBody>(response: Response<B>, mut respond: SendResponse<Bytes>, is_head: bool, pace: &Pace) {
+async fn send<B: MessageBody>(response: Response<B>, mut respond: SendResponse<Bytes>, is_head: bool, pace: &SendPace) {
     let size = size_of(response.head(), response.body().size());
     let is_all = is_head || size.is_eof();
     let Ok(mut stream) = respond.send_response(head_of(response.head(), size), is_all) else {
@@ -136,7 +136,7 @@ async fn send_body<B: MessageBody>(
     body: B,
     size: BodySize,
     stream: &mut SendStream<Bytes>,
-    pace: &Pace,
+    pace: &SendPace,
 ) -> Result<(), Cut> {
     let mut left = match size {
         BodySize::Sized(bytes) => Some(bytes),
@@ -176,7 +176,7 @@ async fn send_body<B: MessageBody>(
 }
 
 /// How much may be sent now; waits until it is something.
-async fn room_for(bytes: usize, stream: &mut SendStream<Bytes>, pace: &Pace) -> Result<usize, Cut> {
+async fn room_for(bytes: usize, stream: &mut SendStream<Bytes>, pace: &SendPace) -> Result<usize, Cut> {
     stream.reserve_capacity(bytes);
     loop {
         match stream.capacity() {

@@ -20,15 +20,15 @@ use tokio::{
 use crate::http::wire::slow_clients::LINGER;
 
 /// A connection with two holders: the protocol's code, and the code that waits for the client's end.
-pub(super) struct Held<T>(Rc<RefCell<T>>);
+pub(super) struct SharedConnection<T>(Rc<RefCell<T>>);
 
-impl<T> Clone for Held<T> {
+impl<T> Clone for SharedConnection<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Held<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> SharedConnection<T> {
     /// Held by one so far.
     pub(super) fn new(io: T) -> Self {
         Self(Rc::new(RefCell::new(io)))
@@ -51,13 +51,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Held<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Held<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for SharedConnection<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.with(|io| io.poll_read(cx, buffer))
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Held<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for SharedConnection<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.with(|io| io.poll_write(cx, bytes))
     }

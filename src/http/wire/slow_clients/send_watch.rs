@@ -16,13 +16,13 @@ use super::cut;
 
 /// A connection that cuts itself when its client takes nothing for a while of what there is for it. It stands next to the
 /// socket, below TLS: only there does it show that something is taken.
-pub(crate) struct Taken<T> {
+pub(crate) struct SendWatch<T> {
     io: T,
     limit: Duration,
     ends: Option<Pin<Box<Sleep>>>,
 }
 
-impl<T> Taken<T> {
+impl<T> SendWatch<T> {
     /// The limit is that between two pieces.
     pub(crate) fn new(io: T, limit: Duration) -> Self {
         Self { io, limit, ends: None }
@@ -42,13 +42,13 @@ impl<T> Taken<T> {
     }
 }
 
-impl<T: AsyncRead + Unpin> AsyncRead for Taken<T> {
+impl<T: AsyncRead + Unpin> AsyncRead for SendWatch<T> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, buffer)
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Taken<T> {
+impl<T: AsyncWrite + Unpin> AsyncWrite for SendWatch<T> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
         self.or_cut(written, cx)

@@ -15,7 +15,7 @@ use crate::origin::{SortValue, sql::typed::Value};
 
 /// The kinds of columns that are written differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::origin::sql) enum Kind {
+pub(crate) enum MysqlKind {
     /// `tinyint(1)`, which is what `boolean` is.
     Bool,
     Integer,
@@ -37,7 +37,7 @@ pub(in crate::origin::sql) enum Kind {
     Unknown,
 }
 
-impl Kind {
+impl MysqlKind {
     /// By the type that the server says.
     pub(crate) fn of(type_info: &MySqlTypeInfo) -> Self {
         // The name alone takes a text of a binary collation for bytes.
@@ -73,7 +73,7 @@ impl Kind {
 }
 
 /// A value of a row.
-pub(super) fn value(row: &MySqlRow, at: usize, kind: Kind) -> Result<Value<'_>, String> {
+pub(super) fn value(row: &MySqlRow, at: usize, kind: MysqlKind) -> Result<Value<'_>, String> {
     let value = row.try_get_raw(at).map_err(|error| error.to_string())?;
     // The driver takes a zero date for null; to the server it is a date, and sorts as one.
     match <&[u8] as Decode<MySql>>::decode(value) {
@@ -82,35 +82,35 @@ pub(super) fn value(row: &MySqlRow, at: usize, kind: Kind) -> Result<Value<'_>, 
     }
 }
 
-fn parse(bytes: &[u8], kind: Kind) -> Result<Value<'_>, String> {
+fn parse(bytes: &[u8], kind: MysqlKind) -> Result<Value<'_>, String> {
     Ok(match kind {
-        Kind::Bool => match bytes {
+        MysqlKind::Bool => match bytes {
             [0] => Value::Bool(false),
             [1] => Value::Bool(true),
             other => Value::Integer(signed(other)?),
         },
-        Kind::Integer => Value::Integer(signed(bytes)?),
-        Kind::Unsigned => Value::Unsigned(unsigned(bytes)?),
-        Kind::Bits => Value::Unsigned(bytes.iter().fold(0, |bits, byte| (bits << 8) | u64::from(*byte))),
-        Kind::Single => Value::Single(f32::from_le_bytes(exactly(bytes)?)),
-        Kind::Real => Value::Real(f64::from_le_bytes(exactly(bytes)?)),
-        Kind::Decimal => Value::Decimal(text(bytes)?),
-        Kind::Text | Kind::BinaryText | Kind::Unknown => Value::Text(Cow::Borrowed(text(bytes)?)),
-        Kind::Json => {
+        MysqlKind::Integer => Value::Integer(signed(bytes)?),
+        MysqlKind::Unsigned => Value::Unsigned(unsigned(bytes)?),
+        MysqlKind::Bits => Value::Unsigned(bytes.iter().fold(0, |bits, byte| (bits << 8) | u64::from(*byte))),
+        MysqlKind::Single => Value::Single(f32::from_le_bytes(exactly(bytes)?)),
+        MysqlKind::Real => Value::Real(f64::from_le_bytes(exactly(bytes)?)),
+        MysqlKind::Decimal => Value::Decimal(text(bytes)?),
+        MysqlKind::Text | MysqlKind::BinaryText | MysqlKind::Unknown => Value::Text(Cow::Borrowed(text(bytes)?)),
+        MysqlKind::Json => {
             let json = text(bytes)?;
             serde_json::from_str::<IgnoredAny>(json).map_err(|error| format!("declared JSON: {error}"))?;
             Value::Json(json)
         }
-        Kind::Date => match date(bytes) {
+        MysqlKind::Date => match date(bytes) {
             (day, true) => Value::Text(Cow::Owned(day)),
             (day, false) => formless(day),
         },
-        Kind::Moment => match moment(bytes)? {
+        MysqlKind::Moment => match moment(bytes)? {
             (moment, true) => Value::Moment(format!("{moment}Z")),
             (moment, false) => formless(moment),
         },
-        Kind::Time => time(bytes)?,
-        Kind::Bytes => return Err("bytes have no JSON".to_owned()),
+        MysqlKind::Time => time(bytes)?,
+        MysqlKind::Bytes => return Err("bytes have no JSON".to_owned()),
     })
 }
 
@@ -207,25 +207,25 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(bytes: &[u8], kind: Kind, expect: Value<'_>) {
+    fn check(bytes: &[u8], kind: MysqlKind, expect: Value<'_>) {
         assert_eq!(parse(bytes, kind), Ok(expect));
     }
 
     #[test]
     fn times_are_written_as_in_rfc_3339() {
         let moment = |text: &str| Value::Moment(text.to_owned());
-        check(&[4, 0xE8, 7, 5, 1], Kind::Moment, moment("2024-05-01T00:00:00Z"));
+        check(&[4, 0xE8, 7, 5, 1], MysqlKind::Moment, moment("2024-05-01T00:00:00Z"));
         check(
             &[7, 0xE8, 7, 5, 1, 12, 30, 5],
-            Kind::Moment,
+            MysqlKind::Moment,
             moment("2024-05-01T12:30:05Z"),
         );
         let with_fraction = [11, 0xE8, 7, 5, 1, 12, 30, 5, 0x20, 0xA1, 7, 0];
-        check(&with_fraction, Kind::Moment, moment("2024-05-01T12:30:05.5Z"));
-        check(&[4, 0xE8, 7, 5, 1], Kind::Date, Value::Text("2024-05-01".into()));
+        check(&with_fraction, MysqlKind::Moment, moment("2024-05-01T12:30:05.5Z"));
+        check(&[4, 0xE8, 7, 5, 1], MysqlKind::Date, Value::Text("2024-05-01".into()));
         for (zero, day) in [(&[0][..], "0000-00-00"), (&[4, 0xE8, 7, 0, 0], "2024-00-00")] {
-            check(zero, Kind::Moment, formless(format!("{day}T00:00:00")));
-            check(zero, Kind::Date, formless(day.to_owned()));
+            check(zero, MysqlKind::Moment, formless(format!("{day}T00:00:00")));
+            check(zero, MysqlKind::Date, formless(day.to_owned()));
         }
     }
 
@@ -235,20 +235,20 @@ mod tests {
             text: text.to_owned(),
             microseconds,
         };
-        check(&[0], Kind::Time, span("00:00:00", 0));
+        check(&[0], MysqlKind::Time, span("00:00:00", 0));
         check(
             &[8, 1, 1, 0, 0, 0, 2, 3, 4],
-            Kind::Time,
+            MysqlKind::Time,
             span("-26:03:04", -93_784_000_000),
         );
     }
 
     #[test]
     fn a_boolean_that_is_neither_stays_a_number() {
-        check(&[0], Kind::Bool, Value::Bool(false));
-        check(&[1], Kind::Bool, Value::Bool(true));
-        check(&[7], Kind::Bool, Value::Integer(7));
-        check(&[0xFF], Kind::Bool, Value::Integer(-1));
-        check(&[1, 0], Kind::Bits, Value::Unsigned(256));
+        check(&[0], MysqlKind::Bool, Value::Bool(false));
+        check(&[1], MysqlKind::Bool, Value::Bool(true));
+        check(&[7], MysqlKind::Bool, Value::Integer(7));
+        check(&[0xFF], MysqlKind::Bool, Value::Integer(-1));
+        check(&[1, 0], MysqlKind::Bits, Value::Unsigned(256));
     }
 }

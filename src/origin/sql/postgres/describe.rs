@@ -8,18 +8,18 @@ use sqlx::{
 use crate::origin::{
     OriginError,
     sql::{
-        failure::Failure,
+        failure::SqlFailure,
         server::{self, Column},
-        session::Session,
+        session::SqlSession,
         statement::{Dialect, Statement, column_of},
     },
 };
 
-type Described = server::Described<Kind>;
+type Described = server::Described<PostgresKind>;
 
 /// The kinds of columns that are written differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::origin::sql) enum Kind {
+pub(crate) enum PostgresKind {
     Bool,
     Integer,
     Single,
@@ -48,7 +48,7 @@ const ORDERED: [u32; 16] = [
     650, 774, 790, 829, 869, 1186, 1266, 1560, 1562, 3220, 4451, 4532, 4533, 4534, 4535, 4536,
 ];
 
-impl Kind {
+impl PostgresKind {
     fn of(type_info: &PgTypeInfo) -> Self {
         match type_info.oid().map(|oid| oid.0) {
             Some(16) => Self::Bool,
@@ -76,29 +76,33 @@ impl Kind {
     }
 }
 
-impl Kind {
+impl PostgresKind {
     /// Whether a value comes as the server holds it: so it costs least, and loses nothing.
     pub(crate) fn is_binary(self) -> bool {
         matches!(self, Self::Bool | Self::Integer | Self::Single | Self::Real)
     }
 }
 
-impl Column<Kind> {
+impl Column<PostgresKind> {
     /// Whether its values sort by themselves as the process sorts them; others are sorted as texts. An enum is one of
     /// these: by itself it sorts in the order of its declaration.
     pub(crate) fn sorts_by_itself(&self) -> Result<bool, OriginError> {
         match self.kind {
-            Kind::Bool
-            | Kind::Integer
-            | Kind::Single
-            | Kind::Real
-            | Kind::Numeric
-            | Kind::Uuid
-            | Kind::Date
-            | Kind::Moment
-            | Kind::Ordered => Ok(true),
-            Kind::Text | Kind::Padded | Kind::Json | Kind::Bytes | Kind::Other => Ok(false),
-            Kind::Structured => Err(OriginError::Misdeclared(format!(
+            PostgresKind::Bool
+            | PostgresKind::Integer
+            | PostgresKind::Single
+            | PostgresKind::Real
+            | PostgresKind::Numeric
+            | PostgresKind::Uuid
+            | PostgresKind::Date
+            | PostgresKind::Moment
+            | PostgresKind::Ordered => Ok(true),
+            PostgresKind::Text
+            | PostgresKind::Padded
+            | PostgresKind::Json
+            | PostgresKind::Bytes
+            | PostgresKind::Other => Ok(false),
+            PostgresKind::Structured => Err(OriginError::Misdeclared(format!(
                 "nothing can be sorted by the column `{}`: it holds arrays or composite values",
                 self.name
             ))),
@@ -108,10 +112,10 @@ impl Column<Kind> {
 
 /// Asks the server what a statement's columns and values are; the values whose numbers are in `undetermined` are texts.
 pub(super) async fn describe(
-    session: &mut Session<sqlx::Postgres>,
+    session: &mut SqlSession<sqlx::Postgres>,
     statement: &Statement,
     undetermined: &[usize],
-) -> Result<Described, Failure> {
+) -> Result<Described, SqlFailure> {
     let sql = statement.with_placeholders("*", |number| match undetermined.contains(&number) {
         true => format!("cast(${number} as text)"),
         false => format!("${number}"),
@@ -120,10 +124,10 @@ pub(super) async fn describe(
         .connection()?
         .prepare(AssertSqlSafe(sql).into_sql_str())
         .await
-        .map_err(Failure::of_postgres)?;
+        .map_err(SqlFailure::of_postgres)?;
     let columns = prepared.columns().iter().map(|column| Column {
         name: column.name().into(),
-        kind: Kind::of(column.type_info()),
+        kind: PostgresKind::of(column.type_info()),
     });
     let columns = columns.collect();
     let mut types = Vec::new();
@@ -141,7 +145,10 @@ pub(super) async fn describe(
 }
 
 /// How a type is written, schema and all; none for a text.
-async fn name_of(session: &mut Session<sqlx::Postgres>, type_info: &PgTypeInfo) -> Result<Option<String>, Failure> {
+async fn name_of(
+    session: &mut SqlSession<sqlx::Postgres>,
+    type_info: &PgTypeInfo,
+) -> Result<Option<String>, SqlFailure> {
     let Some(oid) = type_info.oid().map(|oid| oid.0) else {
         return Ok(None);
     };
@@ -161,8 +168,8 @@ async fn name_of(session: &mut Session<sqlx::Postgres>, type_info: &PgTypeInfo) 
     let row = sqlx::raw_sql(AssertSqlSafe(format!("select format_type({oid}, null)")))
         .fetch_one(session.connection()?)
         .await
-        .map_err(Failure::of_postgres)?;
-    let name = row.try_get_raw(0).map_err(Failure::of_postgres)?;
+        .map_err(SqlFailure::of_postgres)?;
+    let name = row.try_get_raw(0).map_err(SqlFailure::of_postgres)?;
     let name = name.as_str().map_err(OriginError::Unavailable)?;
     Ok(Some(name.to_owned()))
 }
@@ -177,11 +184,13 @@ impl Described {
                 column.name.replace('"', "\"\""),
             );
             let text = match column.kind {
-                Kind::Text => of,
+                PostgresKind::Text => of,
                 kind if kind.is_binary() => of,
-                Kind::Structured => format!("cast(to_json({of}) as text)"),
+                PostgresKind::Structured => format!("cast(to_json({of}) as text)"),
                 // Some types have a form of their own when they are cast: an address gets the length of its network.
-                Kind::Ordered | Kind::Other => format!("case when {of} is not null then format('%s', {of}) end"),
+                PostgresKind::Ordered | PostgresKind::Other => {
+                    format!("case when {of} is not null then format('%s', {of}) end")
+                }
                 _ => format!("cast({of} as text)"),
             };
             format!("{text} as \"{name}\"")

@@ -4,11 +4,11 @@ use std::borrow::Cow;
 
 use sqlx::{Row, ValueRef, postgres::PgRow};
 
-use super::describe::Kind;
+use super::describe::PostgresKind;
 use crate::origin::{SortValue, sql::typed::Value};
 
 /// A value of a row.
-pub(super) fn value(row: &PgRow, at: usize, kind: Kind) -> Result<Value<'_>, String> {
+pub(super) fn value(row: &PgRow, at: usize, kind: PostgresKind) -> Result<Value<'_>, String> {
     let value = row.try_get_raw(at).map_err(|error| error.to_string())?;
     if value.is_null() {
         return Ok(Value::Null);
@@ -20,36 +20,44 @@ pub(super) fn value(row: &PgRow, at: usize, kind: Kind) -> Result<Value<'_>, Str
     parse(std::str::from_utf8(bytes).map_err(|error| error.to_string())?, kind)
 }
 
-/// A value of a kind that is [not converted to a text](Kind::is_binary).
-fn binary(bytes: &[u8], kind: Kind) -> Result<Option<Value<'static>>, String> {
+/// A value of a kind that is [not converted to a text](PostgresKind::is_binary).
+fn binary(bytes: &[u8], kind: PostgresKind) -> Result<Option<Value<'static>>, String> {
     let value = match (kind, bytes) {
-        (Kind::Bool, [value]) => Value::Bool(*value != 0),
-        (Kind::Integer, &[a, b]) => Value::Integer(i16::from_be_bytes([a, b]).into()),
-        (Kind::Integer, &[a, b, c, d]) => Value::Integer(i32::from_be_bytes([a, b, c, d]).into()),
-        (Kind::Integer, &[a, b, c, d, e, f, g, h]) => Value::Integer(i64::from_be_bytes([a, b, c, d, e, f, g, h])),
-        (Kind::Single, &[a, b, c, d]) => Value::Single(f32::from_be_bytes([a, b, c, d])),
-        (Kind::Real, &[a, b, c, d, e, f, g, h]) => Value::Real(f64::from_be_bytes([a, b, c, d, e, f, g, h])),
+        (PostgresKind::Bool, [value]) => Value::Bool(*value != 0),
+        (PostgresKind::Integer, &[a, b]) => Value::Integer(i16::from_be_bytes([a, b]).into()),
+        (PostgresKind::Integer, &[a, b, c, d]) => Value::Integer(i32::from_be_bytes([a, b, c, d]).into()),
+        (PostgresKind::Integer, &[a, b, c, d, e, f, g, h]) => {
+            Value::Integer(i64::from_be_bytes([a, b, c, d, e, f, g, h]))
+        }
+        (PostgresKind::Single, &[a, b, c, d]) => Value::Single(f32::from_be_bytes([a, b, c, d])),
+        (PostgresKind::Real, &[a, b, c, d, e, f, g, h]) => Value::Real(f64::from_be_bytes([a, b, c, d, e, f, g, h])),
         _ if kind.is_binary() => return Err(format!("a number of {} bytes", bytes.len())),
         _ => return Ok(None),
     };
     Ok(Some(value))
 }
 
-fn parse(text: &str, kind: Kind) -> Result<Value<'_>, String> {
+fn parse(text: &str, kind: PostgresKind) -> Result<Value<'_>, String> {
     Ok(match kind {
-        Kind::Bool | Kind::Integer | Kind::Single | Kind::Real => return Err("a number is no text".to_owned()),
-        Kind::Numeric => Value::Decimal(text),
-        Kind::Text | Kind::Padded | Kind::Uuid | Kind::Ordered | Kind::Other => Value::Text(Cow::Borrowed(text)),
-        Kind::Json | Kind::Structured => Value::Json(text),
-        Kind::Date => match date(text) {
+        PostgresKind::Bool | PostgresKind::Integer | PostgresKind::Single | PostgresKind::Real => {
+            return Err("a number is no text".to_owned());
+        }
+        PostgresKind::Numeric => Value::Decimal(text),
+        PostgresKind::Text
+        | PostgresKind::Padded
+        | PostgresKind::Uuid
+        | PostgresKind::Ordered
+        | PostgresKind::Other => Value::Text(Cow::Borrowed(text)),
+        PostgresKind::Json | PostgresKind::Structured => Value::Json(text),
+        PostgresKind::Date => match date(text) {
             Ok(day) => Value::Text(Cow::Borrowed(day)),
             Err(reason) => formless(text, reason),
         },
-        Kind::Moment => match moment(text) {
+        PostgresKind::Moment => match moment(text) {
             Ok(moment) => Value::Moment(moment),
             Err(reason) => formless(text, reason),
         },
-        Kind::Bytes => return Err("bytes have no JSON".to_owned()),
+        PostgresKind::Bytes => return Err("bytes have no JSON".to_owned()),
     })
 }
 

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Makes items of the rows of one statement.
-pub(super) struct ItemRows {
+pub(super) struct SqliteRows {
     columns: Vec<ColumnOfItem>,
     id: usize,
     keys: Vec<usize>,
@@ -38,7 +38,7 @@ enum Stored<'r> {
     Text(&'r str),
 }
 
-impl ItemRows {
+impl SqliteRows {
     /// For a result of these columns, some of them declared JSON.
     pub(super) fn new(names: &[String], json: Vec<bool>, wanted: &ItemColumns) -> Result<Self, OriginError> {
         let place_of = |column: &str| {
