@@ -28,7 +28,7 @@ pub(super) async fn run(app: &App, name: &str, sort: Option<&str>, as_json: bool
         ..Asked::default()
     };
     let doing = || CommandError::engine(format!("cannot inspect `{name}`"));
-    let selected = app.engine.select(&name, asked).await;
+    let selected = app.engine.pages.selector.select(&name, asked).await;
     // It says which sorts there are.
     let selection = selected.map_err(|error| refused(error, format!("cannot inspect `{name}`")))?;
     let found = app.engine.inspector.explain(&selection).await.map_err(doing())?;

@@ -29,20 +29,16 @@ pub mod warm_up;
 
 use std::{sync::Arc, time::Duration};
 
-use arc_swap::Guard;
 use tokio::{runtime::Handle, sync::Notify};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     coherence::{announcer::Announcer, checker::Checker, evictions::Evictions, hearing::Hearing},
-    declared::Declared,
-    fetching::{chunks::Chunks, heads::Heads, lost_pushed::LostPushed, pushed_sorts::PushedSorts},
+    fetching::{heads::Heads, lost_pushed::LostPushed, pushed_sorts::PushedSorts},
     l1::L1,
     loads::permits::ReadPermits,
     operations::read_counts::ReadCounts,
-    reading::{
-        fills::Fills, fragments::Fragments, oldest_stale::OldestStale, read_ahead::ReadAhead, without_redis::Direct,
-    },
+    reading::pages::PagesParts,
     refreshing::{
         due::{coalesced::Coalesced, keep_warm::KeepWarm, schedule::Schedule},
         failures::Failures,
@@ -54,13 +50,7 @@ use self::{
     warm_up::WarmUps,
 };
 pub use crate::store::{ReadsNearby, Refused};
-use crate::{
-    config::L1Config,
-    listing::{Definitions, ListingName, Policy, Timestamp, definition::Resolved},
-    origin::Origins,
-    store::Store,
-    telemetry::Metrics,
-};
+use crate::{config::L1Config, listing::Definitions, origin::Origins, store::Store, telemetry::Metrics};
 
 #[cfg(test)]
 pub(crate) use self::l1::head_table;
@@ -79,9 +69,10 @@ pub use self::{
         writes::{Push, PushOutcome, Writes},
     },
     reading::{
-        from_l1::Begun,
-        page::{Page, PageFreshness, PageMeta, Place, Served, SkipItems, Waited},
+        page::{Page, PageFreshness, PageMeta, PageRequest, Place, Served, Waited},
+        pages::{Found, Pages},
         selection::{Asked, DeclaredParameters, Lasts, Selection},
+        selector::Selector,
     },
     refreshing::{
         due::origin_changes::OriginChanges,
@@ -111,16 +102,12 @@ pub struct EngineParts {
 /// The engine. Shared by all workers in an `Arc`.
 pub struct Engine {
     store: Store,
+    /// Pages of listings.
+    pub pages: Pages,
     /// The declaration.
     pub declaration: Arc<Declaration>,
     l1: Arc<L1>,
     permits: ReadPermits,
-    heads: Arc<Heads>,
-    chunks: Chunks,
-    fragments: Fragments,
-    read_ahead: ReadAhead,
-    pushed_sorts: Arc<PushedSorts>,
-    lost_pushed: Arc<LostPushed>,
     /// Pushes, deletes and refreshes.
     pub writes: Writes,
     /// Answers what operators ask.
@@ -134,9 +121,6 @@ pub struct Engine {
     announcer: Arc<Announcer>,
     refresher: Arc<Refresher>,
     coalesced: Arc<Coalesced>,
-    fills: Fills,
-    direct: Direct,
-    oldest_stale: Arc<OldestStale>,
     frozen: Arc<Frozen>,
     /// Where things are counted.
     pub metrics: Arc<Metrics>,
@@ -157,7 +141,6 @@ impl Engine {
             refreshes_due,
         } = parts;
         let runtime = Handle::current();
-        let read_ahead = ReadAhead::new(l1_config.read_ahead, metrics.clone());
         let l1 = Arc::new(L1::new(&l1_config));
         let permits = ReadPermits::new(limits.redis_reads_max, limits.redis_waiters_max);
         let declaration = Declaration::new(definitions, origins, limits.clone(), runtime.clone());
@@ -170,8 +153,6 @@ impl Engine {
             permits.clone(),
             runtime.clone(),
         ));
-        let chunks = Chunks::new(store.clone(), l1.clone(), permits.clone(), runtime.clone());
-        let fragments = Fragments::new(l1.clone(), metrics.clone(), runtime.clone());
         let pushed_sorts = Arc::new(PushedSorts::new(
             store.clone(),
             permits.clone(),
@@ -200,15 +181,6 @@ impl Engine {
         let refresher = Arc::new(Refresher::new(means, waiting_max, runtime.clone()));
         let coalesced = Coalesced::new(store.clone(), refresher.clone(), waiting_max, runtime.clone());
         let coalesced = Arc::new(coalesced);
-        let fills = Fills::new(
-            store.clone(),
-            permits.clone(),
-            refresher.clone(),
-            announcer.clone(),
-            heads.clone(),
-            &l1_config,
-            runtime.clone(),
-        );
         let warm_ups = WarmUps {
             store: store.clone(),
             declaration: declaration.clone(),
@@ -239,7 +211,23 @@ impl Engine {
             frozen: frozen.clone(),
             announcer: announcer.clone(),
         };
+        let pages = Pages::new(&PagesParts {
+            store: &store,
+            declaration: &declaration,
+            l1: &l1,
+            l1_config: &l1_config,
+            permits: &permits,
+            heads: &heads,
+            pushed_sorts: &pushed_sorts,
+            lost_pushed: &lost_pushed,
+            announcer: &announcer,
+            refresher: &refresher,
+            frozen: &frozen,
+            metrics: &metrics,
+            runtime: &runtime,
+        });
         let engine = Arc::new(Self {
+            pages,
             writes,
             inspector,
             holds,
@@ -248,19 +236,10 @@ impl Engine {
             declaration,
             l1,
             permits,
-            heads,
-            chunks,
-            fragments,
-            read_ahead,
-            pushed_sorts,
-            lost_pushed,
             followers,
             announcer,
             refresher,
             coalesced,
-            fills,
-            direct: Direct::new(runtime),
-            oldest_stale: Arc::default(),
             metrics,
             tasks: TaskTracker::new(),
             frozen,
@@ -289,7 +268,7 @@ impl Engine {
             declaration: declaration.clone(),
             l1: self.l1.clone(),
             announcer: self.announcer.clone(),
-            oldest_stale: self.oldest_stale.clone(),
+            oldest_stale: self.pages.oldest_stale.clone(),
             metrics: metrics.clone(),
         };
         tasks.spawn(read_counts.run(stopping()));
@@ -349,21 +328,5 @@ impl Engine {
     /// for workers of one thread.
     pub fn read_nearby(&self) -> ReadsNearby {
         self.store.read_nearby()
-    }
-
-    pub(crate) fn declared(&self) -> Guard<Arc<Declared>> {
-        self.declaration.get()
-    }
-
-    pub(crate) fn resolve(&self, name: &ListingName) -> Resolved {
-        self.declaration.resolve(name)
-    }
-
-    pub(crate) fn fill_wait(&self, policy: &Policy) -> Duration {
-        self.declaration.fill_wait(policy)
-    }
-
-    pub(crate) fn frozen_until(&self, name: &ListingName) -> Option<Timestamp> {
-        self.frozen.until(name, self.store.now())
     }
 }

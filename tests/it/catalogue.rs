@@ -250,7 +250,7 @@ async fn check_category(engine: &Arc<Engine>, name: &str, expect: &[Vec<u64>]) -
                 order,
                 ..Asked::default()
             };
-            let selection = engine.select(&name, asked).await.unwrap();
+            let selection = engine.pages.selector.select(&name, asked).await.unwrap();
             for size in SIZES {
                 let mut seen = Vec::with_capacity(expect.len());
                 loop {
@@ -259,7 +259,7 @@ async fn check_category(engine: &Arc<Engine>, name: &str, expect: &[Vec<u64>]) -
                         limit: NonZeroU32::new(size).unwrap(),
                         pinned: None,
                     };
-                    let page = engine.page(&selection, &place, &|_| false).await.unwrap();
+                    let page = shop::read(&engine, &selection, &place).await.unwrap();
                     pages += 1;
                     assert_eq!(page.meta.total as usize, expect.len(), "{name} {sort}");
                     seen.extend(texts(&page).iter().map(|text| id_of(text)));
@@ -291,20 +291,15 @@ async fn the_last_page_of_a_long_listing_costs_what_the_first_does() {
     );
     let engine = catalogue_engine(&redis, directory.path(), vec![whole]).await;
     let name = ListingName::parse("all").unwrap();
-    let selection = engine.select(&name, Asked::default()).await.unwrap();
+    let selection = engine.pages.selector.select(&name, Asked::default()).await.unwrap();
     let limit = NonZeroU32::new(24).unwrap();
     let first = Place::Offset {
         offset: 0,
         limit,
         pinned: None,
     };
-    let total = engine.page(&selection, &first, &|_| false).await.unwrap().meta.total;
-    let generation = engine
-        .page(&selection, &first, &|_| false)
-        .await
-        .unwrap()
-        .meta
-        .generation;
+    let total = shop::read(&engine, &selection, &first).await.unwrap().meta.total;
+    let generation = shop::read(&engine, &selection, &first).await.unwrap().meta.generation;
     // The store is asked, so that neither L1 nor the head takes part.
     let store = shop::store(&redis.url()).await;
     let last_chunk = total / 12;

@@ -43,7 +43,7 @@ async fn walk(engine: &Arc<Engine>, name: &ListingName, limit: u32, order: Order
     let mut at = place(0, limit);
     let mut seen = Vec::new();
     loop {
-        let page = engine.page(&selection, &at, &|_| false).await?;
+        let page = shop::read(&engine, &selection, &at).await?;
         seen.extend(texts(&page));
         tokio::task::yield_now().await;
         match next(&page) {
@@ -216,19 +216,19 @@ async fn a_delete_takes_pins_with_it_on_every_node() {
     let first = page(&here, &name, &place(0, 12)).await.unwrap();
     let pinned = Place::Cursor(next(&first).unwrap().encode(&selection.key));
     for node in [&here, &there] {
-        node.page(&selection, &pinned, &|_| false).await.unwrap();
+        shop::read(&node, &selection, &pinned).await.unwrap();
     }
     here.writes.delete(&name, None).await.unwrap();
-    let gone = here.page(&selection, &pinned, &|_| false).await;
+    let gone = shop::read(&here, &selection, &pinned).await;
     assert!(matches!(gone, Err(EngineError::Gone)), "{gone:?}");
-    crate::support::eventually(async || match there.page(&selection, &pinned, &|_| false).await {
+    crate::support::eventually(async || match shop::read(&there, &selection, &pinned).await {
         Err(EngineError::Gone) => Ok(()),
         other => Err(format!("{other:?}")),
     })
     .await;
     // What comes after it has pins of its own.
     push(&here, &name, items(30, 1)).await.unwrap();
-    let gone = here.page(&selection, &pinned, &|_| false).await;
+    let gone = shop::read(&here, &selection, &pinned).await;
     assert!(matches!(gone, Err(EngineError::Gone)), "{gone:?}");
     let again = page(&here, &name, &place(0, 12)).await.unwrap();
     let pinned = Place::Offset {
@@ -236,5 +236,5 @@ async fn a_delete_takes_pins_with_it_on_every_node() {
         limit: NonZeroU32::new(12).unwrap(),
         pinned: Some(again.meta.generation),
     };
-    assert_eq!(there.page(&selection, &pinned, &|_| false).await.unwrap().count, 12);
+    assert_eq!(shop::read(&there, &selection, &pinned).await.unwrap().count, 12);
 }

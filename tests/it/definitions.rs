@@ -120,8 +120,8 @@ async fn ask(
         choices: choices.to_vec(),
         ..Asked::default()
     };
-    let selection = node.select(&shop::name(name), asked).await?;
-    node.page(&selection, &place(0, 100), &|_| false).await
+    let selection = node.pages.selector.select(&shop::name(name), asked).await?;
+    shop::read(&node, &selection, &place(0, 100)).await
 }
 
 fn ids(page: &Page) -> Vec<u64> {
@@ -179,7 +179,12 @@ async fn a_cursor_stays_in_the_stream_it_is_of() {
             choices: EUR.to_vec(),
             ..Asked::default()
         };
-        let selection = node.select(&shop::name("category:BREAD"), asked).await.unwrap();
+        let selection = node
+            .pages
+            .selector
+            .select(&shop::name("category:BREAD"), asked)
+            .await
+            .unwrap();
         let cursor = Cursor {
             generation: whole.meta.generation,
             offset: 1,
@@ -190,7 +195,7 @@ async fn a_cursor_stays_in_the_stream_it_is_of() {
         };
         let text = cursor.encode(&selection.key);
         assert_eq!(Cursor::claimed(&text).map(|cursor| cursor.order), Some(order));
-        let page = node.page(&selection, &Place::Cursor(text), &|_| false).await.unwrap();
+        let page = shop::read(&node, &selection, &Place::Cursor(text)).await.unwrap();
         assert_eq!(ids(&page), ids(&whole)[1..3], "{sort} {order:?}");
     }
 }
@@ -250,7 +255,7 @@ async fn a_changed_definition_makes_its_listings_stale_and_they_are_refreshed() 
         choices: EUR.to_vec(),
         ..Asked::default()
     };
-    let selection = after.select(&name, asked()).await.unwrap();
+    let selection = after.pages.selector.select(&name, asked()).await.unwrap();
     assert_eq!(
         after.inspector.explain(&selection).await.unwrap().state.as_str(),
         "stale"
@@ -283,7 +288,7 @@ async fn a_changed_definition_makes_its_listings_stale_and_they_are_refreshed() 
         chunk_len: old.meta.chunk_len,
     };
     let cursor = Place::Cursor(cursor.encode(&selection.key));
-    let page = after.page(&selection, &cursor, &|_| false).await.unwrap();
+    let page = shop::read(&after, &selection, &cursor).await.unwrap();
     assert_eq!(ids(&page), [9, 10]);
 }
 

@@ -142,8 +142,8 @@ async fn a_request_waits_once_however_much_it_waits_for() {
             choices,
             ..Asked::default()
         };
-        let answer = match node.select(&bread(), asked).await {
-            Ok(selection) => node.page(&selection, &place(0, 24), &|_| false).await,
+        let answer = match node.pages.selector.select(&bread(), asked).await {
+            Ok(selection) => shop::read(&node, &selection, &place(0, 24)).await,
             Err(error) => Err(error),
         };
         assert!(matches!(answer, Err(EngineError::NothingYet { .. })), "{answer:?}");
@@ -298,8 +298,8 @@ async fn a_sort_that_is_lost_while_the_table_is_truncated_empties_no_other_sort(
         sort: Some("name"),
         ..Asked::default()
     };
-    let selection = node.select(&bread(), by_name).await.unwrap();
-    let kept = node.page(&selection, &place(0, 24), &|_| false).await.unwrap();
+    let selection = node.pages.selector.select(&bread(), by_name).await.unwrap();
+    let kept = shop::read(&node, &selection, &place(0, 24)).await.unwrap();
     assert_eq!(kept.meta.total, 60);
 }
 

@@ -48,7 +48,7 @@ async fn a_page_in_l1_asks_redis_nothing() {
         for limit in [1, 7, 12, 24, 50] {
             for order in [Order::Asc, Order::Desc] {
                 let selection = select(&node, &name, order).await.unwrap();
-                let page = node.page(&selection, &place(offset, limit), &|_| false).await.unwrap();
+                let page = shop::read(&node, &selection, &place(offset, limit)).await.unwrap();
                 assert!(page.meta.served.l1_hit);
             }
         }
@@ -133,12 +133,12 @@ async fn a_page_from_redis_takes_one_turn_where_the_listing_was_seen_and_two_whe
     let turns = async |at: &Place| {
         loop {
             let before = turns_of_reads(&proxy);
-            let page = reader.page(&selection, at, &|_| false).await.unwrap();
+            let page = shop::read(&reader, &selection, at).await.unwrap();
             if page.meta.freshness.state != PageState::RedisDown {
                 return (turns_of_reads(&proxy) - before, page);
             }
             eventually(async || {
-                let joined = reader.page(&selection, at, &|_| false).await.unwrap();
+                let joined = shop::read(&reader, &selection, at).await.unwrap();
                 let is_late = joined.meta.freshness.state == PageState::RedisDown;
                 (!is_late).then_some(()).ok_or("a late reading")
             })

@@ -34,7 +34,7 @@ pub(crate) struct ChunkCache {
 
 /// A page's items of which some are not here.
 #[derive(Clone, Debug)]
-pub struct Partly {
+pub(crate) struct Partly {
     plan: WindowPlan,
     /// The pieces in the order they go out; without their chunks where those are not here.
     pieces: Vec<(Option<Arc<Chunk>>, Range<usize>)>,
@@ -44,7 +44,7 @@ pub struct Partly {
 
 impl Partly {
     /// All items, with chunks that were read, from index `first` on; `None` where some are not among those.
-    pub fn with(self, first: u64, read: &[Arc<Chunk>]) -> Option<PageItems> {
+    pub(crate) fn with(self, first: u64, read: &[Arc<Chunk>]) -> Option<PageItems> {
         let read = |at: u64| read.get(usize::try_from(at.checked_sub(first)?).ok()?).cloned();
         let pieces = self.pieces.into_iter().zip(self.plan.pieces());
         let pieces = pieces.map(|((here, items), piece)| Some((here.or_else(|| read(piece.chunk.0))?, items)));

@@ -62,7 +62,7 @@ struct Entry {
 
 /// What the table says of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lookup {
+pub(crate) enum Lookup {
     /// May be served; known since the given age in milliseconds.
     Usable(HeadState),
     /// Too old or suspect: good for speculation only.
@@ -73,7 +73,7 @@ pub enum Lookup {
 
 impl Lookup {
     /// The head that is known, whether it may be served or not.
-    pub fn head(&self) -> Option<&Head> {
+    pub(crate) fn head(&self) -> Option<&Head> {
         match self {
             Self::Usable(state) | Self::Recheck(state) => state.live(),
             Self::Unknown => None,

@@ -31,7 +31,7 @@ pub(crate) struct L1 {
 
 impl L1 {
     /// Nothing yet.
-    pub(super) fn new(config: &L1Config) -> Self {
+    pub(crate) fn new(config: &L1Config) -> Self {
         let shapes_max = config.shapes_max as u64;
         Self {
             heads: HeadCache::new(config),
@@ -42,7 +42,7 @@ impl L1 {
     }
 
     /// The shape of a listing's generation, where it is known here: from the head, else from what the generation said of itself.
-    pub(super) fn shape_of(&self, key: &ListingKey, generation: Generation) -> Option<Shape> {
+    pub(crate) fn shape_of(&self, key: &ListingKey, generation: Generation) -> Option<Shape> {
         let head = self.heads.last_known(key);
         let current = head.as_ref().and_then(HeadState::live).map(Shape::from);
         current

@@ -4,8 +4,8 @@
 //! `fill_wait` in all, whatever it waits for; the fill itself takes as long as its origin.
 //!
 //! A name is *unknown* where no enumeration and no head tells of it: anybody can make up such names. Their fills have places and waiters
-//! of their own, so that the fills of known names are not held up. A request waits for such a place itself, and gives up its turn when
-//! it goes away. Where the origin has no items of the name that is remembered here for a few seconds; in Redis nothing is left of it.
+//! of their own, so that they do not hold up the fills of known names. A request waits for such a place itself, and gives up its turn
+//! when it goes away. An answer without items is remembered here for a few seconds; Redis keeps nothing of it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,12 +16,15 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use super::selection::{Selection, invalid};
 use crate::{
     config::L1Config,
     engine::{
         coherence::announcer::Announcer,
+        declared::names::Existence,
         error::EngineError,
-        fetching::heads::Heads,
+        fetching::{heads::Heads, lost_pushed::LostPushed, pushed_sorts::PushedSorts},
+        l1::L1,
         loads::{coalesce::Coalescer, permits::ReadPermits},
         refreshing::page_state::PageState,
         refreshing::{
@@ -41,6 +44,9 @@ pub(crate) struct Fills {
     refresher: Arc<Refresher>,
     announcer: Arc<Announcer>,
     heads: Arc<Heads>,
+    l1: Arc<L1>,
+    pushed_sorts: Arc<PushedSorts>,
+    lost_pushed: Arc<LostPushed>,
     store: Store,
     permits: ReadPermits,
     waits: Coalescer<ListingKey, Result<(), EngineError>>,
@@ -48,38 +54,84 @@ pub(crate) struct Fills {
     without_items: Cache<Family, ()>,
 }
 
+/// What fills stand on.
+pub(crate) struct FillsParts<'a> {
+    pub store: Store,
+    pub permits: ReadPermits,
+    pub refresher: Arc<Refresher>,
+    pub announcer: Arc<Announcer>,
+    pub heads: Arc<Heads>,
+    pub l1: Arc<L1>,
+    pub pushed_sorts: Arc<PushedSorts>,
+    pub lost_pushed: Arc<LostPushed>,
+    pub l1_config: &'a L1Config,
+    pub runtime: Handle,
+}
+
 impl Fills {
     /// Nobody waits yet.
-    pub(crate) fn new(
-        store: Store,
-        permits: ReadPermits,
-        refresher: Arc<Refresher>,
-        announcer: Arc<Announcer>,
-        heads: Arc<Heads>,
-        l1: &L1Config,
-        runtime: Handle,
-    ) -> Self {
+    pub(crate) fn new(parts: FillsParts<'_>) -> Self {
         Self {
-            store,
-            permits,
-            refresher,
-            announcer,
-            heads,
-            waits: Coalescer::new(runtime),
+            store: parts.store,
+            permits: parts.permits,
+            refresher: parts.refresher,
+            announcer: parts.announcer,
+            heads: parts.heads,
+            l1: parts.l1,
+            pushed_sorts: parts.pushed_sorts,
+            lost_pushed: parts.lost_pushed,
+            waits: Coalescer::new(parts.runtime),
             without_items: Cache::builder()
-                .max_capacity(l1.absent_max as u64)
-                .time_to_live(l1.ttl.min(WITHOUT_ITEMS_MAX))
+                .max_capacity(parts.l1_config.absent_max as u64)
+                .time_to_live(parts.l1_config.ttl.min(WITHOUT_ITEMS_MAX))
                 .build(),
         }
     }
 
-    /// Waits until the listing, whose name is known, has a head. Says whether somebody else had begun the wait.
-    pub(crate) async fn wait(
-        &self,
-        defined: &Defined,
-        key: &ListingKey,
-        deadline: Instant,
-    ) -> Result<bool, EngineError> {
+    /// Waits for the first fill of a listing. Says whether another request had begun it.
+    pub(crate) async fn fill(&self, selection: &Selection, deadline: Instant) -> Result<bool, EngineError> {
+        let Some(defined) = &selection.defined else {
+            return Err(self.missing_pushed(selection).await);
+        };
+        match selection.existence {
+            Existence::ByHead => Err(EngineError::NotFound),
+            // A scanner may have made it up: the origin is asked only for names that exist.
+            Existence::Unknown => Err(EngineError::NothingYet {
+                reason: "the names that exist could not be read",
+                retry_after: Duration::from_secs(1),
+            }),
+            _ if selection.is_known(&self.l1) => self.wait(defined, &selection.key, deadline).await,
+            _ => self.wait_for_unknown(defined, &selection.key, deadline).await,
+        }
+    }
+
+    /// Fills a listing anew whose stream was lost. Says whether another request had begun it.
+    pub(crate) async fn refill(&self, selection: &Selection, deadline: Instant) -> Result<bool, EngineError> {
+        let Some(defined) = &selection.defined else {
+            self.lost_pushed.tell(&selection.key);
+            return Err(EngineError::NotFound);
+        };
+        if selection.existence == Existence::ByHead {
+            return Err(EngineError::NotFound);
+        }
+        self.wait_anew(defined, &selection.key, deadline).await
+    }
+
+    /// Why a pushed listing is not there: no such name, or no such sort of it.
+    async fn missing_pushed(&self, selection: &Selection) -> EngineError {
+        match self.pushed_sorts.of(selection.key.name()).await {
+            Err(error) => error,
+            Ok(sorts) if sorts.is_empty() || sorts.contains(selection.key.sort()) => EngineError::NotFound,
+            Ok(sorts) => {
+                let sorts: Vec<_> = sorts.iter().map(|sort| sort.as_str()).collect();
+                let detail = format!("unknown; this listing has {}", sorts.join(", "));
+                EngineError::Invalid(vec![invalid("sort", detail)])
+            }
+        }
+    }
+
+    /// Waits until the listing, whose name is known, has a head. Says whether another request had begun the wait.
+    async fn wait(&self, defined: &Defined, key: &ListingKey, deadline: Instant) -> Result<bool, EngineError> {
         self.check(defined, key)?;
         let _permit = self.permits.wait()?;
         let begin = || self.until_filled(key, self.refresher.trigger(defined, key));
@@ -87,7 +139,7 @@ impl Fills {
     }
 
     /// The same for a name that nothing tells of; [`EngineError::NotFound`] where the origin has no items of it.
-    pub(crate) async fn wait_for_unknown(
+    async fn wait_for_unknown(
         &self,
         defined: &Defined,
         key: &ListingKey,
@@ -95,7 +147,7 @@ impl Fills {
     ) -> Result<bool, EngineError> {
         self.check(defined, key)?;
         let _permit = self.permits.wait_for_unknown()?;
-        // Who joins a wait that has begun needs no place.
+        // A request that joins a wait needs no place.
         let place = match self.waits.is_under_way(key) {
             true => None,
             false => {
@@ -138,12 +190,7 @@ impl Fills {
     }
 
     /// Waits until the listing has a head drawn after now, whatever Redis says of the present one.
-    pub(crate) async fn wait_anew(
-        &self,
-        defined: &Defined,
-        key: &ListingKey,
-        deadline: Instant,
-    ) -> Result<bool, EngineError> {
+    async fn wait_anew(&self, defined: &Defined, key: &ListingKey, deadline: Instant) -> Result<bool, EngineError> {
         self.check_back_off(defined, key)?;
         let _permit = self.permits.wait()?;
         let begin = || self.until_filled(key, self.refresher.demand(defined, &key.family, Shrink::Refused));

@@ -1,8 +1,7 @@
 //! Pages as fragments: found in L1, and made there, behind the requests that missed them.
 //!
-//! Nothing is deflated while a request waits. A run that has no fragment yet goes out as it is, and its fragment is made
-//! afterwards by few threads, each one once. What waits for them is bounded: beyond, the next request that misses the
-//! fragment asks for it again.
+//! Nothing is deflated while a request waits. A run that has no fragment yet goes out as it is. Few threads make its fragment
+//! afterwards, once. Their queue is bounded. When it is full, the next request that misses the fragment asks for it again.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -15,23 +14,20 @@ use tokio::runtime::Handle;
 
 use super::page::{Page, PageMeta};
 use crate::{
-    engine::{
-        Engine,
-        l1::{
-            L1,
-            items::{Form, PackedItems, PackedPiece, PageItems, Unmade},
-            shape::Shape,
-        },
+    engine::l1::{
+        L1,
+        items::{PackedItems, PackedPiece, PageItems, Unmade},
+        shape::Shape,
     },
     listing::{Checksum, Deflater, Fragment, Run, RunPlace, RunSum, Window, WindowPlan},
     telemetry::Metrics,
 };
 
-/// What may wait to be deflated: the work of a fraction of a second. A job holds a chunk or two.
+/// Jobs that may wait: the work of a fraction of a second. A job holds a chunk or two.
 const WAITING_MAX: usize = 512;
 
 /// Finds and makes fragments.
-pub(crate) struct Fragments {
+pub struct Fragments {
     l1: Arc<L1>,
     metrics: Arc<Metrics>,
     making: Arc<Mutex<Making>>,
@@ -41,31 +37,13 @@ pub(crate) struct Fragments {
 
 #[derive(Default)]
 struct Making {
-    /// What waits or is being made.
+    /// Fragments that wait or are being made.
     asked: HashSet<(Shape, RunPlace)>,
     waiting: VecDeque<Job>,
     threads: usize,
 }
 
 type Job = Box<dyn FnOnce(&mut Deflater) + Send>;
-
-impl Engine {
-    /// All of a page's items as fragments, if they are wanted so and are here.
-    pub(crate) fn packed_here(&self, shape: Shape, plan: &WindowPlan, form: Form) -> Option<PackedItems> {
-        (form == Form::Packed).then(|| self.fragments.find(shape, plan))?
-    }
-
-    /// Makes the fragments that a page had to do without, behind it.
-    pub fn make_fragments(&self, unmade: Vec<Unmade>) {
-        self.fragments.make(unmade);
-    }
-
-    /// Deflates something that is kept elsewhere, behind the request that missed it. Says no where too much
-    /// waits already.
-    pub fn deflate_later(&self, job: impl FnOnce(&mut Deflater) + Send + 'static) -> bool {
-        self.fragments.run(None, Box::new(job))
-    }
-}
 
 impl Fragments {
     /// Threads that deflate are the runtime's blocking ones, at most half as many as there are cores.
@@ -148,8 +126,8 @@ impl Fragments {
         packed
     }
 
-    /// Makes fragments, later.
-    pub(crate) fn make(&self, unmade: Vec<Unmade>) {
+    /// Makes the fragments that a page had to do without, behind it.
+    pub fn make(&self, unmade: Vec<Unmade>) {
         for Unmade {
             shape,
             place,
@@ -164,11 +142,16 @@ impl Fragments {
                     metrics.fragments_made.inc();
                     l1.chunks.insert_fragment(shape, place, Arc::new(fragment));
                 }
-                // Only now: who misses it meanwhile need not ask again.
+                // Only now: a request that misses it meanwhile need not ask again.
                 making.lock().asked.remove(&(shape, place));
             };
             self.run(Some((shape, place)), Box::new(job));
         }
+    }
+
+    /// Deflates something that is kept elsewhere, behind the request that missed it. Returns false when too many jobs wait.
+    pub fn deflate_later(&self, job: impl FnOnce(&mut Deflater) + Send + 'static) -> bool {
+        self.run(None, Box::new(job))
     }
 
     fn run(&self, key: Option<(Shape, RunPlace)>, job: Job) -> bool {
@@ -210,7 +193,7 @@ impl Thread {
         let mut making = self.making.lock();
         let job = making.waiting.pop_front();
         if job.is_none() {
-            // Under the same lock: whoever adds a job from here on starts another thread.
+            // Under the same lock: a job that is added from here on starts another thread.
             making.threads -= 1;
             self.is_counted = false;
         }

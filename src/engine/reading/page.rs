@@ -1,7 +1,11 @@
 //! What a page is, once the engine has found it.
 
-use std::{num::NonZeroU32, time::Duration};
+use std::{
+    num::NonZeroU32,
+    time::{Duration, Instant},
+};
 
+use super::selection::Selection;
 use crate::{
     engine::{
         l1::{
@@ -27,6 +31,19 @@ pub enum Place {
     },
     /// The text of the `cursor` parameter.
     Cursor(String),
+}
+
+/// A page as it is asked for.
+#[derive(Clone, Copy)]
+pub struct PageRequest<'a> {
+    /// The listing, and the direction.
+    pub selection: &'a Selection,
+    /// Where in the listing.
+    pub place: &'a Place,
+    /// The form in which the items are wanted. Packed: as fragments, and as chunks only where a fragment is missing.
+    pub form: Form,
+    /// When the wait for the page began.
+    pub began: Instant,
 }
 
 impl Place {
@@ -89,6 +106,13 @@ pub struct PageFreshness {
     pub state: PageState,
 }
 
+impl PageFreshness {
+    /// Milliseconds past `fresh_for`, where the page is stale.
+    pub(crate) fn stale_ms(&self) -> Option<u64> {
+        (self.ttl_ms < 0).then(|| self.ttl_ms.unsigned_abs())
+    }
+}
+
 /// Which layers were asked, for `Cache-Status` and metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Served {
@@ -109,29 +133,12 @@ pub struct Waited {
     pub origin: Duration,
 }
 
-/// Says whether the caller needs the items of a page: not for a 304.
-pub type SkipItems<'a> = &'a (dyn Fn(&PageMeta) -> bool + Sync);
-
-/// What the caller needs of a page.
-#[derive(Clone, Copy)]
-pub(crate) struct Wants<'a> {
-    pub form: Form,
-    pub skip_items: SkipItems<'a>,
-}
-
-impl Wants<'_> {
-    /// Whether the caller needs no items.
-    pub(crate) fn no_items(&self, meta: &PageMeta) -> bool {
-        (self.skip_items)(meta)
-    }
-}
-
 /// A page, or only its meta where the caller needs no items.
 #[derive(Clone, Debug)]
 pub struct Page {
     /// All but the items.
     pub meta: PageMeta,
-    /// `None` where the caller said that it needs none, or they were found packed.
+    /// `None` where the caller needs none, or they were found packed.
     pub items: Option<PageItems>,
     /// The items packed, where they are wanted so.
     pub packed: Option<PackedItems>,
@@ -158,7 +165,7 @@ impl Page {
         }
     }
 
-    /// A page whose items nobody needs.
+    /// A page without its items.
     pub(crate) fn without_items(meta: PageMeta) -> Self {
         Self {
             count: meta.count(),

@@ -4,41 +4,69 @@
 //! A delete makes pins disappear, so a pinned page needs a head that is as fresh as any page's; where Redis must be asked
 //! for it, head, chunks and the time left come in one turn.
 
-use std::{sync::Arc, time::Duration};
+use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
 use super::{
-    page::{Page, PageFreshness, PageMeta, Served, Wants, millis},
+    cutting::Cutter,
+    page::{Page, PageFreshness, PageMeta, PageRequest, Served, millis},
     selection::Selection,
 };
 use crate::{
     engine::{
-        Engine,
         error::EngineError,
-        fetching::heads::OVERDUE,
+        fetching::{
+            chunks::Chunks,
+            heads::{Heads, OVERDUE},
+        },
         l1::{
+            L1,
             head_table::Lookup,
             items::{Form, PageItems},
             shape::Shape,
         },
+        loads::permits::ReadPermits,
         refreshing::page_state::PageState,
     },
-    listing::{Generation, Window, WindowPlan},
+    listing::{Generation, Window},
+    store::Store,
 };
 
-impl Engine {
-    pub(crate) async fn pinned_page(
-        self: &Arc<Self>,
-        selection: &Selection,
+/// Reads pinned pages.
+pub(crate) struct Pins {
+    pub store: Store,
+    pub l1: Arc<L1>,
+    pub permits: ReadPermits,
+    pub heads: Arc<Heads>,
+    pub chunks: Arc<Chunks>,
+    pub cutter: Arc<Cutter>,
+}
+
+/// A pinned page that was found.
+pub(crate) enum Pinned {
+    /// L1 knows that its generation is kept.
+    Kept(PageMeta),
+    /// Redis was asked, and the items came along.
+    Read(Page),
+    /// Redis still keeps the generation, but not its items.
+    Lost(PageMeta),
+}
+
+impl Pins {
+    /// The meta of a page of this generation, with the items where Redis had to be asked.
+    pub(crate) async fn find(
+        &self,
+        request: PageRequest<'_>,
         shape: Shape,
-        window: Window,
-        wants: Wants<'_>,
-    ) -> Result<Page, EngineError> {
+        offset: u64,
+        limit: NonZeroU32,
+    ) -> Result<Pinned, EngineError> {
+        let selection = request.selection;
         let mut meta = PageMeta {
             generation: shape.generation,
             total: shape.total,
             chunk_len: shape.chunk_len,
-            offset: window.offset,
-            limit: window.limit,
+            offset,
+            limit,
             order: selection.order,
             pinned: true,
             freshness: PageFreshness {
@@ -55,52 +83,59 @@ impl Engine {
         if known.is_some_and(|known| !known.agrees(&shape)) {
             return Err(EngineError::Gone);
         }
-        let plan = shape.plan(window);
-        if let Some(kept_ms) = self.kept_here(selection, shape)? {
+        if let Some(kept_ms) = self.kept_ms(selection, shape)? {
             meta.freshness.ttl_ms = kept_ms;
-            let here = match &plan {
-                None => true,
-                Some(plan) => {
-                    wants.no_items(&meta)
-                        || self.packed_here(shape, plan, wants.form).is_some()
-                        || self.l1.chunks.find(shape, plan).is_ok()
-                }
-            };
-            if here && let Some(page) = self.cut(selection, meta.clone(), window, wants, None).await? {
-                return Ok(page);
-            }
+            return Ok(Pinned::Kept(meta));
         }
+        self.read(request, meta).await
+    }
+
+    /// The page with this meta, which L1 knows to be kept.
+    pub(crate) async fn items(&self, request: PageRequest<'_>, meta: PageMeta) -> Result<Page, EngineError> {
+        if let Ok(page) = self.cutter.cut_from_l1(request, meta.clone()) {
+            return Ok(page);
+        }
+        match self.read(request, meta).await? {
+            Pinned::Read(page) => Ok(page),
+            Pinned::Kept(_) | Pinned::Lost(_) => Err(EngineError::Gone),
+        }
+    }
+
+    async fn read(&self, request: PageRequest<'_>, mut meta: PageMeta) -> Result<Pinned, EngineError> {
+        let (selection, shape) = (request.selection, meta.shape());
+        let window = selection.window(meta.offset, meta.limit);
+        let plan = shape.plan(window);
         // One turn tells the head (a delete makes pins disappear), the time left and the chunks.
         meta.served.l1_hit = false;
         let first = shape.plan(Window { offset: 0, ..window });
         let Some(asked) = plan.as_ref().or(first.as_ref()) else {
-            return self.pinned_empty(selection, meta).await;
+            return self.read_empty(selection, meta).await.map(Pinned::Read);
         };
         // Its chunks may all be here.
-        let at_hand = {
+        let from_l1 = {
             let mut meta = meta.clone();
             meta.freshness.state = PageState::RedisDown;
             meta.served.l1_hit = true;
-            self.cut_from_l1(selection, shape, meta, plan.as_ref(), wants.form)
+            self.last_known(request, shape, meta)
         };
         let refused = |mut page: Page| {
             page.meta.freshness.state = PageState::RedisRefuses;
             page
         };
-        if !self.store.admits_reads() && (at_hand.is_some() || !self.store.refuses_connections()) {
-            let page = at_hand.ok_or_else(EngineError::redis_down)?;
-            return Ok(match self.store.refuses_connections() {
+        if !self.store.admits_reads() && (from_l1.is_some() || !self.store.refuses_connections()) {
+            let page = from_l1.ok_or_else(EngineError::redis_down)?;
+            return Ok(Pinned::Read(match self.store.refuses_connections() {
                 true => refused(page),
                 false => page,
-            });
+            }));
         }
-        let patience = at_hand.is_some().then_some(OVERDUE);
+        let patience = from_l1.is_some().then_some(OVERDUE);
         let asked = self.chunks.read_pinned(&selection.key, shape, asked, patience).await;
-        let (pinned, read) = match (asked, at_hand) {
+        let (pinned, read) = match (asked, from_l1) {
             (Ok(None) | Err(EngineError::RedisDown { .. } | EngineError::Overloaded { .. }), Some(page)) => {
-                return Ok(page);
+                return Ok(Pinned::Read(page));
             }
-            (Err(EngineError::RedisRefuses { .. }), Some(page)) => return Ok(refused(page)),
+            (Err(EngineError::RedisRefuses { .. }), Some(page)) => return Ok(Pinned::Read(refused(page))),
             (Err(EngineError::Corrupt), _) => return Err(EngineError::Gone),
             (answer, _) => answer?.ok_or_else(EngineError::redis_down)?,
         };
@@ -116,22 +151,19 @@ impl Engine {
         }
         let left = self.remember_pin(selection, shape, left);
         meta.freshness.ttl_ms = millis(left);
-        if wants.no_items(&meta) {
-            return Ok(Page::without_items(meta));
-        }
-        match (plan, read) {
-            (None, _) => Ok(Page::with_items(meta, PageItems::none())),
+        Ok(match (plan, read) {
+            (None, _) => Pinned::Read(Page::with_items(meta, PageItems::none())),
             (Some(_), Some(read)) => {
                 meta.served.collapsed = read.collapsed;
-                Ok(Page::with_items(meta, read.items))
+                Pinned::Read(Page::with_items(meta, read.items))
             }
             // The stream is there but not as the cursor says: half lost, or the cursor was made up.
-            (Some(_), None) => Err(EngineError::Gone),
-        }
+            (Some(_), None) => Pinned::Lost(meta),
+        })
     }
 
     /// An empty generation has no stream: it is there as long as the head names it.
-    async fn pinned_empty(&self, selection: &Selection, mut meta: PageMeta) -> Result<Page, EngineError> {
+    async fn read_empty(&self, selection: &Selection, mut meta: PageMeta) -> Result<Page, EngineError> {
         let head = self.heads.reread(&selection.key).await?;
         match head.live() {
             Some(head) if head.generation == meta.generation && head.total == 0 => {
@@ -143,7 +175,7 @@ impl Engine {
     }
 
     /// Milliseconds that a pinned generation is kept at least, where L1 alone can tell; 410 where L1 knows of a delete.
-    fn kept_here(&self, selection: &Selection, shape: Shape) -> Result<Option<i64>, EngineError> {
+    fn kept_ms(&self, selection: &Selection, shape: Shape) -> Result<Option<i64>, EngineError> {
         let Lookup::Usable(state) = self.l1.heads.lookup(&selection.key) else {
             return Ok(None);
         };
@@ -205,33 +237,18 @@ impl Engine {
     }
 
     /// A pinned page from L1 alone, of a generation that this listing is known to have, and of no delete since.
-    fn cut_from_l1(
-        &self,
-        selection: &Selection,
-        shape: Shape,
-        meta: PageMeta,
-        plan: Option<&WindowPlan>,
-        form: Form,
-    ) -> Option<Page> {
-        let (lookup, _) = self.l1.heads.peek(&selection.key);
-        let (Lookup::Usable(state) | Lookup::Recheck(state)) = &lookup else {
+    fn last_known(&self, request: PageRequest<'_>, shape: Shape, meta: PageMeta) -> Option<Page> {
+        let key = &request.selection.key;
+        let (Lookup::Usable(state) | Lookup::Recheck(state)) = self.l1.heads.peek(key).0 else {
             return None;
         };
         if shape.generation.id < state.pins_from() {
             return None;
         }
-        let current = state.live().map(Shape::from);
-        let known = current == Some(shape) || self.l1.pins.contains_key(&(selection.key.clone(), shape));
-        if !known {
+        let is_current = state.live().map(Shape::from) == Some(shape);
+        if !is_current && !self.l1.pins.contains_key(&(key.clone(), shape)) {
             return None;
         }
-        let Some(plan) = plan else {
-            return Some(Page::with_items(meta, PageItems::none()));
-        };
-        if let Some(packed) = self.packed_here(shape, plan, form) {
-            return Some(Page::with_packed(meta, packed));
-        }
-        let items = self.l1.chunks.find(shape, plan).ok()?;
-        Some(Page::with_items(meta, items))
+        self.cutter.cut_from_l1(request, meta).ok()
     }
 }

@@ -1,7 +1,7 @@
-//! The chunks of the page that follows, read behind the page that was asked for: an option (`l1.read_ahead`), for shops whose
+//! Reads the chunks of the page that follows, behind the page that was asked for: an option (`l1.read_ahead`), for shops whose
 //! visitors page on.
 //!
-//! Nobody waits for it, so it takes nothing that somebody could: few at a time, none where a read would be shed.
+//! Nobody waits for it, so it takes nothing that a request could need: few reads at a time, none where a read would be shed.
 
 use std::sync::Arc;
 
@@ -9,52 +9,52 @@ use tokio::sync::Semaphore;
 
 use super::{page::PageMeta, selection::Selection};
 use crate::{
-    engine::{Engine, l1::items::Form},
-    listing::Window,
+    engine::{
+        fetching::chunks::Chunks,
+        l1::{L1, items::Form},
+    },
     telemetry::Metrics,
 };
 
 /// Reads ahead at once.
 const AT_ONCE_MAX: usize = 16;
 
-/// Places of those who read ahead.
+/// Reads ahead.
 pub(crate) struct ReadAhead {
-    /// None where it is not wanted.
+    /// `None` where the option is off.
     places: Option<Arc<Semaphore>>,
+    l1: Arc<L1>,
+    chunks: Arc<Chunks>,
     metrics: Arc<Metrics>,
 }
 
 impl ReadAhead {
-    /// So that nothing is read ahead unless it is wanted.
-    pub(crate) fn new(is_wanted: bool, metrics: Arc<Metrics>) -> Self {
+    /// Reads ahead if that is wanted.
+    pub(crate) fn new(is_wanted: bool, l1: Arc<L1>, chunks: Arc<Chunks>, metrics: Arc<Metrics>) -> Self {
         Self {
             places: is_wanted.then(|| Arc::new(Semaphore::new(AT_ONCE_MAX))),
+            l1,
+            chunks,
             metrics,
         }
     }
-}
 
-impl Engine {
     /// Begins to read what the page after this one needs and L1 does not have.
-    pub(crate) fn read_ahead(&self, selection: &Selection, meta: &PageMeta, form: Form) {
-        let Some(places) = self.read_ahead.places.as_ref().filter(|_| !meta.is_direct()) else {
+    pub(crate) fn begin(&self, selection: &Selection, meta: &PageMeta, form: Form) {
+        let Some(places) = self.places.as_ref().filter(|_| !meta.is_direct()) else {
             return;
         };
         let Ok(place) = places.clone().try_acquire_owned() else {
             return;
         };
         let (shape, limit) = (meta.shape(), meta.limit);
-        let window = Window {
-            offset: meta.offset.saturating_add(limit.get().into()),
-            limit,
-            direction: selection.direction,
-        };
+        let window = selection.window(meta.offset.saturating_add(limit.get().into()), limit);
         let Some(plan) = shape.plan(window) else { return };
         if form == Form::Packed && self.l1.chunks.has_fragments(shape, &plan) {
             return;
         }
         if self.chunks.begin(&selection.key, shape, &plan, place) {
-            self.read_ahead.metrics.read_ahead.inc();
+            self.metrics.read_ahead.inc();
         }
     }
 }

@@ -1,21 +1,15 @@
-//! From what a client chose to one listing in one order: checked against the definition, before anything is read.
+//! One listing in one order, and what a client asks for to get it.
 
 use std::{
-    collections::BTreeMap,
+    num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures_util::FutureExt;
-
 use crate::{
-    engine::{
-        Engine,
-        declared::names::Existence,
-        error::{EngineError, ParameterError},
-    },
+    engine::{declared::names::Existence, error::ParameterError, l1::L1},
     listing::{
-        Definition, Direction, Family, HeadState, ListingKey, ListingName, Order, Policy, SortName, StoredSort,
+        Definition, Direction, HeadState, ListingKey, Order, Policy, SortName, Window,
         definition::{Defined, Links, Resolved},
     },
 };
@@ -75,23 +69,38 @@ pub struct Selection {
     pub(crate) defined: Option<Defined>,
     /// Whether the name exists, so that an empty listing is a listing.
     pub(crate) existence: Existence,
-    /// How long others were waited for, of the time that a request may wait in all.
+    /// How long the choice waited, of the time that a request may wait in all.
     pub(crate) waited: Duration,
     pub(crate) lasts: Lasts,
 }
 
-/// How long who asks for the same again may go by a selection, as long as the configuration is not replaced.
+/// How long a selection may be reused for the same URL. None outlives the configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Lasts {
     /// For this request only.
     Once,
     /// As long as its listing is there: where a pushed name has no default sort, it has another one.
     WhileLive,
-    /// As long as [`Engine::stands_by`] it.
+    /// As long as [`Selector::stands_by`](super::selector::Selector::stands_by) it.
     WhileItStands,
 }
 
 impl Selection {
+    /// The window of a page.
+    pub(crate) fn window(&self, offset: u64, limit: NonZeroU32) -> Window {
+        Window {
+            offset,
+            limit,
+            direction: self.direction,
+        }
+    }
+
+    /// Whether an enumeration or a head tells of the name. Anybody can make up other names.
+    pub(crate) fn is_known(&self, l1: &L1) -> bool {
+        let has_head = |state| state != HeadState::Absent;
+        self.existence == Existence::Enumerated || l1.heads.last_known(&self.key).is_some_and(has_head)
+    }
+
     /// When the choice was made that began then.
     pub fn made_at(&self, began: Instant) -> Instant {
         began + self.waited
@@ -121,219 +130,6 @@ impl Selection {
             lasts: Lasts::Once,
         }
     }
-}
-
-impl Engine {
-    /// Chooses the listing.
-    ///
-    /// # Errors
-    /// [`EngineError::NotFound`] for a name that cannot exist; [`EngineError::Invalid`] with every parameter that does not fit.
-    pub async fn select(&self, name: &ListingName, asked: Asked<'_>) -> Result<Selection, EngineError> {
-        self.select_from(self.resolve(name), name, asked, Instant::now()).await
-    }
-
-    /// Chooses the listing of a name that was resolved before, by who has begun just now.
-    ///
-    /// # Errors
-    /// As [`Engine::select`].
-    pub async fn select_from(
-        &self,
-        resolved: Resolved,
-        name: &ListingName,
-        asked: Asked<'_>,
-        began: Instant,
-    ) -> Result<Selection, EngineError> {
-        let selection = match resolved {
-            Resolved::Unknown => return Err(EngineError::NotFound),
-            Resolved::Pushed => self.select_pushed(name, &asked).await?,
-            Resolved::Defined(defined) => self.select_defined(name, defined, &asked, began).await?,
-        };
-        Ok(Selection {
-            waited: began.elapsed(),
-            ..selection
-        })
-    }
-
-    /// The same, if nobody has to be waited for.
-    pub fn select_here(
-        &self,
-        resolved: Resolved,
-        name: &ListingName,
-        asked: Asked<'_>,
-        began: Instant,
-    ) -> Option<Result<Selection, EngineError>> {
-        match resolved {
-            Resolved::Unknown => Some(Err(EngineError::NotFound)),
-            Resolved::Pushed => self.select_pushed_here(name, &asked).transpose(),
-            // What it would wait for goes on by itself, and serves the next who asks.
-            Resolved::Defined(defined) => self.select_defined(name, defined, &asked, began).now_or_never(),
-        }
-    }
-
-    /// Whether a selection that was made before would be made again.
-    pub fn stands_by(&self, kept: &Selection) -> bool {
-        match &kept.defined {
-            Some(defined) if defined.definition.names.is_some() => {
-                let declared = self.declaration.take();
-                let existence = declared.names.existence(defined, kept.key.name());
-                existence.now_or_never() == Some(kept.existence)
-            }
-            _ => true,
-        }
-    }
-
-    async fn select_defined(
-        &self,
-        name: &ListingName,
-        defined: Defined,
-        asked: &Asked<'_>,
-        began: Instant,
-    ) -> Result<Selection, EngineError> {
-        let declared = self.declaration.take();
-        let mut existence = declared.names.existence(&defined, name).await;
-        if existence == Existence::Outside {
-            // What is frozen lives on, and whoever follows links comes to their end.
-            if !asked.is_pinned && self.frozen_until(name).is_none() {
-                return Err(EngineError::NotFound);
-            }
-            existence = Existence::ByHead;
-        }
-        let definition = &defined.definition;
-        let mut errors = Vec::new();
-        let stream = match definition.sort(asked.sort) {
-            None => {
-                errors.push(unknown_sort(definition));
-                None
-            }
-            Some(sort) => {
-                let stream = sort.stream(asked.order);
-                if stream.is_none() {
-                    errors.push(invalid(
-                        "order",
-                        format!("the sort {} has no descending order", sort.name),
-                    ));
-                }
-                stream
-            }
-        };
-        let given: BTreeMap<&str, &str> = asked.choices.iter().copied().collect();
-        for variant in &definition.variants {
-            if let Some(value) = given.get(&*variant.parameter)
-                && !variant.values.iter().any(|declared| **declared == **value)
-            {
-                let values: Vec<_> = variant.values.iter().map(|value| &**value).collect();
-                errors.push(invalid(
-                    &variant.parameter,
-                    format!("not declared; one of {}", values.join(", ")),
-                ));
-            }
-        }
-        let mut lasts = match existence {
-            Existence::ByHead => Lasts::Once,
-            _ => Lasts::WhileItStands,
-        };
-        for filter in &definition.filters {
-            let Some(value) = given.get(&*filter.parameter) else {
-                continue;
-            };
-            // Which values there are changes with the items.
-            lasts = Lasts::Once;
-            let deadline = began + self.fill_wait(&definition.policy);
-            let is_known = existence == Existence::Enumerated || self.has_head(name, &defined);
-            let values = declared
-                .filters
-                .values(name, &defined, filter, is_known, deadline)
-                .await?;
-            if !values.contains(*value) {
-                errors.push(invalid(&filter.parameter, "no item has this value".into()));
-            }
-        }
-        let (Some((stored, direction)), true) = (stream, errors.is_empty()) else {
-            return Err(EngineError::Invalid(errors));
-        };
-        let choices = definition.choices(&given);
-        let is_default = |parameter: &str, value: &str| {
-            let variant = definition
-                .variants
-                .iter()
-                .find(|variant| *variant.parameter == *parameter);
-            variant.is_some_and(|variant| variant.values.first().is_some_and(|first| **first == *value))
-        };
-        let canonical_choices = choices
-            .iter()
-            .filter(|(parameter, value)| !is_default(parameter, value))
-            .cloned()
-            .collect();
-        let family = Family {
-            name: name.clone(),
-            choices,
-        };
-        Ok(Selection {
-            sort_is_default: definition.sorts.first().is_some_and(|sort| sort.name == stored.sort),
-            key: family.listing(stored),
-            order: asked.order,
-            direction,
-            policy: definition.policy.clone(),
-            links: definition.links,
-            canonical_choices,
-            existence,
-            waited: Duration::ZERO,
-            lasts,
-            defined: Some(defined),
-        })
-    }
-
-    /// Whether a head of the name's default listing is known here.
-    fn has_head(&self, name: &ListingName, defined: &Defined) -> bool {
-        let stream = defined.definition.streams().next();
-        let key = stream.map(|stream| defined.default_family(name).listing(stream.stored()));
-        let known = key.and_then(|key| self.l1.heads.last_known(&key));
-        known.is_some_and(|state| state != HeadState::Absent)
-    }
-
-    async fn select_pushed(&self, name: &ListingName, asked: &Asked<'_>) -> Result<Selection, EngineError> {
-        if let Some(selection) = self.select_pushed_here(name, asked)? {
-            return Ok(selection);
-        }
-        let sorts = self.pushed_sorts.of(name).await?;
-        Ok(self.pushed(name, default_of(&sorts), asked.order))
-    }
-
-    /// `None` where Redis must be asked which sorts there are.
-    fn select_pushed_here(&self, name: &ListingName, asked: &Asked<'_>) -> Result<Option<Selection>, EngineError> {
-        if let Some(given) = asked.sort {
-            let Some(sort) = SortName::parse(given) else {
-                let detail = format!("a sort is named by {}", SortName::RULE);
-                return Err(EngineError::Invalid(vec![invalid("sort", detail)]));
-            };
-            return Ok(Some(Selection {
-                lasts: Lasts::WhileItStands,
-                ..self.pushed(name, sort, asked.order)
-            }));
-        }
-        let default = Selection {
-            lasts: Lasts::WhileLive,
-            ..self.pushed(name, SortName::default_sort(), asked.order)
-        };
-        if let Some(HeadState::Live(_)) = self.l1.heads.last_known(&default.key) {
-            return Ok(Some(default));
-        }
-        let sorts = self.pushed_sorts.known(name);
-        Ok(sorts.map(|sorts| self.pushed(name, default_of(&sorts), asked.order)))
-    }
-
-    fn pushed(&self, name: &ListingName, sort: SortName, order: Order) -> Selection {
-        let key = Family::plain(name.clone()).listing(StoredSort::ascending(sort));
-        Selection::pushed(key, order, self.declared().definitions.pushed.policy.clone())
-    }
-}
-
-/// `default` where it is there, else the first sort by name. A name with nothing under it is asked for under `default`, so that
-/// its absence is remembered.
-fn default_of(sorts: &[SortName]) -> SortName {
-    let default = SortName::default_sort();
-    let chosen = sorts.iter().find(|sort| **sort == default).or(sorts.first());
-    chosen.cloned().unwrap_or(default)
 }
 
 pub(crate) fn unknown_sort(definition: &Definition) -> ParameterError {

@@ -1,9 +1,9 @@
 //! The first page straight from the origin, while Redis does not answer and L1 does not have it.
 //!
-//! For definitions that ask for it (`redis_down.direct`): a shop's database that is spared by a cache all day is not made for
-//! all its readers at once. So there is one read a listing at a time for all who wait, few listings at a time, and little
-//! time; whoever finds no place is told what he would be told without. Nothing is kept: only Redis can say which
-//! generation a page is of, and a page without one must not be mixed with others.
+//! For definitions that ask for it (`redis_down.direct`). A database that a cache spares all day is not made for all readers at once.
+//! So a listing has one read at a time for all requests that wait, few listings are read at once, and a read has little time. A
+//! request that finds no place gets the error that it would get without. Nothing is kept: only Redis can say which generation a
+//! page is of, and a page without one must not be mixed with others.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -21,28 +21,34 @@ use super::{
 };
 use crate::{
     engine::{
-        Engine,
-        declared::names::Existence,
+        declared::{Declaration, names::Existence},
         error::{Chain, EngineError},
-        l1::items::PageItems,
-        loads::coalesce::Coalescer,
+        l1::{L1, items::PageItems},
+        loads::{coalesce::Coalescer, permits::ReadPermits},
         refreshing::page_state::PageState,
     },
     listing::{Chunk, Direction, Generation, ListingKey, definition::Defined},
     origin::{Origin, OriginError, Read, ReadOrder},
+    store::Store,
+    telemetry::Metrics,
 };
 
-/// Listings that are read so at once; for more there is no place.
+/// Listings that are read at once; there is no place for more.
 const READS_MAX: usize = 4;
-/// Of these, so many for names that nothing tells of: anybody can make up such names.
+/// Places of these for names that no enumeration and no head tells of: anybody can make up such names.
 const UNKNOWN_READS_MAX: usize = 2;
-/// The most a read may take: it is made for somebody who waits.
+/// The most time of a read: a request waits for it.
 const READ_WITHIN: Duration = Duration::from_secs(2);
-/// Items that are held of either end of a listing: no page has more.
+/// Items kept of either end of a listing: no page has more.
 const ENDS_MAX: usize = 1000;
 
 /// Reads of origins that requests wait for.
 pub(crate) struct Direct {
+    store: Store,
+    declaration: Arc<Declaration>,
+    l1: Arc<L1>,
+    permits: ReadPermits,
+    metrics: Arc<Metrics>,
     places: Arc<Semaphore>,
     reads: Coalescer<ListingKey, Option<Arc<Ends>>>,
 }
@@ -53,16 +59,6 @@ struct Ends {
     total: u64,
     first: Vec<Bytes>,
     last: VecDeque<Bytes>,
-}
-
-impl Direct {
-    /// Reads run on `runtime`.
-    pub(crate) fn new(runtime: Handle) -> Self {
-        Self {
-            places: Arc::new(Semaphore::new(READS_MAX)),
-            reads: Coalescer::new(runtime),
-        }
-    }
 }
 
 impl Ends {
@@ -94,9 +90,29 @@ impl Ends {
     }
 }
 
-impl Engine {
+impl Direct {
+    /// Reads run on `runtime`.
+    pub(crate) fn new(
+        store: Store,
+        declaration: Arc<Declaration>,
+        l1: Arc<L1>,
+        permits: ReadPermits,
+        metrics: Arc<Metrics>,
+        runtime: Handle,
+    ) -> Self {
+        Self {
+            store,
+            declaration,
+            l1,
+            permits,
+            metrics,
+            places: Arc::new(Semaphore::new(READS_MAX)),
+            reads: Coalescer::new(runtime),
+        }
+    }
+
     /// The page at `place` from the origin itself; `None` where that is not allowed, not possible, or takes too long.
-    pub(crate) async fn direct_page(
+    pub(crate) async fn page(
         &self,
         selection: &Selection,
         place: &Place,
@@ -117,15 +133,15 @@ impl Engine {
         }
         let _permit = self.permits.wait().ok()?;
         let began = Instant::now();
-        let read = || self.read_ends(selection.key.clone(), defined.clone(), self.is_known(selection));
-        let joined = self.direct.reads.join(&selection.key, read).await;
+        let read = || self.read_ends(selection.key.clone(), defined.clone(), selection.is_known(&self.l1));
+        let joined = self.reads.join(&selection.key, read).await;
         let ends = joined.value??;
         if ends.total == 0 && selection.existence == Existence::ByItems {
             return Some(Err(EngineError::NotFound));
         }
         self.metrics.direct_pages.inc();
         let meta = PageMeta {
-            // Of no generation: this one is told to nobody.
+            // The page is of no generation, and this one is not shown.
             generation: Generation {
                 id: self.store.now().0.saturating_mul(1000),
                 nonce: fastrand::u32(..),
@@ -165,7 +181,7 @@ impl Engine {
         defined: Defined,
         is_known: bool,
     ) -> impl Future<Output = Option<Arc<Ends>>> + Send + use<> {
-        let (declared, places) = (self.declaration.take(), self.direct.places.clone());
+        let (declared, places) = (self.declaration.take(), self.places.clone());
         let metrics = self.metrics.clone();
         async move {
             if !is_known && places.available_permits() <= READS_MAX - UNKNOWN_READS_MAX {

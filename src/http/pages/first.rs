@@ -1,13 +1,11 @@
-//! Pages are nearly all that is asked for: they are answered before the router is asked. The same handler answers them, and
-//! what every answer passes ([`edge`](crate::http::edge)) is the same; only what the framework does for any route is left out,
-//! which costs as much as a page from L1 itself. One that is in L1 is answered at once, without a future; what is waited for is
-//! boxed.
+//! Answers pages before the router is asked: nearly all requests are for pages, and the router costs as much as a page from L1
+//! itself. The same functions answer a page that comes by the [route](super::page::page_route), and [`edge`](crate::http::edge)
+//! does for both what every answer passes. A page that is in L1 is answered without a future; any other future is boxed.
 
 use std::{
     cell::RefCell,
     future::{Ready, ready},
     rc::Rc,
-    sync::Arc,
 };
 
 use actix_http::{Request, Response, body::BoxBody};
@@ -52,7 +50,7 @@ pub(crate) struct Pages {
     pub sizes: Sizes,
     pub envelopes: Data<Envelopes>,
     pub known: RefCell<KnownUrls>,
-    /// What is not in L1 is read by the worker itself.
+    /// The worker itself reads from Redis what is not in L1.
     pub _nearby: ReadsNearby,
 }
 
@@ -78,12 +76,12 @@ where
 
     fn call(&self, request: Request) -> Self::Future {
         match &self.pages {
-            Some(pages) if is_of_a_page(&request) => match pages.here(&request) {
+            Some(pages) if is_of_a_page(&request) => match pages.at_once(&request) {
                 Ok(answer) => Either::Left(ready(Ok(of_page(answer)))),
-                Err(begun) => {
+                Err((passing, wanted)) => {
                     let pages = pages.clone();
                     Either::Right(Either::Left(Box::pin(async move {
-                        Ok(of_page(pages.awaited(&request, begun).await))
+                        Ok(of_page(pages.awaited(&request, passing, wanted).await))
                     })))
                 }
             },
@@ -96,7 +94,7 @@ where
     }
 }
 
-/// What the router would lead to the handler of pages; what else it would, in another spelling, it still does.
+/// The spelling that clients use. The router still finds pages in others, such as `/v1/%6Cistings/…`.
 fn is_of_a_page(request: &Request) -> bool {
     let name = request.path().strip_prefix(LISTINGS);
     matches!(*request.method(), Method::GET | Method::HEAD)
@@ -107,43 +105,36 @@ fn of_page<B>(answer: HttpResponse) -> Answer<B> {
     Response::from(answer).map_body(|_, body| EitherBody::left(body))
 }
 
-/// A page that has to be waited for.
-struct Begun {
-    passing: Passing,
-    wanted: Result<Arc<Wanted>, Problem>,
-    page: Option<page::Begun>,
-}
+/// What a request asks for, or what is wrong with its URL.
+type Read = Result<Rc<Wanted>, Problem>;
 
 impl Pages {
-    /// The answer, if nobody has to be waited for; else what [`awaited`](Self::awaited) goes on with.
-    fn here(&self, request: &Request) -> Result<HttpResponse, Box<Begun>> {
+    /// The answer, where L1 has the page; else what [`awaited`](Self::awaited) needs.
+    fn at_once(&self, request: &Request) -> Result<HttpResponse, (Passing, Read)> {
         let (head, engine, edge) = (request.head(), &self.engine, &self.edge);
         let passing = Passing::begin(head, edge);
         let wanted = match passing.refused() {
             Some(refused) => Err(refused),
             None => self.known.borrow_mut().read(&head.uri, engine, self.sizes),
         };
-        let begun = match &wanted {
-            Ok(wanted) => page::page_here(wanted, head, engine, &self.envelopes),
-            Err(_) => Err(None),
-        };
-        match begun {
-            Ok(mut answer) => {
+        let answer = wanted.as_ref().ok();
+        match answer.and_then(|wanted| page::from_l1(wanted, head, engine, &self.envelopes)) {
+            Some(mut answer) => {
                 passing.end(head, edge, &mut answer);
                 Ok(answer)
             }
-            Err(page) => Err(Box::new(Begun { passing, wanted, page })),
+            None => Err((passing, wanted)),
         }
     }
 
-    async fn awaited(&self, request: &Request, begun: Box<Begun>) -> HttpResponse {
+    async fn awaited(&self, request: &Request, passing: Passing, wanted: Read) -> HttpResponse {
         let (head, engine, edge) = (request.head(), &self.engine, &self.edge);
-        let answer = match begun.wanted {
-            Ok(wanted) => page::page(&wanted, head, engine, &self.envelopes, begun.page).await,
+        let answer = match wanted {
+            Ok(wanted) => page::awaited(&wanted, head, engine, &self.envelopes).await,
             Err(problem) => Err(problem),
         };
         let mut answer = answer.unwrap_or_else(|problem| problem.error_response());
-        begun.passing.end(head, edge, &mut answer);
+        passing.end(head, edge, &mut answer);
         answer
     }
 }

@@ -1,14 +1,12 @@
-//! What the URL of a page asks for; and, for each worker, that of the URLs that are asked for often: reading one costs as
-//! much as finding its page in L1.
+//! What the URL of a page asks for. Each worker keeps it for frequent URLs: reading one costs as much as finding its page in L1.
 //!
-//! A URL is read by what is declared, so all that is known is forgotten when that is replaced. Whether the listing is there,
-//! and what it holds, is asked anew each time.
+//! A URL is read by what is declared, so all is forgotten when the declaration is replaced. The listing that was chosen is kept
+//! too, as long as it would be chosen again; and the envelope of the last page.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc, time::Instant};
 
 use actix_web::http::Uri;
 use foldhash::fast::RandomState;
-use parking_lot::Mutex;
 
 use super::envelope::{Envelope, Envelopes};
 use crate::{
@@ -38,9 +36,9 @@ pub(crate) struct Wanted {
     /// Which page.
     pub query: PageQuery,
     /// The last one that may be kept.
-    selection: Mutex<Option<Arc<Selection>>>,
+    selection: RefCell<Option<Rc<Selection>>>,
     /// The last one of its page.
-    envelope: Mutex<Option<Arc<Envelope>>>,
+    envelope: RefCell<Option<Arc<Envelope>>>,
 }
 
 impl Wanted {
@@ -53,30 +51,36 @@ impl Wanted {
             query: PageQuery::read(uri.query().unwrap_or_default(), &declared.names, sizes),
             name,
             resolved,
-            selection: Mutex::default(),
-            envelope: Mutex::default(),
+            selection: RefCell::default(),
+            envelope: RefCell::default(),
         }
     }
 
-    /// The listing that it asks for, if nobody has to be waited for and nothing is wrong. What was chosen before is gone by as long as it
-    /// would be chosen again.
-    pub(crate) fn select_here(&self, engine: &Engine, began: Instant) -> Option<Arc<Selection>> {
-        let kept = self.selection.lock().clone();
-        if let Some(kept) = kept.filter(|kept| engine.stands_by(kept)) {
+    /// The listing that was chosen before, as long as it would be chosen again.
+    pub(crate) fn kept(&self, engine: &Engine) -> Option<Rc<Selection>> {
+        let kept = self.selection.borrow().clone();
+        kept.filter(|kept| engine.pages.selector.stands_by(kept))
+    }
+
+    /// The listing that it asks for; `None` where that has to be waited for, or something is wrong.
+    pub(crate) fn select_at_once(&self, engine: &Engine, began: Instant) -> Option<Rc<Selection>> {
+        if let Some(kept) = self.kept(engine) {
             return Some(kept);
         }
         if !self.query.errors().is_empty() {
             return None;
         }
-        let selected = engine.select_here(self.resolved.clone(), &self.name, self.query.asked(), began)?;
-        let selection = Arc::new(selected.ok()?);
-        *self.selection.lock() = (selection.lasts() != Lasts::Once).then(|| selection.clone());
+        let (resolved, selector) = (self.resolved.clone(), &engine.pages.selector);
+        let selected = selector.select_at_once(resolved, &self.name, self.query.asked(), began)?;
+        let selection = Rc::new(selected.ok()?);
+        self.selection
+            .replace((selection.lasts() != Lasts::Once).then(|| selection.clone()));
         Some(selection)
     }
 
     /// The listing that was chosen is not there any more.
     pub(crate) fn choose_anew(&self) {
-        *self.selection.lock() = None;
+        self.selection.replace(None);
     }
 
     /// The envelope of the page that was found.
@@ -85,7 +89,7 @@ impl Wanted {
             return written.of(selection, meta);
         }
         // One URL, one window: its pages differ by their generation alone, which no two listings share.
-        let mut last = self.envelope.lock();
+        let mut last = self.envelope.borrow_mut();
         match &*last {
             Some(envelope) if envelope.shape == meta.shape() => envelope.clone(),
             _ => last.insert(written.of(selection, meta)).clone(),
@@ -98,13 +102,13 @@ impl Wanted {
 pub(crate) struct KnownUrls {
     /// By which declaration they were read.
     edition: u64,
-    wanted: Lately<Arc<Wanted>>,
+    wanted: Lately<Rc<Wanted>>,
 }
 
 impl KnownUrls {
     /// What a URL asks for.
-    pub(crate) fn read(&mut self, uri: &Uri, engine: &Engine, sizes: Sizes) -> Result<Arc<Wanted>, Problem> {
-        // Before anything is read by the declaration: replaced meanwhile, what is read now is forgotten next time.
+    pub(crate) fn read(&mut self, uri: &Uri, engine: &Engine, sizes: Sizes) -> Result<Rc<Wanted>, Problem> {
+        // Before anything is read by the declaration: if it is replaced meanwhile, what is read now is forgotten next time.
         let edition = engine.declaration.edition();
         if self.edition != edition {
             *self = Self {
@@ -116,7 +120,7 @@ impl KnownUrls {
         if let Some(wanted) = self.wanted.get(url) {
             return Ok(wanted);
         }
-        let wanted = Arc::new(Wanted::of(Name::of_path(uri.path())?, uri, engine, sizes));
+        let wanted = Rc::new(Wanted::of(Name::of_path(uri.path())?, uri, engine, sizes));
         if url.len() <= KNOWN_BYTES_MAX {
             self.wanted.insert(url.into(), wanted.clone());
         }
@@ -124,7 +128,7 @@ impl KnownUrls {
     }
 }
 
-/// Values by text, in two ages: what is not asked for while [`KNOWN_MAX`] others are is forgotten.
+/// Values by text, in two ages: a value is forgotten when it is not asked for while [`KNOWN_MAX`] others are.
 struct Lately<V> {
     young: HashMap<Box<str>, V, RandomState>,
     old: HashMap<Box<str>, V, RandomState>,

@@ -1,6 +1,7 @@
-//! Pages of listings.
+//! The one way into a page: [`from_l1`] answers at once, and where it cannot [`awaited`] does. The service of a worker
+//! ([`first`](super::first)) and the route both call them in this order.
 
-use std::{sync::Arc, time::Instant};
+use std::{rc::Rc, sync::Arc, time::Instant};
 
 use actix_web::{
     HttpRequest, HttpResponse, ResponseError,
@@ -19,7 +20,9 @@ use super::{
     timing::server_timing,
 };
 use crate::{
-    engine::{self, Engine, EngineError, Form, PackedItems, Page, PageItems, PageMeta, Place, Selection},
+    engine::{
+        Engine, EngineError, Form, PackedItems, Page, PageItems, PageMeta, PageRequest, Place, Selection, Waited,
+    },
     http::{
         edge::CACHE_STATUS,
         problem::{Kind, Problem, ProblemDocument},
@@ -81,149 +84,159 @@ pub(crate) async fn page_route(
     envelopes: Data<Envelopes>,
 ) -> Result<HttpResponse, Problem> {
     let wanted = Wanted::of(name, request.uri(), &engine, **sizes);
-    page(&wanted, request.head(), &engine, &envelopes, None).await
-}
-
-/// A page that is not here, as far as it was found.
-pub(crate) struct Begun {
-    began: Instant,
-    selection: Arc<Selection>,
-    found: Option<Box<engine::Begun>>,
-}
-
-/// The page of [`page`], if nobody has to be waited for; else what that goes on with, if anything. What is wrong with a request
-/// is told there too, but for a condition that has failed.
-pub(crate) fn page_here(
-    wanted: &Wanted,
-    head: &RequestHead,
-    engine: &Arc<Engine>,
-    envelopes: &Envelopes,
-) -> Result<HttpResponse, Option<Begun>> {
-    let began = Instant::now();
-    let selection = wanted.select_here(engine, began).ok_or(None)?;
-    let asked = Asked::of(wanted, head, envelopes).map_err(|_| None)?;
-    let found = engine.page_here(
-        &selection,
-        wanted.query.place(),
-        asked.form(),
-        &|meta| asked.needs_no_items(&selection, meta),
-        selection.made_at(began),
-    );
-    match found {
-        Ok(page) => Ok(asked
-            .answer(engine, &selection, page, began)
-            .unwrap_or_else(|problem| problem.error_response())),
-        Err(found) if !engine.is_still_chosen(&selection, found.as_deref()) => {
-            wanted.choose_anew();
-            Err(None)
-        }
-        Err(found) => Err(Some(Begun {
-            began,
-            selection,
-            found,
-        })),
+    match from_l1(&wanted, request.head(), &engine, &envelopes) {
+        Some(answer) => Ok(answer),
+        None => awaited(&wanted, request.head(), &engine, &envelopes).await,
     }
 }
 
-/// A page, by what a request's URL and the rest of its head ask for, and what [`page_here`] has begun.
-pub(crate) async fn page(
+/// The answer to a request for a page, where L1 has all of it. `None` too where something is wrong with the request.
+pub(crate) fn from_l1(
     wanted: &Wanted,
     head: &RequestHead,
-    engine: &Arc<Engine>,
+    engine: &Engine,
     envelopes: &Envelopes,
-    begun: Option<Begun>,
-) -> Result<HttpResponse, Problem> {
-    let query = &wanted.query;
-    let (began, selection, found) = match begun {
-        Some(begun) => (begun.began, begun.selection, begun.found),
-        None => {
-            let began = Instant::now();
-            let selection = select(engine, wanted.resolved.clone(), &wanted.name, query, began).await?;
-            (began, Arc::new(selection), None)
+) -> Option<HttpResponse> {
+    let began = Instant::now();
+    let selection = wanted.select_at_once(engine, began)?;
+    let asked = Asked::of(wanted, &selection, head, engine, envelopes).ok()?;
+    let request = asked.request(began);
+    let Some(meta) = engine.pages.find_in_l1(request) else {
+        if !engine.pages.selector.is_still_chosen(&selection) {
+            wanted.choose_anew();
         }
+        return None;
     };
-    let asked = Asked::of(wanted, head, envelopes)?;
-    let page = engine
-        .page_as(
-            &selection,
-            query.place(),
-            asked.form(),
-            &|meta| asked.needs_no_items(&selection, meta),
-            selection.made_at(began),
-            found,
-        )
-        .await
-        .map_err(|error| unserved(error, &selection, query.place()))?;
-    asked.answer(engine, &selection, page, began)
+    let envelope = asked.envelope(&meta);
+    let verdict = asked.verdict(&meta, &envelope);
+    let page = match verdict {
+        Verdict::Wanted => engine.pages.items_in_l1(request, meta)?,
+        Verdict::NotModified | Verdict::Failed => engine.pages.without_items(request, meta, Waited::default()),
+    };
+    let answer = asked.answer(page, &envelope, verdict, began);
+    Some(answer.unwrap_or_else(|problem| problem.error_response()))
 }
 
-/// What a request asks for.
+/// The answer to a request for a page, wherever that is. To be called after [`from_l1`], which has counted the read.
+pub(crate) async fn awaited(
+    wanted: &Wanted,
+    head: &RequestHead,
+    engine: &Engine,
+    envelopes: &Envelopes,
+) -> Result<HttpResponse, Problem> {
+    let (began, query) = (Instant::now(), &wanted.query);
+    let selection = match wanted.kept(engine) {
+        Some(kept) => kept,
+        None => Rc::new(select(engine, wanted.resolved.clone(), &wanted.name, query, began).await?),
+    };
+    let asked = Asked::of(wanted, &selection, head, engine, envelopes)?;
+    let request = asked.request(began);
+    let found = engine.pages.find(request).await;
+    let found = found.map_err(|error| unserved(error, &selection, query.place()))?;
+    let mut envelope = asked.envelope(&found.meta);
+    let mut verdict = asked.verdict(&found.meta, &envelope);
+    let page = if verdict == Verdict::Wanted {
+        let page = engine.pages.items(request, found).await;
+        page.map_err(|error| unserved(error, &selection, query.place()))?
+    } else {
+        engine.pages.without_items(request, found.meta, found.waited)
+    };
+    if page.meta.shape() != envelope.shape {
+        // The listing has moved meanwhile.
+        envelope = asked.envelope(&page.meta);
+        verdict = asked.verdict(&page.meta, &envelope);
+    }
+    asked.answer(page, &envelope, verdict, began)
+}
+
+/// A request for a page of a listing.
 struct Asked<'r> {
     wanted: &'r Wanted,
+    selection: &'r Selection,
+    engine: &'r Engine,
     envelopes: &'r Envelopes,
     coding: Coding,
     conditions: Conditions<'r>,
 }
 
+/// What the request's conditions say of a page.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Verdict {
+    /// The client wants it.
+    Wanted,
+    /// The client has it: 304.
+    NotModified,
+    /// It is not the page that the client wants: 412.
+    Failed,
+}
+
 impl<'r> Asked<'r> {
-    fn of(wanted: &'r Wanted, head: &'r RequestHead, envelopes: &'r Envelopes) -> Result<Self, Problem> {
+    fn of(
+        wanted: &'r Wanted,
+        selection: &'r Selection,
+        head: &'r RequestHead,
+        engine: &'r Engine,
+        envelopes: &'r Envelopes,
+    ) -> Result<Self, Problem> {
         Ok(Self {
             wanted,
+            selection,
+            engine,
             envelopes,
             coding: Coding::of(&head.headers).map_err(|NoCoding| Problem::new(Kind::NOT_ACCEPTABLE))?,
             conditions: Conditions::of(&head.headers),
         })
     }
 
-    fn form(&self) -> Form {
-        match self.coding {
-            Coding::Identity => Form::Plain,
-            Coding::Gzip { .. } => Form::Packed,
+    /// What the engine is asked for by a request that began then.
+    fn request(&self, began: Instant) -> PageRequest<'r> {
+        PageRequest {
+            selection: self.selection,
+            place: self.wanted.query.place(),
+            form: match self.coding {
+                Coding::Identity => Form::Plain,
+                Coding::Gzip { .. } => Form::Packed,
+            },
+            began: self.selection.made_at(began),
         }
     }
 
-    fn envelope(&self, selection: &Selection, meta: &PageMeta) -> Arc<Envelope> {
-        self.wanted.envelope(selection, meta, self.envelopes)
+    fn envelope(&self, meta: &PageMeta) -> Arc<Envelope> {
+        self.wanted.envelope(self.selection, meta, self.envelopes)
     }
 
-    /// Whether the client has the page, or does not want the one there is.
-    fn needs_no_items(&self, selection: &Selection, meta: &PageMeta) -> bool {
-        self.conditions.are_given() && !meta.is_direct() && {
-            let envelope = self.envelope(selection, meta);
-            let last_modified = envelope.last_modified().map(|(second, _)| *second);
-            self.conditions.have_failed(last_modified)
-                || self.conditions.not_modified(envelope.etag_text(), last_modified)
+    fn verdict(&self, meta: &PageMeta, envelope: &Envelope) -> Verdict {
+        if !self.conditions.are_given() || meta.is_direct() {
+            return Verdict::Wanted;
+        }
+        let last_modified = envelope.last_modified().map(|(second, _)| *second);
+        if self.conditions.have_failed(last_modified) {
+            Verdict::Failed
+        } else if self.conditions.not_modified(envelope.etag_text(), last_modified) {
+            Verdict::NotModified
+        } else {
+            Verdict::Wanted
         }
     }
 
     /// The answer to a request that began then.
     fn answer(
         &self,
-        engine: &Engine,
-        selection: &Selection,
         page: Page,
+        envelope: &Arc<Envelope>,
+        verdict: Verdict,
         began: Instant,
     ) -> Result<HttpResponse, Problem> {
-        let envelope = self.envelope(selection, &page.meta);
-        if self.conditions.may_fail()
-            && !page.meta.is_direct()
-            && self
-                .conditions
-                .have_failed(envelope.last_modified().map(|(second, _)| *second))
-        {
-            return Err(Problem::new(Kind::PRECONDITION_FAILED));
-        }
-        // The engine may bring items that nobody asked for, where they cost nothing.
-        let body = if self.needs_no_items(selection, &page.meta) {
-            None
-        } else {
-            body(engine, &envelope, self.coding, page.items.as_ref(), page.packed)
+        let body = match verdict {
+            Verdict::Failed => return Err(Problem::new(Kind::PRECONDITION_FAILED)),
+            Verdict::NotModified => None,
+            Verdict::Wanted => body(self.engine, envelope, self.coding, page.items.as_ref(), page.packed),
         };
         let mut response = HttpResponse::build(match body {
             Some(_) => StatusCode::OK,
             None => StatusCode::NOT_MODIFIED,
         });
-        headers::set(&mut response, &selection.policy, &page.meta, &envelope);
+        headers::set(&mut response, &self.selection.policy, &page.meta, envelope);
         let timing = server_timing(page.meta.served, page.waited, began.elapsed());
         response.insert_header((headers::SERVER_TIMING, timing));
         let Some((coding, body)) = body else {
@@ -237,7 +250,7 @@ impl<'r> Asked<'r> {
     }
 }
 
-/// The body, and the coding that it is in; `None` where the engine brought no items, for nobody needs them.
+/// The body, and its coding; `None` where the page has no items.
 fn body(
     engine: &Engine,
     envelope: &Arc<Envelope>,
@@ -256,13 +269,16 @@ fn body(
         return Some((Coding::Identity, PageBody::of(prefix.clone(), items)));
     }
     let body = PageBody::from(packed::slices(&envelope.packed, prefix, &packed));
-    // What was missing now is made for those who come next.
+    // The missing fragments are made for the next requests.
     if !packed.unmade.is_empty() {
-        engine.make_fragments(packed.unmade);
+        engine.pages.fragments.make(packed.unmade);
     }
     envelope.packed.ask_for_opening(|| {
         let envelope = envelope.clone();
-        engine.deflate_later(move |deflater| envelope.packed.make_opening(deflater, &envelope.prefix))
+        engine
+            .pages
+            .fragments
+            .deflate_later(move |deflater| envelope.packed.make_opening(deflater, &envelope.prefix))
     });
     Some((coding, body))
 }
@@ -275,7 +291,11 @@ pub(crate) async fn select(
     query: &PageQuery,
     began: Instant,
 ) -> Result<Selection, Problem> {
-    let selected = engine.select_from(resolved, name, query.asked(), began).await;
+    let selected = engine
+        .pages
+        .selector
+        .select_from(resolved, name, query.asked(), began)
+        .await;
     if query.errors().is_empty() {
         return selected.map_err(unknown);
     }

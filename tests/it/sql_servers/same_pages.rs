@@ -202,7 +202,12 @@ async fn pages(engine: &Arc<Engine>, name: &str, sort: &str, order: Order) -> Ve
         order,
         ..Asked::default()
     };
-    let selection = engine.select(&ListingName::parse(name).unwrap(), asked).await.unwrap();
+    let selection = engine
+        .pages
+        .selector
+        .select(&ListingName::parse(name).unwrap(), asked)
+        .await
+        .unwrap();
     let mut pages: Vec<Vec<String>> = Vec::new();
     loop {
         let place = Place::Offset {
@@ -210,7 +215,7 @@ async fn pages(engine: &Arc<Engine>, name: &str, sort: &str, order: Order) -> Ve
             limit: NonZeroU32::new(25).unwrap(),
             pinned: None,
         };
-        let page = engine.page(&selection, &place, &|_| false).await.unwrap();
+        let page = shop::read(&engine, &selection, &place).await.unwrap();
         pages.push(texts(&page));
         if page.count < 25 {
             return pages;

@@ -6,7 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use async_trait::async_trait;
@@ -14,7 +14,10 @@ use futures_util::{StreamExt, stream};
 use globset::{Glob, GlobSetBuilder};
 use listcache::{
     config::L1Config,
-    engine::{Asked, Engine, EngineError, EngineLimits, EngineParts, Page, Place, Refreshed, Selection, Shrink},
+    engine::{
+        Asked, Engine, EngineError, EngineLimits, EngineParts, Form, Page, PageRequest, Place, Refreshed, Selection,
+        Shrink,
+    },
     listing::{
         DataVersion, Definition, Definitions, Field, Generation, Item, ItemId, ListingName, Order, Policy, SortName,
         definition::{Defined, Descending, Filter, Links, Names, Pushed, Sort, SortColumn},
@@ -253,13 +256,31 @@ pub async fn select(engine: &Engine, name: &ListingName, order: Order) -> Result
         order,
         ..Asked::default()
     };
-    engine.select(name, asked).await
+    engine.pages.selector.select(name, asked).await
 }
 
 /// A page of the default sort, ascending.
 pub async fn page(engine: &Arc<Engine>, name: &ListingName, place: &Place) -> Result<Page, EngineError> {
     let selection = select(engine, name, Order::Asc).await?;
-    engine.page(&selection, place, &|_| false).await
+    read(engine, &selection, place).await
+}
+
+/// A page of a listing, by the calls that the service makes.
+pub async fn read(engine: &Engine, selection: &Selection, place: &Place) -> Result<Page, EngineError> {
+    let (form, began) = (Form::Plain, Instant::now());
+    let request = PageRequest {
+        selection,
+        place,
+        form,
+        began,
+    };
+    let pages = &engine.pages;
+    let meta = pages.find_in_l1(request);
+    if let Some(page) = meta.and_then(|meta| pages.items_in_l1(request, meta)) {
+        return Ok(page);
+    }
+    let found = pages.find(request).await?;
+    pages.items(request, found).await
 }
 
 /// Refreshes a listing, and waits for it.

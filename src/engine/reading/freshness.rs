@@ -1,0 +1,150 @@
+//! Which head may be served, and how fresh its pages are. A head that is getting old starts a refresh.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    page::{PageFreshness, PageMeta, Served, millis},
+    selection::Selection,
+};
+use crate::{
+    engine::{
+        fetching::heads::HeadFrom,
+        l1::L1,
+        refreshing::{frozen::Frozen, page_state::PageState, runs::Refresher},
+    },
+    listing::{Freshness, Head, HeadState, Window, definition::Defined},
+    store::{Refused, Store},
+};
+
+/// Decides which heads may be served.
+pub(crate) struct Freshener {
+    pub store: Store,
+    pub l1: Arc<L1>,
+    pub frozen: Arc<Frozen>,
+    pub refresher: Arc<Refresher>,
+}
+
+/// A head that may be served, and how long its pages may be used.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Servable {
+    pub head: Head,
+    freshness: PageFreshness,
+}
+
+impl Servable {
+    /// The meta of a page of it.
+    pub(crate) fn meta(&self, selection: &Selection, window: Window, served: Served) -> PageMeta {
+        PageMeta {
+            generation: self.head.generation,
+            total: self.head.total,
+            chunk_len: self.head.chunk_len,
+            offset: window.offset,
+            limit: window.limit,
+            order: selection.order,
+            pinned: false,
+            freshness: self.freshness,
+            served,
+        }
+    }
+}
+
+impl Freshener {
+    /// The head to serve and how fresh it is; `None` where there is nothing to serve. A stale one starts a refresh.
+    pub(crate) fn servable(&self, selection: &Selection, state: &HeadState, from: HeadFrom) -> Option<Servable> {
+        let head = *state.live()?;
+        let freshness = match &selection.defined {
+            None => self.of_pushed(selection, from)?,
+            Some(defined) => self.of_defined(selection, defined, &head, from)?,
+        };
+        Some(Servable { head, freshness })
+    }
+
+    /// A pushed listing is the truth until it is pushed again; `max_age` says how often to ask.
+    fn of_pushed(&self, selection: &Selection, from: HeadFrom) -> Option<PageFreshness> {
+        let ttl_ms = millis(selection.policy.fresh_for);
+        let state = if let HeadFrom::Memory { refused } = from {
+            let (_, known_for) = self.l1.heads.peek(&selection.key);
+            (known_for <= selection.policy.stale_if_error).then_some(())?;
+            PageState::from_memory(refused)
+        } else {
+            PageState::Fresh
+        };
+        Some(PageFreshness { ttl_ms, state })
+    }
+
+    fn of_defined(
+        &self,
+        selection: &Selection,
+        defined: &Defined,
+        head: &Head,
+        from: HeadFrom,
+    ) -> Option<PageFreshness> {
+        let reshaped = defined.definition.reshapes(&selection.key.stored, head);
+        let now = self.store.now();
+        let frozen = self.frozen.until(selection.key.name(), now);
+        let stale_for = match selection.policy.freshness(head.as_of, now) {
+            Freshness::Fresh(left) if !reshaped => {
+                let state = if let HeadFrom::Memory { refused } = from {
+                    PageState::from_memory(refused)
+                } else {
+                    if frozen.is_none() {
+                        self.refresh_early(selection, defined, head, left);
+                    }
+                    PageState::Fresh
+                };
+                let ttl_ms = millis(left);
+                return Some(PageFreshness { ttl_ms, state });
+            }
+            Freshness::Fresh(_) => Duration::ZERO,
+            Freshness::Stale(by) => by,
+            Freshness::Expired => {
+                frozen?;
+                now.since(head.as_of).saturating_sub(selection.policy.fresh_for)
+            }
+        };
+        let state = if let HeadFrom::Memory { refused } = from {
+            (stale_for <= selection.policy.stale_if_error).then_some(())?;
+            PageState::from_memory(refused)
+        } else if frozen.is_some() {
+            PageState::OriginError
+        } else if let Some(state) = self
+            .refresher
+            .why_backing_off(&defined.definition, &selection.key.family)
+        {
+            state
+        } else {
+            if !defined.definition.is_outdated(head) {
+                drop(self.refresher.trigger(defined, &selection.key));
+            }
+            self.refreshing()
+        };
+        let ttl_ms = -millis(stale_for).max(1);
+        Some(PageFreshness { ttl_ms, state })
+    }
+
+    /// What a stale page says when its refresh has just begun: that it will fail, where this process knows so.
+    fn refreshing(&self) -> PageState {
+        if self.store.refused().iter().any(Refused::is_of_refreshes) {
+            PageState::RedisRefuses
+        } else if self.store.is_full() {
+            PageState::RedisFull
+        } else {
+            PageState::Refreshing
+        }
+    }
+
+    /// A head that is read near the end of its freshness is refreshed before it is stale.
+    fn refresh_early(&self, selection: &Selection, defined: &Defined, head: &Head, left: Duration) {
+        // A generation's nonce is as good as chance, and the same for all readers.
+        let spread = f64::from(head.generation.nonce) / f64::from(u32::MAX);
+        if selection.policy.is_early(left, spread)
+            && !defined.definition.is_outdated(head)
+            && self
+                .refresher
+                .backing_off(&defined.definition, &selection.key.family)
+                .is_none()
+        {
+            drop(self.refresher.trigger_after(defined, &selection.key, head.as_of));
+        }
+    }
+}

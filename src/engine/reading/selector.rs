@@ -1,0 +1,256 @@
+//! From the choices of a client to one listing in one order: checked against the definition, before anything is read.
+//!
+//! A name that its definition's `names` do not hold is 404 at once. All parameters that do not fit are told together.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::FutureExt;
+
+use super::selection::{Asked, Lasts, Selection, invalid, unknown_sort};
+use crate::{
+    engine::{
+        declared::{Declaration, names::Existence},
+        error::EngineError,
+        fetching::pushed_sorts::PushedSorts,
+        l1::L1,
+        refreshing::frozen::Frozen,
+    },
+    listing::{
+        Family, HeadState, ListingName, Order, SortName, StoredSort,
+        definition::{Defined, Resolved},
+    },
+    store::Store,
+};
+
+/// Chooses listings.
+pub struct Selector {
+    pub(crate) store: Store,
+    pub(crate) declaration: Arc<Declaration>,
+    pub(crate) l1: Arc<L1>,
+    pub(crate) frozen: Arc<Frozen>,
+    pub(crate) pushed_sorts: Arc<PushedSorts>,
+}
+
+impl Selector {
+    /// Chooses the listing.
+    ///
+    /// # Errors
+    /// [`EngineError::NotFound`] for a name that cannot exist; [`EngineError::Invalid`] with every parameter that does not fit.
+    pub async fn select(&self, name: &ListingName, asked: Asked<'_>) -> Result<Selection, EngineError> {
+        self.select_from(self.declaration.resolve(name), name, asked, Instant::now())
+            .await
+    }
+
+    /// Chooses the listing of a name that was resolved before, by a request that began just now.
+    ///
+    /// # Errors
+    /// As [`Selector::select`].
+    pub async fn select_from(
+        &self,
+        resolved: Resolved,
+        name: &ListingName,
+        asked: Asked<'_>,
+        began: Instant,
+    ) -> Result<Selection, EngineError> {
+        let selection = match resolved {
+            Resolved::Unknown => return Err(EngineError::NotFound),
+            Resolved::Pushed => self.select_pushed(name, &asked).await?,
+            Resolved::Defined(defined) => self.select_defined(name, defined, &asked, began).await?,
+        };
+        Ok(Selection {
+            waited: began.elapsed(),
+            ..selection
+        })
+    }
+
+    /// The same without a future; `None` where it would have to wait.
+    pub fn select_at_once(
+        &self,
+        resolved: Resolved,
+        name: &ListingName,
+        asked: Asked<'_>,
+        began: Instant,
+    ) -> Option<Result<Selection, EngineError>> {
+        match resolved {
+            Resolved::Unknown => Some(Err(EngineError::NotFound)),
+            Resolved::Pushed => self.select_pushed_at_once(name, &asked).transpose(),
+            // The load that it would wait for goes on by itself, and serves the next request.
+            Resolved::Defined(defined) => self.select_defined(name, defined, &asked, began).now_or_never(),
+        }
+    }
+
+    /// Whether a kept selection is still right where its page has no head in L1 that may be served.
+    pub fn is_still_chosen(&self, kept: &Selection) -> bool {
+        let known = || self.l1.heads.last_known(&kept.key);
+        kept.lasts != Lasts::WhileLive || known().is_some_and(|state| state.live().is_some())
+    }
+
+    /// Whether a selection that was made before would be made again.
+    pub fn stands_by(&self, kept: &Selection) -> bool {
+        match &kept.defined {
+            Some(defined) if defined.definition.names.is_some() => {
+                let declared = self.declaration.take();
+                let existence = declared.names.existence(defined, kept.key.name());
+                existence.now_or_never() == Some(kept.existence)
+            }
+            _ => true,
+        }
+    }
+
+    async fn select_defined(
+        &self,
+        name: &ListingName,
+        defined: Defined,
+        asked: &Asked<'_>,
+        began: Instant,
+    ) -> Result<Selection, EngineError> {
+        let declared = self.declaration.take();
+        let mut existence = declared.names.existence(&defined, name).await;
+        if existence == Existence::Outside {
+            // Frozen names live on, and links can be followed to their end.
+            if !asked.is_pinned && self.frozen.until(name, self.store.now()).is_none() {
+                return Err(EngineError::NotFound);
+            }
+            existence = Existence::ByHead;
+        }
+        let definition = &defined.definition;
+        let mut errors = Vec::new();
+        let stream = match definition.sort(asked.sort) {
+            None => {
+                errors.push(unknown_sort(definition));
+                None
+            }
+            Some(sort) => {
+                let stream = sort.stream(asked.order);
+                if stream.is_none() {
+                    errors.push(invalid(
+                        "order",
+                        format!("the sort {} has no descending order", sort.name),
+                    ));
+                }
+                stream
+            }
+        };
+        let given: BTreeMap<&str, &str> = asked.choices.iter().copied().collect();
+        for variant in &definition.variants {
+            if let Some(value) = given.get(&*variant.parameter)
+                && !variant.values.iter().any(|declared| **declared == **value)
+            {
+                let values: Vec<_> = variant.values.iter().map(|value| &**value).collect();
+                errors.push(invalid(
+                    &variant.parameter,
+                    format!("not declared; one of {}", values.join(", ")),
+                ));
+            }
+        }
+        let mut lasts = match existence {
+            Existence::ByHead => Lasts::Once,
+            _ => Lasts::WhileItStands,
+        };
+        for filter in &definition.filters {
+            let Some(value) = given.get(&*filter.parameter) else {
+                continue;
+            };
+            // Which values there are changes with the items.
+            lasts = Lasts::Once;
+            let deadline = began + self.declaration.fill_wait(&definition.policy);
+            let is_known = existence == Existence::Enumerated || self.has_head(name, &defined);
+            let values = declared
+                .filters
+                .values(name, &defined, filter, is_known, deadline)
+                .await?;
+            if !values.contains(*value) {
+                errors.push(invalid(&filter.parameter, "no item has this value".into()));
+            }
+        }
+        let (Some((stored, direction)), true) = (stream, errors.is_empty()) else {
+            return Err(EngineError::Invalid(errors));
+        };
+        let choices = definition.choices(&given);
+        let is_default = |parameter: &str, value: &str| {
+            let variant = definition
+                .variants
+                .iter()
+                .find(|variant| *variant.parameter == *parameter);
+            variant.is_some_and(|variant| variant.values.first().is_some_and(|first| **first == *value))
+        };
+        let canonical_choices = choices
+            .iter()
+            .filter(|(parameter, value)| !is_default(parameter, value))
+            .cloned()
+            .collect();
+        let family = Family {
+            name: name.clone(),
+            choices,
+        };
+        Ok(Selection {
+            sort_is_default: definition.sorts.first().is_some_and(|sort| sort.name == stored.sort),
+            key: family.listing(stored),
+            order: asked.order,
+            direction,
+            policy: definition.policy.clone(),
+            links: definition.links,
+            canonical_choices,
+            existence,
+            waited: Duration::ZERO,
+            lasts,
+            defined: Some(defined),
+        })
+    }
+
+    /// Whether a head of the name's default listing is known here.
+    fn has_head(&self, name: &ListingName, defined: &Defined) -> bool {
+        let stream = defined.definition.streams().next();
+        let key = stream.map(|stream| defined.default_family(name).listing(stream.stored()));
+        let known = key.and_then(|key| self.l1.heads.last_known(&key));
+        known.is_some_and(|state| state != HeadState::Absent)
+    }
+
+    async fn select_pushed(&self, name: &ListingName, asked: &Asked<'_>) -> Result<Selection, EngineError> {
+        if let Some(selection) = self.select_pushed_at_once(name, asked)? {
+            return Ok(selection);
+        }
+        let sorts = self.pushed_sorts.of(name).await?;
+        Ok(self.pushed(name, default_of(&sorts), asked.order))
+    }
+
+    /// `None` where Redis must be asked which sorts there are.
+    fn select_pushed_at_once(&self, name: &ListingName, asked: &Asked<'_>) -> Result<Option<Selection>, EngineError> {
+        if let Some(given) = asked.sort {
+            let Some(sort) = SortName::parse(given) else {
+                let detail = format!("a sort is named by {}", SortName::RULE);
+                return Err(EngineError::Invalid(vec![invalid("sort", detail)]));
+            };
+            return Ok(Some(Selection {
+                lasts: Lasts::WhileItStands,
+                ..self.pushed(name, sort, asked.order)
+            }));
+        }
+        let default = Selection {
+            lasts: Lasts::WhileLive,
+            ..self.pushed(name, SortName::default_sort(), asked.order)
+        };
+        if let Some(HeadState::Live(_)) = self.l1.heads.last_known(&default.key) {
+            return Ok(Some(default));
+        }
+        let sorts = self.pushed_sorts.known(name);
+        Ok(sorts.map(|sorts| self.pushed(name, default_of(&sorts), asked.order)))
+    }
+
+    fn pushed(&self, name: &ListingName, sort: SortName, order: Order) -> Selection {
+        let key = Family::plain(name.clone()).listing(StoredSort::ascending(sort));
+        Selection::pushed(key, order, self.declaration.pushed_policy())
+    }
+}
+
+/// `default` where it is there, else the first sort by name. A name with nothing under it is asked for under `default`, so that
+/// its absence is remembered.
+fn default_of(sorts: &[SortName]) -> SortName {
+    let default = SortName::default_sort();
+    let chosen = sorts.iter().find(|sort| **sort == default).or(sorts.first());
+    chosen.cloned().unwrap_or(default)
+}
