@@ -30,7 +30,7 @@ use tokio::{
 use tokio_rustls::server::TlsStream;
 use tokio_util::either::Either;
 
-use self::{frames::FrameWatch, heads::HeadWatch, names::LongNames};
+use self::{frames::FrameWatch, heads::HeadWatch, names::LongNames, send_watch::cut};
 pub(crate) use self::{send_watch::SendWatch, signals::Signals};
 use super::preface::{self, HttpVersion};
 
@@ -165,11 +165,6 @@ impl RequestWatch {
             Self::Frames(frames) => frames.deadline(),
         }
     }
-}
-
-fn cut(why: &'static str) -> io::Error {
-    tracing::debug!(why, "connection cut");
-    io::Error::new(io::ErrorKind::TimedOut, why)
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Watched<T> {

@@ -12,8 +12,6 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-use super::cut;
-
 /// A connection that cuts itself when its client takes nothing for a while of what there is for it. It stands next to the
 /// socket, below TLS: only there does it show that something is taken.
 pub(crate) struct SendWatch<T> {
@@ -74,4 +72,10 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for SendWatch<T> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
+}
+
+/// The error that cuts a connection.
+pub(super) fn cut(why: &'static str) -> io::Error {
+    tracing::debug!(why, "connection cut");
+    io::Error::new(io::ErrorKind::TimedOut, why)
 }
