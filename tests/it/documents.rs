@@ -2,6 +2,7 @@
 
 mod architecture;
 mod metrics;
+mod plain_english;
 mod readme;
 
 use std::{collections::BTreeSet, fs, path::Path};

@@ -1,10 +1,13 @@
 //! `docs/metrics.md` and `/metrics` of a running service name the same metrics.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+};
 
 use reqwest::Method;
 
-use super::text;
+use super::{root, text};
 use crate::support::{
     redis_server::RedisServer,
     service::{Service, Shop},
@@ -24,6 +27,34 @@ async fn every_metric_stands_on_its_page() {
         &documented(&text("docs/metrics.md")),
     );
     assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn pages_name_only_metrics_that_are_there() {
+    let known = documented(&text("docs/metrics.md"));
+    let docs = fs::read_dir(root().join("docs")).unwrap();
+    let docs = docs.map(|entry| format!("docs/{}", entry.unwrap().file_name().display()));
+    for page in docs
+        .filter(|name| name.ends_with(".md"))
+        .chain(["README.md".to_owned()])
+    {
+        let text = text(&page);
+        let unknown = unknown_names(&text, &known);
+        assert!(unknown.is_empty(), "{page} names {unknown:?}");
+    }
+}
+
+/// The metrics in a text that the page does not have, without the endings of a histogram's series.
+fn unknown_names<'t>(text: &'t str, known: &BTreeMap<String, Metric>) -> Vec<&'t str> {
+    let words = text.split(|letter: char| !(letter.is_ascii_alphanumeric() || letter == '_'));
+    let names = words.filter(|word| word.starts_with("listcache_"));
+    let is_known = |name: &str| {
+        let series = ["_bucket", "_sum", "_count"]
+            .iter()
+            .filter_map(|end| name.strip_suffix(end));
+        known.contains_key(name) || series.into_iter().any(|name| known.contains_key(name))
+    };
+    names.filter(|name| !is_known(name)).collect()
 }
 
 fn differences(exposed: &BTreeMap<String, Metric>, documented: &BTreeMap<String, Metric>) -> Vec<String> {
@@ -120,6 +151,12 @@ fn a_metric_that_differs_is_seen() {
         "| `a_total` | counter | `x`: `1`, `2` | A. | Nothing. |",
         "| `b` | histogram | | B. | Nothing. |",
     );
+    let both = page(&[a, b]);
+    assert_eq!(
+        unknown_names("`listcache_b_sum`, rate(listcache_a_total[5m])", &page(&[a, b])),
+        [""; 0]
+    );
+    assert_eq!(unknown_names("`listcache_a`", &both), ["listcache_a"]);
     assert_eq!(differ(&[a, b]), [""; 0]);
     assert_eq!(differ(&[a]), ["listcache_b"]);
     assert_eq!(

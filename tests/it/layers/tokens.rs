@@ -1,14 +1,14 @@
 //! Rust's text as words and signs with their lines, without comments and without the code of unit tests.
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Token<'a> {
+pub(crate) struct Token<'a> {
     /// A word, a number, a lifetime, `::`, one sign, or a whole literal with its quotes.
-    pub(super) text: &'a str,
-    pub(super) line: usize,
+    pub(crate) text: &'a str,
+    pub(crate) line: usize,
 }
 
 impl Token<'_> {
-    pub(super) fn is_name(&self) -> bool {
+    pub(crate) fn is_name(&self) -> bool {
         self.text
             .starts_with(|letter: char| letter.is_alphabetic() || letter == '_')
             && !self.text.ends_with(['"', '\'', '#'])
@@ -16,11 +16,11 @@ impl Token<'_> {
 }
 
 /// All tokens that are not of tests.
-pub(super) fn tokens(code: &str) -> Vec<Token<'_>> {
+pub(crate) fn tokens(code: &str) -> Vec<Token<'_>> {
     without_tests(&all_tokens(code))
 }
 
-pub(super) fn all_tokens(code: &str) -> Vec<Token<'_>> {
+pub(crate) fn all_tokens(code: &str) -> Vec<Token<'_>> {
     let mut tokens = Vec::new();
     let (mut at, mut line) = (0, 1);
     while let Some(first) = code[at..].chars().next() {
@@ -108,7 +108,7 @@ fn is_for_tests(attribute: &[Token]) -> bool {
 }
 
 /// Where the attribute ends that begins here.
-pub(super) fn attribute_end(tokens: &[Token], at: usize) -> Option<usize> {
+pub(crate) fn attribute_end(tokens: &[Token], at: usize) -> Option<usize> {
     if tokens.get(at)?.text != "#" {
         return None;
     }
@@ -121,7 +121,7 @@ pub(super) fn attribute_end(tokens: &[Token], at: usize) -> Option<usize> {
 }
 
 /// After the bracket that closes the one that stands here.
-pub(super) fn group_end(tokens: &[Token], open: usize) -> usize {
+pub(crate) fn group_end(tokens: &[Token], open: usize) -> usize {
     let mut depth = 0;
     for (at, token) in tokens.iter().enumerate().skip(open) {
         match token.text {
@@ -137,7 +137,7 @@ pub(super) fn group_end(tokens: &[Token], open: usize) -> usize {
 }
 
 /// After the item, field, arm or statement that begins here.
-pub(super) fn item_end(tokens: &[Token], start: usize) -> usize {
+pub(crate) fn item_end(tokens: &[Token], start: usize) -> usize {
     let mut at = start;
     while let Some(end) = attribute_end(tokens, at) {
         at = end;

@@ -182,12 +182,20 @@ impl Tree {
         files
     }
 
+    /// The place where a type is defined, for one where it is re-exported.
+    pub(super) fn canonical(&self, of: &str) -> String {
+        let path: Vec<_> = of.split("::").map(str::to_owned).collect();
+        let target = self.resolve("", &path, 0);
+        let (file, name) = target
+            .and_then(|target| Some((target.file, target.name?)))
+            .unwrap_or_else(|| panic!("no {of}"));
+        joined(&self.files[file].module, &name)
+    }
+
     /// How many fields a struct has.
     pub(super) fn fields(&self, of: &str) -> Option<usize> {
         let (module, name) = of.rsplit_once("::")?;
-        let path = [name.to_owned()];
-        let target = self.resolve(module, &path, 0)?;
-        let mut structs = self.files[target.file].items.structs.iter();
+        let mut structs = self.files[*self.modules.get(module)?].items.structs.iter();
         structs.find(|(known, _)| known == name).map(|(_, fields)| *fields)
     }
 
