@@ -50,7 +50,7 @@ pub(crate) struct Attempts {
 }
 
 impl Attempts {
-    /// What the page waited for.
+    /// The times that the page waited.
     pub(crate) fn waited(&self) -> Waited {
         Waited {
             origin: self.filling,

@@ -54,7 +54,7 @@ pub(crate) struct Fills {
     without_items: Cache<Family, ()>,
 }
 
-/// What fills stand on.
+/// The parts that fills need.
 pub(crate) struct FillsParts<'a> {
     pub store: Store,
     pub permits: ReadPermits,

@@ -122,7 +122,7 @@ impl Freshener {
         Some(PageFreshness { ttl_ms, state })
     }
 
-    /// What a stale page says when its refresh has just begun: that it will fail, where this process knows so.
+    /// The state of a stale page whose refresh has just begun: that it will fail, where this process knows so.
     fn refreshing(&self) -> PageState {
         if self.store.refused().iter().any(Refused::is_of_refreshes) {
             PageState::RedisRefuses

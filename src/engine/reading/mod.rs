@@ -1,7 +1,7 @@
 //! Reading a page: which listing, which generation, which items.
 //!
 //! [`selector`] makes a [`selection`] of a client's choices: one listing key and a direction. [`pages`] is the front, and answers
-//! from L1 without a future. What is not in L1 is read by [`current`], or by [`pins`] where a generation is asked for. Both go by
+//! from L1 without a future. A page that L1 lacks is read by [`current`], or by [`pins`] where a generation is asked for. Both go by
 //! these parts:
 //!
 //! - [`freshness`]: which head may be served, and how fresh its pages are. It starts a refresh of an ageing head.

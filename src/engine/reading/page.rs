@@ -1,4 +1,4 @@
-//! What a page is, once the engine has found it.
+//! A page, once the engine has found it.
 
 use std::{
     num::NonZeroU32,
@@ -53,7 +53,7 @@ impl Place {
     }
 }
 
-/// What a page is, without its items: all that headers, links and the body's prefix need.
+/// A page without its items: everything that headers, links and the body's prefix need.
 #[derive(Clone, Debug)]
 pub struct PageMeta {
     /// The snapshot it is cut from.
@@ -144,7 +144,7 @@ pub struct Page {
     pub packed: Option<PackedItems>,
     /// How many items the page has.
     pub count: u64,
-    /// What it waited for.
+    /// The times that it waited.
     pub waited: Waited,
 }
 

@@ -58,7 +58,7 @@ pub struct Pages {
     metrics: Arc<Metrics>,
 }
 
-/// What reading stands on.
+/// The parts that reading needs.
 pub(crate) struct PagesParts<'a> {
     pub store: &'a Store,
     pub declaration: &'a Arc<Declaration>,
@@ -79,7 +79,7 @@ pub(crate) struct PagesParts<'a> {
 pub struct Found {
     /// Its meta.
     pub meta: PageMeta,
-    /// What it waited for so far.
+    /// The times that it waited so far.
     pub waited: Waited,
     rest: Rest,
 }
@@ -298,7 +298,7 @@ impl Pages {
         }
     }
 
-    /// What is done with every page: it is counted, the next one is read ahead, fragments are looked for.
+    /// The last step of every page: it is counted, the next one is read ahead, fragments are looked for.
     fn finish(&self, request: PageRequest<'_>, mut page: Page) -> Page {
         let served = page.meta.served;
         if !served.l1_hit {

@@ -35,7 +35,7 @@ impl DeclaredParameters {
     }
 }
 
-/// What a client chose, as text, each known parameter at most once.
+/// The choices of a client, as text, each known parameter at most once.
 #[derive(Clone, Debug, Default)]
 pub struct Asked<'a> {
     /// The sort, if not the default.
@@ -59,13 +59,13 @@ pub struct Selection {
     pub direction: Direction,
     /// Lives and limits.
     pub policy: Arc<Policy>,
-    /// What links carry.
+    /// The form of links.
     pub links: Links,
     /// Choices that are not the defaults, for canonical URLs.
     pub canonical_choices: Vec<(Arc<str>, Arc<str>)>,
     /// Whether the sort is the name's default, which canonical URLs drop.
     pub sort_is_default: bool,
-    /// What fills the listing; `None` where it is pushed.
+    /// The definition of the listing; `None` if it is pushed.
     pub(crate) defined: Option<Defined>,
     /// Whether the name exists, so that an empty listing is a listing.
     pub(crate) existence: Existence,

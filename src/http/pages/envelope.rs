@@ -1,4 +1,4 @@
-//! What stands around a page's items for as long as its generation is current: the body's prefix, the entity tag, links, dates.
+//! The parts around a page's items, fixed while its generation is current: the body's prefix, the entity tag, links, dates.
 //!
 //! A popular page is asked for thousands of times between two publishes. Its envelope is written once a generation, window
 //! and spelling of links, and kept in a table of bounded size; nothing in it needs invalidation, for its key names the
@@ -31,7 +31,7 @@ use crate::{
 
 /// Bytes of all envelopes that are kept: those of some thousands of pages.
 const KEPT_BYTES_MAX: u64 = 16 << 20;
-/// What an envelope's values and bookkeeping take besides their text, roughly.
+/// The bytes of an envelope's values and bookkeeping besides their text, roughly.
 const ENTRY_BYTES: usize = 512;
 /// The longest `Link` that is sent whole. A page's other headers take some 2 KB where names are long, and proxies give an
 /// answer's head 4 KB by default: nginx makes a 502 of a longer one. The body has the links anyway.
@@ -67,7 +67,7 @@ pub(crate) struct Envelope {
     /// All of the body before its first item. It depends on the listing key, the generation and the window, and on nothing
     /// else: no clock, no hit state, no host.
     pub prefix: Bytes,
-    /// Weak, so that whoever compresses the page on the way may keep it.
+    /// Weak, so that a proxy that compresses the page may keep it.
     pub etag: HeaderValue,
     /// RFC 8288; `None` where there is nothing to tell that is short enough.
     pub link: Option<HeaderValue>,
@@ -77,9 +77,9 @@ pub(crate) struct Envelope {
     pub surrogate_key: HeaderValue,
     /// Number of items in the listing.
     pub total_count: HeaderValue,
-    /// What the clock changes, good for a second.
+    /// The headers that the clock changes, good for a second.
     pub lifetimes: Lifetimes,
-    /// What the page has as a gzip member, besides its items.
+    /// The parts of the page's gzip member besides its items.
     pub packed: PackedEnvelope,
     /// The generation's second.
     second: (SystemTime, HeaderValue),
@@ -162,7 +162,7 @@ impl Envelope {
 
     fn last_modified_by(&self, now: impl FnOnce() -> SystemTime) -> Option<(&SystemTime, &HeaderValue)> {
         let (second, text) = &self.second;
-        // What is over stays over, and looking at the clock costs as much as all the rest of it.
+        // A past second stays past, and looking at the clock costs as much as all the rest of it.
         let is_over = self.is_over.load(Ordering::Relaxed) || {
             let is_over = *second + Duration::from_secs(1) <= now();
             self.is_over.store(is_over, Ordering::Relaxed);

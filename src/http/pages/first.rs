@@ -105,7 +105,7 @@ fn of_page<B>(answer: HttpResponse) -> Answer<B> {
     Response::from(answer).map_body(|_, body| EitherBody::left(body))
 }
 
-/// What a request asks for, or what is wrong with its URL.
+/// The wishes of a request, or the error of its URL.
 type Read = Result<Rc<Wanted>, Problem>;
 
 impl Pages {

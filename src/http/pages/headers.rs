@@ -1,6 +1,6 @@
-//! The headers of a page, on 200 and on 304: what caches downstream need to know. Those that no clock changes come from
-//! the page's [envelope](super::envelope), the others from [`lifetime`](super::lifetime). What every answer carries, pages
-//! or not, is set in [`edge`](crate::http::edge).
+//! The headers of a page, on 200 and on 304: for caches downstream. Those that no clock changes come from
+//! the page's [envelope](super::envelope), the others from [`lifetime`](super::lifetime). The headers of every answer, pages
+//! or not, are set in [`edge`](crate::http::edge).
 
 use actix_web::{
     HttpResponseBuilder,

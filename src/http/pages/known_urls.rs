@@ -1,4 +1,4 @@
-//! What the URL of a page asks for. Each worker keeps it for frequent URLs: reading one costs as much as finding its page in L1.
+//! The wishes of a page's URL. Each worker keeps it for frequent URLs: reading one costs as much as finding its page in L1.
 //!
 //! A URL is read by what is declared, so all is forgotten when the declaration is replaced. The listing that was chosen is kept
 //! too, as long as it would be chosen again; and the envelope of the last page.
@@ -26,12 +26,12 @@ const KNOWN_MAX: usize = 512;
 /// Longer ones are read each time.
 const KNOWN_BYTES_MAX: usize = 512;
 
-/// What one URL asks for.
+/// The wishes of one URL.
 #[derive(Debug)]
 pub(crate) struct Wanted {
     /// The listing's name.
     pub name: Name,
-    /// What stands behind it.
+    /// The source of its items.
     pub resolved: Resolved,
     /// Which page.
     pub query: PageQuery,
@@ -42,7 +42,7 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
-    /// Reads the rest of a URL whose name is known. What is wrong with the query is told by [`PageQuery::errors`], beside what the
+    /// Reads the rest of a URL whose name is known. Errors of the query come from [`PageQuery::errors`], beside what the
     /// listing does not have.
     pub(crate) fn of(name: Name, uri: &Uri, engine: &Engine, sizes: Sizes) -> Self {
         let resolved = engine.declaration.resolve(&name);
@@ -106,7 +106,7 @@ pub(crate) struct KnownUrls {
 }
 
 impl KnownUrls {
-    /// What a URL asks for.
+    /// The wishes of a URL.
     pub(crate) fn read(&mut self, uri: &Uri, engine: &Engine, sizes: Sizes) -> Result<Rc<Wanted>, Problem> {
         // Before anything is read by the declaration: if it is replaced meanwhile, what is read now is forgotten next time.
         let edition = engine.declaration.edition();

@@ -89,7 +89,7 @@ impl Lifetime {
         };
         let cdn = policy.cdn_max_age.as_secs();
         let cdn_max_age = (cdn > 0).then_some(match state {
-            // A pin lasts only as long as its generation, and a delete is told to nobody's cache but by purging.
+            // A pin lasts only as long as its generation, and a cache learns of a delete only by purging.
             PageState::Fresh if meta.pinned => cdn.min(kept_secs(meta)),
             PageState::Fresh => cdn,
             _ => max_age,

@@ -15,7 +15,7 @@ use crate::{
 /// Where the pages of listings are.
 pub(crate) const LISTINGS: &str = "/v1/listings";
 
-/// The links of one page. What does not exist is absent.
+/// The links of one page. A link that does not exist is absent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PageLinks {
     /// This very page.
@@ -99,7 +99,7 @@ pub(crate) fn canonical(selection: &Selection, meta: &PageMeta, limit_default: N
     url.text
 }
 
-/// The window that was asked for, in the newest generation: for whoever asked for one that is gone.
+/// The window that was asked for, in the newest generation: for a request whose generation is gone.
 pub(crate) fn newest(selection: &Selection, place: &Place) -> String {
     let mut url = base_of(&selection.key);
     if selection.order == Order::Desc {
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
     use crate::http::pages::sample::{meta, selection};
 
-    /// What a link says of the place, read back.
+    /// The place in a link, read back.
     fn place(selection: &Selection, link: Option<&String>) -> Option<(u64, u32)> {
         let link = link?;
         if let Some((_, cursor)) = link.split_once("cursor=") {

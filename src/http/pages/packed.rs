@@ -3,8 +3,8 @@
 //! ```text
 //! header, prefix │ fragment │ fragment │ … │ "]}", end │ CRC-32 │ length
 //! ```
-//! Nothing is deflated and nothing is copied here: the body is a list of slices, as the plain one is. What is not deflated
-//! yet goes out in stored blocks, which hold it as it is. The check sum of all is combined from those of the parts, once a
+//! Nothing is deflated and nothing is copied here: the body is a list of slices, as the plain one is. A part that is not deflated
+//! yet goes out in stored blocks, unchanged. The check sum of all is combined from those of the parts, once a
 //! page, for the same page has the same: [`PackedEnvelope`] keeps it, and the deflated prefix.
 
 use std::sync::{
@@ -35,7 +35,7 @@ const fn literal(byte: u8) -> u32 {
     (0x30 + byte).reverse_bits() as u32
 }
 
-/// What a page's member has besides its items, made once a generation and window.
+/// The parts of a page's member besides its items, made once a generation and window.
 #[derive(Debug, Default)]
 pub(crate) struct PackedEnvelope {
     /// Header and deflated prefix.

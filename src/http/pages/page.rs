@@ -159,7 +159,7 @@ struct Asked<'r> {
     conditions: Conditions<'r>,
 }
 
-/// What the request's conditions say of a page.
+/// The verdict of the request's conditions on a page.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Verdict {
     /// The client wants it.
@@ -188,7 +188,7 @@ impl<'r> Asked<'r> {
         })
     }
 
-    /// What the engine is asked for by a request that began then.
+    /// The engine's request, for an HTTP request that began then.
     fn request(&self, began: Instant) -> PageRequest<'r> {
         PageRequest {
             selection: self.selection,
@@ -283,7 +283,7 @@ fn body(
     Some((coding, body))
 }
 
-/// Selects what a query asks for. What is wrong with the query itself and what the listing does not have come together.
+/// Selects the listing of a query. Errors of the query itself and choices that the listing lacks come together.
 pub(crate) async fn select(
     engine: &Engine,
     resolved: Resolved,

@@ -1,4 +1,7 @@
 //! The parts of a request: name, query, credentials, conditions, codings, body.
+//!
+//! No extractor of the framework that can fail is used: names come from the raw path, queries and bodies are read by hand. So every error of
+//! a request that could be parsed is a problem document.
 
 pub(super) mod auth;
 pub(super) mod coding;
