@@ -38,7 +38,7 @@ use crate::{config::HttpLimits, engine::Engine};
 pub(super) const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How far the framework's clock may be behind: its time-outs may end early by as much.
 const FRAMEWORK_TICK: Duration = Duration::from_millis(500);
-/// ClientConnections that the kernel holds until they are accepted.
+/// Connections that the kernel holds until they are accepted.
 const BACKLOG: u32 = 1024;
 /// A page of 24 items goes out in one write.
 const WRITE_BUFFER_BYTES: usize = 64 * 1024;

@@ -69,7 +69,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds all sockets. ClientConnections wait in the backlog until [`Server::run`].
+    /// Binds all sockets. Connections wait in the backlog until [`Server::run`].
     pub fn bind(parts: HttpParts) -> io::Result<Self> {
         let HttpParts {
             engine,

@@ -1,5 +1,7 @@
 //! Definitions: how a listing is filled, and which sorts, variants and filters it has.
 
+mod sort;
+
 use std::{
     collections::BTreeMap,
     fmt::Write,
@@ -9,15 +11,14 @@ use std::{
 use globset::GlobSet;
 use xxhash_rust::xxh3::xxh3_64;
 
+pub use self::sort::{Descending, Sort, SortColumn};
 use super::{
     field::{Field, Taken},
     head::Head,
     key::{Choices, Family, SortName, StoredSort},
     name::ListingName,
-    order::Order,
     pattern::NamePattern,
     policy::Policy,
-    window::Direction,
 };
 
 /// One `[[listings]]` of the configuration: a pattern of names, and how their items are read and sorted.
@@ -74,37 +75,6 @@ impl Names {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         (1..).zip(text.lines()).filter(|(_, line)| !line.is_empty())
     }
-}
-
-/// A declared sort.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Sort {
-    /// Its name in URLs and keys.
-    pub name: SortName,
-    /// Columns of the item, most significant first. The id is always added last; nulls come last.
-    pub by: Vec<SortColumn>,
-    /// The meaning of `desc`.
-    pub desc: Descending,
-}
-
-/// One column of a sort.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct SortColumn {
-    /// The column or member.
-    pub column: Field,
-    /// Greatest first. Nulls come last even so.
-    pub descending: bool,
-}
-
-/// The descending order of a sort.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Descending {
-    /// The ascending stream backwards.
-    Mirrored,
-    /// A stream of its own, by these columns.
-    Own(Vec<SortColumn>),
-    /// There is none: asking for it is an error.
-    Refused,
 }
 
 /// A parameter of a closed list of values, bound in the query by its name.
@@ -381,22 +351,5 @@ impl Definition {
             Some((filter.parameter.clone(), Arc::from(*value)))
         });
         variants.chain(filters).collect()
-    }
-}
-
-impl Sort {
-    /// Which stream serves an order of this sort, and which way it is read; `None` where the order is refused.
-    pub fn stream(&self, order: Order) -> Option<(StoredSort, Direction)> {
-        let own_desc = match (order, &self.desc) {
-            (Order::Asc, _) => (false, Direction::Forward),
-            (Order::Desc, Descending::Mirrored) => (false, Direction::Reverse),
-            (Order::Desc, Descending::Own(_)) => (true, Direction::Forward),
-            (Order::Desc, Descending::Refused) => return None,
-        };
-        let stored = StoredSort {
-            sort: self.name.clone(),
-            own_desc: own_desc.0,
-        };
-        Some((stored, own_desc.1))
     }
 }
