@@ -1,6 +1,6 @@
 //! Decides what is served: pages from L1, Redis or the origin; refreshes; writes; live subscriptions.
 //!
-//! [`Engine`] puts the parts together, and starts and stops the loops. A caller takes the part that it needs. The rooms, from the top
+//! [`Engine`] puts the parts together, starts the [`loops`] and stops them. A caller takes the part that it needs. The rooms, from the top
 //! down; each uses only those below it:
 //!
 //! | room | what |
@@ -22,6 +22,7 @@ mod fetching;
 mod l1;
 mod limits;
 mod loads;
+mod loops;
 mod operations;
 mod reading;
 mod refreshing;
@@ -29,28 +30,30 @@ pub mod warm_up;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{runtime::Handle, sync::Notify};
+use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
-    coherence::{announcer::Announcer, checker::Checker, evictions::Evictions, hearing::Hearing},
+    coherence::announcer::Announcer,
     fetching::{heads::Heads, lost_pushed::LostPushed, pushed_sorts::PushedSorts},
     l1::L1,
     loads::permits::ReadPermits,
-    operations::read_counts::ReadCounts,
+    loops::Loops,
     reading::pages::PagesParts,
     refreshing::{
-        due::{coalesced::Coalesced, keep_warm::KeepWarm, schedule::Schedule},
-        failures::Failures,
-        frozen::{Frozen, WatchFreezes},
-        latencies::Latencies,
-        means::Means,
+        due::coalesced::Coalesced, failures::Failures, frozen::Frozen, latencies::Latencies, means::Means,
         runs::Refresher,
     },
     warm_up::WarmUps,
 };
-pub use crate::store::{ReadsNearby, Refused};
-use crate::{config::L1Config, listing::Definitions, origin::Origins, store::Store, telemetry::Metrics};
+pub use crate::store::Refused;
+use crate::{
+    config::L1Config,
+    listing::Definitions,
+    origin::Origins,
+    store::{ReadsNearby, Store},
+    telemetry::Metrics,
+};
 
 #[cfg(test)]
 pub(crate) use self::l1::head_table;
@@ -106,8 +109,6 @@ pub struct Engine {
     pub pages: Pages,
     /// The declaration.
     pub declaration: Arc<Declaration>,
-    l1: Arc<L1>,
-    permits: ReadPermits,
     /// Pushes, deletes and refreshes.
     pub writes: Writes,
     /// Answers what operators ask.
@@ -118,10 +119,6 @@ pub struct Engine {
     pub warm_ups: WarmUps,
     /// Live subscriptions.
     pub followers: Arc<Followers>,
-    announcer: Arc<Announcer>,
-    refresher: Arc<Refresher>,
-    coalesced: Arc<Coalesced>,
-    frozen: Arc<Frozen>,
     /// Where things are counted.
     pub metrics: Arc<Metrics>,
     tasks: TaskTracker,
@@ -226,7 +223,21 @@ impl Engine {
             metrics: &metrics,
             runtime: &runtime,
         });
-        let engine = Arc::new(Self {
+        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        let loops = Loops {
+            store: store.clone(),
+            declaration: declaration.clone(),
+            l1,
+            permits,
+            announcer,
+            refresher,
+            coalesced,
+            frozen,
+            oldest_stale: pages.oldest_stale.clone(),
+            metrics: metrics.clone(),
+        };
+        loops.start(&tasks, &stopping, refreshes_due);
+        Arc::new(Self {
             pages,
             writes,
             inspector,
@@ -234,84 +245,11 @@ impl Engine {
             warm_ups,
             store,
             declaration,
-            l1,
-            permits,
             followers,
-            announcer,
-            refresher,
-            coalesced,
             metrics,
-            tasks: TaskTracker::new(),
-            frozen,
-            stopping: CancellationToken::new(),
-        });
-        engine.start_loops(refreshes_due);
-        engine
-    }
-
-    /// Commands that only look, or write one listing, leave refreshes and checks to the services.
-    fn start_loops(&self, refreshes_due: bool) {
-        let (tasks, stopping) = (&self.tasks, || self.stopping.clone());
-        let (store, declaration, metrics) = (&self.store, &self.declaration, &self.metrics);
-        // Told when Redis may have lost its memory.
-        let forgotten = Arc::new(Notify::new());
-        let hearing = Hearing {
-            heard: store.announcements(),
-            announcer: self.announcer.clone(),
-            store: store.clone(),
-            forgotten: forgotten.clone(),
-            metrics: metrics.clone(),
-        };
-        tasks.spawn(hearing.run(stopping()));
-        let read_counts = ReadCounts {
-            store: store.clone(),
-            declaration: declaration.clone(),
-            l1: self.l1.clone(),
-            announcer: self.announcer.clone(),
-            oldest_stale: self.pages.oldest_stale.clone(),
-            metrics: metrics.clone(),
-        };
-        tasks.spawn(read_counts.run(stopping()));
-        let watch_freezes = WatchFreezes {
-            store: store.clone(),
-            frozen: self.frozen.clone(),
-        };
-        tasks.spawn(watch_freezes.run(stopping()));
-        if !refreshes_due {
-            return;
-        }
-        let checker = Checker {
-            store: store.clone(),
-            l1: self.l1.clone(),
-            permits: self.permits.clone(),
-            metrics: metrics.clone(),
-        };
-        tasks.spawn(checker.run(stopping()));
-        let evictions = Evictions {
-            store: store.clone(),
-            metrics: metrics.clone(),
-        };
-        tasks.spawn(evictions.run(stopping()));
-        let schedule = Schedule {
-            store: store.clone(),
-            declaration: declaration.clone(),
-            frozen: self.frozen.clone(),
-            refresher: self.refresher.clone(),
-            coalesced: self.coalesced.clone(),
-        };
-        tasks.spawn(schedule.run(stopping()));
-        let keep_warm = KeepWarm {
-            store: store.clone(),
-            declaration: declaration.clone(),
-            forgotten,
-        };
-        tasks.spawn(keep_warm.run(stopping()));
-        let origin_changes = OriginChanges {
-            store: store.clone(),
-            declaration: declaration.clone(),
-            tasks: tasks.clone(),
-        };
-        tasks.spawn(origin_changes.run(stopping()));
+            tasks,
+            stopping,
+        })
     }
 
     /// Stops background work and waits for it, at most so long. A refresh cut off leaves nothing behind: its lease lapses.
@@ -324,9 +262,15 @@ impl Engine {
         }
     }
 
-    /// As long as what is returned lives, pages that are asked for on the runtime this is called on are read from Redis there:
-    /// for workers of one thread.
-    pub fn read_nearby(&self) -> ReadsNearby {
-        self.store.read_nearby()
+    /// Reads pages from Redis on the runtime of the caller while the returned value lives: for workers of one thread.
+    pub fn read_nearby(&self) -> WorkerReads {
+        WorkerReads {
+            _reads: self.store.read_nearby(),
+        }
     }
+}
+
+/// Keeps a worker's reads of Redis on its own thread.
+pub struct WorkerReads {
+    _reads: ReadsNearby,
 }

@@ -25,7 +25,7 @@ use super::{
     page,
 };
 use crate::{
-    engine::{Engine, ReadsNearby},
+    engine::{Engine, WorkerReads},
     http::{
         edge::{Edge, Passing},
         problem::Problem,
@@ -51,7 +51,7 @@ pub(crate) struct Pages {
     pub envelopes: Data<Envelopes>,
     pub known: RefCell<KnownUrls>,
     /// The worker itself reads from Redis what is not in L1.
-    pub _nearby: ReadsNearby,
+    pub _nearby: WorkerReads,
 }
 
 type Answer<B> = Response<EitherBody<BoxBody, B>>;

@@ -11,6 +11,7 @@ pub(super) const ROOMS: &[(&str, Order)] = &[
         "engine",
         &[
             &["mod"],
+            &["loops"],
             &["operations"],
             &["reading", "warm_up"],
             &["refreshing"],
