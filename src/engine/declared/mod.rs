@@ -3,12 +3,13 @@
 //! - [`Declared`] is one value, replaced as a whole when the configuration is read again. A request or a run takes it once and goes by
 //!   it to the end. A generation that was shaped by an older one is recognised by its definition's hash.
 //! - [`Declaration`] holds the present one, and answers for it: the source of a name's items, the lives of its listings.
-//! - [`names`]: which names exist. [`filters`]: which values a filter may have. [`budget`]: how hard an origin may be used.
+//! - [`names`]: which names exist, by the [`enumeration`] of each definition. [`filters`]: which values a filter may have. [`budget`]: how hard an origin may be used.
 //!
 //! Parts that do not differ from the declaration before live on: origins with their pools and watched files, names that were read,
 //! budgets in use.
 
 pub(super) mod budget;
+mod enumeration;
 pub(super) mod filters;
 pub(super) mod names;
 

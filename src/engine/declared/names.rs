@@ -8,39 +8,22 @@
 //! a live head. The doubt ends when a read gives enough names again; when few names were left and a read `fresh_for` later
 //! finds none either; when the names before are `keep_for` old; or when somebody accepts it.
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use arc_swap::ArcSwapOption;
 use tokio::runtime::Handle;
-use tracing::Instrument;
 
+use super::enumeration::{Enumeration, NameSet, name_of};
 use crate::{
-    engine::{error::Chain, loads::coalesce::Coalescer},
+    engine::loads::coalesce::Coalescer,
     listing::{
-        Definition, Definitions, Field, ListingName, Refusal,
+        Definition, Definitions, ListingName,
         definition::{Defined, Names},
     },
-    origin::{Origins, names_in_file},
+    origin::Origins,
 };
-
-/// A definition enumerates at most so many names; more are an error of the query.
-pub(crate) const NAMES_MAX: usize = 1_000_000;
 
 /// How long work that no request waits for waits for an enumeration; the origin's own time-out is shorter, most likely.
 const ENUMERATED_WITHIN: Duration = Duration::from_secs(3600);
-
-/// Between two attempts to read an enumeration that failed.
-const RETRY_AFTER: Duration = Duration::from_secs(1);
-
-/// Between two readings of names that are doubted, at most.
-const DOUBTED_AGAIN_AFTER: Duration = Duration::from_secs(5);
-
-/// Characters of a name that is no listing, as the log shows it.
-const SHOWN_CHARS_MAX: usize = 300;
 
 /// Whether a name exists.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,125 +48,6 @@ pub(crate) struct KnownNames {
     wait_max: Duration,
 }
 
-struct Enumeration {
-    /// The origin, and what is asked of it.
-    source: (Box<str>, Option<Names>),
-    names: ArcSwapOption<NameSet>,
-    failure: parking_lot::Mutex<Option<Failure>>,
-    doubt: parking_lot::Mutex<Option<Doubt>>,
-}
-
-/// Why the last read gave no names.
-#[derive(Clone, Debug)]
-struct Failure {
-    at: Instant,
-    why: Arc<str>,
-}
-
-/// Since when reads have given names that are not believed.
-#[derive(Clone, Copy, Debug)]
-struct Doubt {
-    since: Instant,
-    looked_at: Instant,
-    /// Somebody has looked: the next read is believed.
-    is_accepted: bool,
-}
-
-struct NameSet {
-    /// In the enumeration's order, for warming up.
-    names: Vec<ListingName>,
-    set: HashSet<ListingName>,
-    read_at: Instant,
-}
-
-impl NameSet {
-    fn new(names: Vec<ListingName>) -> Self {
-        Self {
-            set: names.iter().cloned().collect(),
-            names,
-            read_at: Instant::now(),
-        }
-    }
-
-    /// The same, and names that came to them; as old as before.
-    fn with(&self, more: &[ListingName]) -> Option<Self> {
-        let new = more.iter().filter(|name| !self.set.contains(*name)).cloned();
-        let new: Vec<_> = new.take(NAMES_MAX.saturating_sub(self.names.len())).collect();
-        (!new.is_empty()).then(|| Self {
-            read_at: self.read_at,
-            ..Self::new([self.names.as_slice(), &new].concat())
-        })
-    }
-}
-
-impl Enumeration {
-    fn fails(&self, why: String) {
-        let (at, why) = (Instant::now(), why.into());
-        *self.failure.lock() = Some(Failure { at, why });
-    }
-
-    fn is_doubted(&self) -> bool {
-        self.doubt.lock().is_some()
-    }
-
-    /// Whether these names may take the place of those before; says since when they are doubted otherwise.
-    fn believes(&self, definition: &Definition, names: usize) -> bool {
-        let policy = &definition.policy;
-        let (pattern, before) = (definition.pattern.as_str(), self.names.load());
-        let count = before.as_ref().map_or(0, |before| before.names.len());
-        let refusal = match (&*before, names) {
-            (None, 0) if policy.max_shrink < 1.0 => Some(Refusal::Emptied { before: 0 }),
-            (None, _) => None,
-            (Some(_), _) => policy.believes_shrink(count as u64, names as u64).err(),
-        };
-        let now = Instant::now();
-        let mut doubt = self.doubt.lock();
-        let Some(refusal) = refusal else {
-            if doubt.take().is_some() {
-                tracing::info!(
-                    definition = pattern,
-                    before = count,
-                    after = names,
-                    "names are believed again"
-                );
-            }
-            return true;
-        };
-        let since = doubt.map_or(now, |doubt| doubt.since);
-        let is_accepted = doubt.is_some_and(|doubt| doubt.is_accepted);
-        let is_confirmed = matches!(refusal, Refusal::Emptied { .. }) && now - since >= policy.fresh_for;
-        let is_old = before
-            .as_ref()
-            .is_some_and(|before| before.read_at.elapsed() >= policy.keep_for);
-        if is_accepted || is_confirmed || is_old {
-            tracing::warn!(
-                definition = pattern,
-                before = count,
-                after = names,
-                "fewer names are believed"
-            );
-            *doubt = None;
-            return true;
-        }
-        if doubt.is_none() {
-            tracing::warn!(
-                definition = pattern,
-                before = count,
-                after = names,
-                max_shrink = policy.max_shrink,
-                "names refused: the names before stay; to accept the new ones: POST /v1/listings/NAME/refresh?accept_shrink=true, of one \
-                 of the names and on each node"
-            );
-        }
-        *doubt = Some(Doubt {
-            since,
-            looked_at: now,
-            is_accepted,
-        });
-        false
-    }
-}
-
 impl KnownNames {
     /// Lists are known at once; queries are asked, and files read, when first needed.
     ///
@@ -198,22 +62,12 @@ impl KnownNames {
     ) -> Self {
         let enumeration = |definition: &Arc<Definition>| {
             let pattern = definition.pattern.as_str();
-            let source = (definition.origin.clone(), definition.names.clone());
             let read = before.and_then(|before| before.by_pattern.get(pattern));
-            if let Some(read) = read.filter(|read| read.source == source) {
-                return (pattern.into(), read.clone());
-            }
-            let enumeration = Enumeration {
-                source,
-                names: ArcSwapOption::empty(),
-                failure: parking_lot::Mutex::default(),
-                doubt: parking_lot::Mutex::default(),
+            let enumeration = match read.filter(|read| read.is_of(definition)) {
+                Some(read) => read.clone(),
+                None => Arc::new(Enumeration::new(definition)),
             };
-            if let Some(Names::List(values)) = &definition.names {
-                let names = names_from(definition, values.iter().map(|value| [value]));
-                enumeration.names.store(Some(Arc::new(NameSet::new(names))));
-            }
-            (pattern.into(), Arc::new(enumeration))
+            (pattern.into(), enumeration)
         };
         Self {
             origins,
@@ -249,9 +103,7 @@ impl KnownNames {
     /// Believes the next reading of a definition's names that are doubted, whatever it gives, and begins it.
     pub(crate) async fn accept(&self, definition: &Arc<Definition>) {
         if let Some(enumeration) = self.by_pattern.get(definition.pattern.as_str()) {
-            if let Some(doubt) = &mut *enumeration.doubt.lock() {
-                doubt.is_accepted = true;
-            }
+            enumeration.accept();
             self.names_of(definition).await;
         }
     }
@@ -270,15 +122,13 @@ impl KnownNames {
         let unread = self
             .by_pattern
             .iter()
-            .filter(|(_, enumeration)| enumeration.failure.lock().is_some());
+            .filter(|(_, enumeration)| enumeration.failure().is_some());
         unread.map(|(pattern, _)| pattern.clone()).take(limit).collect()
     }
 
     /// Why a definition's names could not be read last.
     pub(crate) fn failure(&self, definition: &Definition) -> Option<Arc<str>> {
-        let enumeration = self.by_pattern.get(definition.pattern.as_str())?;
-        let failure = enumeration.failure.lock();
-        failure.as_ref().map(|failure| failure.why.clone())
+        self.by_pattern.get(definition.pattern.as_str())?.failure()
     }
 
     /// Every name of a definition, in the enumeration's order; empty where it enumerates none.
@@ -302,22 +152,14 @@ impl KnownNames {
             return enumeration.names.load_full();
         }
         let known = enumeration.names.load_full();
-        let fresh_for = definition.policy.fresh_for;
-        let due = match *enumeration.doubt.lock() {
-            Some(doubt) => doubt.is_accepted || doubt.looked_at.elapsed() >= DOUBTED_AGAIN_AFTER.min(fresh_for),
-            None => known.as_ref().is_none_or(|names| names.read_at.elapsed() >= fresh_for),
-        };
-        let resting = || {
-            enumeration
-                .failure
-                .lock()
-                .as_ref()
-                .is_some_and(|failure| failure.at.elapsed() < RETRY_AFTER)
-        };
-        if !due || resting() {
+        if !enumeration.is_due(definition.policy.fresh_for) {
             return known;
         }
-        let load = || self.load(definition.clone(), source.clone(), enumeration.clone());
+        let load = || {
+            let origin = self.origins.get(&definition.origin);
+            let (enumeration, definition, source) = (enumeration.clone(), definition.clone(), source.clone());
+            async move { enumeration.read(&definition, &source, origin).await }
+        };
         let key = Box::from(definition.pattern.as_str());
         let joined = self.loads.join(&key, load);
         match known {
@@ -333,101 +175,4 @@ impl KnownNames {
             }
         }
     }
-
-    fn load(
-        &self,
-        definition: Arc<Definition>,
-        source: Names,
-        enumeration: Arc<Enumeration>,
-    ) -> impl Future<Output = bool> + Send + use<> {
-        let origin = self.origins.get(&definition.origin);
-        async move {
-            let parameters = definition.pattern.parameters();
-            let fields: Vec<Field> = parameters.map(|parameter| definition.field_of(parameter)).collect();
-            let rows = match (&source, origin) {
-                (Names::Query(query), Some(origin)) => {
-                    // An origin that leaves rows out tells of it, and does not know for which listings it reads.
-                    let span = tracing::warn_span!("names", definition = definition.pattern.as_str());
-                    origin.names(query, &fields).instrument(span).await
-                }
-                (Names::File(path), _) => names_in_file(path).await,
-                (Names::Query(_), None) | (Names::List(_), _) => return false,
-            };
-            match rows {
-                Ok(rows) if rows.len() > NAMES_MAX => {
-                    tracing::error!(
-                        definition = definition.pattern.as_str(),
-                        names = rows.len(),
-                        "too many names"
-                    );
-                    enumeration.fails(format!("there are more than {NAMES_MAX} names"));
-                    false
-                }
-                Ok(rows) => {
-                    let names = names_from(&definition, rows.iter());
-                    *enumeration.failure.lock() = None;
-                    let is_believed = enumeration.believes(&definition, names.len());
-                    let before = enumeration.names.load();
-                    let names = match is_believed {
-                        true => Some(NameSet::new(names)),
-                        false => before.as_ref().and_then(|before| before.with(&names)),
-                    };
-                    if let Some(names) = names {
-                        enumeration.names.store(Some(Arc::new(names)));
-                    }
-                    is_believed
-                }
-                Err(error) => {
-                    let why = Chain(&error).to_string();
-                    tracing::warn!(
-                        definition = definition.pattern.as_str(),
-                        error = why,
-                        "names could not be read"
-                    );
-                    enumeration.fails(why);
-                    false
-                }
-            }
-        }
-    }
-}
-
-/// The names that rows of values make. Rows that make none are left out, and the log says how many and why.
-fn names_from<V: AsRef<str>>(definition: &Definition, rows: impl Iterator<Item = impl AsRef<[V]>>) -> Vec<ListingName> {
-    let (mut left_out, mut first) = (0_u64, None);
-    let names = rows.filter_map(|values| match name_of(definition, values.as_ref()) {
-        Ok(name) => Some(name),
-        Err(why) => {
-            left_out += 1;
-            // A value may be as long as it likes.
-            first.get_or_insert_with(|| why.chars().take(SHOWN_CHARS_MAX).collect::<String>());
-            None
-        }
-    });
-    let names = names.collect();
-    if let Some(first) = first {
-        let definition = definition.pattern.as_str();
-        tracing::warn!(
-            definition,
-            names = left_out,
-            first,
-            "enumerated names were left out: they are no listings"
-        );
-    }
-    names
-}
-
-fn name_of<V: AsRef<str>>(definition: &Definition, values: &[V]) -> Result<ListingName, String> {
-    let pattern = &definition.pattern;
-    let Some(name) = pattern.fill(values) else {
-        let wanted = pattern.parameters().count();
-        return Err(format!("{} values for {wanted} parameters", values.len()));
-    };
-    if !pattern.reads_back(&name, values) {
-        let values: Vec<_> = values.iter().map(AsRef::as_ref).collect();
-        let read = pattern.matches(&name).unwrap_or_default();
-        let read: Vec<_> = read.iter().map(|(_, value)| &**value).collect();
-        return Err(format!("`{name}` is made of {values:?}, but is read as {read:?}"));
-    }
-    ListingName::parse(&name).map_err(|error| format!("`{name}`: {error}"))
 }
