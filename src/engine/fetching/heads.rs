@@ -78,7 +78,7 @@ impl Heads {
             Lookup::Recheck(known) if known.live().is_some() => {
                 let speculation = self.speculation(&known, window, form);
                 let remembered = |refused| Ok((known, HeadFrom::Memory { refused }));
-                // Behind an open breaker nobody is even sent to wait.
+                // Behind an open breaker no request even waits.
                 if !self.store.admits_reads() {
                     return remembered(self.store.refuses_connections());
                 }
@@ -96,7 +96,7 @@ impl Heads {
         }
     }
 
-    /// The head as Redis has it, however long it takes to say so: for who cannot do with what is known.
+    /// The head as Redis has it, however long that takes: the known head is of no use.
     pub(crate) async fn awaited(&self, key: &ListingKey) -> Result<(HeadState, HeadFrom), EngineError> {
         self.load(key, None).await
     }
@@ -111,12 +111,12 @@ impl Heads {
 
     /// The head as Redis has it now, whatever L1 says.
     pub(crate) async fn reread(&self, key: &ListingKey) -> Result<HeadState, EngineError> {
-        // Not a load that began before whatever made the caller doubt.
+        // Not a load that began before the caller had its doubt.
         self.loads.detach(key);
         self.load(key, None).await.map(|(state, _)| state)
     }
 
-    /// A head moved: whoever asks from here on gets it, or a newer one.
+    /// A head moved: from here on a request gets it, or a newer one.
     pub(crate) fn announce(&self, key: &ListingKey, head: HeadState, insist: bool) {
         self.l1.heads.announce(key, head, insist);
         self.loads.detach(key);
@@ -188,7 +188,7 @@ impl Heads {
                 }
             };
             let state = match read.map_err(EngineError::from) {
-                // Perhaps nobody waits for this load: whoever comes next must meet the damage, or nobody mends it.
+                // Perhaps nobody waits for this load: the next request must meet the damage, or nobody mends it.
                 Err(EngineError::Corrupt) => {
                     load.damaged();
                     return Err(EngineError::Corrupt);

@@ -1,7 +1,7 @@
 //! L1 chunks: by generation and index, and the fragments that they were deflated into. They need no invalidation, for a
 //! generation never changes.
 //!
-//! Both are bounded in bytes together: whichever form of a page is asked for is the one that stays. Where nearly all
+//! Both are bounded in bytes together: the form of a page that is asked for stays. Where nearly all
 //! clients take gzip, L1 holds some five times as many pages as it would hold chunks.
 
 mod entry;

@@ -36,7 +36,7 @@ impl HeadLoad<'_> {
         self.end(Some(loaded)).unwrap_or(loaded)
     }
 
-    /// What lies in Redis is no head: what was known is not to hide that.
+    /// Redis holds no readable head: the known head must not hide that.
     pub(crate) fn damaged(mut self) {
         if let Some(ticket) = self.ticket.take() {
             self.cache.shard(&self.key).write().end_damaged_load(&self.key, ticket);
@@ -80,17 +80,17 @@ impl HeadCache {
         self.lookup_at(key, Instant::now())
     }
 
-    /// The same for who has looked at the clock just now.
+    /// The same for a caller that has just looked at the clock.
     pub(crate) fn lookup_at(&self, key: &ListingKey, now: Instant) -> Lookup {
         self.shard(key).read().lookup(key, self.millis(now))
     }
 
-    /// The last that is known of a listing, for those who only look on.
+    /// The last head that is known of a listing. Counts as no read.
     pub(crate) fn last_known(&self, key: &ListingKey) -> Option<HeadState> {
         self.shard(key).read().last_known(key)
     }
 
-    /// The same for those who only look on, with the age of the knowledge.
+    /// What may be served of a listing, with the age of the knowledge. Counts as no read.
     pub(crate) fn peek(&self, key: &ListingKey) -> (Lookup, Duration) {
         let (lookup, age_ms) = self.shard(key).read().peek(key, self.now());
         (lookup, Duration::from_millis(age_ms))

@@ -1,4 +1,17 @@
-//! L1: what this process keeps, and the one way it is told that a head moved.
+//! L1: heads, chunks and fragments that this process keeps.
+//!
+//! - [`head_cache`]: heads, behind locks that are held for a look. [`head_table`] has the rules, and is pure.
+//! - [`chunk_cache`]: chunks and fragments, bounded in bytes together. Chunks that a thread found lately it finds again without a look
+//!   into the shared table.
+//! - [`items`]: a page's items, plain or packed. [`shape`]: what must be known of a generation to cut a page out of it.
+//!
+//! What must hold:
+//!
+//! - A head lives `l1.ttl` without an announcement. "No such listing" is kept as long, in a bounded table of its own, so that a scanner of
+//!   random names evicts no head.
+//! - Announcement and load commute: the newer head stays. An invalidation during a load must not leave the old head behind.
+//! - Chunks and fragments need no invalidation: a generation never changes.
+//! - A fragment is known by shape, run and the run before it, which is its dictionary.
 
 pub(super) mod chunk_cache;
 pub(super) mod head_cache;

@@ -62,7 +62,7 @@ impl Wanted {
         kept.filter(|kept| engine.pages.selector.stands_by(kept))
     }
 
-    /// The listing that it asks for; `None` where that has to be waited for, or something is wrong.
+    /// The listing that it asks for; `None` where the choice would have to wait, or something is wrong.
     pub(crate) fn select_at_once(&self, engine: &Engine, began: Instant) -> Option<Rc<Selection>> {
         if let Some(kept) = self.kept(engine) {
             return Some(kept);

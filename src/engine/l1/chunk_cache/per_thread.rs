@@ -1,8 +1,8 @@
-//! What a thread found in L1 lately, at hand: to find it again takes no look into the table that all threads share, which
-//! writes down each.
+//! Chunks and fragments that a thread found in L1 lately. The thread finds them again without a look into the shared table, which
+//! records each look.
 //!
-//! Nothing is kept from here: what the table lets go of is gone, as soon as no answer holds it either. Of several finds one goes to
-//! the table all the same, which learns from it what is popular.
+//! Only weak references are kept: a value that the table drops is gone as soon as no answer holds it. One of several finds goes to the
+//! table all the same, so that it learns which values are popular.
 
 use std::{
     cell::RefCell,
@@ -15,7 +15,7 @@ use foldhash::fast::FixedState;
 use super::entry::{Key, Value};
 use crate::listing::{Chunk, Fragment};
 
-/// For each thread. What comes to a place takes it over.
+/// For each thread. A new value takes its place over.
 const PLACES: usize = 256;
 /// One of so many finds goes to the table.
 const TOLD_EVERY: u8 = 8;
@@ -56,7 +56,7 @@ pub(super) fn find(cache: u64, key: &Key) -> Option<Value> {
             Held::Fragment(fragment) => fragment.upgrade().map(Value::Fragment),
         };
         if value.is_none() {
-            // Until the table has it: what it does not have is asked for as often as anybody likes.
+            // Empty until the table has the value: one that it lacks may be asked for often.
             *place = None;
         }
         value
