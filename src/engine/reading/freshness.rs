@@ -81,14 +81,15 @@ impl Freshener {
     ) -> Option<PageFreshness> {
         let reshaped = defined.definition.reshapes(&selection.key.stored, head);
         let now = self.store.now();
-        let frozen = self.frozen.until(selection.key.name(), now);
+        let is_frozen = || self.frozen.until(selection.key.name(), now).is_some();
         let stale_for = match selection.policy.freshness(head.as_of, now) {
             Freshness::Fresh(left) if !reshaped => {
                 let state = if let HeadFrom::Memory { refused } = from {
                     PageState::from_memory(refused)
                 } else {
-                    if frozen.is_none() {
-                        self.refresh_early(selection, defined, head, left);
+                    // Nearly always false, so it is asked first.
+                    if is_early(selection, head, left) && !is_frozen() {
+                        self.refresh_early(selection, defined, head);
                     }
                     PageState::Fresh
                 };
@@ -98,14 +99,14 @@ impl Freshener {
             Freshness::Fresh(_) => Duration::ZERO,
             Freshness::Stale(by) => by,
             Freshness::Expired => {
-                frozen?;
+                is_frozen().then_some(())?;
                 now.since(head.as_of).saturating_sub(selection.policy.fresh_for)
             }
         };
         let state = if let HeadFrom::Memory { refused } = from {
             (stale_for <= selection.policy.stale_if_error).then_some(())?;
             PageState::from_memory(refused)
-        } else if frozen.is_some() {
+        } else if is_frozen() {
             PageState::OriginError
         } else if let Some(state) = self
             .refresher
@@ -134,17 +135,17 @@ impl Freshener {
     }
 
     /// A head that is read near the end of its freshness is refreshed before it is stale.
-    fn refresh_early(&self, selection: &Selection, defined: &Defined, head: &Head, left: Duration) {
-        // A generation's nonce is as good as chance, and the same for all readers.
-        let spread = f64::from(head.generation.nonce) / f64::from(u32::MAX);
-        if selection.policy.is_early(left, spread)
-            && !defined.definition.is_outdated(head)
-            && self
-                .refresher
-                .backing_off(&defined.definition, &selection.key.family)
-                .is_none()
-        {
+    fn refresh_early(&self, selection: &Selection, defined: &Defined, head: &Head) {
+        let (definition, family) = (&defined.definition, &selection.key.family);
+        if !definition.is_outdated(head) && self.refresher.backing_off(definition, family).is_none() {
             drop(self.refresher.trigger_after(defined, &selection.key, head.as_of));
         }
     }
+}
+
+/// Whether a head is near the end of its freshness.
+fn is_early(selection: &Selection, head: &Head, left: Duration) -> bool {
+    // A generation's nonce is as good as chance, and the same for all readers.
+    let spread = f64::from(head.generation.nonce) / f64::from(u32::MAX);
+    selection.policy.is_early(left, spread)
 }
