@@ -24,7 +24,7 @@ use self::{
 };
 
 /// A file of more lines usually holds two concepts.
-const LINES_MAX: usize = 450;
+const LINES_MAX: usize = 400;
 
 /// A folder of more files usually holds two rooms.
 const FILES_MAX: usize = 14;
