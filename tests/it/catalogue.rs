@@ -259,7 +259,7 @@ async fn check_category(engine: &Arc<Engine>, name: &str, expect: &[Vec<u64>]) -
                         limit: NonZeroU32::new(size).unwrap(),
                         pinned: None,
                     };
-                    let page = shop::read(&engine, &selection, &place).await.unwrap();
+                    let page = shop::read(engine, &selection, &place).await.unwrap();
                     pages += 1;
                     assert_eq!(page.meta.total as usize, expect.len(), "{name} {sort}");
                     seen.extend(texts(&page).iter().map(|text| id_of(text)));

@@ -43,7 +43,7 @@ async fn walk(engine: &Arc<Engine>, name: &ListingName, limit: u32, order: Order
     let mut at = place(0, limit);
     let mut seen = Vec::new();
     loop {
-        let page = shop::read(&engine, &selection, &at).await?;
+        let page = shop::read(engine, &selection, &at).await?;
         seen.extend(texts(&page));
         tokio::task::yield_now().await;
         match next(&page) {
@@ -216,7 +216,7 @@ async fn a_delete_takes_pins_with_it_on_every_node() {
     let first = page(&here, &name, &place(0, 12)).await.unwrap();
     let pinned = Place::Cursor(next(&first).unwrap().encode(&selection.key));
     for node in [&here, &there] {
-        shop::read(&node, &selection, &pinned).await.unwrap();
+        shop::read(node, &selection, &pinned).await.unwrap();
     }
     here.writes.delete(&name, None).await.unwrap();
     let gone = shop::read(&here, &selection, &pinned).await;

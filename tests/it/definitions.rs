@@ -121,7 +121,7 @@ async fn ask(
         ..Asked::default()
     };
     let selection = node.pages.selector.select(&shop::name(name), asked).await?;
-    shop::read(&node, &selection, &place(0, 100)).await
+    shop::read(node, &selection, &place(0, 100)).await
 }
 
 fn ids(page: &Page) -> Vec<u64> {

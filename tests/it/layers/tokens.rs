@@ -149,8 +149,8 @@ pub(crate) fn item_end(tokens: &[Token], start: usize) -> usize {
         }
     }
     let first = tokens.get(at).map_or("", |token| token.text);
-    let ends_with_braces = !["use", "let", "static", "type"].contains(&first)
-        && !(first == "const" && tokens.get(at + 2).is_some_and(|token| token.text == ":"));
+    let is_constant = first == "const" && tokens.get(at + 2).is_some_and(|token| token.text == ":");
+    let ends_with_braces = !(is_constant || ["use", "let", "static", "type"].contains(&first));
     let is_item = [
         "async",
         "const",

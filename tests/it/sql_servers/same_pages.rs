@@ -215,7 +215,7 @@ async fn pages(engine: &Arc<Engine>, name: &str, sort: &str, order: Order) -> Ve
             limit: NonZeroU32::new(25).unwrap(),
             pinned: None,
         };
-        let page = shop::read(&engine, &selection, &place).await.unwrap();
+        let page = shop::read(engine, &selection, &place).await.unwrap();
         pages.push(texts(&page));
         if page.count < 25 {
             return pages;
