@@ -4,11 +4,11 @@ use std::{process::ExitCode, sync::Arc};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{CommandError, Outcome, chain, warm};
+use super::{CommandError, Outcome, warm};
 use crate::{
     app::{App, Bound, Role, say, shutdown_on_signals},
     config::{Config, Environment, Flag, OriginKind, Secret, Sources},
-    engine::{Engine, Shrink},
+    engine::{Chain, Engine, Shrink},
     http::{ChangePrice, Storefront},
     listing::ListingName,
     origin::SampleCatalogue,
@@ -58,15 +58,15 @@ fn change_price(catalogue: SampleCatalogue, engine: Arc<Engine>) -> ChangePrice 
         let (catalogue, engine) = (catalogue.clone(), engine.clone());
         Box::pin(async move {
             let changed = catalogue.change_price(id, price_cents).await;
-            let Some(category) = changed.map_err(|error| chain(&error))? else {
+            let Some(category) = changed.map_err(|error| Chain(&error).to_string())? else {
                 return Ok(None);
             };
             let name = |text: &str| ListingName::parse(text).map_err(|error| error.to_string());
             let category = name(&format!("category:{category}"))?;
             let refreshed = engine.writes.refresh_and_wait(&category, None, Shrink::Refused).await;
-            refreshed.map_err(|error| chain(&error))?;
+            refreshed.map_err(|error| Chain(&error).to_string())?;
             let all = engine.writes.refresh(&name(ALL)?, None, Shrink::Refused).await;
-            all.map_err(|error| chain(&error))?;
+            all.map_err(|error| Chain(&error).to_string())?;
             Ok(Some(category))
         })
     })

@@ -21,12 +21,13 @@ use clap::Parser;
 
 use self::{
     arguments::{Arguments, Command},
-    outcome::{CommandError, Outcome, chain, print},
+    outcome::{CommandError, Outcome, print},
     visit::{sources, visiting},
 };
 use crate::{
     app,
     config::{Environment, Flag},
+    engine::Chain,
     telemetry::{FlushAtEnd, LogLevel, complain, start_logs},
 };
 
@@ -52,7 +53,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environme
         blocking(perform(arguments.command, environment))
     };
     outcome.unwrap_or_else(|error| {
-        complain(&chain(&error));
+        complain(&Chain(&error).to_string());
         ExitCode::FAILURE
     })
 }

@@ -1,8 +1,6 @@
 //! How a command ends: its output and exit code, or an error with its causes.
 
 use std::{
-    error::Error,
-    fmt::Write as _,
     io::{self, ErrorKind, Write as _},
     process::ExitCode,
 };
@@ -70,18 +68,6 @@ pub(super) fn print(line: &str) -> Result<(), CommandError> {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(CommandError::io("cannot write the output")(error)),
         _ => Ok(()),
     }
-}
-
-/// An error with all that caused it, printed once and here.
-pub(super) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        // Writing to a String does not fail.
-        let _ = write!(text, ": {error}");
-        cause = error.source();
-    }
-    text
 }
 
 /// An error that says what is wrong with which argument.

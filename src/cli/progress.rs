@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::arguments::ProgressMode;
 use crate::engine::{
-    Refreshed,
+    Chain, Refreshed,
     warm_up::{Difference, Ended, Joined, Step, Target, Verified, Why},
 };
 
@@ -136,7 +136,7 @@ impl Progress {
             Step::Frozen => tally.frozen += 1,
             Step::Failed(error) => {
                 tally.failed += 1;
-                let complaint = format!("{family}: {}", super::chain(error));
+                let complaint = format!("{family}: {}", Chain(error));
                 self.complain(complaint);
             }
         }
@@ -154,7 +154,7 @@ impl Progress {
                 Step::Fresh => json!({ "event": "fresh" }),
                 Step::Done => json!({ "event": "done" }),
                 Step::Frozen => json!({ "event": "frozen" }),
-                Step::Failed(error) => json!({ "event": "failed", "error": super::chain(error) }),
+                Step::Failed(error) => json!({ "event": "failed", "error": Chain(error).to_string() }),
             };
             line["name"] = family.name.as_str().into();
             if !family.choices.is_empty() {

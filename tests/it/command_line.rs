@@ -377,6 +377,7 @@ fn redis_away_at_start_is_a_clear_error_within_a_bounded_time() {
             .unwrap();
         check(&output, 1, "no redis server answers");
         assert!(stderr(&output).contains("nobody.sock"), "{}", stderr(&output));
+        assert_eq!(stderr(&output).matches("os error").count(), 1, "{}", stderr(&output));
         assert!(begun.elapsed() < Duration::from_secs(15));
         assert!(output.stdout.is_empty());
     }
