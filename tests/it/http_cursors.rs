@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::support::{
-    Proxy,
+    Proxy, eventually,
     redis_server::RedisServer,
     service::{Service, Shop},
     shop::{self, ScriptedOrigin, definitions, engine, items, page, place, push, select},
@@ -138,4 +138,34 @@ async fn a_forged_cursor_that_comes_first_spoils_no_good_link() {
         assert_eq!(page(&node, &name, &cursor(offset, 12, TOTAL)).await.unwrap().count, 12);
     }
     assert_eq!(described(), described_before, "the shape is known");
+}
+
+/// A pin that ends before its time, by one replacement too many, has ended for good: L1 remembered it for longer.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_that_was_410_stays_410() {
+    let redis = RedisServer::start();
+    let shop = Shop::new().await;
+    let service = Service::start(&shop.config(&redis.url(), "[l1]\nttl = \"50ms\"\n"));
+    let put = async |price: u32| {
+        let put = service.admin(Method::PUT, "/v1/listings/promo:a");
+        let items = serde_json::json!([{"id": 1, "price": price}, {"id": 2}, {"id": 3}]);
+        put.json(&items).send().await.unwrap().error_for_status().unwrap();
+    };
+    let get = async |path: &str| service.request(Method::GET, path).send().await.unwrap();
+    put(0).await;
+    let page: Value = get("/v1/listings/promo:a?size=1").await.json().await.unwrap();
+    let next = page["links"]["next"].as_str().unwrap();
+    put(1).await;
+    assert_eq!(get(next).await.status(), 200);
+    for price in 2..20 {
+        put(price).await;
+    }
+    eventually(async || match get(next).await.status().as_u16() {
+        410 => Ok(()),
+        other => Err(other),
+    })
+    .await;
+    for _ in 0..20 {
+        assert_eq!(get(next).await.status(), 410);
+    }
 }

@@ -101,7 +101,17 @@ impl Pins {
         }
     }
 
-    async fn read(&self, request: PageRequest<'_>, mut meta: PageMeta) -> Result<Pinned, EngineError> {
+    async fn read(&self, request: PageRequest<'_>, meta: PageMeta) -> Result<Pinned, EngineError> {
+        let shape = meta.shape();
+        let read = self.read_from_redis(request, meta).await;
+        if matches!(read, Err(EngineError::Gone)) {
+            // It ended before its time, by one replacement too many: what was remembered of it ends too.
+            self.l1.pins.invalidate(&(request.selection.key.clone(), shape));
+        }
+        read
+    }
+
+    async fn read_from_redis(&self, request: PageRequest<'_>, mut meta: PageMeta) -> Result<Pinned, EngineError> {
         let (selection, shape) = (request.selection, meta.shape());
         let window = selection.window(meta.offset, meta.limit);
         let plan = shape.plan(window);
