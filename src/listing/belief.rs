@@ -79,7 +79,7 @@ impl Policy {
         }
     }
 
-    /// Whether so many items, or names, may be lost. A part of few says little: of fewer than `max_shrink_from` all may be
+    /// Whether this number of items, or names, may be lost. A part of few says little: of fewer than `max_shrink_from` all may be
     /// lost but the last one.
     ///
     /// # Errors

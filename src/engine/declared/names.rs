@@ -108,7 +108,7 @@ impl KnownNames {
         }
     }
 
-    /// The patterns whose names are doubted, at most so many.
+    /// The patterns whose names are doubted, at most `limit`.
     pub(crate) fn doubted(&self, limit: usize) -> Vec<Box<str>> {
         let doubted = self
             .by_pattern
@@ -117,7 +117,7 @@ impl KnownNames {
         doubted.map(|(pattern, _)| pattern.clone()).take(limit).collect()
     }
 
-    /// The patterns whose names could not be read last, at most so many.
+    /// The patterns whose last read of names failed, at most `limit`.
     pub(crate) fn unread(&self, limit: usize) -> Vec<Box<str>> {
         let unread = self
             .by_pattern

@@ -38,7 +38,7 @@ pub enum Form {
 pub struct PackedItems {
     /// In the order they go out.
     pub pieces: Vec<PackedPiece>,
-    /// What had to stay plain, to be deflated behind the request.
+    /// The parts that stayed plain, to be deflated behind the request.
     pub unmade: Vec<Unmade>,
 }
 

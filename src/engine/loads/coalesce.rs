@@ -218,7 +218,7 @@ where
             // Later callers begin a new load: the value is as old as the load's beginning.
             drop(leave);
             if let Some(value) = value.clone() {
-                // Nobody may be waiting any more.
+                // The waiting side may have left.
                 let _ = sender.send(value);
             }
             value

@@ -263,7 +263,7 @@ impl Inspector {
             .collect()
     }
 
-    /// The patterns whose names could not be read last, at most so many.
+    /// The patterns whose last read of names failed, at most `limit`.
     pub fn names_unread(&self, limit: usize) -> Vec<String> {
         let unread = self.declaration.get().names.unread(limit);
         unread.into_iter().map(String::from).collect()

@@ -1,7 +1,8 @@
 //! Reads the chunks of the page that follows, behind the page that was asked for: an option (`l1.read_ahead`), for shops whose
 //! visitors page on.
 //!
-//! Nobody waits for it, so it takes nothing that a request could need: few reads at a time, none where a read would be shed.
+//! No request waits for it, so it takes nothing that a request could need: it reads little at a time, and nothing while reads
+//! are shed.
 
 use std::sync::Arc;
 

@@ -141,7 +141,7 @@ impl Attempt<'_> {
                 self.settle(ReadEnd::Current(Some(next_due))).await;
                 return Ok(Done::Unchanged(unchanged));
             }
-            // The unchanged generation is gone by now.
+            // The unchanged generation is gone meanwhile.
             first = build.begin(None).await?;
         }
         let mut all = match first.take_if(|_| build.in_memory()) {

@@ -56,7 +56,7 @@ impl<'a> Standing<'a> {
         self.before
     }
 
-    /// Whether so many items may be published.
+    /// Whether this number of items may be published.
     pub(crate) async fn believe(&self, after: u64) -> Result<(), BuildError> {
         let (family, policy) = (&self.request.family, &self.request.defined.definition.policy);
         // Where nothing is kept, anything is better.

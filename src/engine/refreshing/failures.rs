@@ -188,14 +188,14 @@ impl Failures {
         self.failing.get(family)?.error
     }
 
-    /// Families whose last refresh here was not believed, at most so many.
+    /// Families whose last refresh here was not believed, at most `limit`.
     pub(crate) fn refused(&self, limit: usize) -> Vec<Family> {
         let refused = self.failing.iter().filter(|(_, failing)| failing.refused);
         refused.map(|(family, _)| (*family).clone()).take(limit).collect()
     }
 }
 
-/// The wait after so many failures in a row before this one, ±10 %.
+/// The wait before the next attempt, ±10 %, by the number of failures in a row before this one.
 fn back_off(in_a_row: u32) -> Duration {
     let doubled = BACK_OFF_MIN * 2u32.saturating_pow(in_a_row.min(16));
     doubled.min(BACK_OFF_MAX).mul_f64(0.9 + 0.2 * fastrand::f64())

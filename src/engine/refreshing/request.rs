@@ -30,8 +30,8 @@ impl Request {
         self.is_nothing(total) && !is_kept && !self.wants.is_demanded() && !matches!(self.wants, Wants::Since(_))
     }
 
-    /// Whether so many items are no listing: nothing enumerates the name, so that it exists by its items alone. It is not
-    /// refreshed unless somebody asks again.
+    /// Whether a listing with this number of items does not exist: nothing enumerates the name, so it exists by its items
+    /// alone. It is not refreshed unless a request asks again.
     pub(crate) fn is_nothing(&self, total: u64) -> bool {
         total == 0 && !self.defined.definition.enumerates()
     }

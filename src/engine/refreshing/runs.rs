@@ -209,7 +209,7 @@ impl Refresher {
                 }
                 next
             };
-            // Nobody may be waiting any more.
+            // The waiting side may have left.
             let _ = sender.send(outcome);
             match next {
                 Some(next) => (request, sender) = next,

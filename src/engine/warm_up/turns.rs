@@ -1,4 +1,4 @@
-//! Turns: a warm-up begins so many listings a second, evenly.
+//! Turns: a warm-up begins a given number of listings a second, evenly.
 
 use std::{
     num::NonZeroU32,

@@ -152,7 +152,7 @@ impl Traffic {
             let now = Instant::now();
             for late in self.unanswered.iter_mut().filter(|waiting| waiting.late_at <= now) {
                 if let Some(answer) = late.answer.take() {
-                    // Nobody may be waiting any more.
+                    // The waiting side may have left.
                     let _ = answer.send(Err(NoAnswer::Late));
                 }
             }
@@ -209,7 +209,7 @@ impl Traffic {
     /// The asker whose replies are too large, who is told.
     fn too_large(&mut self) -> io::Error {
         if let Some(answer) = self.unanswered.pop_front().and_then(|first| first.answer) {
-            // Nobody may be waiting any more.
+            // The waiting side may have left.
             let _ = answer.send(Err(NoAnswer::TooLarge));
         }
         io::Error::other(Unreadable::TooLarge)
@@ -243,7 +243,7 @@ impl Traffic {
                 && let Some(answered) = self.unanswered.pop_front()
                 && let Some(answer) = answered.answer
             {
-                // Nobody may be waiting any more.
+                // The waiting side may have left.
                 let _ = answer.send(Ok(answered.replies));
             }
         }

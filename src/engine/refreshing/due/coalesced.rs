@@ -59,7 +59,7 @@ pub(crate) struct Coalesced {
 }
 
 impl Coalesced {
-    /// Nobody has asked. At most so many families are attended to.
+    /// Begins without requests, and attends to `attended_max` families at most.
     pub(crate) fn new(store: Store, refresher: Arc<Refresher>, attended_max: usize, runtime: Handle) -> Self {
         Self {
             store,
