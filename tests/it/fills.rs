@@ -216,9 +216,14 @@ async fn a_stale_page_is_served_while_one_refresh_runs() {
         let stale = page(&node, &bread(), &place(0, 1)).await.unwrap();
         assert_eq!(texts(&stale), [r#"{"id":0,"revision":0}"#]);
     }
-    eventually(async || match origin.reads() {
-        2 => Ok(()),
-        reads => Err(reads),
+    // An attempt that Redis was too slow for is made again when somebody asks.
+    eventually(async || {
+        let stale = page(&node, &bread(), &place(0, 1)).await.unwrap();
+        assert_eq!(texts(&stale), [r#"{"id":0,"revision":0}"#]);
+        match origin.reads() {
+            2 => Ok(()),
+            reads => Err(reads),
+        }
     })
     .await;
     origin.open();
