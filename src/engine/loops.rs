@@ -6,61 +6,48 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    coherence::{announcer::Announcer, checker::Checker, evictions::Evictions, hearing::Hearing},
-    declared::Declaration,
-    l1::L1,
-    loads::permits::ReadPermits,
+    coherence::{checker::Checker, evictions::Evictions, hearing::Hearing},
     operations::read_counts::ReadCounts,
     reading::oldest_stale::OldestStale,
     refreshing::{
         due::{coalesced::Coalesced, keep_warm::KeepWarm, origin_changes::OriginChanges, schedule::Schedule},
-        frozen::{Frozen, WatchFreezes},
+        frozen::WatchFreezes,
+        means::Means,
         runs::Refresher,
     },
 };
-use crate::{store::Store, telemetry::Metrics};
-
 /// The things that the loops need.
 pub(super) struct Loops {
-    pub(super) store: Store,
-    pub(super) declaration: Arc<Declaration>,
-    pub(super) l1: Arc<L1>,
-    pub(super) permits: ReadPermits,
-    pub(super) announcer: Arc<Announcer>,
+    pub(super) means: Arc<Means>,
     pub(super) refresher: Arc<Refresher>,
     pub(super) coalesced: Arc<Coalesced>,
-    pub(super) frozen: Arc<Frozen>,
     pub(super) oldest_stale: Arc<OldestStale>,
-    pub(super) metrics: Arc<Metrics>,
 }
 
 impl Loops {
     /// Commands that only look, or write one listing, leave refreshes and checks to the services.
     pub(super) fn start(&self, tasks: &TaskTracker, stopping: &CancellationToken, refreshes_due: bool) {
         let stopping = || stopping.clone();
-        let (store, declaration, metrics) = (&self.store, &self.declaration, &self.metrics);
+        let means = &self.means;
+        let (store, declaration, metrics) = (&means.store, &means.declaration, &means.metrics);
         // Told when Redis may have lost its memory.
         let forgotten = Arc::new(Notify::new());
         let hearing = Hearing {
             heard: store.announcements(),
-            announcer: self.announcer.clone(),
+            announcer: means.announcer.clone(),
             store: store.clone(),
             forgotten: forgotten.clone(),
             metrics: metrics.clone(),
         };
         tasks.spawn(hearing.run(stopping()));
         let read_counts = ReadCounts {
-            store: store.clone(),
-            declaration: declaration.clone(),
-            l1: self.l1.clone(),
-            announcer: self.announcer.clone(),
+            means: means.clone(),
             oldest_stale: self.oldest_stale.clone(),
-            metrics: metrics.clone(),
         };
         tasks.spawn(read_counts.run(stopping()));
         let watch_freezes = WatchFreezes {
             store: store.clone(),
-            frozen: self.frozen.clone(),
+            frozen: means.frozen.clone(),
         };
         tasks.spawn(watch_freezes.run(stopping()));
         if !refreshes_due {
@@ -68,8 +55,8 @@ impl Loops {
         }
         let checker = Checker {
             store: store.clone(),
-            l1: self.l1.clone(),
-            permits: self.permits.clone(),
+            l1: means.l1.clone(),
+            permits: means.permits.clone(),
             metrics: metrics.clone(),
         };
         tasks.spawn(checker.run(stopping()));
@@ -79,9 +66,7 @@ impl Loops {
         };
         tasks.spawn(evictions.run(stopping()));
         let schedule = Schedule {
-            store: store.clone(),
-            declaration: declaration.clone(),
-            frozen: self.frozen.clone(),
+            means: means.clone(),
             refresher: self.refresher.clone(),
             coalesced: self.coalesced.clone(),
         };

@@ -39,11 +39,7 @@ use self::{
     l1::L1,
     loads::permits::ReadPermits,
     loops::Loops,
-    reading::pages::PagesParts,
-    refreshing::{
-        due::coalesced::Coalesced, failures::Failures, frozen::Frozen, latencies::Latencies, means::Means,
-        runs::Refresher,
-    },
+    refreshing::{due::coalesced::Coalesced, failures::Failures, latencies::Latencies, means::Means, runs::Refresher},
     warm_up::WarmUps,
 };
 pub use crate::store::Refused;
@@ -164,85 +160,46 @@ impl Engine {
             followers.clone(),
             metrics.clone(),
         ));
-        let frozen = Arc::new(Frozen::default());
-        let means = Means {
-            store: store.clone(),
-            declaration: declaration.clone(),
-            frozen: frozen.clone(),
-            announcer: announcer.clone(),
-            failures: Failures::new(store.clone()),
-            latencies: Latencies::default(),
-            metrics: metrics.clone(),
-        };
-        let waiting_max = limits.refreshes_waiting_max;
-        let refresher = Arc::new(Refresher::new(means, waiting_max, runtime.clone()));
-        let coalesced = Coalesced::new(store.clone(), refresher.clone(), waiting_max, runtime.clone());
-        let coalesced = Arc::new(coalesced);
-        let warm_ups = WarmUps {
-            store: store.clone(),
-            declaration: declaration.clone(),
-            refresher: refresher.clone(),
-            frozen: frozen.clone(),
-        };
-        let writes = Writes {
-            store: store.clone(),
-            declaration: declaration.clone(),
-            frozen: frozen.clone(),
-            announcer: announcer.clone(),
-            refresher: refresher.clone(),
-            coalesced: coalesced.clone(),
-        };
-        let inspector = Inspector {
-            store: store.clone(),
-            declaration: declaration.clone(),
-            l1: l1.clone(),
-            heads: heads.clone(),
-            pushed_sorts: pushed_sorts.clone(),
-            frozen: frozen.clone(),
-            refresher: refresher.clone(),
-            followers: followers.clone(),
-        };
-        let holds = Holds {
-            store: store.clone(),
-            declaration: declaration.clone(),
-            frozen: frozen.clone(),
-            announcer: announcer.clone(),
-        };
-        let pages = Pages::new(&PagesParts {
-            store: &store,
-            declaration: &declaration,
-            l1: &l1,
-            l1_config: &l1_config,
-            permits: &permits,
-            heads: &heads,
-            pushed_sorts: &pushed_sorts,
-            lost_pushed: &lost_pushed,
-            announcer: &announcer,
-            refresher: &refresher,
-            frozen: &frozen,
-            metrics: &metrics,
-            runtime: &runtime,
-        });
-        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
-        let loops = Loops {
+        let means = Arc::new(Means {
             store: store.clone(),
             declaration: declaration.clone(),
             l1,
             permits,
+            heads,
+            pushed_sorts,
+            lost_pushed,
             announcer,
-            refresher,
-            coalesced,
-            frozen,
-            oldest_stale: pages.oldest_stale.clone(),
+            frozen: Arc::default(),
+            failures: Failures::new(store.clone()),
+            latencies: Latencies::default(),
             metrics: metrics.clone(),
+            runtime,
+        });
+        let waiting_max = limits.refreshes_waiting_max;
+        let refresher = Arc::new(Refresher::new(means.clone(), waiting_max));
+        let coalesced = Arc::new(Coalesced::new(refresher.clone(), waiting_max));
+        let pages = Pages::new(&refresher, &l1_config);
+        let (tasks, stopping) = (TaskTracker::new(), CancellationToken::new());
+        let loops = Loops {
+            means: means.clone(),
+            refresher: refresher.clone(),
+            coalesced: coalesced.clone(),
+            oldest_stale: pages.oldest_stale.clone(),
         };
         loops.start(&tasks, &stopping, refreshes_due);
         Arc::new(Self {
             pages,
-            writes,
-            inspector,
-            holds,
-            warm_ups,
+            writes: Writes {
+                means: means.clone(),
+                refresher: refresher.clone(),
+                coalesced,
+            },
+            inspector: Inspector {
+                means: means.clone(),
+                followers: followers.clone(),
+            },
+            holds: Holds { means: means.clone() },
+            warm_ups: WarmUps { means, refresher },
             store,
             declaration,
             followers,

@@ -19,7 +19,7 @@ const BYTES_A_LOOK: u64 = 64 * 1024;
 
 /// The shared limits of one origin's refreshes.
 pub(crate) struct Budget {
-    bounds: OriginBounds,
+    pub bounds: OriginBounds,
     at_once: Arc<Semaphore>,
     /// Refreshes that are only due pass this gate first: some places are always left to those that a request waits for.
     due_at_once: Arc<Semaphore>,
@@ -47,11 +47,6 @@ impl Budget {
             bytes: bounds.bytes_per_second.map(|bytes| Pace::new(bytes as f64)),
             bounds,
         }
-    }
-
-    /// Its bounds.
-    pub(crate) fn bounds(&self) -> &OriginBounds {
-        &self.bounds
     }
 
     /// Waits for a place, and for the turn to begin. A refresh with `is_due` stands back, until it is told to hurry because a request waits.

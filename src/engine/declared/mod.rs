@@ -58,7 +58,7 @@ impl Declared {
             let mut bounds = origins.bounds(name);
             bounds.refreshes_at_once = limits.refreshes_at_once.unwrap_or(bounds.refreshes_at_once);
             let kept = before.and_then(|before| before.budgets.get(name));
-            match kept.filter(|kept| *kept.bounds() == bounds) {
+            match kept.filter(|kept| kept.bounds == bounds) {
                 Some(kept) => kept.clone(),
                 None => Arc::new(Budget::new(bounds)),
             }

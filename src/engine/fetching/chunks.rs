@@ -135,12 +135,8 @@ impl Chunks {
         shape: Shape,
         range: Range<u64>,
     ) -> impl Future<Output = Result<LoadedRange, EngineError>> + Send + use<> {
-        let (pages, l1, permits, key) = (
-            self.store.pages.clone(),
-            self.l1.clone(),
-            self.permits.clone(),
-            key.clone(),
-        );
+        let (pages, l1) = (self.store.pages.clone(), self.l1.clone());
+        let (permits, key) = (self.permits.clone(), key.clone());
         async move {
             let _permit = permits.take()?;
             let first = range.start;
@@ -155,12 +151,8 @@ impl Chunks {
         shape: Shape,
         range: Range<u64>,
     ) -> impl Future<Output = Result<PinnedRange, EngineError>> + Send + use<> {
-        let (pages, l1, permits, key) = (
-            self.store.pages.clone(),
-            self.l1.clone(),
-            self.permits.clone(),
-            key.clone(),
-        );
+        let (pages, l1) = (self.store.pages.clone(), self.l1.clone());
+        let (permits, key) = (self.permits.clone(), key.clone());
         async move {
             let _permit = permits.take()?;
             let load = l1.heads.begin_load(&key);

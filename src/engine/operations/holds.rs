@@ -12,13 +12,11 @@ use globset::{Glob, GlobMatcher};
 
 use crate::{
     engine::{
-        coherence::announcer::Announcer,
-        declared::Declaration,
         error::{EngineError, ParameterError},
-        refreshing::frozen::Frozen,
+        refreshing::means::Means,
     },
     listing::{Generation, ListingKey, ListingName, Timestamp, definition::Resolved},
-    store::{FREEZES_MAX, Freeze, Published, Store},
+    store::{FREEZES_MAX, Freeze, Published},
 };
 
 /// By then every node that can reach Redis has looked.
@@ -54,10 +52,7 @@ pub struct Rollback {
 
 /// Freezes names, and rolls listings back.
 pub struct Holds {
-    pub(crate) store: Store,
-    pub(crate) declaration: Arc<Declaration>,
-    pub(crate) frozen: Arc<Frozen>,
-    pub(crate) announcer: Arc<Announcer>,
+    pub(crate) means: Arc<Means>,
 }
 
 impl Holds {
@@ -81,12 +76,12 @@ impl Holds {
         if period.is_zero() || period > FREEZE_MAX {
             return Err(refuse("for", "must be more than zero, and at most 31 days".to_owned()));
         }
-        let freezes = self.store.freezes.all().await?;
+        let freezes = self.means.store.freezes.all().await?;
         if freezes.len() >= FREEZES_MAX && !freezes.iter().any(|(frozen, _)| frozen == glob) {
             return Err(refuse("glob", format!("{FREEZES_MAX} globs are frozen already")));
         }
-        let until = self.store.freezes.freeze(glob, period).await?;
-        self.frozen.set(&self.store.freezes.all().await?);
+        let until = self.means.store.freezes.freeze(glob, period).await?;
+        self.means.frozen.set(&self.means.store.freezes.all().await?);
         Ok((until, self.live_on(&matcher, period).await?))
     }
 
@@ -95,12 +90,12 @@ impl Holds {
     /// # Errors
     /// Redis's own.
     pub async fn thaw(&self, glob: &str) -> Result<bool, EngineError> {
-        let mut was_frozen = self.store.freezes.thaw(glob).await?;
+        let mut was_frozen = self.means.store.freezes.thaw(glob).await?;
         let name = globset::escape(glob);
         if !was_frozen && name != glob {
-            was_frozen = self.store.freezes.thaw(&name).await?;
+            was_frozen = self.means.store.freezes.thaw(&name).await?;
         }
-        self.frozen.set(&self.store.freezes.all().await?);
+        self.means.frozen.set(&self.means.store.freezes.all().await?);
         Ok(was_frozen)
     }
 
@@ -109,7 +104,7 @@ impl Holds {
     /// # Errors
     /// Redis's own.
     pub async fn freezes(&self) -> Result<Vec<Freeze>, EngineError> {
-        let mut freezes = self.store.freezes.all().await?;
+        let mut freezes = self.means.store.freezes.all().await?;
         freezes.sort();
         Ok(freezes)
     }
@@ -119,17 +114,15 @@ impl Holds {
         let mut after: Option<ListingKey> = None;
         let mut count = 0;
         loop {
-            let listings = self.store.names.list("", after.as_ref(), LISTINGS_A_TURN).await?;
+            let listings = self.means.store.names.list("", after.as_ref(), LISTINGS_A_TURN).await?;
             for (listing, state) in &listings {
                 let (Some(head), true) = (state.live(), glob.is_match(listing.name().as_str())) else {
                     continue;
                 };
-                let policy = self.declaration.policy(listing.name());
+                let policy = self.means.declaration.policy(listing.name());
                 let life = period.saturating_add(policy.keep_for);
-                self.store
-                    .writes
-                    .renew(listing, head.generation, life, policy.pin_for)
-                    .await?;
+                let writes = &self.means.store.writes;
+                writes.renew(listing, head.generation, life, policy.pin_for).await?;
                 count += 1;
             }
             match listings.into_iter().last() {
@@ -146,7 +139,7 @@ impl Holds {
     /// # Errors
     /// [`EngineError::NotFound`] where nothing is kept under the name; Redis's own.
     pub async fn rollback(&self, name: &ListingName, hold: Duration) -> Result<Rollback, EngineError> {
-        let listings = self.store.names.listings_of(name).await?;
+        let listings = self.means.store.names.listings_of(name).await?;
         if listings.is_empty() {
             return Err(EngineError::NotFound);
         }
@@ -172,9 +165,9 @@ impl Holds {
 
     /// The current generation, and the newest before it that is there still.
     async fn older(&self, listing: &ListingKey) -> Result<(Option<Generation>, Option<Generation>), EngineError> {
-        let (current, kept) = self.store.heads.kept_generations(listing).await?;
+        let (current, kept) = self.means.store.heads.kept_generations(listing).await?;
         for generation in kept {
-            if self.store.pages.describe(listing, generation).await?.is_some() {
+            if self.means.store.pages.describe(listing, generation).await?.is_some() {
                 return Ok((current, Some(generation)));
             }
         }
@@ -187,35 +180,29 @@ impl Holds {
         from: Generation,
         hold: Duration,
     ) -> Result<Option<RolledBack>, EngineError> {
-        let resolved = self.declaration.resolve(listing.name());
+        let resolved = self.means.declaration.resolve(listing.name());
         let (policy, hash) = match &resolved {
             Resolved::Defined(defined) => {
                 let hash = defined.definition.hash_of(&listing.stored).unwrap_or_default();
                 (defined.definition.policy.clone(), hash)
             }
-            Resolved::Pushed | Resolved::Unknown => (self.declaration.pushed_policy(), 0),
+            Resolved::Pushed | Resolved::Unknown => (self.means.declaration.pushed_policy(), 0),
         };
         // Drawn now: a refresh that began before is superseded.
-        let grant = self.store.draws.without_lease(listing.name(), 1).await?;
+        let grant = self.means.store.draws.without_lease(listing.name(), 1).await?;
         let generation = grant.generations.first().copied().ok_or(EngineError::broken_load())?;
-        let copied = self
-            .store
-            .writes
-            .copy(&listing, from, generation, grant.as_of, hash, &policy)
-            .await?;
+        let writes = &self.means.store.writes;
+        let copied = writes.copy(&listing, from, generation, grant.as_of, hash, &policy);
         // It was at the end of its life.
-        let Some(copied) = copied else { return Ok(None) };
+        let Some(copied) = copied.await? else { return Ok(None) };
         let total = copied.total();
         let next_due = matches!(resolved, Resolved::Defined(_)).then(|| policy.fresh_for.max(hold));
-        match self.store.writes.publish(copied, &policy, None, next_due).await? {
+        match writes.publish(copied, &policy, None, next_due).await? {
             Published::Moved { announcement, .. } => {
-                self.announcer.apply(&announcement, true);
+                self.means.announcer.apply(&announcement, true);
                 // The freeze has lengthened the lives of the generation before.
                 let life = hold.saturating_add(policy.keep_for);
-                self.store
-                    .writes
-                    .renew(&listing, generation, life, policy.pin_for)
-                    .await?;
+                writes.renew(&listing, generation, life, policy.pin_for).await?;
                 tracing::info!(%listing, %from, %generation, items = total, "listing rolled back");
                 Ok(Some(RolledBack {
                     listing,

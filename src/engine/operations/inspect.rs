@@ -6,18 +6,16 @@ use super::check_sort::check_sort;
 use crate::{
     engine::{
         coherence::followers::{Event, Follower, Followers},
-        declared::Declaration,
         error::EngineError,
-        fetching::{heads::Heads, pushed_sorts::PushedSorts},
-        l1::{L1, head_table::Lookup},
+        l1::head_table::Lookup,
         reading::selection::Selection,
-        refreshing::{frozen::Frozen, runs::Refresher},
+        refreshing::means::Means,
     },
     listing::{
         Family, Freshness, Generation, Head, HeadState, ListingKey, ListingName, Policy, SortName, StoredSort,
         Timestamp, definition::Resolved, name::encode_segment,
     },
-    store::{Refused, Store},
+    store::Refused,
 };
 
 /// One entry of the list of listings.
@@ -148,13 +146,7 @@ pub struct Known {
 
 /// Answers what operators ask.
 pub struct Inspector {
-    pub(crate) store: Store,
-    pub(crate) declaration: Arc<Declaration>,
-    pub(crate) l1: Arc<L1>,
-    pub(crate) heads: Arc<Heads>,
-    pub(crate) pushed_sorts: Arc<PushedSorts>,
-    pub(crate) frozen: Arc<Frozen>,
-    pub(crate) refresher: Arc<Refresher>,
+    pub(crate) means: Arc<Means>,
     pub(crate) followers: Arc<Followers>,
 }
 
@@ -169,8 +161,9 @@ impl Inspector {
         after: Option<&ListingKey>,
         limit: usize,
     ) -> Result<Vec<ListingEntry>, EngineError> {
-        let now = self.store.now();
-        let listings = self.store.names.list(&encode_segment(prefix), after, limit).await?;
+        let store = &self.means.store;
+        let now = store.now();
+        let listings = store.names.list(&encode_segment(prefix), after, limit).await?;
         let entry = |(listing, state): (ListingKey, HeadState)| {
             let head = *state.live()?;
             Some(ListingEntry {
@@ -190,17 +183,17 @@ impl Inspector {
     /// [`EngineError::RedisDown`].
     pub async fn explain(&self, selection: &Selection) -> Result<Explanation, EngineError> {
         let key = &selection.key;
-        let state = self.store.heads.read(key).await?;
+        let state = self.means.store.heads.read(key).await?;
         let head = state.live().copied();
         let generation = head.map(|head| head.generation);
         let bytes = match generation {
-            Some(generation) => self.store.pages.stream_bytes(key, generation).await?,
+            Some(generation) => self.means.store.pages.stream_bytes(key, generation).await?,
             None => None,
         };
-        let now = self.store.now();
-        let lease = self.store.draws.lease_state(&key.family).await?;
-        let failure = self.store.failures.last(&key.family).await?;
-        let l1 = match self.l1.heads.peek(key) {
+        let now = self.means.store.now();
+        let lease = self.means.store.draws.lease_state(&key.family).await?;
+        let failure = self.means.store.failures.last(&key.family).await?;
+        let l1 = match self.means.l1.heads.peek(key) {
             (Lookup::Unknown, _) => None,
             (lookup @ (Lookup::Usable(known) | Lookup::Recheck(known)), age) => Some(Known {
                 generation: known.live().map(|head| head.generation),
@@ -209,8 +202,8 @@ impl Inspector {
             }),
         };
         Ok(Explanation {
-            head_key: self.store.heads.key(key),
-            stream_key: generation.map(|generation| self.store.pages.stream_key(key, generation)),
+            head_key: self.means.store.heads.key(key),
+            stream_key: generation.map(|generation| self.means.store.pages.stream_key(key, generation)),
             generation,
             total: head.map_or(0, |head| head.total),
             chunk_len: head.map(|head| head.chunk_len),
@@ -221,14 +214,14 @@ impl Inspector {
                 .filter(|head| selection.defined.is_some() && !self.is_reshaped(key, head))
                 .map(|head| head.as_of.after(selection.policy.fresh_for)),
             lease: lease.map(|lease| (lease.generation, lease.left)),
-            next_refresh: self.store.due.time_of(&key.family).await?,
-            frozen_until: self.frozen.until(key.name(), now),
+            next_refresh: self.means.store.due.time_of(&key.family).await?,
+            frozen_until: self.means.frozen.until(key.name(), now),
             last_error: failure.map(|failure| failure.error).or_else(|| {
-                let error = self.refresher.means.failures.last_error(&key.family);
+                let error = self.means.failures.last_error(&key.family);
                 error.map(|error| error.to_string())
             }),
             names_error: selection.defined.as_ref().and_then(|defined| {
-                let failure = self.declaration.get().names.failure(&defined.definition);
+                let failure = self.means.declaration.get().names.failure(&defined.definition);
                 failure.map(|why| why.to_string())
             }),
             l1,
@@ -239,24 +232,24 @@ impl Inspector {
 
     /// The trouble with Redis, as far as it is known without asking; the worst of several.
     pub fn redis_trouble(&self) -> Option<RedisTrouble> {
-        if !self.store.is_up() && !self.store.refuses_connections() {
+        if !self.means.store.is_up() && !self.means.store.refuses_connections() {
             return Some(RedisTrouble::Down);
         }
-        let refused = self.store.refused();
+        let refused = self.means.store.refused();
         if refused.iter().any(|refused| !refused.is_of_subscription()) {
             Some(RedisTrouble::Refusing(refused))
-        } else if self.store.is_full() {
+        } else if self.means.store.is_full() {
             Some(RedisTrouble::Full)
         } else {
-            self.store.is_deaf().then_some(RedisTrouble::Deaf(refused))
+            self.means.store.is_deaf().then_some(RedisTrouble::Deaf(refused))
         }
     }
 
     /// Listings, and patterns' names, whose origin was not believed on this node, at most a given number.
     pub fn refused(&self, limit: usize) -> Vec<String> {
-        let names = self.declaration.get().names.doubted(limit);
+        let names = self.means.declaration.get().names.doubted(limit);
         let names = names.into_iter().map(|pattern| format!("names of {pattern}"));
-        let listings = self.refresher.means.failures.refused(limit);
+        let listings = self.means.failures.refused(limit);
         names
             .chain(listings.iter().map(Family::to_string))
             .take(limit)
@@ -265,7 +258,7 @@ impl Inspector {
 
     /// The patterns whose last read of names failed, at most `limit`.
     pub fn names_unread(&self, limit: usize) -> Vec<String> {
-        let unread = self.declaration.get().names.unread(limit);
+        let unread = self.means.declaration.get().names.unread(limit);
         unread.into_iter().map(String::from).collect()
     }
 
@@ -275,20 +268,20 @@ impl Inspector {
     /// [`EngineError::Overloaded`] beyond the limit on followers, [`EngineError::NotFound`] for a name that cannot exist,
     /// [`EngineError::Invalid`] for a sort that it does not have.
     pub async fn follow(&self, name: &ListingName, sort: Option<&SortName>) -> Result<Follower, EngineError> {
-        let family = match self.declaration.resolve(name) {
+        let family = match self.means.declaration.resolve(name) {
             Resolved::Unknown => return Err(EngineError::NotFound),
             // A listing that is not there yet may be pushed at any time.
             Resolved::Pushed => Family::plain(name.clone()),
             Resolved::Defined(defined) => {
-                let (frozen, now) = (&self.frozen, self.store.now());
-                check_sort(&self.declaration, frozen, now, (&defined, name), sort).await?;
+                let (frozen, now) = (&self.means.frozen, self.means.store.now());
+                check_sort(&self.means.declaration, frozen, now, (&defined, name), sort).await?;
                 defined.default_family(name)
             }
         };
         // First the subscription, then the heads: a publish in between is heard.
         let mut follower = self.followers.follow(&family, sort)?;
         for listing in self.followed(&family, sort).await? {
-            let state = self.heads.current(&listing).await?;
+            let state = self.means.heads.current(&listing).await?;
             if let Some(event) = Event::of(&listing, &state) {
                 follower.begin_with(event);
             }
@@ -298,9 +291,9 @@ impl Inspector {
 
     /// The listings of a family, its descending streams left out.
     async fn followed(&self, family: &Family, sort: Option<&SortName>) -> Result<Vec<ListingKey>, EngineError> {
-        let sorts: Vec<SortName> = match self.declaration.resolve(&family.name) {
+        let sorts: Vec<SortName> = match self.means.declaration.resolve(&family.name) {
             Resolved::Defined(defined) => defined.definition.sorts.iter().map(|sort| sort.name.clone()).collect(),
-            Resolved::Pushed | Resolved::Unknown => self.pushed_sorts.of(&family.name).await?.to_vec(),
+            Resolved::Pushed | Resolved::Unknown => self.means.pushed_sorts.of(&family.name).await?.to_vec(),
         };
         let wanted = sorts.into_iter().filter(|one| sort.is_none_or(|sort| one == sort));
         Ok(wanted.map(|sort| family.listing(StoredSort::ascending(sort))).collect())
@@ -312,7 +305,7 @@ impl Inspector {
             HeadState::Deleted(_) => return ListingState::Deleted,
             HeadState::Live(head) => head,
         };
-        let policy: Arc<Policy> = match self.declaration.resolve(listing.name()) {
+        let policy: Arc<Policy> = match self.means.declaration.resolve(listing.name()) {
             Resolved::Defined(defined) => defined.definition.policy.clone(),
             // A pushed listing is the truth until it is pushed again.
             Resolved::Pushed | Resolved::Unknown => return ListingState::Fresh,
@@ -326,7 +319,7 @@ impl Inspector {
 
     /// Whether the definition has changed since.
     fn is_reshaped(&self, listing: &ListingKey, head: &Head) -> bool {
-        match self.declaration.resolve(listing.name()) {
+        match self.means.declaration.resolve(listing.name()) {
             Resolved::Defined(defined) => defined.definition.reshapes(&listing.stored, head),
             Resolved::Pushed | Resolved::Unknown => false,
         }

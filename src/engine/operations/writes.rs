@@ -8,12 +8,11 @@ use super::check_sort::check_sort;
 use crate::{
     engine::{
         coherence::announcer::Announcer,
-        declared::Declaration,
         error::EngineError,
         reading::selection::unknown_sort,
         refreshing::{
             due::coalesced::Coalesced,
-            frozen::Frozen,
+            means::Means,
             request::{RefreshFailure, Refreshed, Shrink},
             runs::Refresher,
         },
@@ -107,10 +106,7 @@ impl Push {
 
 /// Writes listings and asks for refreshes.
 pub struct Writes {
-    pub(crate) store: Store,
-    pub(crate) declaration: Arc<Declaration>,
-    pub(crate) frozen: Arc<Frozen>,
-    pub(crate) announcer: Arc<Announcer>,
+    pub(crate) means: Arc<Means>,
     pub(crate) refresher: Arc<Refresher>,
     pub(crate) coalesced: Arc<Coalesced>,
 }
@@ -121,19 +117,20 @@ impl Writes {
     /// # Errors
     /// [`EngineError::HasOrigin`] where a definition fills the name, [`EngineError::NotAllowed`] where `pushed.names` does not allow it.
     pub async fn push(&self, name: &ListingName, sort: SortName, shrink: Shrink) -> Result<Push, EngineError> {
-        match self.declaration.resolve(name) {
+        match self.means.declaration.resolve(name) {
             Resolved::Defined(_) => return Err(EngineError::HasOrigin),
             Resolved::Unknown => return Err(EngineError::NotAllowed),
             Resolved::Pushed => {}
         }
         let listing = Family::plain(name.clone()).listing(StoredSort::ascending(sort));
-        let policy = self.declaration.pushed_policy();
-        let grant = self.store.draws.without_lease(name, 1).await?;
+        let policy = self.means.declaration.pushed_policy();
+        let store = &self.means.store;
+        let grant = store.draws.without_lease(name, 1).await?;
         let generation = grant.generations.first().copied().ok_or(EngineError::broken_load())?;
-        let writer = self.store.writes.begin(&listing, generation, grant.as_of, 0, &policy);
+        let writer = store.writes.begin(&listing, generation, grant.as_of, 0, &policy);
         Ok(Push {
-            store: self.store.clone(),
-            announcer: self.announcer.clone(),
+            store: store.clone(),
+            announcer: self.means.announcer.clone(),
             policy,
             listing,
             writer,
@@ -147,16 +144,16 @@ impl Writes {
     /// [`EngineError::NotAllowed`] for a name that nothing can fill, [`EngineError::Invalid`] for a sort that is neither
     /// declared nor kept.
     pub async fn delete(&self, name: &ListingName, sort: Option<&SortName>) -> Result<(), EngineError> {
-        let resolved = self.declaration.resolve(name);
+        let resolved = self.means.declaration.resolve(name);
         // The kept listings, whether their heads can be read or not, and those that a refresh or a push under way may be about to publish
         // for the first time.
-        let mut listings: BTreeSet<ListingKey> = self.store.names.ever_of(name).await?.into_iter().collect();
+        let mut listings: BTreeSet<ListingKey> = self.means.store.names.ever_of(name).await?.into_iter().collect();
         let policy = match &resolved {
             Resolved::Unknown => return Err(EngineError::NotAllowed),
             Resolved::Pushed => {
                 let sort = sort.cloned().unwrap_or_else(SortName::default_sort);
                 listings.insert(Family::plain(name.clone()).listing(StoredSort::ascending(sort)));
-                self.declaration.pushed_policy()
+                self.means.declaration.pushed_policy()
             }
             Resolved::Defined(defined) => {
                 let mut families = self.refresher.families_of(name);
@@ -177,8 +174,8 @@ impl Writes {
             tracing::debug!(listing = %name, %sort, "no such sort to delete");
             return Err(EngineError::Invalid(vec![error]));
         }
-        for (announcement, _) in self.store.writes.delete(&listings, &policy).await? {
-            self.announcer.apply(&announcement, true);
+        for (announcement, _) in self.means.store.writes.delete(&listings, &policy).await? {
+            self.means.announcer.apply(&announcement, true);
         }
         tracing::info!(listing = %name, sorts = listings.len(), "listing deleted");
         Ok(())
@@ -248,8 +245,8 @@ impl Writes {
 
     /// An operator who has looked at a listing that shrinks has looked at the names too, where they are doubted.
     async fn accept_names(&self, name: &ListingName, shrink: Shrink) {
-        if let (Resolved::Defined(defined), Shrink::Accepted) = (self.declaration.resolve(name), shrink) {
-            let declared = self.declaration.take();
+        if let (Resolved::Defined(defined), Shrink::Accepted) = (self.means.declaration.resolve(name), shrink) {
+            let declared = self.means.declaration.take();
             declared.names.accept(&defined.definition).await;
         }
     }
@@ -260,17 +257,17 @@ impl Writes {
         name: &ListingName,
         sort: Option<&SortName>,
     ) -> Result<Vec<(Defined, Family)>, EngineError> {
-        let defined = match self.declaration.resolve(name) {
+        let defined = match self.means.declaration.resolve(name) {
             Resolved::Pushed => return Err(EngineError::NoOrigin),
             Resolved::Unknown => return Err(EngineError::NotFound),
             Resolved::Defined(defined) => defined,
         };
-        let (frozen, now) = (&self.frozen, self.store.now());
-        check_sort(&self.declaration, frozen, now, (&defined, name), sort).await?;
+        let (frozen, now) = (&self.means.frozen, self.means.store.now());
+        check_sort(&self.means.declaration, frozen, now, (&defined, name), sort).await?;
         let default = defined.default_family(name);
         let mut others = BTreeSet::new();
         if !(defined.definition.variants.is_empty() && defined.definition.filters.is_empty()) {
-            let kept = self.store.names.listings_of(name).await?;
+            let kept = self.means.store.names.listings_of(name).await?;
             others.extend(kept.into_iter().map(|key| key.family));
         }
         others.retain(|family| *family != default && defined.definition.declares(&family.choices));

@@ -16,10 +16,8 @@ use super::{
 };
 use crate::{
     engine::{
-        declared::{Declaration, names::Existence},
-        error::EngineError,
-        fetching::heads::{HeadFrom, Heads},
-        l1::{L1, head_table::Lookup},
+        declared::names::Existence, error::EngineError, fetching::heads::HeadFrom, l1::head_table::Lookup,
+        refreshing::means::Means,
     },
     listing::{HeadState, Window},
 };
@@ -31,9 +29,7 @@ const ATTEMPTS_MAX: u32 = 4;
 
 /// Reads pages of current generations.
 pub(crate) struct Current {
-    pub declaration: Arc<Declaration>,
-    pub l1: Arc<L1>,
-    pub heads: Arc<Heads>,
+    pub means: Arc<Means>,
     pub freshener: Arc<Freshener>,
     pub fills: Fills,
     pub cutter: Arc<Cutter>,
@@ -71,7 +67,7 @@ impl Attempts {
 impl Current {
     /// No attempt yet. A read of a listing that is known was counted before.
     pub(crate) fn attempts(&self, request: PageRequest<'_>) -> Attempts {
-        let fill_wait = self.declaration.fill_wait(&request.selection.policy);
+        let fill_wait = self.means.declaration.fill_wait(&request.selection.policy);
         Attempts {
             left: ATTEMPTS_MAX,
             deadline: Instant::from_std(request.began) + fill_wait.saturating_sub(request.selection.waited),
@@ -95,8 +91,8 @@ impl Current {
         while attempts.left > 0 {
             attempts.left -= 1;
             let known = match attempts.is_counted {
-                true => self.l1.heads.peek(&selection.key).0,
-                false => self.l1.heads.lookup(&selection.key),
+                true => self.means.l1.heads.peek(&selection.key).0,
+                false => self.means.l1.heads.lookup(&selection.key),
             };
             attempts.is_counted = known != Lookup::Unknown;
             if let Some(servable) = self.head_to_serve(request, known, window, &mut attempts.served).await? {
@@ -132,7 +128,7 @@ impl Current {
                 return Ok(page);
             }
             // Redis does not hold what the head promises. If it still names that generation, the stream is lost.
-            let again = Box::pin(self.heads.reread(key)).await?;
+            let again = Box::pin(self.means.heads.reread(key)).await?;
             if again.live().is_some_and(|again| again.generation == generation) {
                 tracing::warn!(listing = %key, %generation, "chunks lost from redis");
                 let refilled = Box::pin(self.fills.refill(request.selection, attempts.deadline));
@@ -152,12 +148,12 @@ impl Current {
         served: &mut Served,
     ) -> Result<Option<Servable>, EngineError> {
         let selection = request.selection;
-        let head = self.heads.get(&selection.key, known, window, request.form);
+        let head = self.means.heads.get(&selection.key, known, window, request.form);
         let (mut state, mut from) = readable(selection, head.await)?;
         let mut servable = self.freshener.servable(selection, &state, from);
         if servable.is_none() && matches!(from, HeadFrom::Memory { .. }) {
             // Known but past its life: only Redis can tell, and a fill would wait for the same Redis.
-            (state, from) = readable(selection, Box::pin(self.heads.awaited(&selection.key)).await)?;
+            (state, from) = readable(selection, Box::pin(self.means.heads.awaited(&selection.key)).await)?;
             servable = self.freshener.servable(selection, &state, from);
         }
         if let HeadFrom::Redis { collapsed } = from {

@@ -11,7 +11,6 @@ use std::{sync::Arc, time::Duration};
 
 use moka::sync::Cache;
 use tokio::{
-    runtime::Handle,
     sync::OwnedSemaphorePermit,
     time::{Instant, timeout_at},
 };
@@ -20,20 +19,17 @@ use super::selection::{Selection, invalid};
 use crate::{
     config::L1Config,
     engine::{
-        coherence::announcer::Announcer,
         declared::names::Existence,
         error::EngineError,
-        fetching::{heads::Heads, lost_pushed::LostPushed, pushed_sorts::PushedSorts},
-        l1::L1,
-        loads::{coalesce::Coalescer, permits::ReadPermits},
-        refreshing::page_state::PageState,
+        loads::coalesce::Coalescer,
         refreshing::{
+            means::Means,
+            page_state::PageState,
             request::Shrink,
             runs::{Refresher, Waiting},
         },
     },
     listing::{Family, ListingKey, definition::Defined},
-    store::Store,
 };
 
 /// How long it is remembered at most that the origin has no items of a name: nothing tells when it gets some.
@@ -41,49 +37,23 @@ const WITHOUT_ITEMS_MAX: Duration = Duration::from_secs(5);
 
 /// Fills that requests wait for.
 pub(crate) struct Fills {
+    means: Arc<Means>,
     refresher: Arc<Refresher>,
-    announcer: Arc<Announcer>,
-    heads: Arc<Heads>,
-    l1: Arc<L1>,
-    pushed_sorts: Arc<PushedSorts>,
-    lost_pushed: Arc<LostPushed>,
-    store: Store,
-    permits: ReadPermits,
     waits: Coalescer<ListingKey, Result<(), EngineError>>,
     /// Families of which the origin had no items just now.
     without_items: Cache<Family, ()>,
 }
 
-/// The parts that fills need.
-pub(crate) struct FillsParts<'a> {
-    pub store: Store,
-    pub permits: ReadPermits,
-    pub refresher: Arc<Refresher>,
-    pub announcer: Arc<Announcer>,
-    pub heads: Arc<Heads>,
-    pub l1: Arc<L1>,
-    pub pushed_sorts: Arc<PushedSorts>,
-    pub lost_pushed: Arc<LostPushed>,
-    pub l1_config: &'a L1Config,
-    pub runtime: Handle,
-}
-
 impl Fills {
     /// Nobody waits yet.
-    pub(crate) fn new(parts: FillsParts<'_>) -> Self {
+    pub(crate) fn new(refresher: Arc<Refresher>, l1_config: &L1Config) -> Self {
         Self {
-            store: parts.store,
-            permits: parts.permits,
-            refresher: parts.refresher,
-            announcer: parts.announcer,
-            heads: parts.heads,
-            l1: parts.l1,
-            pushed_sorts: parts.pushed_sorts,
-            lost_pushed: parts.lost_pushed,
-            waits: Coalescer::new(parts.runtime),
+            means: refresher.means.clone(),
+            waits: Coalescer::new(refresher.means.runtime.clone()),
+            refresher,
             without_items: Cache::builder()
-                .max_capacity(parts.l1_config.absent_max as u64)
-                .time_to_live(parts.l1_config.ttl.min(WITHOUT_ITEMS_MAX))
+                .max_capacity(l1_config.absent_max as u64)
+                .time_to_live(l1_config.ttl.min(WITHOUT_ITEMS_MAX))
                 .build(),
         }
     }
@@ -100,7 +70,7 @@ impl Fills {
                 reason: "the names that exist could not be read",
                 retry_after: Duration::from_secs(1),
             }),
-            _ if selection.is_known(&self.l1) => self.wait(defined, &selection.key, deadline).await,
+            _ if selection.is_known(&self.means.l1) => self.wait(defined, &selection.key, deadline).await,
             _ => self.wait_for_unknown(defined, &selection.key, deadline).await,
         }
     }
@@ -108,7 +78,7 @@ impl Fills {
     /// Fills a listing anew whose stream was lost. Says whether another request had begun it.
     pub(crate) async fn refill(&self, selection: &Selection, deadline: Instant) -> Result<bool, EngineError> {
         let Some(defined) = &selection.defined else {
-            self.lost_pushed.tell(&selection.key);
+            self.means.lost_pushed.tell(&selection.key);
             return Err(EngineError::NotFound);
         };
         if selection.existence == Existence::ByHead {
@@ -119,7 +89,7 @@ impl Fills {
 
     /// Why a pushed listing is not there: no such name, or no such sort of it.
     async fn missing_pushed(&self, selection: &Selection) -> EngineError {
-        match self.pushed_sorts.of(selection.key.name()).await {
+        match self.means.pushed_sorts.of(selection.key.name()).await {
             Err(error) => error,
             Ok(sorts) if sorts.is_empty() || sorts.contains(selection.key.sort()) => EngineError::NotFound,
             Ok(sorts) => {
@@ -133,7 +103,7 @@ impl Fills {
     /// Waits until the listing, whose name is known, has a head. Says whether another request had begun the wait.
     async fn wait(&self, defined: &Defined, key: &ListingKey, deadline: Instant) -> Result<bool, EngineError> {
         self.check(defined, key)?;
-        let _permit = self.permits.wait()?;
+        let _permit = self.means.permits.wait()?;
         let begin = || self.until_filled(key, self.refresher.trigger(defined, key));
         self.bounded(key, deadline, begin).await
     }
@@ -146,7 +116,7 @@ impl Fills {
         deadline: Instant,
     ) -> Result<bool, EngineError> {
         self.check(defined, key)?;
-        let _permit = self.permits.wait_for_unknown()?;
+        let _permit = self.means.permits.wait_for_unknown()?;
         // A request that joins a wait needs no place.
         let place = match self.waits.is_under_way(key) {
             true => None,
@@ -179,7 +149,7 @@ impl Fills {
         defined: &Defined,
         deadline: Instant,
     ) -> Result<Option<OwnedSemaphorePermit>, EngineError> {
-        let declared = self.refresher.means.declaration.take();
+        let declared = self.means.declaration.take();
         let Some(budget) = declared.budget(&defined.definition.origin) else {
             // The run says what is wrong.
             return Ok(None);
@@ -192,7 +162,7 @@ impl Fills {
     /// Waits until the listing has a head drawn after now, whatever Redis says of the present one.
     async fn wait_anew(&self, defined: &Defined, key: &ListingKey, deadline: Instant) -> Result<bool, EngineError> {
         self.check_back_off(defined, key)?;
-        let _permit = self.permits.wait()?;
+        let _permit = self.means.permits.wait()?;
         let begin = || self.until_filled(key, self.refresher.demand(defined, &key.family, Shrink::Refused));
         self.bounded(key, deadline, begin).await
     }
@@ -200,12 +170,12 @@ impl Fills {
     /// An origin that failed is not asked again by each request that comes.
     fn check_back_off(&self, defined: &Defined, key: &ListingKey) -> Result<(), EngineError> {
         let definition = &defined.definition;
-        let Some(retry_after) = self.refresher.backing_off(definition, &key.family) else {
+        let Some(retry_after) = self.means.failures.backing_off(definition, &key.family) else {
             return Ok(());
         };
-        Err(match self.refresher.why_backing_off(definition, &key.family) {
+        Err(match self.means.failures.why_backing_off(definition, &key.family) {
             Some(PageState::RedisFull) => EngineError::RedisFull,
-            Some(PageState::RedisRefuses) if let Some(refused) = self.store.refused().into_iter().next() => {
+            Some(PageState::RedisRefuses) if let Some(refused) = self.means.store.refused().into_iter().next() => {
                 EngineError::RedisRefuses {
                     code: refused.code,
                     sentence: refused.sentence,
@@ -224,8 +194,8 @@ impl Fills {
         key: &ListingKey,
         run: Waiting,
     ) -> impl Future<Output = Result<(), EngineError>> + Send + use<> {
-        let moved = self.announcer.next(key);
-        let (heads, key) = (self.heads.clone(), key.clone());
+        let moved = self.means.announcer.next(key);
+        let (heads, key) = (self.means.heads.clone(), key.clone());
         let without_items = self.without_items.clone();
         async move {
             tokio::select! {
@@ -267,7 +237,7 @@ impl Fills {
         let joined = tokio::select! {
             joined = filled => joined,
             // It may take until Redis is back: nobody waits for that.
-            () = self.store.broken() => return Err(EngineError::redis_down()),
+            () = self.means.store.broken() => return Err(EngineError::redis_down()),
         };
         let Ok(joined) = joined else {
             return Err(still_filling());

@@ -10,17 +10,17 @@ use std::{
 };
 
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 
 use super::page::{Page, PageMeta};
 use crate::{
-    engine::l1::{
-        L1,
-        items::{PackedItems, PackedPiece, PageItems, Unmade},
-        shape::Shape,
+    engine::{
+        l1::{
+            items::{PackedItems, PackedPiece, PageItems, Unmade},
+            shape::Shape,
+        },
+        refreshing::means::Means,
     },
     listing::{Checksum, Deflater, Fragment, Run, RunPlace, RunSum, Window, WindowPlan},
-    telemetry::Metrics,
 };
 
 /// Jobs that may wait: the work of a fraction of a second. A job holds a chunk or two.
@@ -28,10 +28,8 @@ const WAITING_MAX: usize = 512;
 
 /// Finds and makes fragments.
 pub struct Fragments {
-    l1: Arc<L1>,
-    metrics: Arc<Metrics>,
+    means: Arc<Means>,
     making: Arc<Mutex<Making>>,
-    runtime: Handle,
     threads_max: usize,
 }
 
@@ -47,13 +45,11 @@ type Job = Box<dyn FnOnce(&mut Deflater) + Send>;
 
 impl Fragments {
     /// Threads that deflate are the runtime's blocking ones, at most half as many as there are cores.
-    pub(crate) fn new(l1: Arc<L1>, metrics: Arc<Metrics>, runtime: Handle) -> Self {
+    pub(crate) fn new(means: Arc<Means>) -> Self {
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Self {
-            l1,
-            metrics,
+            means,
             making: Arc::default(),
-            runtime,
             threads_max: (cores / 2).max(1),
         }
     }
@@ -63,13 +59,13 @@ impl Fragments {
         let mut before = None;
         let mut pieces = Vec::with_capacity(plan.chunk_count());
         for place in RunPlace::all(plan) {
-            let fragment = self.l1.chunks.fragment(shape, place)?;
+            let fragment = self.means.l1.chunks.fragment(shape, place)?;
             // Always so, unless somebody wrote into a generation and a chunk was read again since.
             fragment.fits_after(before).then_some(())?;
             before = Some(fragment.sum.items);
             pieces.push(PackedPiece::Fragment(fragment));
         }
-        self.metrics.fragments_found.inc_by(pieces.len() as u64);
+        self.means.metrics.fragments_found.inc_by(pieces.len() as u64);
         Some(PackedItems {
             pieces,
             unmade: Vec::new(),
@@ -100,7 +96,7 @@ impl Fragments {
                 direction: items.direction,
             };
             let sum_before = before.as_ref().map(|(_, sum)| *sum);
-            let fragment = self.l1.chunks.fragment(shape, place);
+            let fragment = self.means.l1.chunks.fragment(shape, place);
             let (piece, sum) = match fragment.filter(|fragment| fragment.fits_after(sum_before)) {
                 Some(fragment) => {
                     let sum = fragment.sum.items;
@@ -120,9 +116,10 @@ impl Fragments {
             packed.pieces.push(piece);
             before = Some((run, sum));
         }
+        let metrics = &self.means.metrics;
         let unmade = packed.unmade.len() as u64;
-        self.metrics.fragments_missed.inc_by(unmade);
-        self.metrics.fragments_found.inc_by(packed.pieces.len() as u64 - unmade);
+        metrics.fragments_missed.inc_by(unmade);
+        metrics.fragments_found.inc_by(packed.pieces.len() as u64 - unmade);
         packed
     }
 
@@ -135,12 +132,11 @@ impl Fragments {
             run,
         } in unmade
         {
-            let making = self.making.clone();
-            let (l1, metrics) = (self.l1.clone(), self.metrics.clone());
+            let (making, means) = (self.making.clone(), self.means.clone());
             let job = move |deflater: &mut Deflater| {
                 if let Some(fragment) = Fragment::make(deflater, before.as_ref(), &run) {
-                    metrics.fragments_made.inc();
-                    l1.chunks.insert_fragment(shape, place, Arc::new(fragment));
+                    means.metrics.fragments_made.inc();
+                    means.l1.chunks.insert_fragment(shape, place, Arc::new(fragment));
                 }
                 // Only now: a request that misses it meanwhile need not ask again.
                 making.lock().asked.remove(&(shape, place));
@@ -169,7 +165,7 @@ impl Fragments {
                 making: self.making.clone(),
                 is_counted: true,
             };
-            self.runtime.spawn_blocking(move || thread.work());
+            self.means.runtime.spawn_blocking(move || thread.work());
         }
         true
     }

@@ -9,18 +9,15 @@ use super::{
 use crate::{
     engine::{
         fetching::heads::HeadFrom,
-        l1::L1,
-        refreshing::{frozen::Frozen, page_state::PageState, runs::Refresher},
+        refreshing::{means::Means, page_state::PageState, runs::Refresher},
     },
     listing::{Freshness, Head, HeadState, Window, definition::Defined},
-    store::{Refused, Store},
+    store::Refused,
 };
 
 /// Decides which heads may be served.
 pub(crate) struct Freshener {
-    pub store: Store,
-    pub l1: Arc<L1>,
-    pub frozen: Arc<Frozen>,
+    pub means: Arc<Means>,
     pub refresher: Arc<Refresher>,
 }
 
@@ -63,7 +60,7 @@ impl Freshener {
     fn of_pushed(&self, selection: &Selection, from: HeadFrom) -> Option<PageFreshness> {
         let ttl_ms = millis(selection.policy.fresh_for);
         let state = if let HeadFrom::Memory { refused } = from {
-            let (_, known_for) = self.l1.heads.peek(&selection.key);
+            let (_, known_for) = self.means.l1.heads.peek(&selection.key);
             (known_for <= selection.policy.stale_if_error).then_some(())?;
             PageState::from_memory(refused)
         } else {
@@ -80,8 +77,8 @@ impl Freshener {
         from: HeadFrom,
     ) -> Option<PageFreshness> {
         let reshaped = defined.definition.reshapes(&selection.key.stored, head);
-        let now = self.store.now();
-        let is_frozen = || self.frozen.until(selection.key.name(), now).is_some();
+        let now = self.means.store.now();
+        let is_frozen = || self.means.frozen.until(selection.key.name(), now).is_some();
         let stale_for = match selection.policy.freshness(head.as_of, now) {
             Freshness::Fresh(left) if !reshaped => {
                 let state = if let HeadFrom::Memory { refused } = from {
@@ -109,7 +106,8 @@ impl Freshener {
         } else if is_frozen() {
             PageState::OriginError
         } else if let Some(state) = self
-            .refresher
+            .means
+            .failures
             .why_backing_off(&defined.definition, &selection.key.family)
         {
             state
@@ -125,9 +123,9 @@ impl Freshener {
 
     /// The state of a stale page whose refresh has just begun: that it will fail, where this process knows so.
     fn refreshing(&self) -> PageState {
-        if self.store.refused().iter().any(Refused::is_of_refreshes) {
+        if self.means.store.refused().iter().any(Refused::is_of_refreshes) {
             PageState::RedisRefuses
-        } else if self.store.is_full() {
+        } else if self.means.store.is_full() {
             PageState::RedisFull
         } else {
             PageState::Refreshing
@@ -137,7 +135,7 @@ impl Freshener {
     /// A head that is read near the end of its freshness is refreshed before it is stale.
     fn refresh_early(&self, selection: &Selection, defined: &Defined, head: &Head) {
         let (definition, family) = (&defined.definition, &selection.key.family);
-        if !definition.is_outdated(head) && self.refresher.backing_off(definition, family).is_none() {
+        if !definition.is_outdated(head) && self.means.failures.backing_off(definition, family).is_none() {
             drop(self.refresher.trigger_after(defined, &selection.key, head.as_of));
         }
     }

@@ -9,7 +9,7 @@ use std::{sync::Arc, time::Duration};
 use super::{
     current::{Attempts, Current, is_without_items},
     cutting::Cutter,
-    fills::{Fills, FillsParts},
+    fills::Fills,
     fragments::Fragments,
     freshness::Freshener,
     oldest_stale::OldestStale,
@@ -23,22 +23,14 @@ use super::{
 use crate::{
     config::L1Config,
     engine::{
-        coherence::announcer::Announcer,
-        declared::{Declaration, names::Existence},
+        declared::names::Existence,
         error::EngineError,
-        fetching::{
-            chunks::Chunks,
-            heads::{HeadFrom, Heads},
-            lost_pushed::LostPushed,
-            pushed_sorts::PushedSorts,
-        },
-        l1::{L1, head_table::Lookup, items::Form, shape::Shape},
-        loads::permits::ReadPermits,
-        refreshing::{frozen::Frozen, runs::Refresher},
+        fetching::{chunks::Chunks, heads::HeadFrom},
+        l1::{head_table::Lookup, items::Form, shape::Shape},
+        refreshing::{means::Means, runs::Refresher},
     },
     listing::{Cursor, Generation, HeadState},
-    store::Store,
-    telemetry::{Layer, Metrics},
+    telemetry::Layer,
 };
 
 /// Finds pages.
@@ -48,31 +40,13 @@ pub struct Pages {
     /// Deflates parts of pages, behind the requests.
     pub fragments: Arc<Fragments>,
     pub(crate) oldest_stale: Arc<OldestStale>,
-    l1: Arc<L1>,
+    means: Arc<Means>,
     freshener: Arc<Freshener>,
     cutter: Arc<Cutter>,
     current: Current,
     pins: Pins,
     direct: Direct,
     read_ahead: ReadAhead,
-    metrics: Arc<Metrics>,
-}
-
-/// The parts that reading needs.
-pub(crate) struct PagesParts<'a> {
-    pub store: &'a Store,
-    pub declaration: &'a Arc<Declaration>,
-    pub l1: &'a Arc<L1>,
-    pub l1_config: &'a L1Config,
-    pub permits: &'a ReadPermits,
-    pub heads: &'a Arc<Heads>,
-    pub pushed_sorts: &'a Arc<PushedSorts>,
-    pub lost_pushed: &'a Arc<LostPushed>,
-    pub announcer: &'a Arc<Announcer>,
-    pub refresher: &'a Arc<Refresher>,
-    pub frozen: &'a Arc<Frozen>,
-    pub metrics: &'a Arc<Metrics>,
-    pub runtime: &'a tokio::runtime::Handle,
 }
 
 /// A page that was found: all but its items.
@@ -96,82 +70,44 @@ enum Rest {
 
 impl Pages {
     /// Nothing is read yet.
-    pub(crate) fn new(parts: &PagesParts<'_>) -> Self {
-        let PagesParts {
-            store,
-            declaration,
-            l1,
-            permits,
-            heads,
-            metrics,
-            runtime,
-            ..
-        } = *parts;
-        let chunks = Chunks::new(store.clone(), l1.clone(), permits.clone(), runtime.clone());
-        let chunks = Arc::new(chunks);
-        let fragments = Arc::new(Fragments::new(l1.clone(), metrics.clone(), runtime.clone()));
+    pub(crate) fn new(refresher: &Arc<Refresher>, l1_config: &L1Config) -> Self {
+        let means = &refresher.means;
+        let chunks = Arc::new(Chunks::new(
+            means.store.clone(),
+            means.l1.clone(),
+            means.permits.clone(),
+            means.runtime.clone(),
+        ));
+        let fragments = Arc::new(Fragments::new(means.clone()));
         let cutter = Arc::new(Cutter {
-            l1: l1.clone(),
+            l1: means.l1.clone(),
             chunks: chunks.clone(),
             fragments: fragments.clone(),
         });
         let freshener = Arc::new(Freshener {
-            store: store.clone(),
-            l1: l1.clone(),
-            frozen: parts.frozen.clone(),
-            refresher: parts.refresher.clone(),
-        });
-        let fills = Fills::new(FillsParts {
-            store: store.clone(),
-            permits: permits.clone(),
-            refresher: parts.refresher.clone(),
-            announcer: parts.announcer.clone(),
-            heads: heads.clone(),
-            l1: l1.clone(),
-            pushed_sorts: parts.pushed_sorts.clone(),
-            lost_pushed: parts.lost_pushed.clone(),
-            l1_config: parts.l1_config,
-            runtime: runtime.clone(),
+            means: means.clone(),
+            refresher: refresher.clone(),
         });
         Self {
-            selector: Arc::new(Selector {
-                store: store.clone(),
-                declaration: declaration.clone(),
-                l1: l1.clone(),
-                frozen: parts.frozen.clone(),
-                pushed_sorts: parts.pushed_sorts.clone(),
-            }),
+            selector: Arc::new(Selector { means: means.clone() }),
             fragments,
             oldest_stale: Arc::default(),
-            l1: l1.clone(),
+            means: means.clone(),
             freshener: freshener.clone(),
             cutter: cutter.clone(),
             current: Current {
-                declaration: declaration.clone(),
-                l1: l1.clone(),
-                heads: heads.clone(),
+                means: means.clone(),
                 freshener,
-                fills,
+                fills: Fills::new(refresher.clone(), l1_config),
                 cutter: cutter.clone(),
             },
             pins: Pins {
-                store: store.clone(),
-                l1: l1.clone(),
-                permits: permits.clone(),
-                heads: heads.clone(),
+                means: means.clone(),
                 chunks: chunks.clone(),
                 cutter,
             },
-            direct: Direct::new(
-                store.clone(),
-                declaration.clone(),
-                l1.clone(),
-                permits.clone(),
-                metrics.clone(),
-                runtime.clone(),
-            ),
-            read_ahead: ReadAhead::new(parts.l1_config.read_ahead, l1.clone(), chunks, metrics.clone()),
-            metrics: metrics.clone(),
+            direct: Direct::new(means.clone()),
+            read_ahead: ReadAhead::new(l1_config.read_ahead, means.clone(), chunks),
         }
     }
 
@@ -186,7 +122,8 @@ impl Pages {
             return None;
         };
         let selection = request.selection;
-        let Lookup::Usable(state @ HeadState::Live(_)) = self.l1.heads.lookup_at(&selection.key, request.began) else {
+        let Lookup::Usable(state @ HeadState::Live(_)) = self.means.l1.heads.lookup_at(&selection.key, request.began)
+        else {
             return None;
         };
         let servable = self.freshener.servable(selection, &state, HeadFrom::L1)?;
@@ -310,9 +247,9 @@ impl Pages {
             Served { l1_hit: true, .. } => Layer::L1,
             _ => Layer::Redis,
         };
-        self.metrics.pages_from(layer).inc();
+        self.means.metrics.pages_from(layer).inc();
         if let Some(stale_ms) = page.meta.freshness.stale_ms() {
-            self.metrics.pages_stale.inc();
+            self.means.metrics.pages_stale.inc();
             self.oldest_stale.saw(Duration::from_millis(stale_ms));
         }
         self.read_ahead.begin(request.selection, &page.meta, request.form);

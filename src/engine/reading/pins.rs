@@ -14,29 +14,20 @@ use super::{
 use crate::{
     engine::{
         error::EngineError,
-        fetching::{
-            chunks::Chunks,
-            heads::{Heads, OVERDUE},
-        },
+        fetching::{chunks::Chunks, heads::OVERDUE},
         l1::{
-            L1,
             head_table::Lookup,
             items::{Form, PageItems},
             shape::Shape,
         },
-        loads::permits::ReadPermits,
-        refreshing::page_state::PageState,
+        refreshing::{means::Means, page_state::PageState},
     },
     listing::{Generation, Window},
-    store::Store,
 };
 
 /// Reads pinned pages.
 pub(crate) struct Pins {
-    pub store: Store,
-    pub l1: Arc<L1>,
-    pub permits: ReadPermits,
-    pub heads: Arc<Heads>,
+    pub means: Arc<Means>,
     pub chunks: Arc<Chunks>,
     pub cutter: Arc<Cutter>,
 }
@@ -79,7 +70,7 @@ impl Pins {
             },
         };
         // Anybody can make a cursor: one that says something else of a generation than is known of it leads nowhere.
-        let known = self.l1.shape_of(&selection.key, shape.generation);
+        let known = self.means.l1.shape_of(&selection.key, shape.generation);
         if known.is_some_and(|known| !known.agrees(&shape)) {
             return Err(EngineError::Gone);
         }
@@ -106,7 +97,7 @@ impl Pins {
         let read = self.read_from_redis(request, meta).await;
         if matches!(read, Err(EngineError::Gone)) {
             // It ended before its time, by one replacement too many: what was remembered of it ends too.
-            self.l1.pins.invalidate(&(request.selection.key.clone(), shape));
+            self.means.l1.pins.invalidate(&(request.selection.key.clone(), shape));
         }
         read
     }
@@ -132,9 +123,9 @@ impl Pins {
             page.meta.freshness.state = PageState::RedisRefuses;
             page
         };
-        if !self.store.admits_reads() && (from_l1.is_some() || !self.store.refuses_connections()) {
+        if !self.means.store.admits_reads() && (from_l1.is_some() || !self.means.store.refuses_connections()) {
             let page = from_l1.ok_or_else(EngineError::redis_down)?;
-            return Ok(Pinned::Read(match self.store.refuses_connections() {
+            return Ok(Pinned::Read(match self.means.store.refuses_connections() {
                 true => refused(page),
                 false => page,
             }));
@@ -174,7 +165,7 @@ impl Pins {
 
     /// An empty generation has no stream: it is there as long as the head names it.
     async fn read_empty(&self, selection: &Selection, mut meta: PageMeta) -> Result<Page, EngineError> {
-        let head = self.heads.reread(&selection.key).await?;
+        let head = self.means.heads.reread(&selection.key).await?;
         match head.live() {
             Some(head) if head.generation == meta.generation && head.total == 0 => {
                 meta.freshness.ttl_ms = millis(selection.policy.pin_for);
@@ -186,7 +177,7 @@ impl Pins {
 
     /// Milliseconds that a pinned generation is kept at least, where L1 alone can tell; 410 where L1 knows of a delete.
     fn kept_ms(&self, selection: &Selection, shape: Shape) -> Result<Option<i64>, EngineError> {
-        let Lookup::Usable(state) = self.l1.heads.lookup(&selection.key) else {
+        let Lookup::Usable(state) = self.means.l1.heads.lookup(&selection.key) else {
             return Ok(None);
         };
         if shape.generation.id < state.pins_from() {
@@ -195,16 +186,16 @@ impl Pins {
         if state.live().is_some_and(|head| Shape::from(head) == shape) {
             return Ok(Some(millis(selection.policy.pin_for)));
         }
-        let now = self.store.now();
-        let kept = self.l1.pins.get(&(selection.key.clone(), shape));
+        let now = self.means.store.now();
+        let kept = self.means.l1.pins.get(&(selection.key.clone(), shape));
         Ok(kept.filter(|until| *until > now).map(|until| millis(until.since(now))))
     }
 
     /// Remembers how long a pinned generation is kept at least: it may be replaced at any time.
     fn remember_pin(&self, selection: &Selection, shape: Shape, left: Duration) -> Duration {
         let left = left.min(selection.policy.pin_for);
-        let until = self.store.now().after(left);
-        self.l1.pins.insert((selection.key.clone(), shape), until);
+        let until = self.means.store.now().after(left);
+        self.means.l1.pins.insert((selection.key.clone(), shape), until);
         left
     }
 
@@ -215,48 +206,41 @@ impl Pins {
         generation: Generation,
         window: Window,
     ) -> Result<Shape, EngineError> {
-        if let Some(shape) = self.l1.shape_of(&selection.key, generation) {
+        if let Some(shape) = self.means.l1.shape_of(&selection.key, generation) {
             return Ok(shape);
         }
-        let permit = self.permits.take()?;
-        let described = self.store.pages.describe(&selection.key, generation).await?;
+        let permit = self.means.permits.take()?;
+        let described = self.means.store.pages.describe(&selection.key, generation).await?;
         drop(permit);
         match described {
             Some(described) => {
                 let shape = Shape::described(generation, described);
-                self.l1.shapes.insert((selection.key.clone(), generation), shape);
+                self.means.l1.shapes.insert((selection.key.clone(), generation), shape);
                 Ok(shape)
             }
             // No stream: gone, or the current generation is empty.
-            None => match self
-                .heads
-                .get(
-                    &selection.key,
-                    self.l1.heads.lookup(&selection.key),
-                    window,
-                    Form::Plain,
-                )
-                .await?
-                .0
-                .live()
-            {
-                Some(head) if head.generation == generation => Ok(Shape::from(head)),
-                _ => Err(EngineError::Gone),
-            },
+            None => {
+                let known = self.means.l1.heads.lookup(&selection.key);
+                let head = self.means.heads.get(&selection.key, known, window, Form::Plain);
+                match head.await?.0.live() {
+                    Some(head) if head.generation == generation => Ok(Shape::from(head)),
+                    _ => Err(EngineError::Gone),
+                }
+            }
         }
     }
 
     /// A pinned page from L1 alone, of a generation that this listing is known to have, and of no delete since.
     fn last_known(&self, request: PageRequest<'_>, shape: Shape, meta: PageMeta) -> Option<Page> {
         let key = &request.selection.key;
-        let (Lookup::Usable(state) | Lookup::Recheck(state)) = self.l1.heads.peek(key).0 else {
+        let (Lookup::Usable(state) | Lookup::Recheck(state)) = self.means.l1.heads.peek(key).0 else {
             return None;
         };
         if shape.generation.id < state.pins_from() {
             return None;
         }
         let is_current = state.live().map(Shape::from) == Some(shape);
-        if !is_current && !self.l1.pins.contains_key(&(key.clone(), shape)) {
+        if !is_current && !self.means.l1.pins.contains_key(&(key.clone(), shape)) {
             return None;
         }
         self.cutter.cut_from_l1(request, meta).ok()

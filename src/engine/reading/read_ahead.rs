@@ -9,13 +9,7 @@ use std::sync::Arc;
 use tokio::sync::Semaphore;
 
 use super::{page::PageMeta, selection::Selection};
-use crate::{
-    engine::{
-        fetching::chunks::Chunks,
-        l1::{L1, items::Form},
-    },
-    telemetry::Metrics,
-};
+use crate::engine::{fetching::chunks::Chunks, l1::items::Form, refreshing::means::Means};
 
 /// Reads ahead at once.
 const AT_ONCE_MAX: usize = 16;
@@ -24,19 +18,17 @@ const AT_ONCE_MAX: usize = 16;
 pub(crate) struct ReadAhead {
     /// `None` where the option is off.
     places: Option<Arc<Semaphore>>,
-    l1: Arc<L1>,
+    means: Arc<Means>,
     chunks: Arc<Chunks>,
-    metrics: Arc<Metrics>,
 }
 
 impl ReadAhead {
     /// Reads ahead if that is wanted.
-    pub(crate) fn new(is_wanted: bool, l1: Arc<L1>, chunks: Arc<Chunks>, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(is_wanted: bool, means: Arc<Means>, chunks: Arc<Chunks>) -> Self {
         Self {
             places: is_wanted.then(|| Arc::new(Semaphore::new(AT_ONCE_MAX))),
-            l1,
+            means,
             chunks,
-            metrics,
         }
     }
 
@@ -51,11 +43,11 @@ impl ReadAhead {
         let (shape, limit) = (meta.shape(), meta.limit);
         let window = selection.window(meta.offset.saturating_add(limit.get().into()), limit);
         let Some(plan) = shape.plan(window) else { return };
-        if form == Form::Packed && self.l1.chunks.has_fragments(shape, &plan) {
+        if form == Form::Packed && self.means.l1.chunks.has_fragments(shape, &plan) {
             return;
         }
         if self.chunks.begin(&selection.key, shape, &plan, place) {
-            self.metrics.read_ahead.inc();
+            self.means.metrics.read_ahead.inc();
         }
     }
 }

@@ -71,7 +71,8 @@ pub struct Selection {
     pub(crate) existence: Existence,
     /// How long the choice waited, of the time that a request may wait in all.
     pub(crate) waited: Duration,
-    pub(crate) lasts: Lasts,
+    /// How long it may be kept.
+    pub lasts: Lasts,
 }
 
 /// How long a selection may be reused for the same URL. None outlives the configuration.
@@ -104,11 +105,6 @@ impl Selection {
     /// When the choice was made that began then.
     pub fn made_at(&self, began: Instant) -> Instant {
         began + self.waited
-    }
-
-    /// How long it may be kept.
-    pub fn lasts(&self) -> Lasts {
-        self.lasts
     }
 
     /// A pushed listing, which has no definition: descending is its stream backwards.

@@ -12,27 +12,16 @@ use futures_util::FutureExt;
 
 use super::selection::{Asked, Lasts, Selection, invalid, unknown_sort};
 use crate::{
-    engine::{
-        declared::{Declaration, names::Existence},
-        error::EngineError,
-        fetching::pushed_sorts::PushedSorts,
-        l1::L1,
-        refreshing::frozen::Frozen,
-    },
+    engine::{declared::names::Existence, error::EngineError, refreshing::means::Means},
     listing::{
         Family, HeadState, ListingName, Order, SortName, StoredSort,
         definition::{Defined, Resolved},
     },
-    store::Store,
 };
 
 /// Chooses listings.
 pub struct Selector {
-    pub(crate) store: Store,
-    pub(crate) declaration: Arc<Declaration>,
-    pub(crate) l1: Arc<L1>,
-    pub(crate) frozen: Arc<Frozen>,
-    pub(crate) pushed_sorts: Arc<PushedSorts>,
+    pub(crate) means: Arc<Means>,
 }
 
 impl Selector {
@@ -41,7 +30,7 @@ impl Selector {
     /// # Errors
     /// [`EngineError::NotFound`] for a name that cannot exist; [`EngineError::Invalid`] with every parameter that does not fit.
     pub async fn select(&self, name: &ListingName, asked: Asked<'_>) -> Result<Selection, EngineError> {
-        self.select_from(self.declaration.resolve(name), name, asked, Instant::now())
+        self.select_from(self.means.declaration.resolve(name), name, asked, Instant::now())
             .await
     }
 
@@ -85,7 +74,7 @@ impl Selector {
 
     /// Whether a kept selection is still right where its page has no head in L1 that may be served.
     pub fn is_still_chosen(&self, kept: &Selection) -> bool {
-        let known = || self.l1.heads.last_known(&kept.key);
+        let known = || self.means.l1.heads.last_known(&kept.key);
         kept.lasts != Lasts::WhileLive || known().is_some_and(|state| state.live().is_some())
     }
 
@@ -93,7 +82,7 @@ impl Selector {
     pub fn stands_by(&self, kept: &Selection) -> bool {
         match &kept.defined {
             Some(defined) if defined.definition.names.is_some() => {
-                let declared = self.declaration.take();
+                let declared = self.means.declaration.take();
                 let existence = declared.names.existence(defined, kept.key.name());
                 existence.now_or_never() == Some(kept.existence)
             }
@@ -108,11 +97,11 @@ impl Selector {
         asked: &Asked<'_>,
         began: Instant,
     ) -> Result<Selection, EngineError> {
-        let declared = self.declaration.take();
+        let declared = self.means.declaration.take();
         let mut existence = declared.names.existence(&defined, name).await;
         if existence == Existence::Outside {
             // Frozen names live on, and links can be followed to their end.
-            if !asked.is_pinned && self.frozen.until(name, self.store.now()).is_none() {
+            if !asked.is_pinned && self.means.frozen.until(name, self.means.store.now()).is_none() {
                 return Err(EngineError::NotFound);
             }
             existence = Existence::ByHead;
@@ -157,7 +146,7 @@ impl Selector {
             };
             // Which values there are changes with the items.
             lasts = Lasts::Once;
-            let deadline = began + self.declaration.fill_wait(&definition.policy);
+            let deadline = began + self.means.declaration.fill_wait(&definition.policy);
             let is_known = existence == Existence::Enumerated || self.has_head(name, &defined);
             let values = declared
                 .filters
@@ -206,7 +195,7 @@ impl Selector {
     fn has_head(&self, name: &ListingName, defined: &Defined) -> bool {
         let stream = defined.definition.streams().next();
         let key = stream.map(|stream| defined.default_family(name).listing(stream.stored()));
-        let known = key.and_then(|key| self.l1.heads.last_known(&key));
+        let known = key.and_then(|key| self.means.l1.heads.last_known(&key));
         known.is_some_and(|state| state != HeadState::Absent)
     }
 
@@ -214,7 +203,7 @@ impl Selector {
         if let Some(selection) = self.select_pushed_at_once(name, asked)? {
             return Ok(selection);
         }
-        let sorts = self.pushed_sorts.of(name).await?;
+        let sorts = self.means.pushed_sorts.of(name).await?;
         Ok(self.pushed(name, default_of(&sorts), asked.order))
     }
 
@@ -234,16 +223,16 @@ impl Selector {
             lasts: Lasts::WhileLive,
             ..self.pushed(name, SortName::default_sort(), asked.order)
         };
-        if let Some(HeadState::Live(_)) = self.l1.heads.last_known(&default.key) {
+        if let Some(HeadState::Live(_)) = self.means.l1.heads.last_known(&default.key) {
             return Ok(Some(default));
         }
-        let sorts = self.pushed_sorts.known(name);
+        let sorts = self.means.pushed_sorts.known(name);
         Ok(sorts.map(|sorts| self.pushed(name, default_of(&sorts), asked.order)))
     }
 
     fn pushed(&self, name: &ListingName, sort: SortName, order: Order) -> Selection {
         let key = Family::plain(name.clone()).listing(StoredSort::ascending(sort));
-        Selection::pushed(key, order, self.declaration.pushed_policy())
+        Selection::pushed(key, order, self.means.declaration.pushed_policy())
     }
 }
 

@@ -10,7 +10,6 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures_util::TryStreamExt;
 use tokio::{
-    runtime::Handle,
     sync::Semaphore,
     time::{Instant, timeout},
 };
@@ -21,16 +20,14 @@ use super::{
 };
 use crate::{
     engine::{
-        declared::{Declaration, names::Existence},
+        declared::names::Existence,
         error::{Chain, EngineError},
-        l1::{L1, items::PageItems},
-        loads::{coalesce::Coalescer, permits::ReadPermits},
-        refreshing::page_state::PageState,
+        l1::items::PageItems,
+        loads::coalesce::Coalescer,
+        refreshing::{means::Means, page_state::PageState},
     },
     listing::{Chunk, Direction, Generation, ListingKey, definition::Defined},
     origin::{Origin, OriginError, Read, ReadOrder},
-    store::Store,
-    telemetry::Metrics,
 };
 
 /// Listings that are read at once; there is no place for more.
@@ -44,11 +41,7 @@ const ENDS_MAX: usize = 1000;
 
 /// Reads of origins that requests wait for.
 pub(crate) struct Direct {
-    store: Store,
-    declaration: Arc<Declaration>,
-    l1: Arc<L1>,
-    permits: ReadPermits,
-    metrics: Arc<Metrics>,
+    means: Arc<Means>,
     places: Arc<Semaphore>,
     reads: Coalescer<ListingKey, Option<Arc<Ends>>>,
 }
@@ -91,23 +84,12 @@ impl Ends {
 }
 
 impl Direct {
-    /// Reads run on `runtime`.
-    pub(crate) fn new(
-        store: Store,
-        declaration: Arc<Declaration>,
-        l1: Arc<L1>,
-        permits: ReadPermits,
-        metrics: Arc<Metrics>,
-        runtime: Handle,
-    ) -> Self {
+    /// Nothing is read yet.
+    pub(crate) fn new(means: Arc<Means>) -> Self {
         Self {
-            store,
-            declaration,
-            l1,
-            permits,
-            metrics,
+            reads: Coalescer::new(means.runtime.clone()),
+            means,
             places: Arc::new(Semaphore::new(READS_MAX)),
-            reads: Coalescer::new(runtime),
         }
     }
 
@@ -131,19 +113,25 @@ impl Direct {
         if !selection.policy.redis_down_direct || !may_exist {
             return None;
         }
-        let _permit = self.permits.wait().ok()?;
+        let _permit = self.means.permits.wait().ok()?;
         let began = Instant::now();
-        let read = || self.read_ends(selection.key.clone(), defined.clone(), selection.is_known(&self.l1));
+        let read = || {
+            self.read_ends(
+                selection.key.clone(),
+                defined.clone(),
+                selection.is_known(&self.means.l1),
+            )
+        };
         let joined = self.reads.join(&selection.key, read).await;
         let ends = joined.value??;
         if ends.total == 0 && selection.existence == Existence::ByItems {
             return Some(Err(EngineError::NotFound));
         }
-        self.metrics.direct_pages.inc();
+        self.means.metrics.direct_pages.inc();
         let meta = PageMeta {
             // The page is of no generation, and this one is not shown.
             generation: Generation {
-                id: self.store.now().0.saturating_mul(1000),
+                id: self.means.store.now().0.saturating_mul(1000),
                 nonce: fastrand::u32(..),
             },
             total: ends.total,
@@ -181,8 +169,8 @@ impl Direct {
         defined: Defined,
         is_known: bool,
     ) -> impl Future<Output = Option<Arc<Ends>>> + Send + use<> {
-        let (declared, places) = (self.declaration.take(), self.places.clone());
-        let metrics = self.metrics.clone();
+        let (declared, places) = (self.means.declaration.take(), self.places.clone());
+        let metrics = self.means.metrics.clone();
         async move {
             if !is_known && places.available_permits() <= READS_MAX - UNKNOWN_READS_MAX {
                 return None;

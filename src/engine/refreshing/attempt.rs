@@ -202,13 +202,8 @@ impl Attempt<'_> {
             Wants::Anew => Err(BuildError::Outdated),
             Wants::Fresh | Wants::Since(_) => Ok(Done::Nothing),
             Wants::Later(_) | Wants::Due(_) | Wants::Asked => {
-                if let Err(error) = self
-                    .means
-                    .store
-                    .due
-                    .postpone(&self.request.family, LEFT_TO_OTHERS)
-                    .await
-                {
+                let due = &self.means.store.due;
+                if let Err(error) = due.postpone(&self.request.family, LEFT_TO_OTHERS).await {
                     tracing::debug!(error = %Chain(&error), "the family is due again later than it could be");
                 }
                 Ok(Done::Nothing)

@@ -28,7 +28,7 @@ pub(crate) struct Standing<'a> {
     /// When the read was drawn.
     as_of: Timestamp,
     /// The most items that a stream of it holds, of those that the same definition has shaped.
-    before: Option<u64>,
+    pub before: Option<u64>,
     /// When the last of those streams is about to end with `keep_for`. `None` while the name is frozen.
     served_until: Option<Timestamp>,
 }
@@ -49,11 +49,6 @@ impl<'a> Standing<'a> {
                 Some(_) => None,
             },
         }
-    }
-
-    /// The most items that are kept.
-    pub(crate) fn before(&self) -> Option<u64> {
-        self.before
     }
 
     /// Whether this number of items may be published.

@@ -69,11 +69,8 @@ impl<'a> Build<'a> {
 
     /// Whether one read is to serve all streams.
     pub(crate) fn in_memory(&self) -> bool {
-        self.streams.len() > 1
-            && self
-                .standing
-                .before()
-                .is_none_or(|before| before <= self.policy().sort_in_memory_max)
+        let sort_max = self.policy().sort_in_memory_max;
+        self.streams.len() > 1 && self.standing.before.is_none_or(|before| before <= sort_max)
     }
 
     /// The columns that any stream is sorted by.

@@ -67,15 +67,11 @@ pub struct Unbelieved {
     pub(super) name: ListingName,
     pub(super) fresh_for: Duration,
     pub(super) empty_since: Option<Timestamp>,
+    /// When a read that gives the same is believed: the next one must not be later.
     pub(super) believed_at: Option<Timestamp>,
 }
 
 impl Unbelieved {
-    /// When a read that gives the same is believed: the next one must not be later.
-    pub fn believed_at(&self) -> Option<Timestamp> {
-        self.believed_at
-    }
-
     /// Its record of an empty origin.
     pub fn emptiness(&self) -> Emptiness {
         match self.empty_since {

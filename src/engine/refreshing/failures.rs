@@ -102,7 +102,7 @@ impl Failures {
         match error {
             BuildError::Refused(unbelieved) => {
                 emptiness = unbelieved.emptiness();
-                if let Some(at) = unbelieved.believed_at() {
+                if let Some(at) = unbelieved.believed_at {
                     // Not later than it is believed: soon readers have nothing else.
                     retry_after = retry_after.min(at.since(self.store.now()).max(RETRY_MIN));
                 }

@@ -1,22 +1,37 @@
-//! The things that every run works with.
+//! The means that runs, pages and operations share.
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use super::{failures::Failures, frozen::Frozen, latencies::Latencies};
 use crate::{
-    engine::{coherence::announcer::Announcer, declared::Declaration},
+    engine::{
+        coherence::announcer::Announcer,
+        declared::Declaration,
+        fetching::{heads::Heads, lost_pushed::LostPushed, pushed_sorts::PushedSorts},
+        l1::L1,
+        loads::permits::ReadPermits,
+    },
     store::Store,
     telemetry::Metrics,
 };
 
-/// The means of all runs.
+/// The means of all that refreshes, reads or operates.
 pub(crate) struct Means {
     pub store: Store,
     pub declaration: Arc<Declaration>,
-    pub frozen: Arc<Frozen>,
+    pub l1: Arc<L1>,
+    pub permits: ReadPermits,
+    pub heads: Arc<Heads>,
+    pub pushed_sorts: Arc<PushedSorts>,
+    pub lost_pushed: Arc<LostPushed>,
     pub announcer: Arc<Announcer>,
+    pub frozen: Arc<Frozen>,
     pub failures: Failures,
     /// How quick the origins are.
     pub latencies: Latencies,
     pub metrics: Arc<Metrics>,
+    /// Where work is spawned that no request owns.
+    pub runtime: Handle,
 }

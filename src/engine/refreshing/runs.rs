@@ -7,21 +7,17 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt, future::Shared};
 use parking_lot::Mutex;
-use tokio::{
-    runtime::Handle,
-    sync::{Notify, oneshot},
-};
+use tokio::sync::{Notify, oneshot};
 
 use super::{
     failures::BACK_OFF_MIN,
     means::Means,
-    page_state::PageState,
     refresh::Refresh,
     request::{Outcome, RefreshFailure, Request, Shrink, Wants},
 };
 use crate::{
     engine::error::EngineError,
-    listing::{Definition, Family, ListingKey, ListingName, Timestamp, definition::Defined},
+    listing::{Family, ListingKey, ListingName, Timestamp, definition::Defined},
     store::Claim,
 };
 
@@ -33,7 +29,6 @@ pub(crate) struct Refresher {
     pub(crate) means: Arc<Means>,
     runs: Mutex<HashMap<Family, Slot>>,
     runs_max: usize,
-    runtime: Handle,
 }
 
 struct Slot {
@@ -46,23 +41,12 @@ struct Slot {
 
 impl Refresher {
     /// Nothing runs yet. More runs than `runs_max` are refused.
-    pub(crate) fn new(means: Means, runs_max: usize, runtime: Handle) -> Self {
+    pub(crate) fn new(means: Arc<Means>, runs_max: usize) -> Self {
         Self {
-            means: Arc::new(means),
+            means,
             runs: Mutex::default(),
             runs_max,
-            runtime,
         }
-    }
-
-    /// How long the next attempt still has to wait, where the last refresh failed.
-    pub(crate) fn backing_off(&self, definition: &Definition, family: &Family) -> Option<Duration> {
-        self.means.failures.backing_off(definition, family)
-    }
-
-    /// Why the next attempt still has to wait, as stale pages say it.
-    pub(crate) fn why_backing_off(&self, definition: &Definition, family: &Family) -> Option<PageState> {
-        self.means.failures.why_backing_off(definition, family)
     }
 
     /// How many families are being refreshed here, or wait to be.
@@ -177,7 +161,7 @@ impl Refresher {
             next: None,
         };
         runs.insert(request.family.clone(), slot);
-        self.runtime.spawn(self.clone().run_all(request, sender));
+        self.means.runtime.spawn(self.clone().run_all(request, sender));
         waiting
     }
 
@@ -189,7 +173,7 @@ impl Refresher {
                 means: self.means.clone(),
                 request: request.clone(),
             };
-            let outcome = self.runtime.spawn(refresh.run()).await.unwrap_or_else(|error| {
+            let outcome = self.means.runtime.spawn(refresh.run()).await.unwrap_or_else(|error| {
                 tracing::error!(listing = %request.family, %error, "refresh broke off");
                 Err(RefreshFailure {
                     error: EngineError::broken_load(),

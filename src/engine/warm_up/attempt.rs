@@ -11,13 +11,12 @@ use crate::{
     engine::{
         error::EngineError,
         refreshing::{
-            frozen::Frozen,
+            means::Means,
             request::{RefreshFailure, Refreshed, Shrink},
             runs::Refresher,
         },
     },
     listing::{Freshness, Head, HeadState, Timestamp},
-    store::Store,
 };
 
 /// How hard a warm-up tries.
@@ -67,9 +66,7 @@ pub(super) enum Tried {
 /// Attempts of one warm-up.
 #[derive(Clone, Copy)]
 pub(super) struct Attempts<'a> {
-    pub store: &'a Store,
     pub refresher: &'a Arc<Refresher>,
-    pub frozen: &'a Frozen,
     /// Families that were read since then are done.
     pub since: Timestamp,
     pub effort: &'a Effort,
@@ -80,9 +77,10 @@ impl Attempts<'_> {
     pub(super) async fn standing(&self, targets: &[Target]) -> Vec<Option<Step>> {
         let keys: Vec<_> = targets.iter().map(Target::listings).collect();
         let all: Vec<_> = keys.iter().flatten().cloned().collect();
+        let Means { store, frozen, .. } = &*self.refresher.means;
         // In doubt a target is tried.
-        let heads = self.store.heads.read_all(&all).await.unwrap_or_default();
-        let now = self.store.now();
+        let heads = store.heads.read_all(&all).await.unwrap_or_default();
+        let now = store.now();
         let mut heads = all.iter().zip(heads);
         let mut standing = Vec::with_capacity(targets.len());
         for (target, keys) in targets.iter().zip(&keys) {
@@ -104,7 +102,7 @@ impl Attempts<'_> {
                 && each(&|head| matches!(definition.policy.freshness(head.as_of, now), Freshness::Fresh(_)))
             {
                 Some(Step::Fresh)
-            } else if self.frozen.until(&target.family.name, now).is_some() && each(&|_| true) {
+            } else if frozen.until(&target.family.name, now).is_some() && each(&|_| true) {
                 Some(Step::Frozen)
             } else {
                 None
@@ -120,7 +118,7 @@ impl Attempts<'_> {
         if let Some(Some(step)) = standing.into_iter().next() {
             return Tried::Step(step);
         }
-        if let Ok(Some(_)) = self.store.draws.lease_state(&target.family).await {
+        if let Ok(Some(_)) = self.refresher.means.store.draws.lease_state(&target.family).await {
             return Tried::Elsewhere;
         }
         let began = Instant::now();

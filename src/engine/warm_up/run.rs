@@ -173,16 +173,11 @@ impl<'a> Run<'a> {
         }
         let may_ask = |origin: &str| {
             let running = self.running_of.get(origin).copied().unwrap_or(0);
-            let limit = self.throttles.get(origin).map_or_else(
-                || {
-                    if self.attempts.effort.origin_latency_max.is_some() {
-                        1
-                    } else {
-                        u32::MAX
-                    }
-                },
-                Throttle::limit,
-            );
+            let limit = match self.throttles.get(origin) {
+                Some(throttle) => throttle.limit,
+                None if self.attempts.effort.origin_latency_max.is_some() => 1,
+                None => u32::MAX,
+            };
             running < limit && self.paused_until.get(origin).is_none_or(|until| *until <= now)
         };
         let is_due = |(at, waiting): &&(Instant, InLine)| *at <= now && may_ask(waiting.target.origin());
@@ -249,8 +244,8 @@ impl<'a> Run<'a> {
                 .entry(answer.origin.clone())
                 .or_insert_with(|| Throttle::new(latency_max, limit_max, answer.asked));
             throttle.observe(answer.asked, answer.took, oldest, now);
-            if !throttle.pause().is_zero() {
-                self.paused_until.insert(answer.origin, now + throttle.pause());
+            if !throttle.pause.is_zero() {
+                self.paused_until.insert(answer.origin, now + throttle.pause);
             }
         }
     }

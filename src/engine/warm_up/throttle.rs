@@ -26,7 +26,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(10);
 #[derive(Clone, Debug)]
 pub struct Throttle {
     latency_max: Duration,
-    limit: u32,
+    /// How many reads may run at once.
+    pub limit: u32,
     limit_max: u32,
     changed_at: Instant,
     window: Window,
@@ -37,7 +38,8 @@ pub struct Throttle {
     /// Quick reads since the limit stands right below the ceiling.
     below_ceiling: u32,
     retries: u32,
-    pause: Duration,
+    /// How long to wait after the last read before the next begins.
+    pub pause: Duration,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -61,16 +63,6 @@ impl Throttle {
             retries: 0,
             pause: Duration::ZERO,
         }
-    }
-
-    /// How many reads may run at once.
-    pub fn limit(&self) -> u32 {
-        self.limit
-    }
-
-    /// How long to wait after the last read before the next begins.
-    pub fn pause(&self) -> Duration {
-        self.pause
     }
 
     /// A read that began then took so long; of those that still run the oldest began at `oldest`.
@@ -169,10 +161,10 @@ mod tests {
         let (mut latencies, mut limits) = (Vec::new(), Vec::new());
         let mut may_begin = now;
         while latencies.len() < reads {
-            while (running.len() as u32) < throttle.limit() && now >= may_begin {
+            while (running.len() as u32) < throttle.limit && now >= may_begin {
                 let took = latency(running.len() as u32 + 1, latencies.len());
                 running.push((now + took, now));
-                may_begin = now + throttle.pause();
+                may_begin = now + throttle.pause;
             }
             let Some((at, _)) = running.iter().enumerate().min_by_key(|(_, (end, _))| *end) else {
                 now = may_begin;
@@ -182,9 +174,9 @@ mod tests {
             now = end;
             let oldest = running.iter().map(|(_, began)| *began).min();
             throttle.observe(began, end - began, oldest, now);
-            may_begin = now + throttle.pause();
+            may_begin = now + throttle.pause;
             latencies.push(end - began);
-            limits.push(throttle.limit());
+            limits.push(throttle.limit);
         }
         (latencies, limits)
     }
@@ -236,15 +228,15 @@ mod tests {
         let mut throttle = Throttle::new(10 * MS, 4, now);
         let late = |throttle: &mut Throttle, at: u32| throttle.observe(now + MS * at, 20 * MS, None, now + MS * at);
         late(&mut throttle, 1);
-        assert_eq!((throttle.limit(), throttle.pause()), (1, 10 * MS));
+        assert_eq!((throttle.limit, throttle.pause), (1, 10 * MS));
         for at in 2..30 {
             late(&mut throttle, at);
         }
-        assert_eq!(throttle.pause(), PAUSE_MAX);
+        assert_eq!(throttle.pause, PAUSE_MAX);
         for at in 30..200 {
             throttle.observe(now + MS * at, 5 * MS, None, now + MS * at);
         }
-        assert_eq!((throttle.limit(), throttle.pause()), (4, Duration::ZERO));
+        assert_eq!((throttle.limit, throttle.pause), (4, Duration::ZERO));
     }
 
     #[test]
@@ -254,10 +246,10 @@ mod tests {
         for at in 0..4 {
             throttle.observe(start + MS * at, 5 * MS, None, start + 10 * MS);
         }
-        assert_eq!(throttle.limit(), 2);
+        assert_eq!(throttle.limit, 2);
         for _ in 0..50 {
             throttle.observe(start + 5 * MS, 500 * MS, None, start + 20 * MS);
         }
-        assert_eq!((throttle.limit(), throttle.pause()), (2, Duration::ZERO));
+        assert_eq!((throttle.limit, throttle.pause), (2, Duration::ZERO));
     }
 }

@@ -14,12 +14,10 @@ use super::{
 };
 use crate::{
     engine::{
-        declared::Declaration,
         error::EngineError,
-        refreshing::{frozen::Frozen, runs::Refresher},
+        refreshing::{means::Means, runs::Refresher},
     },
     listing::{Generation, ListingKey, WarmScope},
-    store::Store,
 };
 
 /// How many families of recorded reads are asked for; beyond them the order matters little.
@@ -27,10 +25,8 @@ const POPULAR_MAX: usize = 100_000;
 
 /// Warms listings up.
 pub struct WarmUps {
-    pub(crate) store: Store,
-    pub(crate) declaration: Arc<Declaration>,
+    pub(crate) means: Arc<Means>,
     pub(crate) refresher: Arc<Refresher>,
-    pub(crate) frozen: Arc<Frozen>,
 }
 
 impl WarmUps {
@@ -39,7 +35,7 @@ impl WarmUps {
     /// # Errors
     /// [`EngineError::RedisDown`].
     pub async fn recorded_reads(&self) -> Result<RecordedReads, EngineError> {
-        Ok(RecordedReads::new(self.store.reads.popular(POPULAR_MAX).await?))
+        Ok(RecordedReads::new(self.means.store.reads.popular(POPULAR_MAX).await?))
     }
 
     /// The families that a warm-up is for, in the order of the definitions.
@@ -47,7 +43,7 @@ impl WarmUps {
     /// # Errors
     /// [`EngineError::NothingYet`] where an enumeration could not be read.
     pub async fn targets(&self, scope: &WarmScope, reads: &RecordedReads) -> Result<Vec<Target>, EngineError> {
-        targets::targets(&self.declaration, scope, reads).await
+        targets::targets(&self.means.declaration, scope, reads).await
     }
 
     /// Joins the job of a scope, or begins it. A job that is broken off can be taken up for `resumable_for`.
@@ -61,7 +57,7 @@ impl WarmUps {
         anew: bool,
         resumable_for: Duration,
     ) -> Result<WarmUpJob, EngineError> {
-        WarmUpJob::begin(&self.store, scope, skip_fresh, anew, resumable_for).await
+        WarmUpJob::begin(&self.means.store, scope, skip_fresh, anew, resumable_for).await
     }
 
     /// Warms targets in their order. Tells of each of them once, unless it was left. Ends when what was begun has ended.
@@ -74,10 +70,8 @@ impl WarmUps {
         tell: &mut (dyn FnMut(&Target, &Step) + Send),
     ) -> Ended {
         let attempts = Attempts {
-            store: &self.store,
             refresher: &self.refresher,
-            frozen: &self.frozen,
-            since: job.map_or_else(|| self.store.now(), WarmUpJob::began),
+            since: job.map_or_else(|| self.means.store.now(), WarmUpJob::began),
             effort,
         };
         Run::new(attempts, job).run(targets, stop, tell).await
@@ -88,7 +82,7 @@ impl WarmUps {
     /// # Errors
     /// [`EngineError::RefreshFailed`] where an origin cannot be read; Redis's own.
     pub async fn plan(&self, targets: &[Target], effort: &Effort) -> Result<Plan, EngineError> {
-        plan::plan(&self.store, &self.declaration.origins(), targets, effort).await
+        plan::plan(&self.means.store, &self.means.declaration.origins(), targets, effort).await
     }
 
     /// Compares what the heads of a target's listings promise with what their streams hold.
@@ -100,6 +94,6 @@ impl WarmUps {
         target: &Target,
         read: impl Fn(&ListingKey) -> Option<(Generation, u64)>,
     ) -> Result<(Verified, Vec<Difference>), EngineError> {
-        verify::verify(&self.store, target, read).await
+        verify::verify(&self.means.store, target, read).await
     }
 }

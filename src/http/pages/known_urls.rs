@@ -67,14 +67,14 @@ impl Wanted {
         if let Some(kept) = self.kept(engine) {
             return Some(kept);
         }
-        if !self.query.errors().is_empty() {
+        if !self.query.errors.is_empty() {
             return None;
         }
         let (resolved, selector) = (self.resolved.clone(), &engine.pages.selector);
         let selected = selector.select_at_once(resolved, &self.name, self.query.asked(), began)?;
         let selection = Rc::new(selected.ok()?);
         self.selection
-            .replace((selection.lasts() != Lasts::Once).then(|| selection.clone()));
+            .replace((selection.lasts != Lasts::Once).then(|| selection.clone()));
         Some(selection)
     }
 

@@ -10,12 +10,11 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
-use tokio::runtime::Handle;
 
 use crate::{
     engine::{error::Chain, refreshing::runs::Refresher},
     listing::{Family, definition::Defined},
-    store::{Store, StoreError},
+    store::StoreError,
 };
 
 /// The families that this node attends to. A request that comes meanwhile only leaves its definition here: it is looked at
@@ -51,22 +50,18 @@ impl Attended {
 
 /// Refreshes that are coalesced.
 pub(crate) struct Coalesced {
-    store: Store,
     refresher: Arc<Refresher>,
     attended: Attended,
     attended_max: usize,
-    runtime: Handle,
 }
 
 impl Coalesced {
     /// Begins without requests, and attends to `attended_max` families at most.
-    pub(crate) fn new(store: Store, refresher: Arc<Refresher>, attended_max: usize, runtime: Handle) -> Self {
+    pub(crate) fn new(refresher: Arc<Refresher>, attended_max: usize) -> Self {
         Self {
-            store,
             refresher,
             attended: Attended::default(),
             attended_max,
-            runtime,
         }
     }
 
@@ -77,12 +72,12 @@ impl Coalesced {
         coalesce_for: Duration,
     ) -> Result<(), StoreError> {
         let names: Vec<Family> = families.iter().map(|(_, family)| family.clone()).collect();
-        let waits = self.store.coalesced.ask(&names, coalesce_for).await?;
+        let waits = self.refresher.means.store.coalesced.ask(&names, coalesce_for).await?;
         for ((defined, family), wait) in families.iter().zip(waits) {
             // Invariant 8: beyond the limit the schedule alone finds it.
             if self.attended.begin(family, defined, self.attended_max) {
                 let attending = self.clone().attend(defined.clone(), family.clone(), wait);
-                self.runtime.spawn(attending);
+                self.refresher.means.runtime.spawn(attending);
             }
         }
         Ok(())
@@ -116,8 +111,9 @@ impl Coalesced {
     /// How long until a refresh that was asked for may begin.
     async fn asked_in(&self, defined: &Defined, family: &Family) -> Option<Duration> {
         let coalesce_for = defined.definition.policy.coalesce_for;
-        match self.store.coalesced.begins_at(family, coalesce_for).await {
-            Ok(at) => at.map(|at| at.since(self.store.now())),
+        let store = &self.refresher.means.store;
+        match store.coalesced.begins_at(family, coalesce_for).await {
+            Ok(at) => at.map(|at| at.since(store.now())),
             Err(error) => {
                 tracing::debug!(error = %Chain(&error), "a refresh that was asked for is left to the schedule");
                 None

@@ -12,12 +12,12 @@ use tokio_util::sync::CancellationToken;
 use super::{coalesced::Coalesced, far_off::FarOff};
 use crate::{
     engine::{
-        declared::{Declaration, names::Existence},
+        declared::names::Existence,
         error::Chain,
-        refreshing::{frozen::Frozen, runs::Refresher},
+        refreshing::{means::Means, runs::Refresher},
     },
     listing::{Family, definition::Resolved},
-    store::{Claim, Store},
+    store::Claim,
 };
 
 /// Between two looks at what is due.
@@ -35,9 +35,7 @@ const CLAIMS_A_PARTITION: usize = 2;
 
 /// Refreshes what is due.
 pub(crate) struct Schedule {
-    pub store: Store,
-    pub declaration: Arc<Declaration>,
-    pub frozen: Arc<Frozen>,
+    pub means: Arc<Means>,
     pub refresher: Arc<Refresher>,
     pub coalesced: Arc<Coalesced>,
 }
@@ -55,7 +53,7 @@ impl Schedule {
             }
             let began = Instant::now();
             if began >= look_at {
-                far_off.bring_forward(&self.store, &self.declaration).await;
+                far_off.bring_forward(&self.means.store, &self.means.declaration).await;
                 look_at = began + FAR_OFF_PERIOD;
             }
             self.refresh_due(&stopping).await;
@@ -65,10 +63,10 @@ impl Schedule {
 
     async fn refresh_due(&self, stopping: &CancellationToken) {
         // Claimed families must be begun well within the claim; the rest stays due, for other nodes perhaps.
-        if self.refresher.running() >= RUNNING_MAX || !self.store.is_up() {
+        if self.refresher.running() >= RUNNING_MAX || !self.means.store.is_up() {
             return;
         }
-        let claims = match self.store.due.claim(CLAIMS_A_PARTITION, CLAIM_FOR).await {
+        let claims = match self.means.store.due.claim(CLAIMS_A_PARTITION, CLAIM_FOR).await {
             Ok(claims) => claims,
             Err(error) => return tracing::debug!(error = %Chain(&error), "due families could not be claimed"),
         };
@@ -89,14 +87,14 @@ impl Schedule {
 
     /// A claimed family that is not refreshed here is due at once, for other nodes.
     async fn hand_back(&self, family: &Family) {
-        if let Err(error) = self.store.due.postpone(family, Duration::ZERO).await {
+        if let Err(error) = self.means.store.due.postpone(family, Duration::ZERO).await {
             tracing::debug!(error = %Chain(&error), "a claimed family is due again when its claim ends");
         }
     }
 
     async fn refresh_one_due(&self, claim: &Claim) {
         let family = &claim.family;
-        let Resolved::Defined(defined) = self.declaration.resolve(&family.name) else {
+        let Resolved::Defined(defined) = self.means.declaration.resolve(&family.name) else {
             self.stop_refreshing(family, "no definition fills it").await;
             return;
         };
@@ -105,9 +103,9 @@ impl Schedule {
                 .await;
             return;
         }
-        if let Some(until) = self.frozen.until(&family.name, self.store.now()) {
-            let left = until.since(self.store.now());
-            if let Err(error) = self.store.due.postpone(family, left.min(LOOK_AGAIN_AFTER)).await {
+        if let Some(until) = self.means.frozen.until(&family.name, self.means.store.now()) {
+            let left = until.since(self.means.store.now());
+            if let Err(error) = self.means.store.due.postpone(family, left.min(LOOK_AGAIN_AFTER)).await {
                 tracing::debug!(error = %Chain(&error), "a frozen family is due again when its claim ends");
             }
             return;
@@ -120,7 +118,7 @@ impl Schedule {
             self.stop_refreshing(family, "nobody reads it").await;
             return;
         }
-        let declared = self.declaration.take();
+        let declared = self.means.declaration.take();
         if declared.names.existence(&defined, &family.name).await == Existence::Outside {
             self.stop_refreshing(family, "its name is no longer enumerated").await;
             return;
@@ -135,9 +133,9 @@ impl Schedule {
     /// Whether nobody has read the family for so long. The time of one that was never read, as after warming up, begins when
     /// that is noticed.
     async fn is_idle(&self, family: &Family, idle_stop: Duration) -> bool {
-        let idle = match self.store.reads.last(family).await {
-            Ok(Some(last_read)) => Ok(self.store.now().since(last_read) >= idle_stop),
-            Ok(None) => self.store.reads.begin_idleness(family).await.map(|()| false),
+        let idle = match self.means.store.reads.last(family).await {
+            Ok(Some(last_read)) => Ok(self.means.store.now().since(last_read) >= idle_stop),
+            Ok(None) => self.means.store.reads.begin_idleness(family).await.map(|()| false),
             Err(error) => Err(error),
         };
         idle.unwrap_or_else(|error| {
@@ -149,7 +147,7 @@ impl Schedule {
     /// It lives on until `keep_for`; the next read that finds it stale makes it due again.
     async fn stop_refreshing(&self, family: &Family, reason: &'static str) {
         tracing::info!(listing = %family, reason, "no longer refreshed");
-        if let Err(error) = self.store.due.remove(family).await {
+        if let Err(error) = self.means.store.due.remove(family).await {
             tracing::debug!(error = %Chain(&error), "the family stays due");
         }
     }
