@@ -233,9 +233,8 @@ async fn what_is_due_leaves_places_to_what_somebody_waits_for() {
     };
     let node = node(&redis, &origin, definition(shop::policy()), limits).await;
     let store = shop::store(&redis.url()).await;
-    for name in names("held", 20) {
-        store.due.schedule(&Family::plain(name), Duration::ZERO).await.unwrap();
-    }
+    let held: Vec<Family> = names("held", 20).into_iter().map(Family::plain).collect();
+    store.due.schedule_all(&held, Duration::ZERO).await.unwrap();
     eventually(async || match origin.count() {
         3.. => Ok(()),
         count => Err(count),

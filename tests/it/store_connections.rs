@@ -13,7 +13,7 @@ use listcache::{
 
 use crate::support::{
     Proxy, RedisServer, eventually,
-    store::{connect, listing, options, publish},
+    store::{connect, listing, options, publish, schedule},
 };
 
 #[tokio::test]
@@ -130,7 +130,7 @@ async fn killed_clients_and_forgotten_scripts_are_no_failure() {
     redis.cli(&["SCRIPT", "FLUSH"]);
     publish(&store, &shoes, 2).await;
     redis.cli(&["SCRIPT", "FLUSH"]);
-    store.due.schedule(&shoes.family, Duration::ZERO).await.unwrap();
+    schedule(&store, &shoes.family, Duration::ZERO).await;
     let claimed = eventually(async || {
         let claimed = store.due.claim(5, Duration::from_secs(60)).await.unwrap();
         if claimed.is_empty() { Err("none") } else { Ok(claimed) }

@@ -9,7 +9,7 @@ use listcache::{
 
 use crate::support::{
     RedisServer, eventually,
-    store::{connect, family, finished, listing, moved, policy},
+    store::{connect, family, finished, listing, moved, policy, schedule},
 };
 
 const LATER: Duration = Duration::from_secs(300);
@@ -20,9 +20,9 @@ async fn a_due_family_is_claimed_once_and_again_after_its_claim() {
     let (store, other) = (connect(&redis.url()).await, connect(&redis.url()).await);
     let families: BTreeSet<Family> = (0..200).map(|at| family(&format!("f{at}?currency=EUR"))).collect();
     for family in &families {
-        store.due.schedule(family, Duration::ZERO).await.unwrap();
+        schedule(&store, family, Duration::ZERO).await;
     }
-    store.due.schedule(&family("later"), LATER).await.unwrap();
+    schedule(&store, &family("later"), LATER).await;
 
     let mut claimed = Vec::new();
     // The estimate of Redis's time may be a moment ahead.
@@ -59,9 +59,10 @@ async fn schedule_leaves_a_due_time_as_it_is() {
     let store = connect(&redis.url()).await;
     let shoes = family("shoes");
     assert_eq!(store.due.time_of(&shoes).await.unwrap(), None);
-    store.due.schedule(&shoes, LATER).await.unwrap();
+    schedule(&store, &shoes, LATER).await;
     let due = store.due.time_of(&shoes).await.unwrap();
-    store.due.schedule(&shoes, Duration::ZERO).await.unwrap();
+    let again = std::slice::from_ref(&shoes);
+    store.due.schedule_all(again, Duration::ZERO).await.unwrap();
     assert_eq!(store.due.time_of(&shoes).await.unwrap(), due);
     store.due.remove(&shoes).await.unwrap();
     assert_eq!(store.due.time_of(&shoes).await.unwrap(), None);
@@ -115,8 +116,8 @@ async fn what_is_made_due_now_is_not_put_off_by_it() {
     let redis = RedisServer::start();
     let store = connect(&redis.url()).await;
     let families: Vec<Family> = (0..250).map(|at| family(&format!("f{at}"))).collect();
-    store.due.schedule(&families[0], LATER).await.unwrap();
-    store.due.schedule(&families[1], Duration::ZERO).await.unwrap();
+    schedule(&store, &families[0], LATER).await;
+    schedule(&store, &families[1], Duration::ZERO).await;
     let before = store.due.time_of(&families[1]).await.unwrap();
     store.due.bring_forward(families.iter()).await.unwrap();
     for family in &families {

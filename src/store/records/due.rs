@@ -59,19 +59,6 @@ impl DueTimes {
         Ok(claims)
     }
 
-    /// Sets the due time of a family that has none.
-    pub async fn schedule(&self, family: &Family, after: Duration) -> Result<(), StoreError> {
-        let key = self.0.keys.due(Partition::of(&family.name));
-        let at = self
-            .0
-            .clock
-            .now()
-            .after(after.min(Duration::from_millis(millis(after))));
-        let mut turn = Pipeline::new();
-        turn.cmd("ZADD").arg(&key).arg("NX").arg(at.0).arg(family.to_string());
-        self.0.redis.change("schedule", &key, &turn).await
-    }
-
     /// Sets the due times of families that have none, each at some time before `within` is over.
     pub async fn schedule_all(&self, families: &[Family], within: Duration) -> Result<(), StoreError> {
         const OPERATION: &str = "schedule";

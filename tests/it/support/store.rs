@@ -111,6 +111,15 @@ pub fn granted(drawn: Drawn) -> Grant {
 }
 
 /// A failure of which nothing is known but what failed; the family is due again after so long.
+/// Makes a family due after so long.
+pub async fn schedule(store: &Store, family: &Family, after: Duration) {
+    let due = &store.due;
+    due.schedule_all(std::slice::from_ref(family), Duration::ZERO)
+        .await
+        .unwrap();
+    due.postpone(family, after).await.unwrap();
+}
+
 pub fn failing(error: &str, retry_after: Duration) -> Failing<'_> {
     Failing {
         definition: 1,
