@@ -188,7 +188,7 @@ impl Bound {
     pub fn announce(&self) {
         let addresses = self.addresses();
         if let Some(address) = addresses.first() {
-            let scheme = match self.server.certificate() {
+            let scheme = match self.server.certificate {
                 None => "http",
                 Some(_) => "https",
             };
@@ -238,14 +238,14 @@ async fn serve_until(
         sources,
         started_from: app.config.clone(),
         engine: app.engine.clone(),
-        state: bound.server.configuration(),
-        certificate: bound.server.certificate(),
+        state: bound.server.configuration.clone(),
+        certificate: bound.server.certificate.clone(),
         doubted: None,
     };
     let reloading = reloading.run(shutdown.clone());
     let warming = app.config.warm.on_start.then(|| {
         let (engine, warm) = (app.engine.clone(), app.config.warm.clone());
-        warm_on_start::begin(engine, warm, bound.server.readiness(), shutdown.clone())
+        warm_on_start::begin(engine, warm, bound.server.readiness.clone(), shutdown.clone())
     });
     bound.announce();
     let served = {

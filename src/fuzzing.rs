@@ -23,17 +23,17 @@ pub fn query(data: &[u8]) {
     let Ok(raw) = std::str::from_utf8(data) else { return };
     let declared: [Arc<str>; 2] = ["brand".into(), "currency".into()];
     let query = PageQuery::read(raw, &declared, SIZES);
-    let place = format!("{:?}", query.place());
-    if query.errors().is_empty()
-        && let Place::Offset { limit, .. } = query.place()
+    let place = format!("{:?}", query.place);
+    if query.errors.is_empty()
+        && let Place::Offset { limit, .. } = &query.place
     {
         assert!(*limit <= SIZES.max, "{query:?}");
     }
-    let errors = format!("{:?}", query.errors());
+    let errors = format!("{:?}", query.errors);
     let longer = format!("utm_source=a&{raw}&%FF=1&b");
     let longer = PageQuery::read(&longer, &declared, SIZES);
-    assert_eq!(place, format!("{:?}", longer.place()));
-    assert_eq!(errors, format!("{:?}", longer.errors()));
+    assert_eq!(place, format!("{:?}", longer.place));
+    assert_eq!(errors, format!("{:?}", longer.errors));
 }
 
 /// A cursor: one text a cursor, and one cursor a text.

@@ -69,7 +69,7 @@ impl Reloading {
         let (config, text) = match loaded {
             Ok(loaded) => loaded,
             Err(errors) => {
-                let paths = errors.errors().iter().map(|error| error.path.clone()).collect();
+                let paths = errors.errors.iter().map(|error| error.path.clone()).collect();
                 return self.refuse(errors.to_string(), paths);
             }
         };

@@ -3,7 +3,8 @@
 use std::{fmt, path::PathBuf};
 
 /// One error, with the path of the value that it is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {message}")]
 pub struct ConfigError {
     /// Such as `listings[0].sorts.price.by[0]`, with the variable or flag where the value came from there.
     pub path: String,
@@ -11,17 +12,12 @@ pub struct ConfigError {
     pub message: String,
 }
 
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.path, self.message)
-    }
-}
-
 /// Every error of a configuration: one a line, after a line that says of which file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigErrors {
     file: Option<PathBuf>,
-    errors: Vec<ConfigError>,
+    /// In the order of the checks.
+    pub errors: Vec<ConfigError>,
 }
 
 impl ConfigErrors {
@@ -35,11 +31,6 @@ impl ConfigErrors {
             file: Some(file.to_owned()),
             ..self
         }
-    }
-
-    /// The errors, in the order of the checks.
-    pub fn errors(&self) -> &[ConfigError] {
-        &self.errors
     }
 }
 

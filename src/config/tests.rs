@@ -50,7 +50,7 @@ fn good(text: &str, variables: &[(&str, &str)]) -> Config {
 #[track_caller]
 fn bad(text: &str, variables: &[(&str, &str)], expect: &[&str]) {
     let errors = sources(variables, &[]).load_text(text).unwrap_err();
-    let found: Vec<_> = errors.errors().iter().map(ToString::to_string).collect();
+    let found: Vec<_> = errors.errors.iter().map(ToString::to_string).collect();
     assert_eq!(found, expect);
 }
 
@@ -165,7 +165,7 @@ fn an_error_says_which_variable_or_flag() {
         .load_text("")
         .unwrap_err();
     assert!(
-        errors.errors()[0]
+        errors.errors[0]
             .to_string()
             .starts_with("http.listen (--listen): `8080` is no address")
     );

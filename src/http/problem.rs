@@ -95,7 +95,7 @@ pub(super) struct BadParameter {
 }
 
 /// The body of every error, RFC 9457.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
 #[schema(title = "Problem")]
 pub(super) struct ProblemDocument {
     /// `urn:listcache:problem:<code>`.
@@ -153,14 +153,8 @@ impl Problem {
                 kind: format!("urn:listcache:problem:{}", kind.code),
                 title: kind.title,
                 status: kind.status,
-                detail: None,
                 code: kind.code,
-                errors: Vec::new(),
-                line: None,
-                before: None,
-                after: None,
-                newest: None,
-                generation: None,
+                ..ProblemDocument::default()
             },
             headers: Vec::new(),
         }))

@@ -61,9 +61,12 @@ pub struct Server {
     /// The public one first.
     addresses: Vec<SocketAddr>,
     servers: Vec<dev::Server>,
-    readiness: Arc<Readiness>,
-    configuration: Arc<ConfigurationState>,
-    certificate: Option<Arc<Certificate>>,
+    /// The state for probes; set during a warm-up.
+    pub readiness: Arc<Readiness>,
+    /// The state of the configuration for probes; set by a reload.
+    pub configuration: Arc<ConfigurationState>,
+    /// The certificate, if the public socket speaks TLS; replaced by a reload.
+    pub certificate: Option<Arc<Certificate>>,
     closing: CancellationToken,
     drain_timeout: Duration,
 }
@@ -169,21 +172,6 @@ impl Server {
     /// Where it listens, with real ports; the public address first.
     pub fn addresses(&self) -> &[SocketAddr] {
         &self.addresses
-    }
-
-    /// The state for probes; set during a warm-up.
-    pub fn readiness(&self) -> Arc<Readiness> {
-        self.readiness.clone()
-    }
-
-    /// The state of the configuration for probes; set by a reload.
-    pub fn configuration(&self) -> Arc<ConfigurationState> {
-        self.configuration.clone()
-    }
-
-    /// The certificate, if the public socket speaks TLS; replaced by a reload.
-    pub fn certificate(&self) -> Option<Arc<Certificate>> {
-        self.certificate.clone()
     }
 
     /// Serves until `shutdown`, then drains. An error where a socket or a worker fails meanwhile.

@@ -117,7 +117,8 @@ impl Member {
 /// The fields that are wanted of each item, and where to look for them.
 #[derive(Debug, Default)]
 pub(super) struct WantedFields {
-    fields: Vec<Field>,
+    /// In their order.
+    pub fields: Vec<Field>,
     root: MemberNode,
 }
 
@@ -138,11 +139,6 @@ impl WantedFields {
             root.add(field.steps(), at);
         }
         Self { fields, root }
-    }
-
-    /// The fields in their order.
-    pub(super) fn fields(&self) -> &[Field] {
-        &self.fields
     }
 }
 

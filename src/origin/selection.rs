@@ -34,14 +34,15 @@ pub(super) trait Candidate {
 /// A family of items, or the items of a name.
 pub(super) struct Selection {
     /// Distinct fields that must be read of each item. Of a family's items the first is the id.
-    wanted: WantedFields,
+    pub wanted: WantedFields,
     /// The purpose of each of them.
     uses: Vec<&'static str>,
     /// Positions in `wanted`, and the texts that must stand there; none where no text can.
     conditions: Vec<(usize, Option<Arc<str>>)>,
     /// Positions in `wanted` of what the items are sorted by, or of the fields that make a row.
     kept: Vec<usize>,
-    columns: Vec<Field>,
+    /// The content of [`OriginItem::keys`].
+    pub columns: Vec<Field>,
     seen: Vec<SeenValues>,
     /// The names of the first item's members.
     first: OnceLock<Vec<String>>,
@@ -123,16 +124,6 @@ impl Selection {
         }
     }
 
-    /// The fields that must be read.
-    pub(super) fn wanted(&self) -> &WantedFields {
-        &self.wanted
-    }
-
-    /// The content of [`OriginItem::keys`].
-    pub(super) fn columns(&self) -> &[Field] {
-        &self.columns
-    }
-
     /// The item, if it belongs to the family.
     pub(super) fn select(&self, position: u64, item: &mut dyn Candidate) -> Result<Option<OriginItem>, OriginError> {
         self.note(item);
@@ -175,7 +166,7 @@ impl Selection {
 
     /// Fields that some item had.
     pub(super) fn had(&self) -> impl Iterator<Item = &Field> {
-        let seen = self.wanted.fields().iter().zip(&self.seen);
+        let seen = self.wanted.fields.iter().zip(&self.seen);
         seen.filter(|(_, seen)| seen.had.load(Ordering::Relaxed))
             .map(|(field, _)| field)
     }
@@ -183,7 +174,7 @@ impl Selection {
     /// Ends a read: an error where no item had what is wanted, unless it is known to be there. Without items nothing is missing.
     pub(super) fn judge(&self, is_known: impl Fn(&Field) -> bool) -> Result<(), OriginError> {
         let Some(first) = self.first.get() else { return Ok(()) };
-        for ((field, used), seen) in self.wanted.fields().iter().zip(&self.uses).zip(&self.seen) {
+        for ((field, used), seen) in self.wanted.fields.iter().zip(&self.uses).zip(&self.seen) {
             if !seen.had.load(Ordering::Relaxed) && !field.optional && !is_known(field) {
                 return Err(OriginError::Misdeclared(missing(field, used, first)));
             }
@@ -208,7 +199,7 @@ impl Selection {
     /// Counts what an item has.
     fn note(&self, item: &dyn Candidate) {
         self.first.get_or_init(|| item.names(MEMBERS_NAMED_MAX));
-        for ((member, field), seen) in item.members().iter().zip(self.wanted.fields()).zip(&self.seen) {
+        for ((member, field), seen) in item.members().iter().zip(&self.wanted.fields).zip(&self.seen) {
             if matches!(member, Member::Missing) {
                 continue;
             }
@@ -249,7 +240,7 @@ impl Selection {
         members: &'m [Member],
         at: usize,
     ) -> Result<(&'m Member, &'m Field), OriginError> {
-        let field = self.wanted.fields().get(at);
+        let field = self.wanted.fields.get(at);
         match (members.get(at), field) {
             (Some(Member::Nested), Some(field)) => Err(OriginError::Misdeclared(format!(
                 "the member `{field}` of item {position} is an object or array, and cannot be compared"

@@ -47,7 +47,7 @@ fn every_bad_file_gives_exactly_its_errors() {
         let Err(errors) = load(&file) else {
             panic!("{} was taken", file.display());
         };
-        let found: String = errors.errors().iter().map(|error| format!("{error}\n")).collect();
+        let found: String = errors.errors.iter().map(|error| format!("{error}\n")).collect();
         let expected = file.with_extension("expected");
         if bless {
             fs::write(expected, found).unwrap();

@@ -132,12 +132,12 @@ pub(crate) async fn awaited(
     let asked = Asked::of(wanted, &selection, head, engine, envelopes)?;
     let request = asked.request(began);
     let found = engine.pages.find(request).await;
-    let found = found.map_err(|error| unserved(error, &selection, query.place()))?;
+    let found = found.map_err(|error| unserved(error, &selection, &query.place))?;
     let mut envelope = asked.envelope(&found.meta);
     let mut verdict = asked.verdict(&found.meta, &envelope);
     let page = if verdict == Verdict::Wanted {
         let page = engine.pages.items(request, found).await;
-        page.map_err(|error| unserved(error, &selection, query.place()))?
+        page.map_err(|error| unserved(error, &selection, &query.place))?
     } else {
         engine.pages.without_items(request, found.meta, found.waited)
     };
@@ -192,7 +192,7 @@ impl<'r> Asked<'r> {
     fn request(&self, began: Instant) -> PageRequest<'r> {
         PageRequest {
             selection: self.selection,
-            place: self.wanted.query.place(),
+            place: &self.wanted.query.place,
             form: match self.coding {
                 Coding::Identity => Form::Plain,
                 Coding::Gzip { .. } => Form::Packed,
@@ -296,10 +296,10 @@ pub(crate) async fn select(
         .selector
         .select_from(resolved, name, query.asked(), began)
         .await;
-    if query.errors().is_empty() {
+    if query.errors.is_empty() {
         return selected.map_err(unknown);
     }
-    let mut errors = query.errors().to_vec();
+    let mut errors = query.errors.clone();
     if let Err(EngineError::Invalid(more)) = selected {
         errors.extend(more);
     }

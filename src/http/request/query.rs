@@ -187,8 +187,10 @@ pub(crate) struct PageQuery {
     /// Declared variants and filters with their values.
     choices: Vec<(Arc<str>, Box<str>)>,
     order: Order,
-    place: Place,
-    errors: Vec<ParameterError>,
+    /// The place in the listing. Means nothing where there are errors.
+    pub place: Place,
+    /// The errors so far.
+    pub errors: Vec<ParameterError>,
 }
 
 impl PageQuery {
@@ -230,16 +232,6 @@ impl PageQuery {
             choices: self.choices.iter().map(|(name, value)| (&**name, &**value)).collect(),
             is_pinned: self.place.is_pinned(),
         }
-    }
-
-    /// The place in the listing. Means nothing where there are errors.
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
-    }
-
-    /// The errors so far.
-    pub(crate) fn errors(&self) -> &[ParameterError] {
-        &self.errors
     }
 }
 

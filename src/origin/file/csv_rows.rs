@@ -83,7 +83,7 @@ impl Rows<'_> {
             .from_reader(SoundQuotes::new(text, delimiter, 1 + lines_skipped));
 
         let header = self.header(reader.headers().map_err(csv_error)?)?;
-        let columns = wanted.fields().iter().map(|field| header.column(field, delimiter));
+        let columns = wanted.fields.iter().map(|field| header.column(field, delimiter));
         let columns: Vec<Option<usize>> = columns.collect::<Result<_, _>>()?;
         let mut object = ObjectWriter::new(header.names.iter().map(|name| &**name));
         let mut row = csv::StringRecord::new();
@@ -108,7 +108,7 @@ impl Rows<'_> {
                     true => with_commas(columns.iter().map(cell), wanted).collect(),
                 },
                 id: columns.first().copied().flatten(),
-                id_is_text: wanted.fields().first().is_some_and(|id| id.taken == Taken::Text),
+                id_is_text: wanted.fields.first().is_some_and(|id| id.taken == Taken::Text),
                 header: &header,
                 row: &row,
                 object: &mut object,

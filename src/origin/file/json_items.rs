@@ -39,7 +39,7 @@ pub(super) fn read(
             line,
             json,
             members,
-            id: wanted.fields().first(),
+            id: wanted.fields.first(),
         };
         if each(position, &mut item)? {
             Ok(())

@@ -148,7 +148,7 @@ impl FileOrigin {
         let mut unsorted = Vec::new();
         let sorted = matches!(read.order, ReadOrder::By(_));
         // Of a file every item is seen, so what none of them has is nowhere.
-        self.each_item(selection.wanted(), &mut |position, item| {
+        self.each_item(&selection.wanted, &mut |position, item| {
             if to.is_gone() {
                 return Ok(false);
             }
@@ -163,7 +163,7 @@ impl FileOrigin {
         })?;
         selection.judge(|_| false)?;
         if let ReadOrder::By(by) = &read.order {
-            for item in in_order(unsorted, selection.columns(), by) {
+            for item in in_order(unsorted, &selection.columns, by) {
                 if to.push_blocking(item).is_err() {
                     break;
                 }
@@ -183,7 +183,7 @@ impl FileOrigin {
         let rows = tokio::task::spawn_blocking(move || {
             let selection = Selection::of_fields(fields, among.into_iter());
             let (mut rows, mut bound) = (BTreeSet::new(), NamesBound::default());
-            origin.each_item(selection.wanted(), &mut |position, item| {
+            origin.each_item(&selection.wanted, &mut |position, item| {
                 if Instant::now() > deadline {
                     return Err(OriginError::TimedOut);
                 }

@@ -52,7 +52,7 @@ pub(super) fn with_commas<'w>(
     members: impl Iterator<Item = Member> + 'w,
     wanted: &'w WantedFields,
 ) -> impl Iterator<Item = Member> + 'w {
-    let fields = wanted.fields().iter();
+    let fields = wanted.fields.iter();
     members
         .zip(fields)
         .map(|(member, field)| member.with_comma(field.taken))

@@ -150,7 +150,7 @@ impl Origin for HttpOrigin {
         };
         let selection = Arc::new(Selection::of_read(&read, read.choices.iter().filter(selected_here)));
         let values = Values::of_texts(read.defined.parameters.iter().chain(read.choices.iter()));
-        let columns = selection.columns().to_vec();
+        let columns = selection.columns.to_vec();
         let (id, of_items) = (definition.id.clone(), selection.clone());
         let each: Each<SeenItem> = Arc::new(move |position, json| see(position, json, &id, &of_items));
         let Some((seen, validator)) = self.whole(&request, values, &each, known.as_ref()).await? else {
@@ -233,7 +233,7 @@ fn see(position: u64, json: &str, id: &Field, selection: &Selection) -> Result<S
         return Err(bad_item(position)(format!("an item may have {ITEM_BYTES_MAX} bytes")));
     }
     let parsed = parse_item(json.as_bytes(), id).map_err(|error| bad_item(position)(error.to_string()))?;
-    let members = members_of(json.as_bytes(), selection.wanted()).map_err(bad_item(position))?;
+    let members = members_of(json.as_bytes(), &selection.wanted).map_err(bad_item(position))?;
     let id = parsed.id.clone();
     let item = selection.select(
         position,
@@ -289,13 +289,13 @@ impl Candidate for NamedElement<'_> {
 /// The texts of an element: of its members, or of itself where one text is wanted and it is no object.
 fn row(position: u64, json: &str, selection: &Selection) -> Result<Row, OriginError> {
     check_readable(json.as_bytes()).map_err(|error| bad_item(position)(error.to_string()))?;
-    let is_itself = selection.wanted().fields().len() == 1 && !json.starts_with(['{', '[']);
+    let is_itself = selection.wanted.fields.len() == 1 && !json.starts_with(['{', '[']);
     let members = if is_itself {
         Member::of_json(json)
             .map(|member| vec![member])
             .map_err(|error| error.to_string())
     } else {
-        members_of(json.as_bytes(), selection.wanted())
+        members_of(json.as_bytes(), &selection.wanted)
     };
     let members = members.map_err(bad_item(position))?;
     selection.texts(position, &NamedElement { members, json }).map(Row)

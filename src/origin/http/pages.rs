@@ -118,7 +118,7 @@ impl Pages<'_> {
             // To POST there is no 304.
             let is_conditional = number == 0 && request.method == Method::GET;
             let unless = unless.filter(|_| is_conditional);
-            let (page, headers, url) = match self.answer(&request, unless, wholeness.count(), each).await? {
+            let (page, headers, url) = match self.answer(&request, unless, wholeness.count, each).await? {
                 Answered::Unchanged => return Ok(None),
                 Answered::Nothing => (Page::empty(), HeaderMap::new(), request.url.clone()),
                 Answered::Page(answered) => *answered,
@@ -242,7 +242,7 @@ impl Pages<'_> {
         let link = || next_link(headers.get_all(LINK).iter().map(HeaderValue::as_bytes));
         let next = match (&self.config.paging, this) {
             (Paging::Page, Next::Page(page)) if !is_last => Next::Page(page + 1),
-            (Paging::Offset, Next::Offset(_)) if !is_last => Next::Offset(wholeness.count()),
+            (Paging::Offset, Next::Offset(_)) if !is_last => Next::Offset(wholeness.count),
             (Paging::Cursor(_), _) => next_cursor(this, found)?,
             (Paging::LastItem(_), _) if !is_last => next_cursor(this, found)?,
             (Paging::Url(_), _) => match found {

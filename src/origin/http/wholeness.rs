@@ -14,7 +14,7 @@ use crate::{listing::ItemId, origin::OriginError};
 pub(super) struct Wholeness {
     seen: HashSet<ItemId>,
     /// Items so far.
-    count: u64,
+    pub count: u64,
     total: Option<u64>,
 }
 
@@ -39,11 +39,6 @@ impl Wholeness {
         self.seen.extend(ids.cloned());
         self.count += count as u64;
         Ok(())
-    }
-
-    /// Items so far.
-    pub(super) fn count(&self) -> u64 {
-        self.count
     }
 
     /// Whether the API says that there are no more than those.

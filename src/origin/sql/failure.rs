@@ -58,10 +58,9 @@ impl SqlFailure {
             other => OriginError::Unavailable(Box::new(other)),
         };
         Self {
-            error,
             passing,
             state,
-            outdated: false,
+            ..error.into()
         }
     }
 
@@ -92,10 +91,9 @@ impl SqlFailure {
             other => OriginError::Unavailable(Box::new(other)),
         };
         Self {
-            error,
             passing,
             state,
-            outdated: false,
+            ..error.into()
         }
     }
 

@@ -103,7 +103,7 @@ impl Connection {
 
     /// Whether the server lets what is sent have no replies, see [`Commands::begin_quiet`].
     pub(crate) fn keeps_quiet(&self) -> bool {
-        self.slot.live().is_some_and(|live| live.link.keeps_quiet())
+        self.slot.live().is_some_and(|live| live.link.keeps_quiet)
     }
 
     /// A call was not even sent.
@@ -132,16 +132,6 @@ impl Connection {
         replies.iter().map(|bytes| reply::value(bytes, operation)).collect()
     }
 
-    /// Sends one command.
-    pub(crate) async fn command(
-        &self,
-        operation: &'static str,
-        command: &Cmd,
-        within: Duration,
-    ) -> Result<Value, StoreError> {
-        self.slot.command(operation, command, within).await
-    }
-
     /// Runs a script, which the server may not know yet.
     pub(crate) async fn script(
         &self,
@@ -150,12 +140,12 @@ impl Connection {
         call: &Cmd,
         within: Duration,
     ) -> Result<Value, StoreError> {
-        let reply = self.command(operation, call, within).await?;
+        let reply = self.slot.command(operation, call, within).await?;
         if !is_unknown_script(&reply) {
             return Ok(reply);
         }
-        self.command(operation, &script.load(), within).await?;
-        self.command(operation, call, within).await
+        self.slot.command(operation, &script.load(), within).await?;
+        self.slot.command(operation, call, within).await
     }
 
     /// Runs one script several times in one turn.
@@ -172,7 +162,7 @@ impl Connection {
         if !replies.iter().any(is_unknown_script) {
             return Ok(replies);
         }
-        self.command(operation, &script.load(), within).await?;
+        self.slot.command(operation, &script.load(), within).await?;
         let mut again = redis::Pipeline::new();
         for (command, _) in calls
             .cmd_iter()

@@ -18,7 +18,8 @@ const ASKED_MAX: usize = 256;
 #[derive(Debug)]
 pub(crate) struct Link {
     requests: mpsc::Sender<Request>,
-    keeps_quiet: bool,
+    /// Whether the server lets commands have no replies, see [`Commands::begin_quiet`].
+    pub keeps_quiet: bool,
 }
 
 impl Link {
@@ -34,11 +35,6 @@ impl Link {
             }
         });
         Self { requests, keeps_quiet }
-    }
-
-    /// Whether the server lets commands have no replies, see [`Commands::begin_quiet`].
-    pub(crate) fn keeps_quiet(&self) -> bool {
-        self.keeps_quiet
     }
 
     /// Sends commands and waits for their replies, each as it came, `within` at most once they are on their way. A caller that

@@ -17,21 +17,21 @@ fn declared() -> Vec<Arc<str>> {
 fn place(raw: &str, expect: (u64, u32)) {
     let declared = declared();
     let query = PageQuery::read(raw, &declared, sizes());
-    assert_eq!(query.errors(), [], "{raw}");
+    assert_eq!(query.errors, [], "{raw}");
     let expect = Place::Offset {
         offset: expect.0,
         limit: NonZeroU32::new(expect.1).unwrap(),
         pinned: None,
     };
-    assert_eq!(query.place(), &expect, "{raw}");
+    assert_eq!(query.place, expect, "{raw}");
 }
 
 #[track_caller]
 fn bad(raw: &str, expect: &[&str]) {
     let declared = declared();
     let query = PageQuery::read(raw, &declared, sizes());
-    let named: Vec<&str> = query.errors().iter().map(|error| &*error.parameter).collect();
-    assert_eq!(named, expect, "{raw}: {:?}", query.errors());
+    let named: Vec<&str> = query.errors.iter().map(|error| &*error.parameter).collect();
+    assert_eq!(named, expect, "{raw}: {:?}", query.errors);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_cursor_brings_its_order() {
     };
     let raw = format!("sort=price&cursor={}", cursor.encode(&key));
     let query = PageQuery::read(&raw, &[], sizes());
-    assert_eq!(query.errors(), []);
+    assert_eq!(query.errors, []);
     assert_eq!(query.asked().order, Order::Desc);
-    assert!(matches!(query.place(), Place::Cursor(text) if *text == cursor.encode(&key)));
+    assert!(matches!(&query.place, Place::Cursor(text) if *text == cursor.encode(&key)));
 }
