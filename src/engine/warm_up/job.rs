@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::warm_ups::WarmUps;
 use crate::{
     engine::error::{Chain, EngineError},
     listing::{Timestamp, WarmScope},
@@ -38,25 +39,30 @@ pub enum Joined {
     BrokenOff(Duration),
 }
 
-impl WarmUpJob {
-    /// Joins the job of a scope, or begins it.
-    pub(super) async fn begin(
-        store: &Store,
+impl WarmUps {
+    /// Joins the job of a scope, or begins it. A job that is broken off can be taken up for `resumable_for`.
+    ///
+    /// # Errors
+    /// [`EngineError::RedisDown`] and its kin.
+    pub async fn begin(
+        &self,
         scope: &WarmScope,
         skip_fresh: bool,
         anew: bool,
         resumable_for: Duration,
-    ) -> Result<Self, EngineError> {
-        let id = scope.job(skip_fresh);
+    ) -> Result<WarmUpJob, EngineError> {
+        let (store, id) = (self.means.store.clone(), scope.job(skip_fresh));
         let record = store.warm_ups.begin(id, resumable_for, anew).await?;
-        Ok(Self {
-            store: store.clone(),
+        Ok(WarmUpJob {
+            store,
             id,
             record,
             resumable_for,
         })
     }
+}
 
+impl WarmUpJob {
     /// When it began: families that were read since then are done.
     pub fn began(&self) -> Timestamp {
         self.record.began

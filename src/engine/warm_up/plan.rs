@@ -8,12 +8,12 @@ use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 
-use super::{attempt::Effort, targets::Target};
+use super::{attempt::Effort, targets::Target, warm_ups::WarmUps};
 use crate::{
     engine::error::{Chain, EngineError},
     listing::{Freshness, Head, HeadState, ItemId, ListingKey},
     origin::{OriginError, OriginItem, Origins, Read, ReadOrder},
-    store::{Store, StreamSize},
+    store::StreamSize,
 };
 
 /// So many reads are timed at least, where there are so many families.
@@ -78,84 +78,85 @@ struct ReadOnce {
     took: Duration,
 }
 
-/// Finds out what a warm-up of these targets will come to. Reads the origins at the warm-up's own concurrency.
-pub(super) async fn plan(
-    store: &Store,
-    origins: &Origins,
-    targets: &[Target],
-    effort: &Effort,
-) -> Result<Plan, EngineError> {
-    let mut plan = Plan::default();
-    let mut kept = store.footprint();
-    let mut read = store.footprint();
-    let (mut to_read, mut only_kept) = (Vec::new(), Vec::new());
-    for target in targets {
-        let keys = target.listings();
-        let heads = store.heads.read_all(&keys).await?;
-        let definition = &target.defined.definition;
-        let now = store.now();
-        let usable = |(key, state): (&ListingKey, &HeadState)| {
-            let head = *state.live()?;
-            (!definition.reshapes(&key.stored, &head)).then_some(head)
-        };
-        let heads: Option<Vec<Head>> = keys.iter().zip(&heads).map(usable).collect();
-        let is_fresh = |head: &Head| matches!(definition.policy.freshness(head.as_of, now), Freshness::Fresh(_));
-        match heads {
-            Some(heads) if effort.skip_fresh && heads.iter().all(is_fresh) => plan.fresh += 1,
-            Some(heads) => {
-                plan.families += 1;
-                kept.add_family(&target.family);
-                let items = heads.first().map_or(0, |head| head.total);
-                plan.origin_reads += reads_of(target, items, true);
-                for (key, head) in keys.iter().zip(&heads) {
-                    let bytes = store.pages.stream_bytes(key, head.generation).await?.unwrap_or(0);
-                    plan.kept.listings += 1;
-                    plan.kept.items += head.total;
-                    plan.kept.bytes += bytes;
-                    kept.add_head(key);
+impl WarmUps {
+    /// Finds out what a warm-up of these targets will come to. Reads the origins at the warm-up's own concurrency.
+    ///
+    /// # Errors
+    /// [`EngineError::RefreshFailed`] where an origin cannot be read; Redis's own.
+    pub async fn plan(&self, targets: &[Target], effort: &Effort) -> Result<Plan, EngineError> {
+        let (store, origins) = (&self.means.store, &self.means.declaration.origins());
+        let mut plan = Plan::default();
+        let mut kept = store.footprint();
+        let mut read = store.footprint();
+        let (mut to_read, mut only_kept) = (Vec::new(), Vec::new());
+        for target in targets {
+            let keys = target.listings();
+            let heads = store.heads.read_all(&keys).await?;
+            let definition = &target.defined.definition;
+            let now = store.now();
+            let usable = |(key, state): (&ListingKey, &HeadState)| {
+                let head = *state.live()?;
+                (!definition.reshapes(&key.stored, &head)).then_some(head)
+            };
+            let heads: Option<Vec<Head>> = keys.iter().zip(&heads).map(usable).collect();
+            let is_fresh = |head: &Head| matches!(definition.policy.freshness(head.as_of, now), Freshness::Fresh(_));
+            match heads {
+                Some(heads) if effort.skip_fresh && heads.iter().all(is_fresh) => plan.fresh += 1,
+                Some(heads) => {
+                    plan.families += 1;
+                    kept.add_family(&target.family);
+                    let items = heads.first().map_or(0, |head| head.total);
+                    plan.origin_reads += reads_of(target, items, true);
+                    for (key, head) in keys.iter().zip(&heads) {
+                        let bytes = store.pages.stream_bytes(key, head.generation).await?.unwrap_or(0);
+                        plan.kept.listings += 1;
+                        plan.kept.items += head.total;
+                        plan.kept.bytes += bytes;
+                        kept.add_head(key);
+                    }
+                    only_kept.push(target);
                 }
-                only_kept.push(target);
+                None => {
+                    plan.families += 1;
+                    to_read.push(target);
+                }
             }
-            None => {
-                plan.families += 1;
-                to_read.push(target);
+        }
+        plan.kept.bytes += kept.bytes().await?;
+        // Spread evenly, for their time alone.
+        let missing = TIMED_MIN.saturating_sub(to_read.len()).min(only_kept.len());
+        let sample = (0..missing).filter_map(|at| only_kept.get(at * only_kept.len() / missing.max(1)));
+        let all = to_read
+            .iter()
+            .map(|target| (*target, true))
+            .chain(sample.map(|target| (*target, false)));
+        let at_once = usize::try_from(effort.concurrency.get()).unwrap_or(usize::MAX);
+        let mut each = stream::iter(all.collect::<Vec<_>>())
+            .map(|(target, counts)| async move { (target, counts, read_once(origins, target).await) })
+            .buffer_unordered(at_once);
+        let mut took = Duration::ZERO;
+        while let Some((target, counts, once)) = each.next().await {
+            let once = once?;
+            plan.timed += 1;
+            took += once.took;
+            if !counts {
+                continue;
+            }
+            read.add_family(&target.family);
+            plan.origin_reads += reads_of(target, once.items, false);
+            for key in target.listings() {
+                plan.read.listings += 1;
+                plan.read.items += once.items;
+                read.add_listing(&key, &once.stream);
             }
         }
+        plan.read.bytes = read.bytes().await?;
+        plan.a_read = took
+            .checked_div(u32::try_from(plan.timed).unwrap_or(u32::MAX))
+            .unwrap_or_default();
+        plan.takes = expected(&plan, effort);
+        Ok(plan)
     }
-    plan.kept.bytes += kept.bytes().await?;
-    // Spread evenly, for their time alone.
-    let missing = TIMED_MIN.saturating_sub(to_read.len()).min(only_kept.len());
-    let sample = (0..missing).filter_map(|at| only_kept.get(at * only_kept.len() / missing.max(1)));
-    let all = to_read
-        .iter()
-        .map(|target| (*target, true))
-        .chain(sample.map(|target| (*target, false)));
-    let at_once = usize::try_from(effort.concurrency.get()).unwrap_or(usize::MAX);
-    let mut each = stream::iter(all.collect::<Vec<_>>())
-        .map(|(target, counts)| async move { (target, counts, read_once(origins, target).await) })
-        .buffer_unordered(at_once);
-    let mut took = Duration::ZERO;
-    while let Some((target, counts, once)) = each.next().await {
-        let once = once?;
-        plan.timed += 1;
-        took += once.took;
-        if !counts {
-            continue;
-        }
-        read.add_family(&target.family);
-        plan.origin_reads += reads_of(target, once.items, false);
-        for key in target.listings() {
-            plan.read.listings += 1;
-            plan.read.items += once.items;
-            read.add_listing(&key, &once.stream);
-        }
-    }
-    plan.read.bytes = read.bytes().await?;
-    plan.a_read = took
-        .checked_div(u32::try_from(plan.timed).unwrap_or(u32::MAX))
-        .unwrap_or_default();
-    plan.takes = expected(&plan, effort);
-    Ok(plan)
 }
 
 /// Reads a family from its origin, and counts.

@@ -9,11 +9,12 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    attempt::{Attempts, Step, Tried},
+    attempt::{Attempts, Effort, Step, Tried},
     job::{HEARTBEAT, WarmUpJob},
     targets::{Queue, Target},
     throttle::Throttle,
     turns::Turns,
+    warm_ups::WarmUps,
 };
 
 /// Families whose heads are looked at together, before the first is begun.
@@ -53,7 +54,7 @@ struct InLine {
 }
 
 /// A run of a warm-up.
-pub(super) struct Run<'a> {
+struct Run<'a> {
     attempts: Attempts<'a>,
     job: Option<&'a WarmUpJob>,
     throttles: HashMap<Box<str>, Throttle>,
@@ -65,44 +66,48 @@ pub(super) struct Run<'a> {
     paused_until: HashMap<Box<str>, Instant>,
 }
 
-impl<'a> Run<'a> {
-    /// Nothing is begun yet.
-    pub(super) fn new(attempts: Attempts<'a>, job: Option<&'a WarmUpJob>) -> Self {
-        let rate = attempts.effort.rate;
-        Self {
-            attempts,
-            job,
-            throttles: HashMap::new(),
-            turns: rate.map(|rate| Turns::new(rate, Instant::now())),
-            aside: VecDeque::new(),
-            running_of: HashMap::new(),
-            paused_until: HashMap::new(),
-        }
-    }
-
+impl WarmUps {
     /// Warms targets in their order. Tells of each of them once, unless it was left. Ends when what was begun has ended.
-    pub(super) async fn run(
-        mut self,
+    pub async fn run(
+        &self,
+        job: Option<&WarmUpJob>,
         targets: Vec<Target>,
+        effort: &Effort,
         stop: &CancellationToken,
         tell: &mut (dyn FnMut(&Target, &Step) + Send),
     ) -> Ended {
+        let attempts = Attempts {
+            refresher: &self.refresher,
+            since: job.map_or_else(|| self.means.store.now(), WarmUpJob::began),
+            effort,
+        };
         let mut wanted = Vec::new();
         for some in targets.chunks(FAMILIES_A_TURN) {
-            for (target, step) in some.iter().zip(self.attempts.standing(some).await) {
+            for (target, step) in some.iter().zip(attempts.standing(some).await) {
                 match step {
                     Some(step) => tell(target, &step),
                     None => wanted.push(target.clone()),
                 }
             }
         }
-        let latencies = &self.attempts.refresher.means.latencies;
+        let mut run = Run {
+            attempts,
+            job,
+            throttles: HashMap::new(),
+            turns: effort.rate.map(|rate| Turns::new(rate, Instant::now())),
+            aside: VecDeque::new(),
+            running_of: HashMap::new(),
+            paused_until: HashMap::new(),
+        };
+        let latencies = &self.means.latencies;
         latencies.listen();
-        let ended = self.warm(wanted, stop, tell).await;
+        let ended = run.warm(wanted, stop, tell).await;
         latencies.stop_listening();
         ended
     }
+}
 
+impl Run<'_> {
     async fn warm(
         &mut self,
         targets: Vec<Target>,

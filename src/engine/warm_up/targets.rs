@@ -2,13 +2,17 @@
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
+use super::warm_ups::WarmUps;
 use crate::{
-    engine::{declared::Declaration, error::EngineError},
+    engine::error::EngineError,
     listing::{
         Family, ListingKey, ListingName, VariantsOf, WarmScope,
         definition::{Defined, Resolved},
     },
 };
+
+/// How many families of recorded reads are asked for; beyond them the order matters little.
+const POPULAR_MAX: usize = 100_000;
 
 /// A family to warm.
 #[derive(Clone, Debug)]
@@ -45,7 +49,7 @@ pub struct RecordedReads {
 }
 
 impl RecordedReads {
-    pub(super) fn new(recorded: Vec<(Family, u64)>) -> Self {
+    fn new(recorded: Vec<(Family, u64)>) -> Self {
         let mut of_names: HashMap<ListingName, u64> = HashMap::new();
         for (family, reads) in &recorded {
             *of_names.entry(family.name.clone()).or_default() += reads;
@@ -63,44 +67,54 @@ impl RecordedReads {
     }
 }
 
-/// The families that a warm-up is for, in the order of the definitions. A name that nothing enumerates is known by its reads
-/// alone.
-pub(super) async fn targets(
-    declaration: &Declaration,
-    scope: &WarmScope,
-    reads: &RecordedReads,
-) -> Result<Vec<Target>, EngineError> {
-    let mut read: HashMap<&ListingName, Vec<Family>> = HashMap::new();
-    if scope.variants == VariantsOf::Read {
-        for family in reads.of_families.keys() {
-            read.entry(&family.name).or_default().push(family.clone());
-        }
+impl WarmUps {
+    /// The reads that the nodes have counted.
+    ///
+    /// # Errors
+    /// [`EngineError::RedisDown`].
+    pub async fn recorded_reads(&self) -> Result<RecordedReads, EngineError> {
+        Ok(RecordedReads::new(self.means.store.reads.popular(POPULAR_MAX).await?))
     }
-    let enumerated = declaration.enumerate().await?;
-    let mut seen = HashSet::with_capacity(enumerated.len());
-    let mut names: Vec<&ListingName> = enumerated.iter().filter(|name| seen.insert(*name)).collect();
-    names.extend(read.keys().copied().filter(|name| !seen.contains(name)));
-    let mut targets = Vec::new();
-    for name in names.into_iter().filter(|name| scope.takes(name)) {
-        let Resolved::Defined(defined) = declaration.resolve(name) else {
-            continue;
-        };
-        let is_enumerated = seen.contains(name);
-        if !is_enumerated && defined.definition.enumerates() {
-            // It does not exist any more.
-            continue;
+
+    /// The families that a warm-up is for, in the order of the definitions. A name that nothing enumerates is known by its reads
+    /// alone.
+    ///
+    /// # Errors
+    /// [`EngineError::NothingYet`] where an enumeration could not be read.
+    pub async fn targets(&self, scope: &WarmScope, reads: &RecordedReads) -> Result<Vec<Target>, EngineError> {
+        let declaration = &self.means.declaration;
+        let mut read: HashMap<&ListingName, Vec<Family>> = HashMap::new();
+        if scope.variants == VariantsOf::Read {
+            for family in reads.of_families.keys() {
+                read.entry(&family.name).or_default().push(family.clone());
+            }
         }
-        let read = read.get(name).map(Vec::as_slice).unwrap_or_default();
-        let mut families = scope.families(&defined.definition, name, read);
-        if !is_enumerated {
-            families.retain(|family| reads.of_families.contains_key(family));
+        let enumerated = declaration.enumerate().await?;
+        let mut seen = HashSet::with_capacity(enumerated.len());
+        let mut names: Vec<&ListingName> = enumerated.iter().filter(|name| seen.insert(*name)).collect();
+        names.extend(read.keys().copied().filter(|name| !seen.contains(name)));
+        let mut targets = Vec::new();
+        for name in names.into_iter().filter(|name| scope.takes(name)) {
+            let Resolved::Defined(defined) = declaration.resolve(name) else {
+                continue;
+            };
+            let is_enumerated = seen.contains(name);
+            if !is_enumerated && defined.definition.enumerates() {
+                // It does not exist any more.
+                continue;
+            }
+            let read = read.get(name).map(Vec::as_slice).unwrap_or_default();
+            let mut families = scope.families(&defined.definition, name, read);
+            if !is_enumerated {
+                families.retain(|family| reads.of_families.contains_key(family));
+            }
+            targets.extend(families.into_iter().map(|family| Target {
+                defined: defined.clone(),
+                family,
+            }));
         }
-        targets.extend(families.into_iter().map(|family| Target {
-            defined: defined.clone(),
-            family,
-        }));
+        Ok(targets)
     }
-    Ok(targets)
 }
 
 /// The families of one origin that are not begun, each with its place among all.

@@ -1,6 +1,6 @@
 //! Verifying: reads back what lies in Redis and compares counts.
 
-use super::targets::Target;
+use super::{targets::Target, warm_ups::WarmUps};
 use crate::{
     engine::error::EngineError,
     listing::{Generation, Head, HeadState, ListingKey},
@@ -34,33 +34,38 @@ pub struct Verified {
     pub items: u64,
 }
 
-/// Compares, for each listing of a target, what its head promises with the items that its stream holds, and with what
-/// was read, where `read` tells of the generation that is current.
-pub(super) async fn verify(
-    store: &Store,
-    target: &Target,
-    read: impl Fn(&ListingKey) -> Option<(Generation, u64)>,
-) -> Result<(Verified, Vec<Difference>), EngineError> {
-    let (mut verified, mut differences) = (Verified::default(), Vec::new());
-    for listing in target.listings() {
-        let (head, held) = count_listing(store, &listing).await?;
-        let promised = head.map(|head| head.total);
-        let read = read(&listing).filter(|(generation, _)| head.is_some_and(|head| head.generation == *generation));
-        let read = read.map(|(_, items)| items);
-        match promised {
-            Some(items) if held == Some(items) && read.is_none_or(|read| read == items) => {
-                verified.listings += 1;
-                verified.items += items;
+impl WarmUps {
+    /// Compares, for each listing of a target, what its head promises with the items that its stream holds, and with what
+    /// was read, where `read` tells of the generation that is current.
+    ///
+    /// # Errors
+    /// [`EngineError::RedisDown`].
+    pub async fn verify(
+        &self,
+        target: &Target,
+        read: impl Fn(&ListingKey) -> Option<(Generation, u64)>,
+    ) -> Result<(Verified, Vec<Difference>), EngineError> {
+        let (mut verified, mut differences) = (Verified::default(), Vec::new());
+        for listing in target.listings() {
+            let (head, held) = count_listing(&self.means.store, &listing).await?;
+            let promised = head.map(|head| head.total);
+            let read = read(&listing).filter(|(generation, _)| head.is_some_and(|head| head.generation == *generation));
+            let read = read.map(|(_, items)| items);
+            match promised {
+                Some(items) if held == Some(items) && read.is_none_or(|read| read == items) => {
+                    verified.listings += 1;
+                    verified.items += items;
+                }
+                _ => differences.push(Difference {
+                    listing,
+                    promised,
+                    held,
+                    read,
+                }),
             }
-            _ => differences.push(Difference {
-                listing,
-                promised,
-                held,
-                read,
-            }),
         }
+        Ok((verified, differences))
     }
-    Ok((verified, differences))
 }
 
 /// The head, and the items that its stream holds.
