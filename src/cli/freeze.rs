@@ -6,7 +6,7 @@ use globset::Glob;
 use serde_json::{Value, json};
 
 use super::{
-    inspect::{quote, write_time},
+    inspect::quote,
     outcome::{CommandError, Outcome, print, refused},
 };
 use crate::{
@@ -17,7 +17,7 @@ use crate::{
 pub(super) async fn freeze(app: &App, glob: &str, period: Duration) -> Outcome {
     let frozen = app.engine.holds.freeze(glob, period).await;
     let (until, listings) = frozen.map_err(|error| refused(error, format!("cannot freeze `{glob}`")))?;
-    say(&format!("frozen until {}: {listings} listings", write_time(until)));
+    say(&format!("frozen until {}: {listings} listings", until.rfc3339()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -45,12 +45,12 @@ pub(super) async fn freezes(app: &App, as_json: bool) -> Outcome {
     let freezes = app.engine.holds.freezes().await;
     let freezes = freezes.map_err(CommandError::engine("cannot read the freezes"))?;
     if as_json {
-        let freeze = |(glob, until): &(String, Timestamp)| json!({ "glob": glob, "frozen_until": write_time(*until) });
+        let freeze = |(glob, until): &(String, Timestamp)| json!({ "glob": glob, "frozen_until": until.rfc3339() });
         print(&Value::Array(freezes.iter().map(freeze).collect()).to_string())?;
         return Ok(ExitCode::SUCCESS);
     }
     for (glob, until) in &freezes {
-        print(&format!("{}  {}", write_time(*until), quote(glob)))?;
+        print(&format!("{}  {}", until.rfc3339(), quote(glob)))?;
     }
     if freezes.is_empty() {
         print("nothing is frozen")?;
@@ -64,6 +64,6 @@ fn covers(frozen: &str, glob: &str) -> bool {
 }
 
 fn still_frozen(glob: &str, until: Timestamp) -> String {
-    let (until, quoted) = (write_time(until), quote(glob));
+    let (until, quoted) = (until.rfc3339(), quote(glob));
     format!("`{glob}` freezes it until {until}, and `listcache thaw {quoted}` ends that")
 }

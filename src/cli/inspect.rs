@@ -1,10 +1,6 @@
 //! `inspect`: how a listing lies in Redis.
 
-use std::{
-    collections::BTreeSet,
-    process::ExitCode,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeSet, process::ExitCode};
 
 use indicatif::{HumanBytes, HumanCount};
 use serde_json::{Value, json};
@@ -44,7 +40,7 @@ pub(super) async fn run(app: &App, name: &str, sort: Option<&str>, as_json: bool
 }
 
 fn to_lines(found: &Explanation, command: &str) -> Vec<String> {
-    let time = |time: Option<Timestamp>| time.map_or_else(|| "-".to_owned(), write_time);
+    let time = |time: Option<Timestamp>| time.map_or_else(|| "-".to_owned(), Timestamp::rfc3339);
     let items = match found.chunk_len {
         Some(chunk_len) => format!(
             "{} in {} chunks of {chunk_len}",
@@ -105,12 +101,12 @@ fn to_json(found: &Explanation, command: &str) -> Value {
         "chunks": found.chunks,
         "bytes": found.bytes,
         "state": found.state.as_str(),
-        "fresh_until": found.fresh_until.map(write_time),
+        "fresh_until": found.fresh_until.map(Timestamp::rfc3339),
         "lease": found.lease.map(|(generation, left)| json!({
             "generation": generation.to_string(), "left_ms": left.as_millis() as u64
         })),
-        "next_refresh": found.next_refresh.map(write_time),
-        "frozen_until": found.frozen_until.map(write_time),
+        "next_refresh": found.next_refresh.map(Timestamp::rfc3339),
+        "frozen_until": found.frozen_until.map(Timestamp::rfc3339),
         "last_error": found.last_error,
         "names_error": found.names_error,
         "redis": found.redis.as_ref().map(|_| write_trouble(found)),
@@ -128,12 +124,6 @@ fn write_trouble(found: &Explanation) -> String {
         true => trouble.as_str().to_owned(),
         false => format!("{}: {}", trouble.as_str(), Vec::from_iter(sentences).join("; ")),
     }
-}
-
-/// The time as a person reads it, in UTC.
-pub(super) fn write_time(time: Timestamp) -> String {
-    let time = SystemTime::UNIX_EPOCH + Duration::from_millis(time.0);
-    humantime::format_rfc3339_millis(time).to_string()
 }
 
 /// The command that shows the first two chunks, or the head where there is no stream. It holds no password: redis-cli

@@ -25,10 +25,7 @@ pub(super) async fn run(
     id_field: &str,
     accept_shrink: bool,
 ) -> Outcome {
-    let shrink = match accept_shrink {
-        true => Shrink::Accepted,
-        false => Shrink::Refused,
-    };
+    let shrink = Shrink::accepted_if(accept_shrink);
     let name = parse_name(name)?;
     let sort = parse_sort(sort)?.unwrap_or_else(SortName::default_sort);
     let shown = file.display().to_string();

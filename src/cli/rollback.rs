@@ -2,11 +2,7 @@
 
 use std::{process::ExitCode, time::Duration};
 
-use super::{
-    CommandError, Outcome,
-    inspect::{quote, write_time},
-    load::parse_name,
-};
+use super::{CommandError, Outcome, inspect::quote, load::parse_name};
 use crate::{
     app::{App, say},
     listing::{Generation, ListingKey},
@@ -37,7 +33,7 @@ pub(super) async fn run(app: &App, name: &str, hold: Duration) -> Outcome {
     if let Some(until) = rolled_back.frozen_until {
         say(&format!(
             "frozen until {}: `listcache thaw {}` ends that",
-            write_time(until),
+            until.rfc3339(),
             quote(name)
         ));
     }

@@ -1,4 +1,4 @@
-//! The loops of the engine: each is a value with the few things that it needs.
+//! The loops of the engine: each is a value with the things that it needs.
 
 use std::sync::Arc;
 

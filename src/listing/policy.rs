@@ -28,6 +28,32 @@ impl Timestamp {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self(self.0.saturating_add(millis))
     }
+
+    /// In UTC: `2026-11-21T22:53:00.123Z`.
+    pub fn rfc3339(self) -> String {
+        let (days, millis) = (self.0 / 86_400_000, self.0 % 86_400_000);
+        // Days are counted from 1 March 0000, so that a leap day ends its year; an era has 400 years.
+        let days = days + 719_468;
+        let (era, day_of_era) = (days / 146_097, days % 146_097);
+        let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+        let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let month_from_march = (5 * day_of_year + 2) / 153;
+        let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+        let month = if month_from_march < 10 {
+            month_from_march + 3
+        } else {
+            month_from_march - 9
+        };
+        let year = era * 400 + year_of_era + u64::from(month <= 2);
+        let seconds = millis / 1000;
+        format!(
+            "{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}.{:03}Z",
+            seconds / 3600,
+            seconds / 60 % 60,
+            seconds % 60,
+            millis % 1000
+        )
+    }
 }
 
 /// The most of its period after which a refresh is due.
@@ -188,6 +214,20 @@ mod tests {
     fn check(as_of: u64, now: u64, expect: Freshness) {
         let policy = Policy::default();
         assert_eq!(policy.freshness(Timestamp(as_of), Timestamp(now)), expect);
+    }
+
+    #[test]
+    fn times_are_written_as_rfc_3339() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399_999, "2000-02-28T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (1_735_689_599_000, "2024-12-31T23:59:59.000Z"),
+            (1_795_291_200_123, "2026-11-21T20:00:00.123Z"),
+            (4_107_542_400_000, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(Timestamp(millis).rfc3339(), text);
+        }
     }
 
     #[test]

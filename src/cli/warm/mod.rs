@@ -176,10 +176,7 @@ fn effort(configured: &WarmConfig, options: &WarmOptions) -> Effort {
         concurrency: options.concurrency.unwrap_or(configured.concurrency),
         rate: options.rate.or(configured.rate),
         origin_latency_max: options.max_origin_latency.or(configured.origin_latency_max),
-        shrink: match options.accept_shrink {
-            true => Shrink::Accepted,
-            false => Shrink::Refused,
-        },
+        shrink: Shrink::accepted_if(options.accept_shrink),
         skip_fresh: options.skip_fresh,
         stop_at: options
             .time_budget

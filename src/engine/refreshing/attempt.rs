@@ -122,13 +122,10 @@ impl Attempt<'_> {
         };
         let contents: Vec<_> = kept.iter().map(|kept| confirming.content(kept)).collect();
         let build = Build {
-            store: &means.store,
+            means,
             origin: &*origin,
             budget: self.budget,
-            metrics: &means.metrics,
-            latencies: &means.latencies,
-            defined: &request.defined,
-            family: &request.family,
+            request,
             grant: self.grant,
             streams,
             standing: &Standing::new(means, request, kept, self.grant.as_of),
@@ -239,20 +236,13 @@ impl Attempt<'_> {
         let policy = &request.defined.definition.policy;
         let (listing, generation, total) = (finished.key().clone(), finished.generation(), finished.total());
         let next_due = next_due.filter(|_| !request.is_nothing(total));
-        let published = means
-            .store
-            .writes
-            .publish(finished, policy, self.grant.lease.as_ref(), next_due)
-            .await?;
-        match published {
+        let lease = self.grant.lease.as_ref();
+        let published = means.store.writes.publish(finished, policy, lease, next_due);
+        let generation = match published.await? {
             Published::Moved { announcement, .. } => {
                 // Applied here before any caller is answered: from then on this node serves this generation or a newer one.
                 means.announcer.apply(&announcement, true);
-                Ok(Refreshed {
-                    listing,
-                    generation,
-                    total,
-                })
+                generation
             }
             // A later write, a delete perhaps: its generation is newer than ours, and that satisfies every caller.
             Published::Older { current } => {
@@ -260,14 +250,15 @@ impl Attempt<'_> {
                     outcome: RefreshOutcome::Superseded,
                 };
                 means.metrics.refreshes.get_or_create(&superseded).inc();
-                Ok(Refreshed {
-                    listing,
-                    generation: current,
-                    total,
-                })
+                current
             }
-            Published::Fenced => Err(BuildError::LeaseLost),
-            Published::Incomplete | Published::Unwanted => Err(BuildError::StreamLost),
-        }
+            Published::Fenced => return Err(BuildError::LeaseLost),
+            Published::Incomplete | Published::Unwanted => return Err(BuildError::StreamLost),
+        };
+        Ok(Refreshed {
+            listing,
+            generation,
+            total,
+        })
     }
 }

@@ -8,28 +8,23 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
-use super::{belief::Standing, build_error::BuildError, latencies::Latencies};
+use super::{belief::Standing, build_error::BuildError, means::Means, request::Request};
 use crate::{
     engine::declared::budget::Budget,
     listing::{
-        ContentHasher, DataVersion, Family, Field, Policy, StoredSort,
+        ContentHasher, DataVersion, Field, Policy, StoredSort,
         definition::{Defined, SortColumn, StreamOrder},
     },
     origin::{Items, Origin, OriginError, OriginItem, Read, ReadOrder, Reading, ordering::order_by},
-    store::{FinishedGeneration, GenerationWriter, Grant, Lease, Store},
-    telemetry::Metrics,
+    store::{FinishedGeneration, GenerationWriter, Grant, Lease},
 };
 
 /// One family being built.
 pub(crate) struct Build<'a> {
-    pub store: &'a Store,
+    pub means: &'a Means,
     pub origin: &'a dyn Origin,
-    pub metrics: &'a Metrics,
     pub budget: &'a Budget,
-    /// Where it is told how quick the origin is.
-    pub latencies: &'a Latencies,
-    pub defined: &'a Defined,
-    pub family: &'a Family,
+    pub request: &'a Request,
     pub grant: &'a Grant,
     /// The streams, in the order they are to be built; the grant has a generation for each.
     pub streams: &'a [StreamOrder<'a>],
@@ -60,11 +55,7 @@ const SORT_IN_MEMORY_BYTES_MAX: usize = 64 << 20;
 
 impl<'a> Build<'a> {
     fn policy(&self) -> &Policy {
-        &self.defined.definition.policy
-    }
-
-    fn lease(&self) -> Option<&Lease> {
-        self.grant.lease.as_ref()
+        &self.request.defined.definition.policy
     }
 
     /// Whether one read is to serve all streams.
@@ -179,12 +170,12 @@ impl<'a> Build<'a> {
 
     async fn read(&self, order: ReadOrder, known: Option<&DataVersion>) -> Result<Option<Reader>, BuildError> {
         let read = Read {
-            defined: self.defined.clone(),
-            choices: self.family.choices.clone(),
+            defined: self.request.defined.clone(),
+            choices: self.request.family.choices.clone(),
             order,
         };
-        let name = &self.defined.definition.origin;
-        let reading = self.latencies.measure(name, self.origin.read_unless(read, known));
+        let name = &self.request.defined.definition.origin;
+        let reading = self.means.latencies.measure(name, self.origin.read_unless(read, known));
         let deadline = self.policy().origin_timeout.map(|timeout| Instant::now() + timeout);
         let reading = match deadline {
             Some(deadline) => timeout_at(deadline, reading)
@@ -193,7 +184,7 @@ impl<'a> Build<'a> {
             None => reading.await,
         };
         if !matches!(reading, Ok(Reading::Unchanged)) {
-            self.metrics.origin_reads.inc();
+            self.means.metrics.origin_reads.inc();
         }
         Ok(match reading? {
             Reading::Items { items, version } => Some(Reader {
@@ -212,12 +203,15 @@ impl<'a> Build<'a> {
         let (Some(stream), Some(generation)) = (self.streams.get(at), self.grant.generations.get(at)) else {
             return Err(BuildError::LeaseLost);
         };
-        let key = self.family.listing(stream.stored());
-        let hash = self.defined.definition.hash_of(&stream.stored()).unwrap_or_default();
-        Ok(self
-            .store
-            .writes
-            .begin(&key, *generation, self.grant.as_of, hash, self.policy()))
+        let key = self.request.family.listing(stream.stored());
+        let hash = self
+            .request
+            .defined
+            .definition
+            .hash_of(&stream.stored())
+            .unwrap_or_default();
+        let writes = &self.means.store.writes;
+        Ok(writes.begin(&key, *generation, self.grant.as_of, hash, self.policy()))
     }
 
     /// Whether so many may be built on.
@@ -230,7 +224,7 @@ impl<'a> Build<'a> {
     }
 
     fn check_lease(&self) -> Result<(), BuildError> {
-        match self.lease().is_some_and(Lease::is_lost) {
+        match self.grant.lease.as_ref().is_some_and(Lease::is_lost) {
             true => Err(BuildError::LeaseLost),
             false => Ok(()),
         }

@@ -47,6 +47,16 @@ pub enum Shrink {
     Accepted,
 }
 
+impl Shrink {
+    /// As a flag says it.
+    pub fn accepted_if(accepts: bool) -> Self {
+        match accepts {
+            true => Self::Accepted,
+            false => Self::Refused,
+        }
+    }
+}
+
 /// The state that makes a run unnecessary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wants {

@@ -110,10 +110,7 @@ pub(crate) async fn refresh(
     let mut query = Query::read(request.query_string(), &["sort", "wait", "accept_shrink"]);
     let sort = query.sort_name();
     let waits = query.flag("wait");
-    let shrink = match query.flag("accept_shrink") {
-        true => Shrink::Accepted,
-        false => Shrink::Refused,
-    };
+    let shrink = Shrink::accepted_if(query.flag("accept_shrink"));
     query.finish().map_err(Problem::parameters)?;
     let mut answer = RefreshAnswer {
         listing: name.to_string(),

@@ -142,10 +142,7 @@ impl PushQuery {
         if id_field.len() > ID_FIELD_BYTES_MAX {
             query.refuse("id_field", format!("must be at most {ID_FIELD_BYTES_MAX} bytes"));
         }
-        let shrink = match query.flag("accept_shrink") {
-            true => Shrink::Accepted,
-            false => Shrink::Refused,
-        };
+        let shrink = Shrink::accepted_if(query.flag("accept_shrink"));
         query.finish().map_err(Problem::parameters)?;
         Ok(Self { sort, id_field, shrink })
     }

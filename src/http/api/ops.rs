@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// The answer to a probe.
-#[derive(Debug, Serialize, ToSchema)]
+#[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct Health {
     /// `live` or `ready`.
     pub status: &'static str,
@@ -43,19 +43,6 @@ pub(crate) struct Health {
     /// The outcome of the last reload, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub configuration: Option<ConfigurationHealth>,
-}
-
-impl Health {
-    fn of(status: &'static str) -> Self {
-        Self {
-            status,
-            refused: Vec::new(),
-            names_unread: Vec::new(),
-            redis: None,
-            redis_refuses: Vec::new(),
-            configuration: None,
-        }
-    }
 }
 
 /// An operation that Redis refuses although it answers.
@@ -98,7 +85,11 @@ const REFUSED_MAX: usize = 20;
     responses((status = 200, description = "It does", body = Health))
 )]
 pub(crate) async fn live() -> HttpResponse {
-    answer::private(StatusCode::OK, &Health::of("live"))
+    let health = Health {
+        status: "live",
+        ..Health::default()
+    };
+    answer::private(StatusCode::OK, &health)
 }
 
 /// Whether traffic should come.
@@ -120,13 +111,15 @@ pub(crate) async fn ready(
 ) -> Result<HttpResponse, Problem> {
     match readiness.check(Instant::now()) {
         Ok(()) => {
-            let mut health = Health::of("ready");
-            health.refused = engine.inspector.refused(REFUSED_MAX);
-            health.names_unread = engine.inspector.names_unread(REFUSED_MAX);
             let trouble = engine.inspector.redis_trouble();
-            health.redis = trouble.as_ref().map(RedisTrouble::as_str);
-            health.redis_refuses = RefusedByRedis::all(trouble.as_ref());
-            health.configuration = configuration.health();
+            let health = Health {
+                status: "ready",
+                refused: engine.inspector.refused(REFUSED_MAX),
+                names_unread: engine.inspector.names_unread(REFUSED_MAX),
+                redis: trouble.as_ref().map(RedisTrouble::as_str),
+                redis_refuses: RefusedByRedis::all(trouble.as_ref()),
+                configuration: configuration.health(),
+            };
             Ok(answer::private(StatusCode::OK, &health))
         }
         Err(why) => Err(Problem::new(Kind::NOT_READY)
