@@ -73,7 +73,6 @@ impl CoalescedRequests {
         coalesce_for: Duration,
         end: ReadEnd,
     ) -> Result<(), StoreError> {
-        const OPERATION: &str = "settle";
         let key = self.0.keys.asked(family);
         let due = self.0.keys.due(Partition::of(&family.name));
         let (succeeded, next_due) = match end {
@@ -88,8 +87,8 @@ impl CoalescedRequests {
             .arg(millis(REMEMBERED_FOR))
             .arg(succeeded)
             .arg(next_due.map_or_else(String::new, |after| millis(after).to_string()));
-        self.0.redis.run(OPERATION, &scripts::SETTLE, &call, &key).await?;
-        Ok(())
+        let settled = self.0.redis.run("settle", &scripts::SETTLE, &call, &key);
+        settled.await.map(drop)
     }
 
     /// When a refresh that was asked for and not answered yet may begin; `None` where there is none.

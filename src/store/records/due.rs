@@ -61,7 +61,6 @@ impl DueTimes {
 
     /// Sets the due times of families that have none, each at some time before `within` is over.
     pub async fn schedule_all(&self, families: &[Family], within: Duration) -> Result<(), StoreError> {
-        const OPERATION: &str = "schedule";
         for batch in families.chunks(FAMILIES_A_TURN) {
             let now = self.0.clock.now();
             let mut turn = Pipeline::new();
@@ -70,14 +69,13 @@ impl DueTimes {
                 let at = now.after(within.mul_f64(fastrand::f64()));
                 turn.cmd("ZADD").arg(key).arg("NX").arg(at.0).arg(family.to_string());
             }
-            self.0.redis.change(OPERATION, "due", &turn).await?;
+            self.0.redis.change("schedule", "due", &turn).await?;
         }
         Ok(())
     }
 
     /// Makes families due now; those that are due already stay where they are.
     pub async fn bring_forward(&self, families: impl Iterator<Item = &Family>) -> Result<(), StoreError> {
-        const OPERATION: &str = "make due";
         let families: Vec<&Family> = families.collect();
         for families in families.chunks(FAMILIES_A_TURN) {
             let now = self.0.clock.now();
@@ -86,7 +84,7 @@ impl DueTimes {
                 let key = self.0.keys.due(Partition::of(&family.name));
                 turn.add_command(bringing_forward(&key, family, now));
             }
-            self.0.redis.change(OPERATION, "due", &turn).await?;
+            self.0.redis.change("make due", "due", &turn).await?;
         }
         Ok(())
     }

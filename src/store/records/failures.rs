@@ -72,7 +72,6 @@ pub struct FailureRecords(pub(crate) Arc<Access>);
 impl FailureRecords {
     /// Remembers a failed refresh.
     pub async fn record(&self, family: &Family, failing: Failing<'_>) -> Result<(), StoreError> {
-        const OPERATION: &str = "record failure";
         let Failing { error, retry_after, .. } = failing;
         let keys = &self.0.keys;
         let failure_key = keys.failure(family);
@@ -91,11 +90,9 @@ impl FailureRecords {
                 Emptiness::Empty(read_at) => read_at.0.to_string(),
             })
             .arg(format!("{:016x}", failing.definition));
-        self.0
-            .redis
-            .run(OPERATION, &scripts::RECORD_FAILURE, &call, &failure_key)
-            .await?;
-        Ok(())
+        let script = &scripts::RECORD_FAILURE;
+        let recorded = self.0.redis.run("record failure", script, &call, &failure_key);
+        recorded.await.map(drop)
     }
 
     /// The last failure, unless a publish or a deletion came after it.

@@ -56,11 +56,8 @@ impl ReadRecords {
     pub async fn begin_idleness(&self, family: &Family) -> Result<(), StoreError> {
         let key = self.0.keys.reads(Partition::of(&family.name));
         let mut turn = Pipeline::new();
-        turn.cmd("ZADD")
-            .arg(&key)
-            .arg("NX")
-            .arg(self.0.clock.now().0)
-            .arg(family.to_string());
+        let now = self.0.clock.now();
+        turn.cmd("ZADD").arg(&key).arg("NX").arg(now.0).arg(family.to_string());
         self.0.redis.change("begin idleness", &key, &turn).await
     }
 

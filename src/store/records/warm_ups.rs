@@ -30,11 +30,8 @@ impl WarmUpRecords {
         let key = self.0.keys.warm_up(job);
         let mut call = scripts::BEGIN_WARM_UP.call(std::slice::from_ref(&key));
         call.arg(millis(life)).arg(u8::from(anew));
-        let reply = self
-            .0
-            .redis
-            .run(OPERATION, &scripts::BEGIN_WARM_UP, &call, &key)
-            .await?;
+        let begun = self.0.redis.run(OPERATION, &scripts::BEGIN_WARM_UP, &call, &key);
+        let reply = begun.await?;
         let record = || {
             let parts = reply::array(reply)?;
             let began = Timestamp(reply::unsigned(parts.first()?)?);
@@ -50,11 +47,8 @@ impl WarmUpRecords {
         let key = self.0.keys.warm_up(job);
         let mut call = scripts::EXTEND_LEASE.call(std::slice::from_ref(&key));
         call.arg(began.0).arg(millis(life));
-        self.0
-            .redis
-            .run("renew warm-up", &scripts::EXTEND_LEASE, &call, &key)
-            .await?;
-        Ok(())
+        let renewed = self.0.redis.run("renew warm-up", &scripts::EXTEND_LEASE, &call, &key);
+        renewed.await.map(drop)
     }
 
     /// Removes a finished job's record, if it is still the one that began then: the next job begins anew.
@@ -62,10 +56,7 @@ impl WarmUpRecords {
         let key = self.0.keys.warm_up(job);
         let mut call = scripts::RELEASE_LEASE.call(std::slice::from_ref(&key));
         call.arg(began.0);
-        self.0
-            .redis
-            .run("end warm-up", &scripts::RELEASE_LEASE, &call, &key)
-            .await?;
-        Ok(())
+        let ended = self.0.redis.run("end warm-up", &scripts::RELEASE_LEASE, &call, &key);
+        ended.await.map(drop)
     }
 }
