@@ -97,17 +97,7 @@ impl App {
     pub async fn start(config: Config, role: Role) -> Result<Self, AppError> {
         let metrics = Arc::new(Metrics::new());
         let (private_redis, url) = redis_url(&config.redis).await?;
-        let options = StoreOptions {
-            url,
-            prefix: config.redis.prefix.clone(),
-            read_timeout: config.redis.read_timeout,
-            read_connections: config.redis.read_connections,
-            reply_max: config.redis.reply_max,
-        };
-        let store = timeout(CONNECT_WITHIN, Store::connect(options, metrics.clone()))
-            .await
-            .map_err(|_| AppError::RedisTimedOut)?
-            .map_err(AppError::Redis)?;
+        let store = connect(store_options(&config.redis, url), metrics.clone()).await?;
         let origins = Origins::counted_in(&metrics)
             .reopen(&config.origins)
             .map_err(AppError::Origins)?;
@@ -286,6 +276,25 @@ pub fn shutdown_on_signals() -> Result<CancellationToken, AppError> {
         }
     });
     Ok(shutdown)
+}
+
+/// How the configuration reaches Redis, at a URL.
+pub fn store_options(config: &RedisConfig, url: String) -> StoreOptions {
+    StoreOptions {
+        url,
+        prefix: config.prefix.clone(),
+        read_timeout: config.read_timeout,
+        read_connections: config.read_connections,
+        reply_max: config.reply_max,
+    }
+}
+
+/// Connects to Redis, and makes the checks of a start.
+pub async fn connect(options: StoreOptions, metrics: Arc<Metrics>) -> Result<Store, AppError> {
+    timeout(CONNECT_WITHIN, Store::connect(options, metrics))
+        .await
+        .map_err(|_| AppError::RedisTimedOut)?
+        .map_err(AppError::Redis)
 }
 
 async fn redis_url(config: &RedisConfig) -> Result<(Option<PrivateServer>, String), AppError> {

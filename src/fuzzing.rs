@@ -10,6 +10,7 @@ use crate::{
     listing::{
         Cursor, Item, ListingKey,
         document::{DocumentFormat, DocumentReader},
+        sidecar::{KEY_BYTES_MAX, decode_ids, decode_keys},
     },
 };
 
@@ -55,6 +56,20 @@ pub fn cursor(data: &[u8]) {
 /// An answer of Redis, byte for byte.
 pub fn reply(data: &[u8]) {
     crate::store::decode_anything(data);
+}
+
+/// Segments of a sidecar. The first byte chooses how many items they must have: there are as many, or an error.
+pub fn sidecar(data: &[u8]) {
+    let [items, segment @ ..] = data else { return };
+    let items = u64::from(*items);
+    if let Ok(keys) = decode_keys(segment, items) {
+        assert_eq!(keys.len() as u64, items);
+        assert!(keys.iter().all(|key| key.len() <= KEY_BYTES_MAX));
+        assert!(keys.iter().is_sorted());
+    }
+    if let Ok(ids) = decode_ids(segment, items) {
+        assert_eq!(ids.len() as u64, items);
+    }
 }
 
 /// A body of items: the same items, or the same error, in whatever pieces it comes. The first two bytes choose the format
@@ -157,6 +172,11 @@ mod tests {
     #[test]
     fn replies() {
         check("reply", reply, 10);
+    }
+
+    #[test]
+    fn sidecars() {
+        check("sidecar", sidecar, 5);
     }
 
     #[test]

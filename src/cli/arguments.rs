@@ -13,7 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
     after_help = "\
 Configuration: --config FILE, else LISTCACHE_CONFIG, else ./listcache.toml. A flag wins over the environment, which \
 wins over the file. Every key may be given as LISTCACHE_<SECTION>__<KEY>, such as LISTCACHE_REDIS__URL.
-Exit codes: 0 done, 1 failed, 2 done in part (warm).
+Exit codes: 0 done, 1 failed, 2 done in part (warm, export, load).
 
 Examples:
   listcache demo                            a sample shop at http://127.0.0.1:8080
@@ -91,29 +91,97 @@ Examples:
         options: WarmOptions,
     },
 
-    /// Push a file as a listing, straight into Redis
-    #[command(after_help = "\
-pushed.names must allow the name. The end of the file's name is its format: .ndjson or .jsonl (an item a line), \
-.json (an array), each with or without .gz. Items keep the file's order and their bytes.
-The configuration is that of LISTCACHE_CONFIG, else ./listcache.toml.
+    /// Push a file straight into Redis: one listing, or all of an export
+    #[command(
+        allow_missing_positional = true,
+        after_help = "\
+With NAME the file is one listing. The end of its name is its format: .ndjson or .jsonl (an item a line), .json (an array), each \
+with or without .gz. Items keep the file's order and their bytes.
+Without NAME the file is one that `listcache export` wrote, with or without .gz: all its listings are pushed, with their sorts and the \
+ids of their items. Nothing is pushed unless the file is whole; listings that are there are replaced.
+pushed.names must allow the names. The configuration is that of LISTCACHE_CONFIG, else ./listcache.toml.
+Exit codes: 0 all is loaded, 2 a part of an export is (the others are named), 1 nothing is.
 
 Examples:
   listcache load promo:summer summer.ndjson
-  listcache load promo:summer summer.json.gz --sort price --id-field sku")]
+  listcache load promo:summer summer.json.gz --sort price --id-field sku
+  listcache load listings.ndjson"
+    )]
     Load {
-        /// The listing's name
-        name: String,
-        /// The file with its items
+        /// The listing's name; left out for an export
+        name: Option<String>,
+        /// The file
+        #[arg(required = true)]
         file: PathBuf,
         /// The sort under which it is kept
-        #[arg(long, value_name = "S")]
+        #[arg(long, value_name = "S", requires = "name")]
         sort: Option<String>,
         /// The member that is an item's id
-        #[arg(long, value_name = "F", default_value = "id")]
+        #[arg(long, value_name = "F", default_value = "id", requires = "name")]
         id_field: String,
-        /// Accept a file without items, or with fewer than `min_items` and `pushed.max_shrink` allow
+        /// Accept a listing without items, or with fewer than `min_items` and `pushed.max_shrink` allow
         #[arg(long)]
         accept_shrink: bool,
+    },
+
+    /// Write pushed listings to stdout, for `load`: a backup, or a move to another layout
+    #[command(after_help = "\
+GLOB matches names, such as `promo:*`. The file holds each pushed listing whole, as it is at one moment: all sorts, every item's id and \
+JSON. Listings with an origin are left out: they refill by themselves. stderr says how many listings were written, and names those that \
+could not be.
+--layout 1 reads what version 0.1 of listcache has kept under the prefix. It writes nothing to Redis, needs the rights +hmget, +xrange and \
++zrange only, and a replica will do.
+The configuration is that of LISTCACHE_CONFIG, else ./listcache.toml.
+Exit codes: 0 all are written, 2 some are, 1 none is.
+
+Examples:
+  listcache export '*' > listings.ndjson
+  listcache export --layout 1 '*' > listings.ndjson
+  listcache export 'promo:*' | gzip > promo.ndjson.gz
+  listcache load listings.ndjson            puts them back")]
+    Export {
+        /// A glob of names
+        glob: String,
+        /// Read the keys of this layout, instead of the one that this version writes
+        #[arg(long, value_name = "N")]
+        layout: Option<u32>,
+    },
+
+    /// Give the prefix to this version's layout, or back to an older one
+    #[command(after_help = "\
+A service starts only if its prefix has its layout. This command gives the prefix, redis.prefix, to another one; docs/upgrading.md says when. \
+No listing is touched: keys of several layouts lie beside each other. It refuses while services of the layout before still run: they \
+would take pushes that are lost then.
+The configuration is that of LISTCACHE_CONFIG, else ./listcache.toml.
+
+Examples:
+  listcache claim                           for the layout of this version
+  listcache claim --layout 1                back to version 0.1")]
+    Claim {
+        /// The layout [default: that of this version]
+        #[arg(long, value_name = "N")]
+        layout: Option<u32>,
+        /// Do it although processes of the layout before still run
+        #[arg(long)]
+        while_running: bool,
+    },
+
+    /// Remove the keys of a layout that the prefix no longer has
+    #[command(after_help = "\
+After a move to another layout, when there is no way back to take. Most old keys expire by themselves in time; a few never do. Every key \
+that begins with the prefix and the layout's number is unlinked, found by SCAN, which looks at all keys of the server a thousand at a \
+time. The user needs +scan. The configuration is that of LISTCACHE_CONFIG, else ./listcache.toml.
+
+Examples:
+  listcache remove --layout 1 --dry-run     how many keys there are
+  listcache remove --layout 1")]
+    Remove {
+        /// The layout
+        #[arg(long, value_name = "N")]
+        layout: u32,
+        /// Remove nothing; count
+        #[arg(long)]
+        dry_run: bool,
     },
 
     /// Show the state of a listing in Redis

@@ -63,12 +63,8 @@ fn to_lines(found: &Explanation, command: &str) -> Vec<String> {
                 .map_or_else(|| "-".to_owned(), |generation| generation.to_string()),
         ),
         ("items", items),
-        (
-            "memory",
-            found
-                .bytes
-                .map_or_else(|| "-".to_owned(), |bytes| HumanBytes(bytes).to_string()),
-        ),
+        ("memory", memory(found)),
+        ("base", base(found)),
         ("fresh until", time(found.fresh_until)),
         ("next refresh", time(found.next_refresh)),
         ("lease", lease),
@@ -88,6 +84,33 @@ fn to_lines(found: &Explanation, command: &str) -> Vec<String> {
     lines
 }
 
+/// The memory of each part in Redis.
+fn memory(found: &Explanation) -> String {
+    let parts = [
+        ("stream", found.bytes),
+        ("sidecar", found.sidecar_bytes),
+        ("base's stream", found.base_bytes),
+    ];
+    let parts: Vec<String> = parts
+        .into_iter()
+        .filter_map(|(part, bytes)| Some(format!("{part} {}", HumanBytes(bytes?))))
+        .collect();
+    if parts.is_empty() {
+        "-".to_owned()
+    } else {
+        parts.join(", ")
+    }
+}
+
+/// What the generation takes from another.
+fn base(found: &Explanation) -> String {
+    match (found.base, found.changed.as_deref()) {
+        (Some(base), None | Some("")) => format!("{base}, with all its chunks"),
+        (Some(base), Some(changed)) => format!("{base}, but for chunks {changed}"),
+        (None, _) => "- (the stream holds all chunks)".to_owned(),
+    }
+}
+
 fn to_json(found: &Explanation, command: &str) -> Value {
     json!({
         "listing": found.listing.name().as_str(),
@@ -100,6 +123,10 @@ fn to_json(found: &Explanation, command: &str) -> Value {
         "chunk_len": found.chunk_len,
         "chunks": found.chunks,
         "bytes": found.bytes,
+        "sidecar_bytes": found.sidecar_bytes,
+        "base": found.base.map(|base| base.to_string()),
+        "base_bytes": found.base_bytes,
+        "changed": found.changed,
         "state": found.state.as_str(),
         "fresh_until": found.fresh_until.map(Timestamp::rfc3339),
         "lease": found.lease.map(|(generation, left)| json!({
@@ -162,13 +189,17 @@ mod tests {
         let family = Family::plain(ListingName::parse("kid's").unwrap());
         Explanation {
             listing: family.listing(StoredSort::ascending(SortName::parse("price").unwrap())),
-            head_key: "listcache:1:{07}:head:kid's/price".to_owned(),
+            head_key: "listcache:2:{07ka}:head:kid's/price".to_owned(),
             stream_key: stream_key.map(str::to_owned),
             generation: None,
             total: 0,
             chunk_len: None,
             chunks: 0,
             bytes: None,
+            sidecar_bytes: None,
+            base_bytes: None,
+            base: None,
+            changed: None,
             state: ListingState::Absent,
             fresh_until: Some(Timestamp(1_795_291_200_123)),
             lease: None,
@@ -186,12 +217,12 @@ mod tests {
         let found = explanation(None);
         assert_eq!(
             redis_cli("redis://:secret@cache:6379/2", &found),
-            r"redis-cli -u 'redis://cache:6379/2' HGETALL 'listcache:1:{07}:head:kid'\''s/price'"
+            r"redis-cli -u 'redis://cache:6379/2' HGETALL 'listcache:2:{07ka}:head:kid'\''s/price'"
         );
-        let found = explanation(Some("listcache:1:{07}:gen:1-0:x/price"));
+        let found = explanation(Some("listcache:2:{07ka}:gen:1-0:x/price"));
         assert_eq!(
             redis_cli("unix:///run/redis.sock?pass=secret", &found),
-            "redis-cli -s '/run/redis.sock' XRANGE 'listcache:1:{07}:gen:1-0:x/price' - + COUNT 2"
+            "redis-cli -s '/run/redis.sock' XRANGE 'listcache:2:{07ka}:gen:1-0:x/price' - + COUNT 2"
         );
     }
 

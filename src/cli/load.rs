@@ -23,9 +23,8 @@ pub(super) async fn run(
     file: &Path,
     sort: Option<&str>,
     id_field: &str,
-    accept_shrink: bool,
+    shrink: Shrink,
 ) -> Outcome {
-    let shrink = Shrink::accepted_if(accept_shrink);
     let name = parse_name(name)?;
     let sort = parse_sort(sort)?.unwrap_or_else(SortName::default_sort);
     let shown = file.display().to_string();

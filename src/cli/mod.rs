@@ -1,6 +1,6 @@
 //! The command line: its arguments, and one file a command.
 //!
-//! Exit codes: 0 done, 1 failed (a mistyped command line too), and 2 for a warm-up that did only a part.
+//! Exit codes: 0 done, 1 failed (a mistyped command line too), and 2 for a warm-up, an export or a load that did only a part.
 
 mod arguments;
 mod check_config;
@@ -8,6 +8,7 @@ mod demo;
 mod freeze;
 mod inspect;
 mod load;
+mod moving;
 mod outcome;
 mod popularity;
 mod progress;
@@ -27,7 +28,7 @@ use self::{
 use crate::{
     app,
     config::{Environment, Flag},
-    engine::Chain,
+    engine::{Chain, Shrink},
     telemetry::{FlushAtEnd, LogLevel, complain, start_logs},
 };
 
@@ -84,11 +85,19 @@ async fn perform(command: Command, environment: Environment) -> Outcome {
             id_field,
             accept_shrink,
         } => {
-            visiting(environment, async |app| {
-                load::run(app, &name, &file, sort.as_deref(), &id_field, accept_shrink).await
+            let shrink = Shrink::accepted_if(accept_shrink);
+            if name.is_none() {
+                moving::restore::refuse_other_files(&file)?;
+            }
+            visiting(environment, async |app| match &name {
+                Some(name) => load::run(app, name, &file, sort.as_deref(), &id_field, shrink).await,
+                None => moving::restore::run(app, &file, shrink).await,
             })
             .await
         }
+        Command::Export { glob, layout } => moving::export::run(environment, layout, &glob).await,
+        Command::Claim { layout, while_running } => moving::claim::run(environment, layout, while_running).await,
+        Command::Remove { layout, dry_run } => moving::remove::run(environment, layout, dry_run).await,
         Command::Inspect { name, sort, json } => {
             visiting(environment, async |app| {
                 inspect::run(app, &name, sort.as_deref(), json).await

@@ -40,6 +40,12 @@ pub(super) enum CommandError {
         #[source]
         source: crate::listing::document::BadItem,
     },
+    #[error("cannot load `{file}`")]
+    BadExport {
+        file: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 impl CommandError {

@@ -52,7 +52,7 @@ use crate::{
 };
 
 #[cfg(test)]
-pub(crate) use self::l1::head_table;
+pub(crate) use self::l1::{head_table, shape::Layers};
 pub use self::{
     coherence::followers::{Event, Follower, Followers},
     declared::Declaration,

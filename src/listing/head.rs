@@ -1,11 +1,11 @@
 //! Heads: which generation of a listing is current.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
-use super::{generation::Generation, policy::Timestamp};
+use super::{delta::Delta, generation::Generation, policy::Timestamp};
 
 /// The small mutable part of a listing: it names the current generation and says what a reader must know of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The current generation.
     pub generation: Generation,
@@ -21,9 +21,23 @@ pub struct Head {
     pub definition_version: u32,
     /// Generations with a smaller id were forgotten by a delete: pins of them are gone, wherever a copy may linger.
     pub pins_from: u64,
+    /// What it takes from another generation; `None` where it is whole.
+    pub delta: Option<Arc<Delta>>,
 }
 
 impl Head {
+    /// How many chunks it has, its base's among them.
+    pub fn chunks(&self) -> u64 {
+        self.total.div_ceil(self.chunk_len.get().into())
+    }
+
+    /// How many chunks its own stream holds.
+    pub fn own_chunks(&self) -> u64 {
+        self.delta
+            .as_ref()
+            .map_or_else(|| self.chunks(), |delta| delta.changed.len())
+    }
+
     /// Whether its items were read at a time or later, as far as that can be told at `now`.
     pub fn is_read_since(&self, since: Timestamp, now: Timestamp) -> bool {
         self.as_of >= since && !self.as_of.is_ahead_of(now)
@@ -31,7 +45,7 @@ impl Head {
 }
 
 /// The known state of a listing's head.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum HeadState {
     /// Redis has no head: never filled, expired or evicted. Counts as generation 0.
     Absent,

@@ -36,10 +36,10 @@ pub struct Read {
 pub enum ReadOrder {
     /// Any; each item carries the values of these columns, for sorting in the process.
     Any {
-        /// Distinct columns, in the order that [`OriginItem::keys`] holds their values.
+        /// Distinct columns.
         columns: Vec<Field>,
     },
-    /// Sorted by these columns, nulls last, then by the id. Items carry no keys.
+    /// Sorted by these columns, nulls last, then by the id. Items carry the values of these columns.
     By(Vec<SortColumn>),
 }
 
@@ -56,6 +56,9 @@ pub enum SortValue {
     Decimal(Box<str>),
     /// A text, or bytes.
     Text(Box<str>),
+    /// A place among the values of this read, where only the server knows their order; 0 where the server has sorted. Of another
+    /// read the same number is another place.
+    Rank(i64),
 }
 
 /// An item as an origin yields it.
@@ -65,7 +68,7 @@ pub struct OriginItem {
     pub item: Item,
     /// The id's value: numbers compare as numbers, texts as texts.
     pub id: SortValue,
-    /// The values of [`ReadOrder::Any`]'s columns; empty otherwise.
+    /// The values of the read's columns, in the order that its [`ReadOrder`] names them.
     pub keys: Box<[SortValue]>,
 }
 

@@ -3,10 +3,10 @@
 use std::cmp::Ordering;
 
 /// A number's sign and digits: no zeros in front of the whole part, none behind the fraction.
-struct DecimalParts<'d> {
-    negative: bool,
-    whole: &'d str,
-    fraction: &'d str,
+pub(super) struct DecimalParts<'d> {
+    pub negative: bool,
+    pub whole: &'d str,
+    pub fraction: &'d str,
 }
 
 /// Compares two texts such as `-12.50`. They must be decimal numbers without an exponent.
@@ -28,7 +28,19 @@ fn compare_digits(left: &DecimalParts<'_>, right: &DecimalParts<'_>) -> Ordering
         .then_with(|| left.fraction.cmp(right.fraction))
 }
 
-fn parts(text: &str) -> DecimalParts<'_> {
+/// The digits that a finite real stands for: the fewest that name it, as far as it may have a fraction. A greater one is an integer, and stands for
+/// all of its digits, because it is compared with integers too.
+pub(super) fn digits_of(real: f64) -> String {
+    /// 2⁵³: from here on all reals are integers.
+    const WHOLE: f64 = 9_007_199_254_740_992.0;
+    match real.abs() < WHOLE {
+        true => real.to_string(),
+        false => format!("{real:.0}"),
+    }
+}
+
+/// Takes a text such as `-12.50` apart.
+pub(super) fn parts(text: &str) -> DecimalParts<'_> {
     let (negative, digits) = match text.strip_prefix('-') {
         Some(digits) => (true, digits),
         None => (false, text),

@@ -17,6 +17,7 @@ mod object;
 pub mod ordering;
 mod sample;
 mod selection;
+pub mod sort_key;
 mod sql;
 mod unpacked;
 

@@ -59,7 +59,7 @@ pub(super) fn canonical(text: &str) -> Option<String> {
         SortValue::Integer(number) => return Some(number.to_string()),
         SortValue::Real(number) => number.to_string(),
         SortValue::Decimal(digits) => digits.into(),
-        SortValue::Null | SortValue::Text(_) => return None,
+        SortValue::Null | SortValue::Text(_) | SortValue::Rank(_) => return None,
     };
     let (sign, digits) = match digits.strip_prefix('-') {
         Some(digits) => ("-", digits),

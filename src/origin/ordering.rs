@@ -8,7 +8,8 @@ use std::cmp::Ordering;
 use super::{OriginItem, SortValue, decimal};
 use crate::listing::{Field, definition::SortColumn};
 
-/// The positions of items (at most 2³² of them), sorted by columns, then by the id, then by position.
+/// The positions of items (at most 2³² of them), sorted by columns, then by the id, then by position. Of ids that are the same number the shorter
+/// text comes first.
 ///
 /// `columns` names the values in each item's keys. Nulls come last, also in descending columns. A column that is not
 /// among them decides nothing: the caller asked the origin for all keys that the sorts need.
@@ -25,15 +26,13 @@ pub fn order_by(items: &[OriginItem], columns: &[Field], by: &[SortColumn]) -> V
     sorted.into_iter().map(|(_, position)| position).collect()
 }
 
-/// The items themselves, sorted likewise; keys are of no use any more.
+/// The items themselves, sorted likewise.
 pub fn in_order(items: Vec<OriginItem>, columns: &[Field], by: &[SortColumn]) -> impl Iterator<Item = OriginItem> {
     let order = order_by(&items, columns, by);
     let mut items: Vec<Option<OriginItem>> = items.into_iter().map(Some).collect();
-    order.into_iter().filter_map(move |position| {
-        let mut item = items.get_mut(position as usize)?.take()?;
-        item.keys = Box::default();
-        Some(item)
-    })
+    order
+        .into_iter()
+        .filter_map(move |position| items.get_mut(position as usize)?.take())
 }
 
 fn compare_items(left: &OriginItem, right: &OriginItem, by: &[(usize, bool)]) -> Ordering {
@@ -44,7 +43,12 @@ fn compare_items(left: &OriginItem, right: &OriginItem, by: &[(usize, bool)]) ->
             return ordering;
         }
     }
-    compare(&left.id, &right.id).then_with(|| left.item.id.as_str().cmp(right.item.id.as_str()))
+    compare(&left.id, &right.id).then_with(|| compare_spellings(left.item.id.as_str(), right.item.id.as_str()))
+}
+
+/// The order of texts that are the same number, as `7` and `007` may be: the usual spelling is the shortest, and comes first.
+fn compare_spellings(left: &str, right: &str) -> Ordering {
+    left.len().cmp(&right.len()).then_with(|| left.cmp(right))
 }
 
 /// The order of two values of a column.
@@ -60,7 +64,7 @@ fn compare_keys(left: &SortValue, right: &SortValue, descending: bool) -> Orderi
 
 /// Numbers by their exact values, then texts by their bytes, then nulls.
 pub fn compare(left: &SortValue, right: &SortValue) -> Ordering {
-    use SortValue::{Decimal, Integer, Null, Real, Text};
+    use SortValue::{Decimal, Integer, Null, Rank, Real, Text};
     match (left, right) {
         (Decimal(left), Decimal(right)) => decimal::compare(left, right),
         (Decimal(left), right @ (Integer(_) | Real(_))) => compare_decimal(left, right),
@@ -73,14 +77,18 @@ pub fn compare(left: &SortValue, right: &SortValue) -> Ordering {
         (Null, Null) => Ordering::Equal,
         (Null, _) | (Text(_), Integer(_) | Real(_) | Decimal(_)) => Ordering::Greater,
         (_, Null) | (Integer(_) | Real(_) | Decimal(_), Text(_)) => Ordering::Less,
+        // A column has ranks or none.
+        (Rank(left), Rank(right)) => left.cmp(right),
+        (Rank(_), _) => Ordering::Less,
+        (_, Rank(_)) => Ordering::Greater,
     }
 }
 
-/// Decimal digits against another number, which is taken for the shortest digits that name it.
+/// Decimal digits against another number, which is taken for its own digits.
 fn compare_decimal(digits: &str, number: &SortValue) -> Ordering {
     match number {
         SortValue::Integer(integer) => decimal::compare(digits, &integer.to_string()),
-        SortValue::Real(real) if real.is_finite() => decimal::compare(digits, &real.to_string()),
+        SortValue::Real(real) if real.is_finite() => decimal::compare(digits, &decimal::digits_of(*real)),
         SortValue::Real(real) if *real == f64::NEG_INFINITY => Ordering::Greater,
         _ => Ordering::Less,
     }
@@ -150,6 +158,13 @@ mod tests {
             &[Integer(9_007_199_254_740_992), Real(9_007_199_254_740_992.0)],
             &[Integer(9_007_199_254_740_993)],
             &[Integer(9_007_199_254_740_994), Real(9_007_199_254_740_994.0)],
+            // 2⁶²: all its digits count, beside decimals too.
+            &[
+                Integer(4_611_686_018_427_387_904),
+                Real(4_611_686_018_427_387_904.0),
+                SortValue::Decimal("4611686018427387904.0".into()),
+            ],
+            &[Integer(4_611_686_018_427_387_905)],
             &[Integer(i64::MAX)],
             &[SortValue::Decimal("9223372036854775807.5".into())],
             &[Real(9_223_372_036_854_775_808.0)],
@@ -203,5 +218,18 @@ mod tests {
         assert_eq!(order(&[by("x", true)]), [4, 1, 5, 0, 3, 2]);
         assert_eq!(order(&[by("y", true), by("x", false)]), [0, 1, 5, 2, 4, 3]);
         assert_eq!(order(&[by("x", true), by("y", true)]), [4, 0, 1, 5, 2, 3]);
+    }
+
+    #[test]
+    fn of_ids_that_are_one_number_the_shorter_comes_first() {
+        let spelt = ["007", "07", "8", "7", "+7"].map(|spelling| OriginItem {
+            item: Item {
+                id: ItemId::parse(spelling).unwrap(),
+                json: Bytes::new(),
+            },
+            id: SortValue::Integer(if spelling == "8" { 8 } else { 7 }),
+            keys: Box::default(),
+        });
+        assert_eq!(order_by(&spelt, &[], &[]), [3, 4, 1, 0, 2]);
     }
 }

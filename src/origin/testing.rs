@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
 
-use super::{Origin, OriginError, OriginItem, Read, ReadOrder, SqlOrigin};
+use super::{Origin, OriginError, OriginItem, Read, ReadOrder, SqlOrigin, sort_key::SortKeys};
 use crate::listing::{
     Definition, Field, Policy, SortName,
     definition::{Defined, Descending, Filter, Links, Sort, SortColumn, Variant},
@@ -93,6 +93,12 @@ pub(super) async fn collect(origin: &dyn Origin, read: Read) -> Result<Vec<Origi
 
 pub(super) fn ids(items: &[OriginItem]) -> Vec<&str> {
     items.iter().map(|item| item.item.id.as_str()).collect()
+}
+
+/// The sort keys of items that all have one.
+pub(super) fn keys_of<'i>(items: impl IntoIterator<Item = &'i OriginItem>, keys: &SortKeys) -> Vec<Vec<u8>> {
+    let key = |item| keys.write(item, &mut Vec::new()).unwrap().to_vec();
+    items.into_iter().map(key).collect()
 }
 
 /// Each item's JSON, a line each.

@@ -6,7 +6,8 @@ use flate2::read::GzDecoder;
 
 use super::{
     ordering::order_by,
-    testing::{TIMEOUT, any_order, by, collect, definition, ids, lines, read},
+    sort_key::SortKeys,
+    testing::{TIMEOUT, any_order, by, collect, definition, ids, keys_of, lines, read},
     *,
 };
 use crate::{config::Secret, listing::Field};
@@ -78,8 +79,19 @@ async fn a_file_and_a_database_of_the_same_catalogue_yield_the_same_listings() {
                 "{name} {sort:?}: the bytes differ"
             );
             let here = order_by(&unsorted, &columns, &sort);
-            let here: Vec<&str> = here.iter().map(|at| unsorted[*at as usize].item.id.as_str()).collect();
-            assert_eq!(here, ids(&from_database), "{name} {sort:?}");
+            let here: Vec<&OriginItem> = here.iter().map(|at| &unsorted[*at as usize]).collect();
+            let ids_here: Vec<&str> = here.iter().map(|item| item.item.id.as_str()).collect();
+            assert_eq!(ids_here, ids(&from_database), "{name} {sort:?}");
+
+            // One key an item, wherever it was sorted.
+            let keys = keys_of(&from_database, &SortKeys::of_order(&sort));
+            assert!(keys.is_sorted(), "{name} {sort:?}");
+            assert_eq!(keys, keys_of(&from_file, &SortKeys::of_order(&sort)), "{name} {sort:?}");
+            assert_eq!(
+                keys,
+                keys_of(here, &SortKeys::of_columns(&columns, &sort)),
+                "{name} {sort:?}"
+            );
         }
     }
     let categories = "select distinct category from products order by category collate binary";

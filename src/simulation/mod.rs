@@ -9,6 +9,7 @@
 
 mod answers;
 mod faults;
+mod items;
 mod logs;
 mod network;
 mod node;

@@ -3,12 +3,13 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     ops::Range,
+    sync::Arc,
 };
 
 use super::{network::Operations, refreshes::Refresh, truth::Place};
 use crate::{
     engine::head_table::{HeadTable, HeadTableLimits, Ticket},
-    listing::{Chunk, Generation, HeadState, Window},
+    listing::{Chunk, Delta, Generation, HeadState, Window},
     store::{
         Heard,
         simulated::{Before, Client, From, SimulatedLease},
@@ -65,6 +66,7 @@ pub(super) struct Walk {
     pub place: Place,
     pub generation: Generation,
     pub total: u64,
+    pub delta: Option<Arc<Delta>>,
     pub window: Window,
 }
 
@@ -188,7 +190,7 @@ impl Node {
             Heard::Announcement(announcement) => {
                 let place = places[&announcement.listing];
                 self.table
-                    .announce(&announcement.listing, announcement.head, own, now / 1000);
+                    .announce(&announcement.listing, announcement.head.clone(), own, now / 1000);
                 // Whoever asks from here on does not join a load that began before.
                 self.loads.remove(&place);
                 let applied = self.applied.entry(place).or_default();

@@ -9,7 +9,7 @@ use super::{
     world::{DELAY, LISTINGS, MILLISECOND, PUSHED, READ_TIMEOUT, World},
 };
 use crate::{
-    engine::{Shape, head_table::Lookup},
+    engine::{Layers, Shape, head_table::Lookup},
     listing::{Chunk, Direction, Freshness, HeadState, Window},
     store::simulated::Replies,
 };
@@ -105,7 +105,7 @@ impl World {
         }
         let loaded = replies.map(|replies| state.client.take_head(&key, replies).unwrap());
         let head = state.table.end_load(&key, ticket, loaded, now_ms);
-        let source = match (head, epoch == state.epoch) {
+        let source = match (&head, epoch == state.epoch) {
             (Some(_), true) => Source::Redis,
             // A new epoch began meanwhile: it is served once.
             (Some(_), false) | (None, _) => Source::Memory,
@@ -115,7 +115,10 @@ impl World {
             Lookup::Unknown => None,
         };
         for reader in waiting {
-            if let Some(head) = head.or(known.filter(|known| known.live().is_some())) {
+            if let Some(head) = head
+                .clone()
+                .or_else(|| known.clone().filter(|known| known.live().is_some()))
+            {
                 self.serve(node, reader, head, source)?;
             }
         }
@@ -124,7 +127,7 @@ impl World {
 
     fn serve(&mut self, node: Number, reader: Reader, head: HeadState, source: Source) -> Result<(), Violation> {
         let place = reader.place;
-        self.check_head(node, place, head, source)?;
+        self.check_head(node, place, &head, source)?;
         match source {
             Source::L1 => self.tally.count("pages_of_l1"),
             Source::Redis => self.tally.count("pages_of_redis"),
@@ -142,23 +145,23 @@ impl World {
         {
             self.begin_refresh(node, place);
         }
-        let shape = Shape::from(live);
-        let Some(plan) = shape.plan(reader.window) else {
+        let layers = Layers::from(live);
+        let Some(plan) = layers.shape.plan(reader.window) else {
             return Ok(());
         };
         let chunks = plan.chunks();
-        if self.cut(node, place, shape, reader.window)? {
+        if self.cut(node, place, &layers, reader.window)? {
             return Ok(());
         }
-        let turn = self.nodes[node]
-            .client
-            .read_chunks(&self.listings[place], shape.generation, &chunks);
+        let (generation, delta) = (live.generation, live.delta.as_deref());
+        let client = &self.nodes[node].client;
+        let turn = client.read_chunks(&self.listings[place], generation, delta, &chunks);
         self.send(node, turn, Operation::Chunks { reader, head, chunks }, READ_TIMEOUT);
         Ok(())
     }
 
     /// Invariants 4 and 5.
-    fn check_head(&mut self, node: Number, place: Place, head: HeadState, source: Source) -> Result<(), Violation> {
+    fn check_head(&mut self, node: Number, place: Place, head: &HeadState, source: Source) -> Result<(), Violation> {
         if source == Source::Memory {
             return Ok(());
         }
@@ -167,7 +170,7 @@ impl World {
         // Redis itself may have gone back, and this node has not noticed yet: then only what the table remembers counts.
         let counts = at >= self.truth.history_began || (source == Source::L1 && !state.evicts);
         let forgotten = || self.truth.was_gone_since(place, at);
-        if counts && head != HeadState::Absent && head.id() < applied && !forgotten() {
+        if counts && *head != HeadState::Absent && head.id() < applied && !forgotten() {
             return Err(format!(
                 "{node} serves {head:?} of {place} from {source:?}, but {applied} was applied there"
             ));
@@ -183,11 +186,12 @@ impl World {
     }
 
     /// Makes the page of what is here. Returns whether it could.
-    fn cut(&mut self, node: Number, place: Place, shape: Shape, window: Window) -> Result<bool, Violation> {
+    fn cut(&mut self, node: Number, place: Place, layers: &Layers, window: Window) -> Result<bool, Violation> {
+        let shape = layers.shape;
         let Some(plan) = shape.plan(window) else {
             return Ok(true);
         };
-        let here = |chunk: u64| self.nodes[node].chunks.get(&(shape.generation, chunk));
+        let here = |chunk: u64| self.nodes[node].chunks.get(&(layers.holder_of(chunk), chunk));
         let Some(chunks) = plan.chunks().map(here).collect::<Option<Vec<&Chunk>>>() else {
             return Ok(false);
         };
@@ -221,12 +225,19 @@ impl World {
         let (Some(replies), Some(live)) = (replies, head.live()) else {
             return Ok(());
         };
-        let read = self.nodes[node].client.take_chunks(chunks, replies).unwrap();
-        let shape = Shape::from(live);
-        let whole = shape.whole_chunks(chunks.start, &read);
-        self.keep(node, shape, chunks.start, read.into_iter().take(whole));
+        let read = self.nodes[node].client.take_chunks(
+            &self.listings[reader.place],
+            live.generation,
+            live.delta.as_deref(),
+            chunks,
+            replies,
+        );
+        let read = read.unwrap_or_default();
+        let layers = Layers::from(live);
+        let whole = layers.shape.whole_chunks(chunks.start, &read);
+        self.keep(node, &layers, chunks.start, read.into_iter().take(whole));
         if whole as u64 == chunks.end - chunks.start {
-            let made = self.cut(node, reader.place, shape, reader.window)?;
+            let made = self.cut(node, reader.place, &layers, reader.window)?;
             return if made {
                 Ok(())
             } else {
@@ -244,13 +255,17 @@ impl World {
         Ok(())
     }
 
-    fn keep(&mut self, node: Number, shape: Shape, first: u64, chunks: impl Iterator<Item = Chunk>) {
+    fn keep(&mut self, node: Number, layers: &Layers, first: u64, chunks: impl Iterator<Item = Chunk>) {
         let kept = &mut self.nodes[node].chunks;
         while kept.len() > CHUNKS_MAX {
             let victim = kept.keys().nth(self.random.usize(..kept.len())).copied().unwrap();
             kept.remove(&victim);
         }
-        kept.extend((first..).zip(chunks).map(|(at, chunk)| ((shape.generation, at), chunk)));
+        kept.extend(
+            (first..)
+                .zip(chunks)
+                .map(|(at, chunk)| ((layers.holder_of(at), at), chunk)),
+        );
     }
 
     /// Somebody follows a link, on any node.
@@ -268,28 +283,32 @@ impl World {
                     place,
                     generation: head.generation,
                     total: head.total,
+                    delta: head.delta,
                     window,
                 });
             }
         }
         let Some(walk) = self.walks.pop_front() else { return };
-        let shape = self.shape_of(&walk);
-        let Some(plan) = shape.plan(walk.window) else {
+        let layers = self.layers_of(&walk);
+        let Some(plan) = layers.shape.plan(walk.window) else {
             self.tally.count("walks_ended");
             return;
         };
         let chunks = plan.chunks();
-        let turn = self.nodes[node]
-            .client
-            .read_pinned(&self.listings[walk.place], walk.generation, &chunks);
+        let (client, delta) = (&self.nodes[node].client, walk.delta.as_deref());
+        let turn = client.read_pinned(&self.listings[walk.place], walk.generation, delta, &chunks);
         self.send(node, turn, Operation::Pinned { walk, chunks }, READ_TIMEOUT);
     }
 
-    fn shape_of(&self, walk: &Walk) -> Shape {
-        Shape {
+    fn layers_of(&self, walk: &Walk) -> Layers {
+        let shape = Shape {
             generation: walk.generation,
             total: walk.total,
             chunk_len: self.policy.chunk_len,
+        };
+        Layers {
+            shape,
+            delta: walk.delta.clone(),
         }
     }
 
@@ -306,18 +325,25 @@ impl World {
             self.walks.push_back(walk);
             return Ok(());
         };
-        let (shape, key) = (self.shape_of(&walk), &self.listings[walk.place]);
-        let pinned = self.nodes[node].client.take_pinned(key, chunks, replies).unwrap();
-        let whole = shape.whole_chunks(chunks.start, &pinned.chunks) as u64 == chunks.end - chunks.start;
+        let (layers, key) = (self.layers_of(&walk), &self.listings[walk.place]);
+        let pinned = self.nodes[node]
+            .client
+            .take_pinned(key, walk.generation, walk.delta.as_deref(), chunks, replies);
+        let Ok(pinned) = pinned else {
+            // A chunk is lost in between.
+            self.tally.count("walks_gone");
+            return Ok(());
+        };
+        let whole = layers.shape.whole_chunks(chunks.start, &pinned.chunks) as u64 == chunks.end - chunks.start;
         if pinned.left.is_none() || walk.generation.id < pinned.head.pins_from() || !whole {
             self.tally.count("walks_gone");
             return Ok(());
         }
-        self.keep(node, shape, chunks.start, pinned.chunks.into_iter());
-        if !self.cut(node, walk.place, shape, walk.window)? {
+        self.keep(node, &layers, chunks.start, pinned.chunks.into_iter());
+        if !self.cut(node, walk.place, &layers, walk.window)? {
             return Err("a whole page that cannot be cut".into());
         }
-        walk.window.offset += shape.plan(walk.window).map_or(0, |plan| plan.count());
+        walk.window.offset += layers.shape.plan(walk.window).map_or(0, |plan| plan.count());
         self.walks.push_back(walk);
         Ok(())
     }

@@ -205,7 +205,7 @@ impl World {
         let wall = self.wall();
         for place in 0..PUSHED {
             self.observe(place)?;
-            let Some(head) = self.head_in_redis(place).live().copied() else {
+            let Some(head) = self.head_in_redis(place).live().cloned() else {
                 self.redis.amiss_since[place] = None;
                 continue;
             };

@@ -151,6 +151,7 @@ impl World {
                 generation,
                 as_of: grant.as_of,
                 total: 0,
+                delta: None,
             },
             written: None,
             next_chunk: 0,
@@ -158,12 +159,10 @@ impl World {
         };
         if place == PUSHED {
             // Pushes carry what they bring: which of two is the later one the draw decides.
-            let written = Written {
-                place,
-                version: generation.id,
-                total: self.random.u64(..30),
-            };
+            let (written, delta) = self.some_items(place, generation.id)?;
             self.truth.begin_generation(generation, written)?;
+            let mut refresh = refresh;
+            refresh.generation.delta = delta;
             self.start(node, refresh, Some(written));
         } else {
             self.start(node, refresh, None);
@@ -199,21 +198,25 @@ impl World {
                     self.abandon(node, number, Some(BACK_OFF));
                     return Ok(());
                 }
-                let written = Written {
-                    place,
-                    version: self.origins[place],
-                    total: self.random.u64(..30),
-                };
+                let (written, delta) = self.some_items(place, self.origins[place])?;
                 let refresh = self.nodes[node].refreshes.get_mut(&number).unwrap();
                 refresh.written = Some(written);
-                refresh.generation.total = written.total;
+                (refresh.generation.total, refresh.generation.delta) = (written.total, delta);
                 let generation = refresh.generation.generation;
                 self.truth.begin_generation(generation, written)?;
                 written
             }
         };
-        let refresh = &self.nodes[node].refreshes[&number];
+        let refresh = self.nodes[node].refreshes.get_mut(&number).unwrap();
+        let delta = &refresh.generation.delta;
+        let is_own = |chunk: u64| delta.as_ref().is_none_or(|delta| delta.changed.contains(chunk));
+        let chunks = 0..written.total.div_ceil(chunk_len);
+        let is_first = !(0..refresh.next_chunk).any(is_own);
+        let next = (refresh.next_chunk..chunks.end).find(|chunk| is_own(*chunk));
+        let next = next.unwrap_or(chunks.end);
+        refresh.next_chunk = next;
         let first = refresh.next_chunk * chunk_len;
+        let refresh = &self.nodes[node].refreshes[&number];
         let SimulatedGeneration { key, generation, .. } = &refresh.generation;
         if first < written.total {
             let items: Vec<Item> = (first..written.total.min(first + chunk_len))
@@ -224,10 +227,11 @@ impl World {
                 .collect();
             let turn = self.nodes[node]
                 .client
-                .write_chunk(key, *generation, refresh.next_chunk, &items);
+                .write_chunk(key, *generation, refresh.next_chunk, &items, is_first);
             self.send(node, turn, Operation::Chunk { refresh: number }, WRITE_TIMEOUT);
         } else {
-            let turn = self.nodes[node].client.read_head(key);
+            let refresh = &self.nodes[node].refreshes[&number];
+            let turn = self.nodes[node].client.finish(&refresh.generation, &self.policy);
             self.send(node, turn, Operation::Before { refresh: number }, WRITE_TIMEOUT);
         }
         Ok(())

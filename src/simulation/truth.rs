@@ -11,7 +11,8 @@ pub(super) type Place = usize;
 pub(super) type Violation = String;
 
 /// Everything that is counted.
-const KINDS: [&str; 21] = [
+const KINDS: [&str; 22] = [
+    "deltas",
     "pages_of_l1",
     "pages_of_redis",
     "pages_of_memory",
@@ -69,7 +70,12 @@ pub(super) struct Written {
     /// How often the origin had changed when it was read.
     pub version: u64,
     pub total: u64,
+    /// What it takes from another generation: that one's version, and the chunks that it holds itself, a bit each.
+    pub base: Option<(u64, u64)>,
 }
+
+/// Items a chunk.
+pub(super) const CHUNK_LEN: u32 = 4;
 
 /// One listing's heads in this history of Redis, the newest last, each with the time since which it was the head.
 #[derive(Clone, Debug, Default)]
@@ -107,8 +113,8 @@ impl Truth {
     /// Redis has this head now. Invariant 3: it never moves to an older generation, nor to an older reading of the origin.
     /// Returns whether it is another than before.
     pub(super) fn head_is(&mut self, place: Place, head: HeadState, now: u64) -> Result<bool, Violation> {
-        let before = self.heads[place].0.last().map(|(_, head)| *head);
-        if before == Some(head) {
+        let before = self.heads[place].0.last().map(|(_, head)| head.clone());
+        if before.as_ref() == Some(&head) {
             return Ok(false);
         }
         if let Some(before) = before
@@ -179,7 +185,7 @@ impl Truth {
     pub(super) fn check_served(
         &self,
         place: Place,
-        served: HeadState,
+        served: &HeadState,
         now: u64,
         delay: u64,
         ttl: u64,
@@ -192,7 +198,7 @@ impl Truth {
         let gone = heads.iter().enumerate().any(|(at, (_, head))| {
             *head == HeadState::Absent && heads.get(at + 1).is_none_or(|(until, _)| until + ttl + delay > now)
         });
-        if served == HeadState::Absent {
+        if *served == HeadState::Absent {
             return match announced {
                 Some((since, head)) if !gone => Err(format!(
                     "{place} is said not to be there, but since {since} it is {head:?}"
@@ -221,5 +227,10 @@ impl Truth {
 
 /// An item's JSON: what it was written from, and its position.
 pub(super) fn item_text(written: Written, position: u64) -> String {
-    format!("\"{}.{}.{position}\"", written.place, written.version)
+    let chunk = position / u64::from(CHUNK_LEN);
+    let version = match written.base {
+        Some((version, changed)) if changed >> chunk & 1 == 0 => version,
+        _ => written.version,
+    };
+    format!("\"{}.{version}.{position}\"", written.place)
 }

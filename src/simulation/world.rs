@@ -10,7 +10,7 @@ use super::{
     network::{Event, Number, Scheduled, Sender, Tick},
     node::{Node, Operation},
     redis::Redis,
-    truth::{Place, Tally, Truth, Violation},
+    truth::{CHUNK_LEN, Place, Tally, Truth, Violation},
 };
 use crate::{
     listing::{ListingKey, Policy, Timestamp},
@@ -75,7 +75,7 @@ impl World {
             places: listings.iter().cloned().zip(0..).collect(),
             listings,
             policy: Policy {
-                chunk_len: NonZeroU32::new(4).unwrap(),
+                chunk_len: NonZeroU32::new(CHUNK_LEN).unwrap(),
                 fresh_for: Duration::from_secs(6),
                 keep_for: Duration::from_secs(40),
                 pin_for: Duration::from_secs(10),

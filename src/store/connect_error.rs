@@ -52,7 +52,8 @@ pub enum ConnectError {
     },
     /// The prefix is in use by a version that lays its keys out otherwise.
     #[error(
-        "prefix `{prefix}` holds layout {found_layout} with {found_partitions} partitions; this version has layout {layout} with {partitions}"
+        "prefix `{prefix}` holds layout {found_layout} with {found_partitions} partitions; this version has layout {layout} with {partitions}. {}",
+        advice(found_layout, *layout)
     )]
     OtherLayout {
         /// The configured prefix.
@@ -69,4 +70,59 @@ pub enum ConnectError {
     /// The URL cannot be understood.
     #[error("redis url: {0}")]
     BadUrl(String),
+}
+
+/// What an operator does about a prefix of another layout.
+fn advice(found: &str, layout: u32) -> String {
+    match found.parse::<u32>() {
+        Ok(found) if found < layout => format!(
+            "To move to layout {layout}: stop every node of the older version; write the pushed listings into a file by `listcache export \
+             --layout {found} '*' > listings.ndjson`; give the prefix to layout {layout} by `listcache claim`; put them back by `listcache load \
+             listings.ndjson`. Listings with an origin refill by themselves. docs/upgrading.md has every step, and the way back"
+        ),
+        Ok(found) if found > layout => format!(
+            "A newer version of listcache has claimed the prefix: start that version, or another `redis.prefix`. To go back to this version \
+             give the prefix to its layout by `listcache claim --layout {layout}`: docs/upgrading.md, section \"The way back\""
+        ),
+        _ => "Another program may have written there: choose another `redis.prefix`".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(found: &str, layout: u32, says: &[&str]) {
+        let error = ConnectError::OtherLayout {
+            prefix: "shop".to_owned(),
+            found_layout: found.to_owned(),
+            found_partitions: "64".to_owned(),
+            layout,
+            partitions: 64,
+        };
+        let error = error.to_string();
+        for says in says {
+            assert!(error.contains(says), "no `{says}` in: {error}");
+        }
+    }
+
+    #[test]
+    fn another_layout_is_told_with_the_commands_that_move() {
+        check(
+            "1",
+            2,
+            &[
+                "prefix `shop` holds layout 1",
+                "`listcache export --layout 1 '*' > listings.ndjson`",
+                "`listcache claim`",
+                "`listcache load listings.ndjson`",
+                "docs/upgrading.md",
+            ],
+        );
+        check("3", 2, &["start that version", "`listcache claim --layout 2`"]);
+        check("?", 2, &["another `redis.prefix`"]);
+        // Another number of partitions.
+        check("2", 2, &["another `redis.prefix`"]);
+    }
 }

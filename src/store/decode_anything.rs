@@ -4,23 +4,40 @@ use bytes::BytesMut;
 
 use super::{
     hearing::log,
-    layout::{announcements::Envelope, chunk_codec, head_codec},
+    layout::{announcements::Envelope, chunk_codec, head_codec, keys::Keys},
+    moving::layout_1,
     wire::{reply, resp},
     writing::{draw, publish},
 };
-use crate::listing::ListingKey;
+use crate::listing::{Generation, ListingKey};
 
 /// None of them may panic, and none may make more of a reply than was asked for.
 pub(crate) fn decode_anything(data: &[u8]) {
+    let keys = Keys::new("shop");
+    let Some(listing) = ListingKey::parse("a/b") else {
+        return;
+    };
+    let (head, stream) = (
+        keys.head(&listing),
+        keys.stream(&listing, Generation { id: 1, nonce: 1 }),
+    );
     let _ = serde_json::from_slice::<Envelope<'_>>(data);
     if let Ok(text) = std::str::from_utf8(data)
         && let Some(announcement) = super::layout::announcements::parse_body(text)
     {
         assert!(announcement.written.is_none());
     }
-    if let Ok(chunks) = chunk_codec::decode_range(data, "key", &(0..4)) {
+    if let Ok(chunks) = chunk_codec::decode_range(data, &stream, 0..4) {
         assert!(chunks.len() <= 4);
         assert!(chunks.iter().all(|chunk| !chunk.is_empty()));
+    }
+    let items = [
+        chunk_codec::decode_items(data, &stream, 0..4),
+        layout_1::decode_chunks(data, "key", &(0..4)),
+    ];
+    for chunks in items.into_iter().flatten() {
+        assert!(chunks.len() <= 4);
+        assert!(chunks.iter().all(|items| !items.is_empty()));
     }
     let mut read = BytesMut::from(data);
     if let Ok(Some(reply)) = resp::Framing::new(usize::MAX).next(&mut read) {
@@ -31,14 +48,12 @@ pub(crate) fn decode_anything(data: &[u8]) {
         return;
     };
     // A writer understands every text that a reader understands, and the other way round except for damage.
-    let read = head_codec::decode_head(value.clone(), "key");
-    if let (Ok(read), Ok(stored)) = (&read, head_codec::decode_for_writing(value.clone(), "key")) {
+    let read = head_codec::decode_head(value.clone(), &head);
+    if let (Ok(read), Ok(stored)) = (&read, head_codec::decode_for_writing(value.clone(), &head)) {
         assert_eq!(stored.state, *read);
     }
     let _ = log::decode_newest(value.clone());
     let _ = reply::time_left(Some(value.clone()), "key");
     let _ = draw::decode(value.clone(), &[1]);
-    if let Some(key) = ListingKey::parse("a/b") {
-        let _ = publish::decode(value, &key);
-    }
+    let _ = publish::decode(value, &listing);
 }

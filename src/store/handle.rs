@@ -11,7 +11,7 @@ use super::{
     health::{liveness::Liveness, refusals::Refused},
     hearing::subscriber,
     layout::{announcements::Heard, keys::Keys, seen::Seen},
-    reading::{heads::HeadReads, pages::PageReads, worker_reads::ReadsNearby},
+    reading::{exports::ExportReads, heads::HeadReads, pages::PageReads, worker_reads::ReadsNearby},
     records::{
         coalesced::CoalescedRequests, due::DueTimes, evictions, failures::FailureRecords, footprint::Footprint,
         freezes::FreezeRecords, names::NameIndex, reads::ReadRecords, warm_ups::WarmUpRecords,
@@ -155,6 +155,11 @@ impl Store {
     /// How many keys the server has evicted since its start, keys of other programs included; `None` when the user may not ask.
     pub async fn evicted_keys(&self) -> Result<Option<u64>, StoreError> {
         evictions::count(&self.access).await
+    }
+
+    /// Whole generations, for exports.
+    pub fn exports(&self) -> ExportReads {
+        ExportReads(self.access.clone())
     }
 
     /// An empty estimate of what listings will take in Redis.

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! handle      the parts together; start and rights check a server before it is used
+//! moving      from one layout to another: an old layout read, a prefix claimed, old keys removed
 //! records     small keys beside the listings: due times, failures, freezes, names, counts
 //! writing     draw ─► generations ─► publish: the right to write, the stream written aside, the head moved;
 //!                          or ─► confirm: the origin still has what is kept
@@ -28,6 +29,7 @@ mod handle;
 mod health;
 mod hearing;
 mod layout;
+mod moving;
 mod private_server;
 mod reading;
 mod records;
@@ -41,6 +43,7 @@ mod writing;
 
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::decode_anything::decode_anything;
+pub(crate) use self::layout::keys::LAYOUT;
 
 pub use self::{
     connect_error::ConnectError,
@@ -50,10 +53,13 @@ pub use self::{
     layout::{
         announcements::{Announcement, Heard},
         keys::PARTITIONS,
+        sidecar_codec::Description,
     },
+    moving::{layout_1::Layout1, prefix::Prefix},
     private_server::{PrivateServer, PrivateServerError},
     reading::{
-        pages::{Description, PinnedRead},
+        exports::{ExportReads, Exportable},
+        pages::PinnedRead,
         worker_reads::ReadsNearby,
     },
     records::{
@@ -65,9 +71,11 @@ pub use self::{
         warm_ups::WarmUpRecord,
     },
     writing::{
+        base::Base,
         confirm::{Confirmation, Confirmed, Kept},
         draw::{Drawn, DrawnFor, Grant},
-        generations::{FinishedGeneration, GenerationWriter},
+        finished::FinishedGeneration,
+        generations::GenerationWriter,
         leases::{Lease, LeaseState},
         publish::Published,
     },

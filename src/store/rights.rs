@@ -21,7 +21,7 @@ const MULTI: Right = ("multi", "MULTI");
 
 /// The program starts only where the user has all of these.
 #[rustfmt::skip]
-const NEEDED: [Right; 35] = [
+const NEEDED: [Right; 36] = [
     ("time", "TIME"),
     ("ping", "PING"),
     ("script|load", "SCRIPT LOAD return"),
@@ -44,19 +44,20 @@ const NEEDED: [Right; 35] = [
     ("pexpireat", "PEXPIREAT {key} 1"),
     ("pttl", "PTTL {key}"),
     ("copy", "COPY {key} {key}"),
+    ("rename", "RENAME {key} {key}"),
     ("memory|usage", "MEMORY USAGE {key}"),
     ("xadd", "XADD {key} * field value"),
     ("xlen", "XLEN {key}"),
     ("xrange", "XRANGE {key} - +"),
     ("xrevrange", "XREVRANGE {key} + -"),
     ("xread", "XREAD STREAMS {key} 0"),
-    ("xinfo|stream", "XINFO STREAM {key}"),
     ("zadd", "ZADD {key} 1 member"),
     ("zrem", "ZREM {key} member"),
     ("zrange", "ZRANGE {key} 0 1"),
     ("zscore", "ZSCORE {key} member"),
     ("zincrby", "ZINCRBY {key} 1 member"),
     ("zremrangebyrank", "ZREMRANGEBYRANK {key} 0 1"),
+    ("zremrangebyscore", "ZREMRANGEBYSCORE {key} 0 1"),
 ];
 
 /// The optional rights, and the loss without each.

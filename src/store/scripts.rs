@@ -52,15 +52,15 @@ macro_rules! scripts {
 scripts! {
     CLAIM_LAYOUT = "claim_layout";
     DRAW = "draw";
-    PUBLISH = "announce" "publish";
-    CONFIRM = "confirm";
-    DELETE = "announce" "delete";
+    PUBLISH = "announce" "lives" "publish";
+    CONFIRM = "lives" "confirm";
+    DELETE = "announce" "lives" "delete";
     EXTEND_LEASE = "extend_lease";
     RELEASE_LEASE = "release_lease";
     CLAIM_DUE = "claim_due";
     RECORD_FAILURE = "record_failure";
     FORGET_NAME = "forget_name";
-    RENEW = "renew";
+    RENEW = "lives" "renew";
     ASK = "ask";
     SETTLE = "settle";
     BEGIN_WARM_UP = "begin_warm_up";

@@ -159,7 +159,8 @@ async fn bounded<T>(
     }
 }
 
-fn refused(server: &Server, error: RedisError) -> ConnectError {
+/// Why no connection was opened.
+pub(super) fn refused(server: &Server, error: RedisError) -> ConnectError {
     let address = server.address();
     let credentials =
         error.kind() == ErrorKind::AuthenticationFailed || matches!(error.code(), Some("WRONGPASS" | "NOAUTH"));

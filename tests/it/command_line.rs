@@ -70,6 +70,9 @@ fn help_names_every_command_and_gives_examples() {
         "demo",
         "warm",
         "load",
+        "export",
+        "claim",
+        "remove",
         "inspect",
         "freeze",
         "thaw",
@@ -107,6 +110,9 @@ fn help_of_each_command_names_its_flags() {
             ],
         ),
         ("load", &["--sort", "--id-field", "--accept-shrink"]),
+        ("export", &["--layout", "<GLOB>"]),
+        ("claim", &["--layout", "--while-running"]),
+        ("remove", &["--layout", "--dry-run"]),
         ("inspect", &["--sort", "--json"]),
         ("check-config", &["--config"]),
     ] {
@@ -127,7 +133,8 @@ fn a_mistyped_command_line_exits_1() {
         1,
         "--include `[a` is no glob",
     );
-    check(&run(dir.path(), &["load", "promo:x"]), 1, "<FILE>");
+    check(&run(dir.path(), &["load"]), 1, "<FILE>");
+    check(&run(dir.path(), &["load", "promo:x"]), 1, "listcache load NAME FILE");
     check(
         &run(dir.path(), &["warm", "--popularity", "none.csv"]),
         1,

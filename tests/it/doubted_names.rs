@@ -64,7 +64,7 @@ async fn names_that_yield_nothing_make_no_page_404() {
     let (_, page) = get(&service, &format!("{BREAD}?size=10")).await;
     let next = page["links"]["next"].as_str().unwrap().to_owned();
     // Frozen before anything happens, so that every node knows.
-    redis.cli(&["HSET", "listcache:1:frozen", "c:BREAD", "99999999999999"]);
+    redis.cli(&["HSET", "listcache:2:frozen", "c:BREAD", "99999999999999"]);
     assert_eq!(status(&service, "/v1/listings/f:BREAD").await, 200);
 
     shop.sql("delete from products; insert into products values (1, 'NEW', 'EUR', '', 1, 0); delete from products")
@@ -92,7 +92,7 @@ async fn names_that_yield_nothing_make_no_page_404() {
     for path in [BREAD, &next] {
         assert_eq!(status(&service, path).await, 200, "{path}");
     }
-    redis.cli(&["DEL", "listcache:1:frozen"]);
+    redis.cli(&["DEL", "listcache:2:frozen"]);
     eventually(async || match status(&service, BREAD).await {
         404 => Ok(()),
         other => Err(other),

@@ -220,10 +220,7 @@ async fn a_stale_page_is_served_while_one_refresh_runs() {
     eventually(async || {
         let stale = page(&node, &bread(), &place(0, 1)).await.unwrap();
         assert_eq!(texts(&stale), [r#"{"id":0,"revision":0}"#]);
-        match origin.reads() {
-            2 => Ok(()),
-            reads => Err(reads),
-        }
+        (origin.reads() == 2).then_some(()).ok_or_else(|| origin.reads())
     })
     .await;
     origin.open();

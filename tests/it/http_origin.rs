@@ -138,6 +138,8 @@ async fn reads_whole(config: &Config) {
         std::cmp::Reverse(item["price"].as_f64().unwrap() as u64)
     });
     assert_eq!(texts(&sorted), expect);
+    // By these values the stream's keys are made.
+    assert!(sorted.iter().all(|item| matches!(*item.keys, [SortValue::Real(_)])));
 }
 
 const QUERY: &str = "GET /products/:category?n=:limit";

@@ -57,7 +57,7 @@ async fn every_node_hears_the_new_head_itself() {
     let Heard::Announcement(heard) = next(&mut heard).await else {
         panic!("no announcement");
     };
-    assert_eq!((&heard.listing, heard.head), (&shoes, deleted[0].0.head));
+    assert_eq!((&heard.listing, heard.head), (&shoes, deleted[0].0.head.clone()));
     // Its age is told by Redis's clock.
     let written = heard.written.unwrap();
     assert!(store.now().since(written) < Duration::from_secs(20), "{written:?}");
@@ -209,7 +209,7 @@ async fn a_message_of_another_release_is_a_new_epoch() {
         "{\"v\":2}",
         "{\"v\":1,\"partition\":200,\"entry\":\"1-1\",\"after\":\"0-0\",\"body\":{}}",
     ] {
-        redis.cli(&["PUBLISH", "t:1:announcements", message]);
+        redis.cli(&["PUBLISH", "t:2:announcements", message]);
         assert_eq!(next(&mut heard).await, Heard::NewEpoch, "{message}");
     }
     let published = publish_many(&store, 1).await;
@@ -229,7 +229,7 @@ async fn two_prefixes_on_one_redis_know_nothing_of_each_other() {
     assert_eq!(two.heads.read(&shoes).await.unwrap(), HeadState::Absent);
     assert!(
         two.pages
-            .chunks(&shoes, of_one.generation, 0..1)
+            .chunks(&shoes, of_one.generation, None, 0..1)
             .await
             .unwrap()
             .is_empty()
@@ -253,8 +253,8 @@ async fn the_subscriber_ends_with_its_receiver() {
     let store = connect(&redis.url()).await;
     let heard = subscribe(&store).await;
     assert_eq!(
-        redis.cli(&["PUBSUB", "NUMSUB", "t:1:announcements"]),
-        "t:1:announcements\n1"
+        redis.cli(&["PUBSUB", "NUMSUB", "t:2:announcements"]),
+        "t:2:announcements\n1"
     );
     drop(heard);
     eventually(async || match redis.cli(&["PUBSUB", "CHANNELS"]).as_str() {

@@ -99,7 +99,7 @@ async fn a_thread_that_is_busy_is_no_redis_that_does_not_answer() {
     }
     for _ in 0..3 {
         let begun = Instant::now();
-        assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Live(head));
+        assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Live(head.clone()));
         assert!(begun.elapsed() > read_timeout, "it was not busy");
     }
 }
@@ -148,5 +148,5 @@ async fn over_tcp_as_well() {
     let store = connect(&proxy.url()).await;
     let shoes = listing("shoes/price");
     let head = publish(&store, &shoes, 50).await;
-    assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Live(head));
+    assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Live(head.clone()));
 }

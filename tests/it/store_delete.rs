@@ -34,7 +34,12 @@ async fn a_deleted_listing_stays_deleted_under_a_running_writer() {
     assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Deleted(tombstone));
     for generation in [first.generation, second.generation] {
         assert_eq!(
-            store.pages.pinned(&shoes, generation, 0..1, false).await.unwrap().left,
+            store
+                .pages
+                .pinned(&shoes, generation, Some(None), 0..1)
+                .await
+                .unwrap()
+                .left,
             None
         );
     }

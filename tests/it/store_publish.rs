@@ -21,8 +21,8 @@ async fn a_published_generation_is_read_in_one_turn() {
     let head = publish(&store, &shoes, 10).await;
 
     proxy.clear();
-    let (found, chunks) = store.pages.read(&shoes, head.generation, 1..3).await.unwrap();
-    assert_eq!(found, HeadState::Live(head));
+    let (found, chunks) = store.pages.read(&shoes, head.generation, None, 1..3).await.unwrap();
+    assert_eq!(found, HeadState::Live(head.clone()));
     assert_eq!((head.total, head.chunk_len.get(), head.definition), (10, 4, 7));
     let expect: Vec<String> = (4..8).map(|position| json(head.generation, position)).collect();
     assert_eq!(chunks[0].items(0..4), expect.join(","));
@@ -32,8 +32,12 @@ async fn a_published_generation_is_read_in_one_turn() {
     assert_eq!(turns[0].commands, ["HMGET", "XRANGE"]);
 
     proxy.clear();
-    let pinned = store.pages.pinned(&shoes, head.generation, 2..9, false).await.unwrap();
-    assert_eq!((pinned.head, pinned.chunks.len()), (HeadState::Live(head), 1));
+    let pinned = store
+        .pages
+        .pinned(&shoes, head.generation, Some(None), 2..9)
+        .await
+        .unwrap();
+    assert_eq!((pinned.head, pinned.chunks.len()), (HeadState::Live(head.clone()), 1));
     let kept = policy().keep_for + policy().pin_for;
     assert!(pinned.left.unwrap() > kept - Duration::from_secs(60) && pinned.left.unwrap() <= kept);
     let description = store.pages.describe(&shoes, head.generation).await.unwrap().unwrap();
@@ -55,7 +59,7 @@ async fn an_older_generation_never_replaces_a_newer_one() {
     let refused = store.writes.publish(older, &policy(), None, None).await.unwrap();
     assert!(matches!(refused, Published::Older { current } if current == head.generation));
 
-    assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Live(head));
+    assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Live(head.clone()));
     // What was refused is not left lying.
     assert_eq!(store.pages.describe(&shoes, first.generations[0]).await.unwrap(), None);
 }
@@ -177,7 +181,12 @@ async fn generations_beyond_the_bound_are_unlinked() {
         assert_eq!(streams.len(), published.len().min(4), "{streams:?}");
     }
     for (at, generation) in published.iter().enumerate() {
-        let left = store.pages.pinned(&shoes, *generation, 0..1, false).await.unwrap().left;
+        let left = store
+            .pages
+            .pinned(&shoes, *generation, Some(None), 0..1)
+            .await
+            .unwrap()
+            .left;
         assert_eq!(left.is_some(), at >= 4, "{at}");
         // Only the current one outlives its pins.
         assert_eq!(left > Some(policy.pin_for), at == 7, "{at}");
@@ -196,7 +205,8 @@ async fn what_expires_anyway_does_not_take_another_ones_place() {
     let first = publish_as(&store, &shoes, 1, &policy).await.generation;
     let second = publish_as(&store, &shoes, 1, &policy).await.generation;
     publish_as(&store, &shoes, 1, &policy).await;
-    redis.cli(&["DEL", &store.pages.stream_key(&shoes, second)]);
+    let stream = store.pages.stream_key(&shoes, second);
+    redis.cli(&["DEL", &stream, &stream.replace(":gen:", ":side:")]);
     publish_as(&store, &shoes, 1, &policy).await;
     assert!(store.pages.describe(&shoes, first).await.unwrap().is_some());
 }
@@ -208,9 +218,10 @@ async fn an_empty_listing_is_a_head_without_a_stream() {
     let shoes = listing("shoes/price");
     publish(&store, &shoes, 5).await;
     let head = publish(&store, &shoes, 0).await;
-    assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Live(head));
+    assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Live(head.clone()));
     assert_eq!(head.total, 0);
-    assert_eq!(store.pages.describe(&shoes, head.generation).await.unwrap(), None);
+    let described = store.pages.describe(&shoes, head.generation).await.unwrap().unwrap();
+    assert_eq!(described.total, 0);
     publish(&store, &shoes, 3).await;
 }
 
@@ -237,7 +248,7 @@ async fn a_full_server_says_so_and_keeps_what_it_has() {
     let full = writer.finish().await;
     assert!(matches!(full, Err(StoreError::Full { .. })), "{full:?}");
 
-    assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Live(head));
+    assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Live(head.clone()));
     assert_eq!(items(&store, &shoes, head.generation).await.len(), 9);
 }
 
@@ -252,5 +263,5 @@ async fn an_unreadable_head_is_corrupt_until_the_next_publish() {
         Err(StoreError::Corrupt { .. })
     ));
     let head = publish(&store, &shoes, 3).await;
-    assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Live(head));
+    assert_eq!(store.heads.read(&shoes).await.unwrap(), HeadState::Live(head.clone()));
 }

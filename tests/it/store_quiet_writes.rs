@@ -49,7 +49,11 @@ async fn sent_for_a_publish(redis: &RedisServer, store: &Store) -> u64 {
     let before = sent();
     let head = publish(store, &shoes, ITEMS).await;
     let sent = sent() - before;
-    let chunks = store.pages.chunks(&shoes, head.generation, 0..ENTRIES).await.unwrap();
+    let chunks = store
+        .pages
+        .chunks(&shoes, head.generation, None, 0..ENTRIES)
+        .await
+        .unwrap();
     assert_eq!(chunks.len() as u64, ENTRIES);
     let found = chunks
         .iter()

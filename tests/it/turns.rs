@@ -18,7 +18,7 @@ use crate::support::{
 /// Calls of the commands that read listings, by the server's own count.
 fn listing_reads(redis: &RedisServer) -> u64 {
     let stats = redis.cli(&["INFO", "commandstats"]);
-    ["xrange", "xrevrange", "hmget", "xinfo|stream"]
+    ["xrange", "xrevrange", "hmget"]
         .iter()
         .filter_map(|command| {
             let line = stats

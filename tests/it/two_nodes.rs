@@ -12,7 +12,7 @@ use crate::support::{
     service::{Service, TOKEN, json_of},
 };
 
-const CHANNEL: &str = "listcache:1:announcements";
+const CHANNEL: &str = "listcache:2:announcements";
 
 /// Nothing but pushes.
 fn pushes_only(redis_url: &str) -> String {

@@ -167,7 +167,7 @@ impl Shop {
     /// How often each listing was published, as the logs tell.
     fn publishes(&self) -> BTreeMap<String, usize> {
         let mut publishes = BTreeMap::new();
-        for log in self.redis.cli_lines(&["KEYS", "listcache:1:*:log"]) {
+        for log in self.redis.cli_lines(&["KEYS", "listcache:2:*:log"]) {
             for line in self.redis.cli_lines(&["XRANGE", &log, "-", "+"]) {
                 if let Ok(body) = serde_json::from_str::<Value>(&line)
                     && let Some(listing) = body["listing"].as_str()

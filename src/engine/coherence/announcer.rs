@@ -63,7 +63,8 @@ impl Announcer {
         self.metrics.announcements.inc();
         let waiting = self.waiting.lock().remove(&announcement.listing);
         let insist = own || waiting.is_some();
-        self.heads.announce(&announcement.listing, announcement.head, insist);
+        self.heads
+            .announce(&announcement.listing, announcement.head.clone(), insist);
         self.pushed_sorts.forget(announcement.listing.name());
         self.lost_pushed.moved(announcement.listing.name(), &announcement.head);
         for waiter in waiting.into_iter().flatten() {

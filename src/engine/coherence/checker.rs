@@ -114,6 +114,7 @@ mod tests {
             definition: 0,
             definition_version: 0,
             pins_from: 0,
+            delta: None,
         })
     }
 
@@ -124,8 +125,8 @@ mod tests {
         check(head(2), head(2), Lookup::Usable(head(1)), true);
         // Redis was rewound, and L1 goes on with what came after.
         check(head(1), head(1), Lookup::Usable(head(2)), true);
-        check(deleted, deleted, Lookup::Usable(head(2)), true);
-        check(head(2), head(2), Lookup::Usable(deleted), true);
+        check(deleted.clone(), deleted.clone(), Lookup::Usable(head(2)), true);
+        check(head(2), head(2), Lookup::Usable(deleted.clone()), true);
         check(head(2), head(2), Lookup::Usable(HeadState::Absent), true);
         // Moved again meanwhile; moved here too; not to be served anyhow; evicted.
         check(head(2), head(3), Lookup::Usable(head(1)), false);
@@ -133,6 +134,11 @@ mod tests {
         check(head(2), head(2), Lookup::Recheck(head(1)), false);
         check(head(2), head(2), Lookup::Unknown, false);
         check(HeadState::Absent, HeadState::Absent, Lookup::Usable(head(2)), false);
-        check(deleted, deleted, Lookup::Usable(HeadState::Absent), false);
+        check(
+            deleted.clone(),
+            deleted.clone(),
+            Lookup::Usable(HeadState::Absent),
+            false,
+        );
     }
 }

@@ -7,7 +7,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use crate::{
     engine::{
         error::EngineError,
-        l1::{L1, chunk_cache::Partly, items::PageItems, shape::Shape},
+        l1::{
+            L1,
+            chunk_cache::Partly,
+            items::PageItems,
+            shape::{Layers, Shape},
+        },
         loads::{coalesce::Coalescer, permits::ReadPermits},
     },
     listing::{Chunk, HeadState, ListingKey, WindowPlan},
@@ -25,8 +30,8 @@ pub(crate) struct PinnedRange {
     chunks: LoadedRange,
     /// How long the generation is still kept; `None` where it is gone.
     pub left: Option<Duration>,
-    /// The generation's shape, by what it says of itself; `None` where it is gone.
-    pub shape: Option<Shape>,
+    /// The generation, by what it says of itself; `None` where it is gone.
+    pub layers: Option<Layers>,
 }
 
 /// Reads chunks.
@@ -64,12 +69,12 @@ impl Chunks {
     pub(crate) async fn read(
         &self,
         key: &ListingKey,
-        shape: Shape,
+        layers: &Layers,
         partly: Partly,
     ) -> Result<Option<ReadItems>, EngineError> {
         let _permit = self.permits.wait()?;
-        let load_key = (shape, partly.missing.clone());
-        let load = || self.load(key, shape, partly.missing.clone());
+        let load_key = (layers.shape, partly.missing.clone());
+        let load = || self.load(key, layers, partly.missing.clone());
         // Boxed, so that a hit's future is none the larger for it.
         let joined = Box::pin(self.loads.join(&load_key, load)).await;
         let loaded = joined.value.unwrap_or(Err(EngineError::broken_load()))?;
@@ -85,19 +90,19 @@ impl Chunks {
     pub(crate) async fn read_pinned(
         &self,
         key: &ListingKey,
-        shape: Shape,
+        layers: &Layers,
         plan: &WindowPlan,
         patience: Option<Duration>,
     ) -> Result<Option<(PinnedRange, Option<ReadItems>)>, EngineError> {
-        let found = self.l1.chunks.find(shape, plan);
+        let found = self.l1.chunks.find(layers, plan);
         // Everything here already: one chunk is asked for all the same, to hear of the generation's life.
         let range = match &found {
             Ok(_) => plan.chunks().start..plan.chunks().start + 1,
             Err(partly) => partly.missing.clone(),
         };
-        let load_key = (key.clone(), shape, range.clone());
+        let load_key = (key.clone(), layers.shape, range.clone());
         let _permit = self.permits.wait()?;
-        let load = || self.load_pinned(key, shape, range.clone());
+        let load = || self.load_pinned(key, layers.shape, range.clone());
         let joined = match patience {
             None => self.pinned_loads.join(&load_key, load).await,
             Some(patience) => match self.pinned_loads.join_within(&load_key, patience, load).await {
@@ -116,12 +121,18 @@ impl Chunks {
 
     /// Begins to read what is missing of a plan's chunks, for nobody in particular; the place is given back when it is read. Says
     /// whether anything was begun.
-    pub(crate) fn begin(&self, key: &ListingKey, shape: Shape, plan: &WindowPlan, place: OwnedSemaphorePermit) -> bool {
-        let Some(missing) = self.l1.chunks.missing(shape, plan) else {
+    pub(crate) fn begin(
+        &self,
+        key: &ListingKey,
+        layers: &Layers,
+        plan: &WindowPlan,
+        place: OwnedSemaphorePermit,
+    ) -> bool {
+        let Some(missing) = self.l1.chunks.missing(layers, plan) else {
             return false;
         };
-        self.loads.begin(&(shape, missing.clone()), || {
-            let load = self.load(key, shape, missing);
+        self.loads.begin(&(layers.shape, missing.clone()), || {
+            let load = self.load(key, layers, missing);
             async move {
                 let _place = place;
                 load.await
@@ -132,16 +143,17 @@ impl Chunks {
     fn load(
         &self,
         key: &ListingKey,
-        shape: Shape,
+        layers: &Layers,
         range: Range<u64>,
     ) -> impl Future<Output = Result<LoadedRange, EngineError>> + Send + use<> {
         let (pages, l1) = (self.store.pages.clone(), self.l1.clone());
-        let (permits, key) = (self.permits.clone(), key.clone());
+        let (permits, key, layers) = (self.permits.clone(), key.clone(), layers.clone());
         async move {
             let _permit = permits.take()?;
             let first = range.start;
-            let chunks = pages.chunks(&key, shape.generation, range).await?;
-            Ok(keep(&l1, shape, first, chunks))
+            let (generation, delta) = (layers.shape.generation, layers.delta.as_deref());
+            let chunks = pages.chunks(&key, generation, delta, range).await?;
+            Ok(keep(&l1, &layers, first, chunks))
         }
     }
 
@@ -157,26 +169,33 @@ impl Chunks {
             let _permit = permits.take()?;
             let load = l1.heads.begin_load(&key);
             let first = range.start;
-            let known = l1.shape_of(&key, shape.generation);
-            let read = pages.pinned(&key, shape.generation, range, known.is_none()).await?;
-            let described = read.description.map(|said| Shape::described(shape.generation, said));
-            if let Some(described) = described {
-                l1.shapes.insert((key.clone(), shape.generation), described);
+            let known = l1.layers_of(&key, shape.generation);
+            let delta = known.as_ref().map(|known| known.delta.as_deref());
+            let read = pages.pinned(&key, shape.generation, delta, range).await?;
+            let described = read.description.map(|said| Layers::described(shape.generation, said));
+            if let Some(described) = &described {
+                l1.layers.insert((key.clone(), shape.generation), described.clone());
             }
+            let layers = known.or(described);
+            // What is kept fits the shape of the caller that leads this load.
+            let fitting = Layers {
+                shape,
+                delta: layers.as_ref().and_then(|layers| layers.delta.clone()),
+            };
             Ok(PinnedRange {
                 head: load.finish(read.head),
-                chunks: keep(&l1, shape, first, read.chunks),
+                chunks: keep(&l1, &fitting, first, read.chunks),
                 left: read.left,
-                shape: known.or(described),
+                layers,
             })
         }
     }
 }
 
 /// Keeps the chunks that are as promised.
-fn keep(l1: &L1, shape: Shape, first: u64, mut chunks: Vec<Chunk>) -> LoadedRange {
-    chunks.truncate(shape.whole_chunks(first, &chunks));
+fn keep(l1: &L1, layers: &Layers, first: u64, mut chunks: Vec<Chunk>) -> LoadedRange {
+    chunks.truncate(layers.shape.whole_chunks(first, &chunks));
     let chunks: LoadedRange = chunks.into_iter().map(Arc::new).collect();
-    l1.chunks.insert(shape.generation, first, &chunks);
+    l1.chunks.insert(layers, first, &chunks);
     chunks
 }

@@ -6,7 +6,7 @@ use super::lost_pushed::LostPushed;
 use crate::{
     engine::{
         error::EngineError,
-        l1::{L1, head_table::Lookup, items::Form, shape::Shape},
+        l1::{L1, head_table::Lookup, items::Form, shape::Layers},
         loads::{
             coalesce::{Coalescer, Joined},
             permits::ReadPermits,
@@ -128,20 +128,20 @@ impl Heads {
     }
 
     /// What to ask for besides the head: chunks of the last known generation that are not here and will be needed.
-    fn speculation(&self, known: &HeadState, window: Window, form: Form) -> Option<(Shape, Range<u64>)> {
-        let shape = Shape::from(known.live()?);
-        let plan = shape.plan(window)?;
-        let missing = self.l1.chunks.find(shape, &plan).err()?.missing;
-        if form == Form::Packed && self.l1.chunks.has_fragments(shape, &plan) {
+    fn speculation(&self, known: &HeadState, window: Window, form: Form) -> Option<(Layers, Range<u64>)> {
+        let layers = Layers::from(known.live()?);
+        let plan = layers.shape.plan(window)?;
+        let missing = self.l1.chunks.find(&layers, &plan).err()?.missing;
+        if form == Form::Packed && self.l1.chunks.has_fragments(&layers, &plan) {
             return None;
         }
-        Some((shape, missing))
+        Some((layers, missing))
     }
 
     async fn load(
         &self,
         key: &ListingKey,
-        speculation: Option<(Shape, Range<u64>)>,
+        speculation: Option<(Layers, Range<u64>)>,
     ) -> Result<(HeadState, HeadFrom), EngineError> {
         let _permit = self.permits.wait()?;
         let joined = self.loads.join(key, || self.loading(key, speculation)).await;
@@ -152,7 +152,7 @@ impl Heads {
     async fn load_within(
         &self,
         key: &ListingKey,
-        speculation: Option<(Shape, Range<u64>)>,
+        speculation: Option<(Layers, Range<u64>)>,
     ) -> Option<Result<(HeadState, HeadFrom), EngineError>> {
         let _permit = match self.permits.wait() {
             Ok(permit) => permit,
@@ -165,7 +165,7 @@ impl Heads {
     fn loading(
         &self,
         key: &ListingKey,
-        speculation: Option<(Shape, Range<u64>)>,
+        speculation: Option<(Layers, Range<u64>)>,
     ) -> impl Future<Output = Result<HeadState, EngineError>> + Send + use<> {
         let (heads, pages) = (self.store.heads.clone(), self.store.pages.clone());
         let (l1, permits, key) = (self.l1.clone(), self.permits.clone(), key.clone());
@@ -176,13 +176,14 @@ impl Heads {
             let load = l1.heads.begin_load(&key);
             let read = match speculation {
                 None => heads.read(&key).await,
-                Some((shape, range)) => {
+                Some((layers, range)) => {
                     let first = range.start;
-                    let read = pages.read(&key, shape.generation, range).await;
+                    let (generation, delta) = (layers.shape.generation, layers.delta.as_deref());
+                    let read = pages.read(&key, generation, delta, range).await;
                     read.map(|(state, chunks)| {
-                        let whole = shape.whole_chunks(first, &chunks);
+                        let whole = layers.shape.whole_chunks(first, &chunks);
                         let chunks: Vec<_> = chunks.into_iter().take(whole).map(Arc::new).collect();
-                        l1.chunks.insert(shape.generation, first, &chunks);
+                        l1.chunks.insert(&layers, first, &chunks);
                         state
                     })
                 }

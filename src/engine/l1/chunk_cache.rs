@@ -1,4 +1,4 @@
-//! L1 chunks: by generation and index, and the fragments that they were deflated into. They need no invalidation, for a
+//! L1 chunks: by the generation in whose stream they lie and their index, and the fragments that they were deflated into. They need no invalidation, for a
 //! generation never changes.
 //!
 //! Both are bounded in bytes together: the form of a page that is asked for stays. Where nearly all
@@ -18,9 +18,10 @@ use std::{
 use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
+pub(crate) use self::entry::FragmentPlace;
 use self::entry::{Key, Value};
-use super::{items::PageItems, shape::Shape};
-use crate::listing::{Chunk, Fragment, Generation, RunPlace, WindowPlan, window::Piece};
+use super::{items::PageItems, shape::Layers};
+use crate::listing::{Chunk, Fragment, RunPlace, WindowPlan, window::Piece};
 
 /// Chunks and fragments of any listing, ready for the wire. A generation's nonce makes it unique among all listings.
 #[derive(Clone)]
@@ -93,14 +94,14 @@ impl ChunkCache {
 
     /// The items of a plan, if they are all here. Chunks that were read under another shape of the same generation, as a damaged head
     /// or a made-up cursor gives it, are not what this one promises: they count as missing.
-    pub(crate) fn find(&self, shape: Shape, plan: &WindowPlan) -> Result<PageItems, Partly> {
+    pub(crate) fn find(&self, layers: &Layers, plan: &WindowPlan) -> Result<PageItems, Partly> {
         // As many pieces as chunks: a page costs as many allocations however many it has.
         let mut pieces = Vec::with_capacity(plan.chunk_count());
         let mut rest = plan.pieces();
         while let Some(piece) = rest.next() {
-            match self.chunk(shape, piece.chunk.0) {
+            match self.chunk(layers, piece.chunk.0) {
                 Some(chunk) => pieces.push((chunk, piece.items)),
-                None => return Err(self.find_rest(shape, plan, pieces, piece, rest)),
+                None => return Err(self.find_rest(layers, plan, pieces, piece, rest)),
             }
         }
         Ok(PageItems {
@@ -112,7 +113,7 @@ impl ChunkCache {
     /// Those `before` are here, `lost` is not.
     fn find_rest(
         &self,
-        shape: Shape,
+        layers: &Layers,
         plan: &WindowPlan,
         before: Vec<(Arc<Chunk>, Range<usize>)>,
         lost: Piece,
@@ -122,7 +123,7 @@ impl ChunkCache {
         let mut pieces: Vec<_> = before.chain([(None, lost.items)]).collect();
         let mut missing = lost.chunk.0..lost.chunk.0 + 1;
         for piece in rest {
-            let (at, chunk) = (piece.chunk.0, self.chunk(shape, piece.chunk.0));
+            let (at, chunk) = (piece.chunk.0, self.chunk(layers, piece.chunk.0));
             if chunk.is_none() {
                 missing = missing.start.min(at)..missing.end.max(at + 1);
             }
@@ -135,9 +136,9 @@ impl ChunkCache {
         }
     }
 
-    fn chunk(&self, shape: Shape, at: u64) -> Option<Arc<Chunk>> {
-        match self.get(&Key::Chunk(shape.generation, at))? {
-            Value::Chunk(chunk) => shape.fits(at, &chunk).then_some(chunk),
+    fn chunk(&self, layers: &Layers, at: u64) -> Option<Arc<Chunk>> {
+        match self.get(&Key::Chunk(layers.holder_of(at), at))? {
+            Value::Chunk(chunk) => layers.shape.fits(at, &chunk).then_some(chunk),
             Value::Fragment(_) => None,
         }
     }
@@ -152,40 +153,43 @@ impl ChunkCache {
     }
 
     /// The smallest range that covers the chunks of a plan that are not here. Asking counts for none of them.
-    pub(crate) fn missing(&self, shape: Shape, plan: &WindowPlan) -> Option<Range<u64>> {
-        let is_missing = |at: &u64| !self.kept.contains_key(&Key::Chunk(shape.generation, *at));
+    pub(crate) fn missing(&self, layers: &Layers, plan: &WindowPlan) -> Option<Range<u64>> {
+        let is_missing = |at: &u64| !self.kept.contains_key(&Key::Chunk(layers.holder_of(*at), *at));
         let first = plan.chunks().find(is_missing)?;
         let last = plan.chunks().rev().find(is_missing)?;
         Some(first..last + 1)
     }
 
     /// Keeps a run of chunks.
-    pub(crate) fn insert(&self, generation: Generation, first: u64, chunks: &[Arc<Chunk>]) {
+    pub(crate) fn insert(&self, layers: &Layers, first: u64, chunks: &[Arc<Chunk>]) {
         for (at, chunk) in (first..).zip(chunks) {
             let value = Value::Chunk(chunk.clone());
             // What is larger than all that may be kept would be taken in only to be thrown out: where L1 is off, each.
             if u64::from(value.weight()) <= self.bytes_max {
-                self.keep(Key::Chunk(generation, at), value);
+                self.keep(Key::Chunk(layers.holder_of(at), at), value);
             }
         }
     }
 
     /// A fragment, if it is here.
-    pub(crate) fn fragment(&self, shape: Shape, place: RunPlace) -> Option<Arc<Fragment>> {
-        match self.get(&Key::Fragment(shape, place))? {
+    pub(crate) fn fragment(&self, place: FragmentPlace) -> Option<Arc<Fragment>> {
+        match self.get(&Key::Fragment(place))? {
             Value::Fragment(fragment) => Some(fragment),
             Value::Chunk(_) => None,
         }
     }
 
     /// Whether all fragments of a plan are here. Asking counts for none of them.
-    pub(crate) fn has_fragments(&self, shape: Shape, plan: &WindowPlan) -> bool {
-        RunPlace::all(plan).all(|place| self.kept.contains_key(&Key::Fragment(shape, place)))
+    pub(crate) fn has_fragments(&self, layers: &Layers, plan: &WindowPlan) -> bool {
+        RunPlace::all(plan).all(|run| {
+            let place = FragmentPlace::of(layers, run);
+            self.kept.contains_key(&Key::Fragment(place))
+        })
     }
 
-    /// Keeps a fragment, which was cut out of chunks that fit the shape.
-    pub(crate) fn insert_fragment(&self, shape: Shape, place: RunPlace, fragment: Arc<Fragment>) {
-        self.keep(Key::Fragment(shape, place), Value::Fragment(fragment));
+    /// Keeps a fragment.
+    pub(crate) fn insert_fragment(&self, place: FragmentPlace, fragment: Arc<Fragment>) {
+        self.keep(Key::Fragment(place), Value::Fragment(fragment));
     }
 
     fn keep(&self, key: Key, value: Value) {
@@ -211,14 +215,18 @@ mod tests {
     use std::num::NonZeroU32;
 
     use super::*;
-    use crate::listing::{ChunkIndex, Deflater, Direction, Run};
+    use crate::{
+        engine::l1::shape::Shape,
+        listing::{ChunkIndex, Deflater, Direction, Generation, Run},
+    };
 
-    fn shape(nonce: u32) -> Shape {
-        Shape {
+    fn layers(nonce: u32) -> Layers {
+        let shape = Shape {
             generation: Generation { id: 7, nonce },
             total: 12,
             chunk_len: NonZeroU32::new(12).unwrap(),
-        }
+        };
+        Layers { shape, delta: None }
     }
 
     #[test]
@@ -240,8 +248,8 @@ mod tests {
         let mut deflater = Deflater::new();
         for nonce in 0..400 {
             let fragment = Fragment::make(&mut deflater, None, &run).unwrap();
-            cache.insert(shape(nonce).generation, 0, std::slice::from_ref(&chunk));
-            cache.insert_fragment(shape(nonce), place, Arc::new(fragment));
+            cache.insert(&layers(nonce), 0, std::slice::from_ref(&chunk));
+            cache.insert_fragment(FragmentPlace::of(&layers(nonce), place), Arc::new(fragment));
         }
         cache.kept.run_pending_tasks();
         let (mut chunks, mut fragments) = (0, 0);

@@ -33,7 +33,7 @@ pub(crate) struct HeadLoad<'a> {
 impl HeadLoad<'_> {
     /// Redis answered. Returns the head to serve, which is newer where an announcement came meanwhile.
     pub(crate) fn finish(mut self, loaded: HeadState) -> HeadState {
-        self.end(Some(loaded)).unwrap_or(loaded)
+        self.end(Some(loaded.clone())).unwrap_or(loaded)
     }
 
     /// Redis holds no readable head: the known head must not hide that.

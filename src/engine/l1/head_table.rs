@@ -61,7 +61,7 @@ struct Entry {
 }
 
 /// What the table says of a listing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Lookup {
     /// May be served; known since the given age in milliseconds.
     Usable(HeadState),
@@ -121,17 +121,17 @@ impl HeadTable {
 
     /// The last that is known of a listing, however old.
     pub(crate) fn last_known(&self, key: &ListingKey) -> Option<HeadState> {
-        self.known.get(key).or_else(|| self.absent.get(key))?.state
+        self.known.get(key).or_else(|| self.absent.get(key))?.state.clone()
     }
 
     fn judge(&self, entry: &Entry, now: u64) -> Lookup {
-        match entry.state {
+        match &entry.state {
             None => Lookup::Unknown,
             // Invariant 5: without any announcement, no head older than the ttl is served while Redis answers.
             Some(state) if entry.epoch == self.epoch && now.saturating_sub(entry.checked_at) < self.limits.ttl_ms => {
-                Lookup::Usable(state)
+                Lookup::Usable(state.clone())
             }
-            Some(state) => Lookup::Recheck(state),
+            Some(state) => Lookup::Recheck(state.clone()),
         }
     }
 
@@ -177,10 +177,11 @@ impl HeadTable {
                 // Read before the new epoch was noticed: served once, not kept.
                 loaded
             } else if entry.admits(&loaded, &ticket, epoch) {
-                entry.put(loaded, epoch, now);
+                entry.put(loaded.clone(), epoch, now);
                 loaded
             } else {
-                entry.state.filter(|_| entry.epoch == epoch).unwrap_or(loaded)
+                let known = entry.state.clone().filter(|_| entry.epoch == epoch);
+                known.unwrap_or(loaded)
             }
         });
         self.settle(key);
@@ -212,8 +213,8 @@ impl HeadTable {
         };
         // Invariant 4: from here on no older head of this listing is served.
         entry.floor = (epoch, entry.floor_in(epoch).max(head.id()));
-        let newer = match entry.state {
-            Some(state) if entry.epoch == epoch => head.supersedes(&state),
+        let newer = match &entry.state {
+            Some(state) if entry.epoch == epoch => head.supersedes(state),
             _ => true,
         };
         if newer {

@@ -41,6 +41,7 @@ fn head(id: u64, history: u32) -> HeadState {
         definition: 0,
         definition_version: 0,
         pins_from: 0,
+        delta: None,
     })
 }
 

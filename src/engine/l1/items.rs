@@ -2,8 +2,8 @@
 
 use std::{ops::Range, sync::Arc};
 
-use super::shape::Shape;
-use crate::listing::{Checksum, Chunk, Direction, Fragment, Run, RunPlace};
+use super::chunk_cache::FragmentPlace;
+use crate::listing::{Checksum, Chunk, Direction, Fragment, Run};
 
 /// The items of a page: runs of chunks in the order they go out.
 #[derive(Clone, Debug)]
@@ -64,8 +64,7 @@ impl PackedPiece {
 /// A run that has no fragment yet.
 #[derive(Clone, Debug)]
 pub struct Unmade {
-    pub(crate) shape: Shape,
-    pub(crate) place: RunPlace,
+    pub(crate) place: FragmentPlace,
     pub(crate) before: Option<Run>,
     pub(crate) run: Run,
 }

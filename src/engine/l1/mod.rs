@@ -11,7 +11,8 @@
 //!   random names evicts no head.
 //! - Announcement and load commute: the newer head stays. An invalidation during a load must not leave the old head behind.
 //! - Chunks and fragments need no invalidation: a generation never changes.
-//! - A fragment is known by shape, run and the run before it, which is its dictionary.
+//! - A chunk is known by the generation in whose stream it lies: what has not changed stays warm. A fragment is known by its run and the
+//!   run before it, which is its dictionary.
 
 pub(super) mod chunk_cache;
 pub(super) mod head_cache;
@@ -23,7 +24,11 @@ pub(super) mod shape;
 
 use moka::sync::Cache;
 
-use self::{chunk_cache::ChunkCache, head_cache::HeadCache, shape::Shape};
+use self::{
+    chunk_cache::ChunkCache,
+    head_cache::HeadCache,
+    shape::{Layers, Shape},
+};
 use crate::{
     config::L1Config,
     listing::{Generation, HeadState, ListingKey, Timestamp},
@@ -39,7 +44,7 @@ pub(crate) struct L1 {
     /// name is not that listing's. And by shape: what a cursor says of a generation is good for that cursor alone.
     pub pins: Cache<(ListingKey, Shape), Timestamp>,
     /// What pinned generations said of themselves, read once of each.
-    pub shapes: Cache<(ListingKey, Generation), Shape>,
+    pub layers: Cache<(ListingKey, Generation), Layers>,
 }
 
 impl L1 {
@@ -50,16 +55,16 @@ impl L1 {
             heads: HeadCache::new(config),
             chunks: ChunkCache::new(config.chunks_bytes_max),
             pins: Cache::builder().max_capacity(shapes_max).build(),
-            shapes: Cache::builder().max_capacity(shapes_max).build(),
+            layers: Cache::builder().max_capacity(shapes_max).build(),
         }
     }
 
-    /// The shape of a listing's generation, where it is known here: from the head, else from what the generation said of itself.
-    pub(crate) fn shape_of(&self, key: &ListingKey, generation: Generation) -> Option<Shape> {
+    /// A listing's generation, where it is known here: from the head, else from what the generation said of itself.
+    pub(crate) fn layers_of(&self, key: &ListingKey, generation: Generation) -> Option<Layers> {
         let head = self.heads.last_known(key);
-        let current = head.as_ref().and_then(HeadState::live).map(Shape::from);
+        let current = head.as_ref().and_then(HeadState::live).map(Layers::from);
         current
-            .filter(|shape| shape.generation == generation)
-            .or_else(|| self.shapes.get(&(key.clone(), generation)))
+            .filter(|current| current.shape.generation == generation)
+            .or_else(|| self.layers.get(&(key.clone(), generation)))
     }
 }

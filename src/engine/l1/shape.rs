@@ -1,16 +1,16 @@
 //! The shape of a generation: what must be known to cut a page out of it.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
 use crate::{
-    listing::{Chunk, Cursor, Generation, Head, Window, WindowPlan},
+    listing::{Chunk, Cursor, Delta, Generation, Head, Window, WindowPlan},
     store::Description,
 };
 
-/// Which snapshot, how many items, how many a chunk. Never changes.
+/// Which layers, how many items, how many a chunk. Never changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
-    /// The snapshot.
+    /// The layers.
     pub generation: Generation,
     /// Its items.
     pub total: u64,
@@ -19,23 +19,6 @@ pub struct Shape {
 }
 
 impl Shape {
-    /// The shape of a generation by what its stream says of itself.
-    pub fn described(generation: Generation, Description { total, chunk_len }: Description) -> Self {
-        Self {
-            generation,
-            total,
-            chunk_len,
-        }
-    }
-
-    /// Whether both cut the same pages: where one chunk holds all items its stream does not say how many more it could hold.
-    pub fn agrees(&self, other: &Self) -> bool {
-        let is_one_chunk = |shape: &Self| u64::from(shape.chunk_len.get()) >= shape.total;
-        self.generation == other.generation
-            && self.total == other.total
-            && (self.chunk_len == other.chunk_len || is_one_chunk(self) && is_one_chunk(other))
-    }
-
     /// The chunks and cuts of a window; `None` past the end.
     pub fn plan(&self, window: Window) -> Option<WindowPlan> {
         window.plan(self.total, self.chunk_len)
@@ -54,6 +37,47 @@ impl Shape {
     pub fn whole_chunks(&self, first: u64, chunks: &[Chunk]) -> usize {
         let whole = (first..).zip(chunks).take_while(|(at, chunk)| self.fits(*at, chunk));
         whole.count()
+    }
+}
+
+/// A generation as far as pages need to know it: its shape, and what it takes from another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Layers {
+    /// How it is cut.
+    pub shape: Shape,
+    /// What it takes from another; `None` where it is whole.
+    pub delta: Option<Arc<Delta>>,
+}
+
+impl Layers {
+    /// A generation by what it says of itself.
+    pub(crate) fn described(generation: Generation, description: Description) -> Self {
+        Self {
+            shape: Shape {
+                generation,
+                total: description.total,
+                chunk_len: description.chunk_len,
+            },
+            delta: description.delta,
+        }
+    }
+
+    /// The generation in whose stream a chunk lies. By it a chunk is known: one that has not changed is the same chunk for all
+    /// generations that take it over.
+    pub(crate) fn holder_of(&self, chunk: u64) -> Generation {
+        match &self.delta {
+            Some(delta) if !delta.changed.contains(chunk) => delta.base,
+            _ => self.shape.generation,
+        }
+    }
+}
+
+impl From<&Head> for Layers {
+    fn from(head: &Head) -> Self {
+        Self {
+            shape: Shape::from(head),
+            delta: head.delta.clone(),
+        }
     }
 }
 
@@ -82,21 +106,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shapes_agree_where_they_cut_the_same_pages() {
-        let shape = |total, chunk_len: u32| Shape {
+    fn a_chunk_is_known_by_the_generation_that_holds_it() {
+        let shape = Shape {
             generation: Generation { id: 7, nonce: 1 },
-            total,
-            chunk_len: NonZeroU32::new(chunk_len).unwrap(),
+            total: 30,
+            chunk_len: NonZeroU32::new(12).unwrap(),
         };
-        assert!(shape(30, 12).agrees(&shape(30, 12)));
-        assert!(shape(5, 12).agrees(&shape(5, 5)));
-        assert!(!shape(30, 12).agrees(&shape(30, 13)));
-        assert!(!shape(30, 12).agrees(&shape(31, 12)));
-        assert!(!shape(5, 12).agrees(&shape(5, 4)));
-        let other = Shape {
-            generation: Generation { id: 8, nonce: 1 },
-            ..shape(30, 12)
-        };
-        assert!(!shape(30, 12).agrees(&other));
+        let whole = Layers { shape, delta: None };
+        assert_eq!(whole.holder_of(1), shape.generation);
+        let delta = Delta::parse("5-00000001 3 1").map(Arc::new);
+        let base = delta.as_ref().unwrap().base;
+        let delta = Layers { shape, delta };
+        assert_eq!([0, 1, 2].map(|at| delta.holder_of(at)), [base, shape.generation, base]);
     }
 }

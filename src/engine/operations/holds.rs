@@ -122,7 +122,7 @@ impl Holds {
                 let policy = self.means.declaration.policy(listing.name());
                 let life = period.saturating_add(policy.keep_for);
                 let writes = &self.means.store.writes;
-                writes.renew(listing, head.generation, life, policy.pin_for).await?;
+                writes.renew(listing, head, life, policy.pin_for).await?;
                 count += 1;
             }
             match listings.into_iter().last() {
@@ -200,9 +200,10 @@ impl Holds {
         match writes.publish(copied, &policy, None, next_due).await? {
             Published::Moved { announcement, .. } => {
                 self.means.announcer.apply(&announcement, true);
+                let head = announcement.head.live().ok_or(EngineError::broken_load())?;
                 // The freeze has lengthened the lives of the generation before.
                 let life = hold.saturating_add(policy.keep_for);
-                writes.renew(&listing, generation, life, policy.pin_for).await?;
+                writes.renew(&listing, head, life, policy.pin_for).await?;
                 tracing::info!(%listing, %from, %generation, items = total, "listing rolled back");
                 Ok(Some(RolledBack {
                     listing,

@@ -78,8 +78,16 @@ pub struct Explanation {
     pub chunk_len: Option<NonZeroU32>,
     /// Its chunks.
     pub chunks: u64,
-    /// The memory of its stream in Redis.
+    /// The memory of its own stream in Redis.
     pub bytes: Option<u64>,
+    /// The memory of its sidecar in Redis.
+    pub sidecar_bytes: Option<u64>,
+    /// The memory of its base's stream in Redis, where it names one.
+    pub base_bytes: Option<u64>,
+    /// The generation that holds the chunks which its own stream does not.
+    pub base: Option<Generation>,
+    /// The chunks in its own stream, where it names a base: `17-18,40`, from 0 on.
+    pub changed: Option<String>,
     /// How it stands.
     pub state: ListingState,
     /// Until when it is fresh.
@@ -165,7 +173,7 @@ impl Inspector {
         let now = store.now();
         let listings = store.names.list(&encode_segment(prefix), after, limit).await?;
         let entry = |(listing, state): (ListingKey, HeadState)| {
-            let head = *state.live()?;
+            let head = state.live()?;
             Some(ListingEntry {
                 generation: head.generation,
                 total: head.total,
@@ -184,19 +192,20 @@ impl Inspector {
     pub async fn explain(&self, selection: &Selection) -> Result<Explanation, EngineError> {
         let key = &selection.key;
         let state = self.means.store.heads.read(key).await?;
-        let head = state.live().copied();
+        let head = state.live();
         let generation = head.map(|head| head.generation);
-        let bytes = match generation {
-            Some(generation) => self.means.store.pages.stream_bytes(key, generation).await?,
-            None => None,
+        let delta = head.and_then(|head| head.delta.as_deref());
+        let [bytes, sidecar_bytes, base_bytes] = match head {
+            Some(head) => self.means.store.pages.bytes(key, head).await?,
+            None => [None; 3],
         };
         let now = self.means.store.now();
         let lease = self.means.store.draws.lease_state(&key.family).await?;
         let failure = self.means.store.failures.last(&key.family).await?;
         let l1 = match self.means.l1.heads.peek(key) {
             (Lookup::Unknown, _) => None,
-            (lookup @ (Lookup::Usable(known) | Lookup::Recheck(known)), age) => Some(Known {
-                generation: known.live().map(|head| head.generation),
+            (lookup, age) => Some(Known {
+                generation: lookup.head().map(|head| head.generation),
                 age,
                 servable: matches!(lookup, Lookup::Usable(_)),
             }),
@@ -207,8 +216,12 @@ impl Inspector {
             generation,
             total: head.map_or(0, |head| head.total),
             chunk_len: head.map(|head| head.chunk_len),
-            chunks: head.map_or(0, |head| head.total.div_ceil(head.chunk_len.get().into())),
+            chunks: head.map_or(0, Head::chunks),
             bytes,
+            sidecar_bytes,
+            base_bytes,
+            base: delta.map(|delta| delta.base),
+            changed: delta.map(|delta| delta.changed.to_string()),
             state: self.state_of(key, &state, now),
             fresh_until: head
                 .filter(|head| selection.defined.is_some() && !self.is_reshaped(key, head))

@@ -89,7 +89,7 @@ impl ReadCounts {
                 continue;
             }
             let writes = &store.writes;
-            let renewal = writes.renew(&key, head.generation, policy.keep_for, policy.pin_for);
+            let renewal = writes.renew(&key, &head, policy.keep_for, policy.pin_for);
             match renewal.await {
                 Ok(()) => renewed.generations.insert(head.generation, ()),
                 Err(error) => tracing::debug!(error = %Chain(&error), "a listing's life was not renewed"),

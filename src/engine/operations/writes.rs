@@ -21,7 +21,7 @@ use crate::{
         Family, Generation, HeadState, Item, ListingKey, ListingName, Policy, SortName, StoredSort,
         definition::{Defined, Resolved},
     },
-    store::{GenerationWriter, Published, Store},
+    store::{Base, GenerationWriter, Published, Store},
 };
 
 /// A push under way. Dropped without [`Push::finish`], nothing changes.
@@ -128,14 +128,25 @@ impl Writes {
         let grant = store.draws.without_lease(name, 1).await?;
         let generation = grant.generations.first().copied().ok_or(EngineError::broken_load())?;
         let writer = store.writes.begin(&listing, generation, grant.as_of, 0, &policy);
+        let base = self.base(&listing, &policy).await?;
         Ok(Push {
             store: store.clone(),
             announcer: self.means.announcer.clone(),
             policy,
             listing,
-            writer,
+            writer: writer.over(base),
             shrink,
         })
+    }
+
+    /// What a push is compared with, so that only what has changed is written.
+    async fn base(&self, listing: &ListingKey, policy: &Policy) -> Result<Option<Base>, EngineError> {
+        let writes = &self.means.store.writes;
+        let kept = writes.kept(std::slice::from_ref(listing)).await?;
+        match kept.first().and_then(|kept| kept.state.live()) {
+            Some(head) if head.definition == 0 => Ok(writes.base(listing, head, policy).await?),
+            _ => Ok(None),
+        }
     }
 
     /// Forgets a listing, pins included: all sorts of the name unless one is given. With an origin the next read fills it again.

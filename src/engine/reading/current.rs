@@ -129,9 +129,9 @@ impl Current {
             }
             // Redis does not hold what the head promises. If it still names that generation, the stream is lost.
             let again = Box::pin(self.means.heads.reread(key)).await?;
-            if again.live().is_some_and(|again| again.generation == generation) {
+            if let Some(head) = again.live().filter(|again| again.generation == generation) {
                 tracing::warn!(listing = %key, %generation, "chunks lost from redis");
-                let refilled = Box::pin(self.fills.refill(request.selection, attempts.deadline));
+                let refilled = Box::pin(self.fills.refill(request.selection, head, attempts.deadline));
                 attempts.fill(refilled).await?;
             }
             attempts.served.l1_hit = false;

@@ -16,7 +16,7 @@ use crate::{
             L1,
             chunk_cache::Partly,
             items::{Form, PackedItems, PageItems},
-            shape::Shape,
+            shape::Layers,
         },
     },
     listing::WindowPlan,
@@ -32,14 +32,14 @@ pub(crate) struct Cutter {
 impl Cutter {
     /// The page with this meta, out of L1 alone; else the part of its items that L1 has.
     pub(crate) fn cut_from_l1(&self, request: PageRequest<'_>, meta: PageMeta) -> Result<Page, Partly> {
-        let shape = meta.shape();
-        let Some(plan) = shape.plan(request.selection.window(meta.offset, meta.limit)) else {
+        let layers = meta.layers();
+        let Some(plan) = layers.shape.plan(request.selection.window(meta.offset, meta.limit)) else {
             return Ok(Page::with_items(meta, PageItems::none()));
         };
-        if let Some(packed) = self.packed_in_l1(shape, &plan, request.form) {
+        if let Some(packed) = self.packed_in_l1(&layers, &plan, request.form) {
             return Ok(Page::with_packed(meta, packed));
         }
-        let items = self.l1.chunks.find(shape, &plan)?;
+        let items = self.l1.chunks.find(&layers, &plan)?;
         Ok(Page::with_items(meta, items))
     }
 
@@ -49,7 +49,7 @@ impl Cutter {
             Ok(page) => return Ok(Some(page)),
             Err(partly) => partly,
         };
-        match self.chunks.read(&request.selection.key, meta.shape(), partly).await {
+        match self.chunks.read(&request.selection.key, &meta.layers(), partly).await {
             Ok(Some(read)) => {
                 meta.served.l1_hit = false;
                 meta.served.collapsed |= read.collapsed;
@@ -61,7 +61,7 @@ impl Cutter {
     }
 
     /// All items of a plan as fragments, if they are wanted so and L1 has them.
-    pub(crate) fn packed_in_l1(&self, shape: Shape, plan: &WindowPlan, form: Form) -> Option<PackedItems> {
-        (form == Form::Packed).then(|| self.fragments.find(shape, plan))?
+    pub(crate) fn packed_in_l1(&self, layers: &Layers, plan: &WindowPlan, form: Form) -> Option<PackedItems> {
+        (form == Form::Packed).then(|| self.fragments.find(layers, plan))?
     }
 }

@@ -29,7 +29,7 @@ use crate::{
             runs::{Refresher, Waiting},
         },
     },
-    listing::{Family, ListingKey, definition::Defined},
+    listing::{Family, Head, ListingKey, definition::Defined},
 };
 
 /// How long it is remembered at most that the origin has no items of a name: nothing tells when it gets some.
@@ -75,8 +75,15 @@ impl Fills {
         }
     }
 
-    /// Fills a listing anew whose stream was lost. Says whether another request had begun it.
-    pub(crate) async fn refill(&self, selection: &Selection, deadline: Instant) -> Result<bool, EngineError> {
+    /// Fills a listing anew that has lost chunks which its head promises. Says whether another request had begun it.
+    pub(crate) async fn refill(
+        &self,
+        selection: &Selection,
+        head: &Head,
+        deadline: Instant,
+    ) -> Result<bool, EngineError> {
+        // Nothing may be taken over from what is damaged.
+        self.means.store.writes.distrust(&selection.key, head).await?;
         let Some(defined) = &selection.defined else {
             self.means.lost_pushed.tell(&selection.key);
             return Err(EngineError::NotFound);

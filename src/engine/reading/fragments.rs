@@ -15,8 +15,9 @@ use super::page::{Page, PageMeta};
 use crate::{
     engine::{
         l1::{
+            chunk_cache::FragmentPlace,
             items::{PackedItems, PackedPiece, PageItems, Unmade},
-            shape::Shape,
+            shape::Layers,
         },
         refreshing::means::Means,
     },
@@ -36,7 +37,7 @@ pub struct Fragments {
 #[derive(Default)]
 struct Making {
     /// Fragments that wait or are being made.
-    asked: HashSet<(Shape, RunPlace)>,
+    asked: HashSet<FragmentPlace>,
     waiting: VecDeque<Job>,
     threads: usize,
 }
@@ -55,11 +56,11 @@ impl Fragments {
     }
 
     /// A page of fragments alone, where all of them are here. The chunks are not needed for it.
-    pub(crate) fn find(&self, shape: Shape, plan: &WindowPlan) -> Option<PackedItems> {
+    pub(crate) fn find(&self, layers: &Layers, plan: &WindowPlan) -> Option<PackedItems> {
         let mut before = None;
         let mut pieces = Vec::with_capacity(plan.chunk_count());
-        for place in RunPlace::all(plan) {
-            let fragment = self.means.l1.chunks.fragment(shape, place)?;
+        for run in RunPlace::all(plan) {
+            let fragment = self.means.l1.chunks.fragment(FragmentPlace::of(layers, run))?;
             // Always so, unless somebody wrote into a generation and a chunk was read again since.
             fragment.fits_after(before).then_some(())?;
             before = Some(fragment.sum.items);
@@ -80,14 +81,16 @@ impl Fragments {
     }
 
     fn pack_items(&self, meta: &PageMeta, items: &PageItems) -> PackedItems {
-        let shape = meta.shape();
+        let layers = meta.layers();
         let window = Window {
             offset: meta.offset,
             limit: meta.limit,
             direction: items.direction,
         };
         let mut packed = PackedItems::default();
-        let Some(plan) = shape.plan(window) else { return packed };
+        let Some(plan) = layers.shape.plan(window) else {
+            return packed;
+        };
         let mut before: Option<(Run, Checksum)> = None;
         for (place, (chunk, range)) in RunPlace::all(&plan).zip(&items.pieces) {
             let run = Run {
@@ -96,7 +99,8 @@ impl Fragments {
                 direction: items.direction,
             };
             let sum_before = before.as_ref().map(|(_, sum)| *sum);
-            let fragment = self.means.l1.chunks.fragment(shape, place);
+            let place = FragmentPlace::of(&layers, place);
+            let fragment = self.means.l1.chunks.fragment(place);
             let (piece, sum) = match fragment.filter(|fragment| fragment.fits_after(sum_before)) {
                 Some(fragment) => {
                     let sum = fragment.sum.items;
@@ -105,7 +109,6 @@ impl Fragments {
                 None => {
                     let sum = RunSum::of(&run, before.is_some());
                     packed.unmade.push(Unmade {
-                        shape,
                         place,
                         before: before.as_ref().map(|(run, _)| run.clone()),
                         run: run.clone(),
@@ -125,23 +128,17 @@ impl Fragments {
 
     /// Makes the fragments that a page had to do without, behind it.
     pub fn make(&self, unmade: Vec<Unmade>) {
-        for Unmade {
-            shape,
-            place,
-            before,
-            run,
-        } in unmade
-        {
+        for Unmade { place, before, run } in unmade {
             let (making, means) = (self.making.clone(), self.means.clone());
             let job = move |deflater: &mut Deflater| {
                 if let Some(fragment) = Fragment::make(deflater, before.as_ref(), &run) {
                     means.metrics.fragments_made.inc();
-                    means.l1.chunks.insert_fragment(shape, place, Arc::new(fragment));
+                    means.l1.chunks.insert_fragment(place, Arc::new(fragment));
                 }
                 // Only now: a request that misses it meanwhile need not ask again.
-                making.lock().asked.remove(&(shape, place));
+                making.lock().asked.remove(&place);
             };
-            self.run(Some((shape, place)), Box::new(job));
+            self.run(Some(place), Box::new(job));
         }
     }
 
@@ -150,7 +147,7 @@ impl Fragments {
         self.run(None, Box::new(job))
     }
 
-    fn run(&self, key: Option<(Shape, RunPlace)>, job: Job) -> bool {
+    fn run(&self, key: Option<FragmentPlace>, job: Job) -> bool {
         let mut making = self.making.lock();
         if making.waiting.len() >= WAITING_MAX || key.is_some_and(|key| !making.asked.insert(key)) {
             return false;

@@ -22,7 +22,7 @@ pub(crate) struct Freshener {
 }
 
 /// A head that may be served, and how long its pages may be used.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Servable {
     pub head: Head,
     freshness: PageFreshness,
@@ -35,6 +35,7 @@ impl Servable {
             generation: self.head.generation,
             total: self.head.total,
             chunk_len: self.head.chunk_len,
+            delta: self.head.delta.clone(),
             offset: window.offset,
             limit: window.limit,
             order: selection.order,
@@ -48,12 +49,15 @@ impl Servable {
 impl Freshener {
     /// The head to serve and how fresh it is; `None` where there is nothing to serve. A stale one starts a refresh.
     pub(crate) fn servable(&self, selection: &Selection, state: &HeadState, from: HeadFrom) -> Option<Servable> {
-        let head = *state.live()?;
+        let head = state.live()?;
         let freshness = match &selection.defined {
             None => self.of_pushed(selection, from)?,
-            Some(defined) => self.of_defined(selection, defined, &head, from)?,
+            Some(defined) => self.of_defined(selection, defined, head, from)?,
         };
-        Some(Servable { head, freshness })
+        Some(Servable {
+            head: head.clone(),
+            freshness,
+        })
     }
 
     /// A pushed listing is the truth until it is pushed again; `max_age` says how often to ask.

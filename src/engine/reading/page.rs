@@ -2,6 +2,7 @@
 
 use std::{
     num::NonZeroU32,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -10,11 +11,11 @@ use crate::{
     engine::{
         l1::{
             items::{Form, PackedItems, PageItems},
-            shape::Shape,
+            shape::{Layers, Shape},
         },
         refreshing::page_state::PageState,
     },
-    listing::{Generation, Order},
+    listing::{Delta, Generation, Order},
 };
 
 /// A place in a listing, as asked for.
@@ -62,6 +63,8 @@ pub struct PageMeta {
     pub total: u64,
     /// Items a chunk.
     pub chunk_len: NonZeroU32,
+    /// What the snapshot takes from another, as far as that is known.
+    pub(crate) delta: Option<Arc<Delta>>,
     /// Items before the page.
     pub offset: u64,
     /// Items asked for.
@@ -85,6 +88,14 @@ impl PageMeta {
     /// Whether it comes straight from the origin: it is of no generation then, and for nobody to keep.
     pub fn is_direct(&self) -> bool {
         matches!(self.freshness.state, PageState::Direct { .. })
+    }
+
+    /// The page's generation.
+    pub(crate) fn layers(&self) -> Layers {
+        Layers {
+            shape: self.shape(),
+            delta: self.delta.clone(),
+        }
     }
 
     /// The shape of the page's generation.

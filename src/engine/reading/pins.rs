@@ -18,7 +18,7 @@ use crate::{
         l1::{
             head_table::Lookup,
             items::{Form, PageItems},
-            shape::Shape,
+            shape::{Layers, Shape},
         },
         refreshing::{means::Means, page_state::PageState},
     },
@@ -56,6 +56,7 @@ impl Pins {
             generation: shape.generation,
             total: shape.total,
             chunk_len: shape.chunk_len,
+            delta: None,
             offset,
             limit,
             order: selection.order,
@@ -70,9 +71,11 @@ impl Pins {
             },
         };
         // Anybody can make a cursor: one that says something else of a generation than is known of it leads nowhere.
-        let known = self.means.l1.shape_of(&selection.key, shape.generation);
-        if known.is_some_and(|known| !known.agrees(&shape)) {
-            return Err(EngineError::Gone);
+        if let Some(known) = self.means.l1.layers_of(&selection.key, shape.generation) {
+            if known.shape != shape {
+                return Err(EngineError::Gone);
+            }
+            meta.delta = known.delta;
         }
         if let Some(kept_ms) = self.kept_ms(selection, shape)? {
             meta.freshness.ttl_ms = kept_ms;
@@ -131,7 +134,10 @@ impl Pins {
             }));
         }
         let patience = from_l1.is_some().then_some(OVERDUE);
-        let asked = self.chunks.read_pinned(&selection.key, shape, asked, patience).await;
+        let asked = self
+            .chunks
+            .read_pinned(&selection.key, &meta.layers(), asked, patience)
+            .await;
         let (pinned, read) = match (asked, from_l1) {
             (Ok(None) | Err(EngineError::RedisDown { .. } | EngineError::Overloaded { .. }), Some(page)) => {
                 return Ok(Pinned::Read(page));
@@ -145,10 +151,11 @@ impl Pins {
         };
         // Invariant 1: where the head still names the generation it says best what belongs to it; else the generation itself
         // does. A cursor that says something else was made up, or the stream was damaged.
-        let current = pinned.head.live().map(Shape::from);
-        let current = current.filter(|current| current.generation == shape.generation);
-        if !current.or(pinned.shape).is_some_and(|said| said.agrees(&shape)) {
-            return Err(EngineError::Gone);
+        let current = pinned.head.live().map(Layers::from);
+        let current = current.filter(|current| current.shape.generation == shape.generation);
+        match current.or(pinned.layers) {
+            Some(said) if said.shape == shape => meta.delta = said.delta,
+            _ => return Err(EngineError::Gone),
         }
         let left = self.remember_pin(selection, shape, left);
         meta.freshness.ttl_ms = millis(left);
@@ -199,26 +206,28 @@ impl Pins {
         left
     }
 
-    /// The shape of a pinned generation: from what L1 knows, else from the stream itself.
+    /// The shape of a pinned generation: from what L1 knows, else from what it says of itself.
     pub(crate) async fn shape_of(
         &self,
         selection: &Selection,
         generation: Generation,
         window: Window,
     ) -> Result<Shape, EngineError> {
-        if let Some(shape) = self.means.l1.shape_of(&selection.key, generation) {
-            return Ok(shape);
+        if let Some(known) = self.means.l1.layers_of(&selection.key, generation) {
+            return Ok(known.shape);
         }
         let permit = self.means.permits.take()?;
         let described = self.means.store.pages.describe(&selection.key, generation).await?;
         drop(permit);
         match described {
             Some(described) => {
-                let shape = Shape::described(generation, described);
-                self.means.l1.shapes.insert((selection.key.clone(), generation), shape);
+                let layers = Layers::described(generation, described);
+                let shape = layers.shape;
+                let key = (selection.key.clone(), generation);
+                self.means.l1.layers.insert(key, layers);
                 Ok(shape)
             }
-            // No stream: gone, or the current generation is empty.
+            // Gone, or what the current generation says of itself is lost.
             None => {
                 let known = self.means.l1.heads.lookup(&selection.key);
                 let head = self.means.heads.get(&selection.key, known, window, Form::Plain);

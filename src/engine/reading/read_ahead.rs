@@ -40,13 +40,15 @@ impl ReadAhead {
         let Ok(place) = places.clone().try_acquire_owned() else {
             return;
         };
-        let (shape, limit) = (meta.shape(), meta.limit);
+        let (layers, limit) = (meta.layers(), meta.limit);
         let window = selection.window(meta.offset.saturating_add(limit.get().into()), limit);
-        let Some(plan) = shape.plan(window) else { return };
-        if form == Form::Packed && self.means.l1.chunks.has_fragments(shape, &plan) {
+        let Some(plan) = layers.shape.plan(window) else {
+            return;
+        };
+        if form == Form::Packed && self.means.l1.chunks.has_fragments(&layers, &plan) {
             return;
         }
-        if self.chunks.begin(&selection.key, shape, &plan, place) {
+        if self.chunks.begin(&selection.key, &layers, &plan, place) {
             self.means.metrics.read_ahead.inc();
         }
     }

@@ -136,6 +136,7 @@ impl Direct {
             },
             total: ends.total,
             chunk_len: selection.policy.chunk_len,
+            delta: None,
             offset: 0,
             limit: *limit,
             order: selection.order,

@@ -121,6 +121,7 @@ impl Attempt<'_> {
             is_certain: origin.versions_are_certain(),
         };
         let contents: Vec<_> = kept.iter().map(|kept| confirming.content(kept)).collect();
+        let heads: Vec<_> = kept.iter().map(KeptStream::recognised).collect();
         let build = Build {
             means,
             origin: &*origin,
@@ -130,6 +131,7 @@ impl Attempt<'_> {
             streams,
             standing: &Standing::new(means, request, kept, self.grant.as_of),
             recognised: &contents,
+            kept: &heads,
         };
         let known = confirming.version(kept);
         let mut first = build.begin(known).await?;

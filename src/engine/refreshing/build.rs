@@ -3,7 +3,7 @@
 //! Families of at most `sort_in_memory_max` items, and not too many bytes, are read once and sorted here for all their sorts; larger ones are read
 //! once a stream, in the origin's order, so that memory stays bounded whatever the length.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, num::NonZeroU32, sync::Arc, time::Duration};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -12,11 +12,16 @@ use super::{belief::Standing, build_error::BuildError, means::Means, request::Re
 use crate::{
     engine::declared::budget::Budget,
     listing::{
-        ContentHasher, DataVersion, Field, Policy, StoredSort,
+        Content, ContentHasher, DataVersion, Field, Head, Policy, StoredSort,
         definition::{Defined, SortColumn, StreamOrder},
+        sidecar::Keyed,
     },
-    origin::{Items, Origin, OriginError, OriginItem, Read, ReadOrder, Reading, ordering::order_by},
-    store::{FinishedGeneration, GenerationWriter, Grant, Lease},
+    origin::{
+        Items, Origin, OriginError, OriginItem, Read, ReadOrder, Reading,
+        ordering::order_by,
+        sort_key::{BatchKeys, SortKeys},
+    },
+    store::{Base, FinishedGeneration, GenerationWriter, Grant, Lease},
 };
 
 /// One family being built.
@@ -32,6 +37,8 @@ pub(crate) struct Build<'a> {
     pub standing: &'a Standing<'a>,
     /// For each stream what its current generation holds, where that counts if it is found again.
     pub recognised: &'a [Option<u128>],
+    /// For each stream the head of what is kept of it, where that is whole: what has not changed since need not be written.
+    pub kept: &'a [Option<&'a Head>],
 }
 
 /// Items being read, for one stream or for all.
@@ -113,20 +120,27 @@ impl<'a> Build<'a> {
         let columns: Arc<[Field]> = columns.into();
         let mut built = Vec::new();
         for (at, stream) in self.streams.iter().enumerate() {
-            let (order, content) = in_order(&all, &columns, stream.by).await?;
-            if self.is_recognised(at, content) {
+            let (order, content) = in_order(&all, &columns, stream.by, self.policy().chunk_len).await?;
+            if self.is_recognised(at, content.whole()) {
                 built.push(Built {
                     finished: None,
                     version: version.clone(),
                 });
                 continue;
             }
-            let mut writer = self.writer(at)?.of_version(version.clone());
+            let base = self.base(at).await?.filter(|base| base.suits(&content));
+            let mut writer = self.writer(at)?.of_version(version.clone()).over(base);
             let mut writing = self.budget.writing();
+            let (keys, mut key) = (SortKeys::of_columns(&columns, stream.by), Vec::new());
             for index in order {
                 // The order is a permutation of the items' positions.
                 if let Some(item) = all.get(index as usize) {
-                    writer.append(item.item.clone()).await?;
+                    key.clear();
+                    let keyed = Keyed {
+                        key: keys.write(item, &mut key),
+                        item: item.item.clone(),
+                    };
+                    writer.append(keyed).await?;
                     writing.wrote(item.item.json.len()).await;
                 }
             }
@@ -142,8 +156,11 @@ impl<'a> Build<'a> {
     /// Builds one stream from a read in its order.
     pub(crate) async fn one(&self, at: usize, reader: Reader) -> Result<Built, BuildError> {
         let Reader { mut items, version } = reader;
-        let mut writer = self.writer(at)?.of_version(version.clone());
+        let base = self.base(at).await?;
+        let mut writer = self.writer(at)?.of_version(version.clone()).over(base);
         let mut writing = self.budget.writing();
+        let by = self.streams.get(at).map(|stream| stream.by);
+        let (keys, mut batch_keys) = (SortKeys::of_order(by.unwrap_or_default()), BatchKeys::default());
         loop {
             let Ok(batch) = timeout(WRITER_IDLE_MAX, items.try_next()).await else {
                 writer.keep_alive().await?;
@@ -153,7 +170,8 @@ impl<'a> Build<'a> {
             let Some(batch) = batch? else { break };
             self.check(writer.items() + batch.len() as u64)?;
             let bytes = bytes_of(&batch);
-            writer.append_all(batch.into_iter().map(|item| item.item)).await?;
+            batch_keys.replace(&keys, &batch);
+            writer.append_all(batch_keys.join(batch)).await?;
             writing.wrote(bytes).await;
         }
         self.check_lease()?;
@@ -162,6 +180,15 @@ impl<'a> Build<'a> {
         // Written streams that are not needed are unlinked.
         let finished = Some(finished).filter(|finished| !self.is_recognised(at, finished.content()));
         Ok(Built { finished, version })
+    }
+
+    /// What a stream is compared with.
+    async fn base(&self, at: usize) -> Result<Option<Base>, BuildError> {
+        let (Some(stream), Some(Some(head))) = (self.streams.get(at), self.kept.get(at)) else {
+            return Ok(None);
+        };
+        let key = self.request.family.listing(stream.stored());
+        Ok(self.means.store.writes.base(&key, head, self.policy()).await?)
     }
 
     fn is_recognised(&self, at: usize, content: u128) -> bool {
@@ -255,13 +282,16 @@ async fn in_order(
     items: &Arc<Vec<OriginItem>>,
     columns: &Arc<[Field]>,
     by: &[SortColumn],
-) -> Result<(Vec<u32>, u128), OriginError> {
+    chunk_len: NonZeroU32,
+) -> Result<(Vec<u32>, Content), OriginError> {
     let (items, columns, by) = (items.clone(), columns.clone(), by.to_vec());
     let sort = move || {
         let order = order_by(&items, &columns, &by);
-        let mut content = ContentHasher::default();
+        let mut content = ContentHasher::new(chunk_len);
+        let (keys, mut key) = (SortKeys::of_columns(&columns, &by), Vec::new());
         for item in order.iter().filter_map(|index| items.get(*index as usize)) {
-            content.push(&item.item);
+            key.clear();
+            content.push(&item.item, keys.write(item, &mut key));
         }
         (order, content.finish())
     };

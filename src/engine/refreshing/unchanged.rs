@@ -165,7 +165,7 @@ impl Confirming<'_> {
                     true => grant.as_of,
                     false => grant.as_of.max(head.as_of),
                 };
-                means.announcer.confirm(&kept.listing, Head { as_of, ..*head });
+                means.announcer.confirm(&kept.listing, Head { as_of, ..head.clone() });
                 Ok(Some(Refreshed {
                     listing: kept.listing.clone(),
                     generation: head.generation,

@@ -95,8 +95,8 @@ impl WarmUps {
             let definition = &target.defined.definition;
             let now = store.now();
             let usable = |(key, state): (&ListingKey, &HeadState)| {
-                let head = *state.live()?;
-                (!definition.reshapes(&key.stored, &head)).then_some(head)
+                let head = state.live()?;
+                (!definition.reshapes(&key.stored, head)).then(|| head.clone())
             };
             let heads: Option<Vec<Head>> = keys.iter().zip(&heads).map(usable).collect();
             let is_fresh = |head: &Head| matches!(definition.policy.freshness(head.as_of, now), Freshness::Fresh(_));
@@ -108,7 +108,8 @@ impl WarmUps {
                     let items = heads.first().map_or(0, |head| head.total);
                     plan.origin_reads += reads_of(target, items, true);
                     for (key, head) in keys.iter().zip(&heads) {
-                        let bytes = store.pages.stream_bytes(key, head.generation).await?.unwrap_or(0);
+                        let bytes = store.pages.bytes(key, head).await?;
+                        let bytes = bytes.into_iter().flatten().sum::<u64>();
                         plan.kept.listings += 1;
                         plan.kept.items += head.total;
                         plan.kept.bytes += bytes;

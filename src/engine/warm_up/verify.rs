@@ -48,8 +48,9 @@ impl WarmUps {
         let (mut verified, mut differences) = (Verified::default(), Vec::new());
         for listing in target.listings() {
             let (head, held) = count_listing(&self.means.store, &listing).await?;
-            let promised = head.map(|head| head.total);
-            let read = read(&listing).filter(|(generation, _)| head.is_some_and(|head| head.generation == *generation));
+            let promised = head.as_ref().map(|head| head.total);
+            let read = read(&listing)
+                .filter(|(generation, _)| head.as_ref().is_some_and(|head| head.generation == *generation));
             let read = read.map(|(_, items)| items);
             match promised {
                 Some(items) if held == Some(items) && read.is_none_or(|read| read == items) => {
@@ -78,21 +79,26 @@ async fn count_listing(store: &Store, listing: &ListingKey) -> Result<(Option<He
             Err(StoreError::Corrupt { .. }) => return Ok((None, None)),
             Err(error) => return Err(error.into()),
         };
-        counted = (Some(head), count_stream(store, listing, head.generation).await?);
+        let held = count_chunks(store, listing, &head).await?;
         // Published anew meanwhile, it may have been retired under our eyes.
-        if store.heads.read(listing).await?.live().map(|now| now.generation) == Some(head.generation) {
+        let is_current = store.heads.read(listing).await?.live().map(|now| now.generation) == Some(head.generation);
+        counted = (Some(head), held);
+        if is_current {
             break;
         }
     }
     Ok(counted)
 }
 
-async fn count_stream(store: &Store, listing: &ListingKey, generation: Generation) -> Result<Option<u64>, EngineError> {
+async fn count_chunks(store: &Store, listing: &ListingKey, head: &Head) -> Result<Option<u64>, EngineError> {
     let (mut items, mut from) = (0, 0);
+    // A base may have more chunks than a delta; of a whole generation none is left out.
+    let end = if head.delta.is_some() { head.chunks() } else { u64::MAX };
     loop {
+        let until = (from + CHUNKS_A_TURN).min(end);
         let chunks = store
             .pages
-            .chunks(listing, generation, from..from + CHUNKS_A_TURN)
+            .chunks(listing, head.generation, head.delta.as_deref(), from..until)
             .await;
         let chunks = match chunks {
             Ok(chunks) => chunks,
@@ -101,7 +107,7 @@ async fn count_stream(store: &Store, listing: &ListingKey, generation: Generatio
         };
         items += chunks.iter().map(|chunk| chunk.len() as u64).sum::<u64>();
         from += chunks.len() as u64;
-        if (chunks.len() as u64) < CHUNKS_A_TURN {
+        if from < until || from == end {
             return Ok(Some(items));
         }
     }

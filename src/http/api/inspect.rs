@@ -157,8 +157,19 @@ pub(crate) struct Explained {
     pub chunk_len: Option<u32>,
     /// Entries of the stream.
     pub chunks: u64,
-    /// The memory of the stream in Redis.
+    /// The memory of its own stream in Redis.
     pub bytes: Option<u64>,
+    /// The memory of its sidecar in Redis.
+    pub sidecar_bytes: Option<u64>,
+    /// The generation that holds the chunks which its own stream does not; absent where it is whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base: Option<String>,
+    /// The memory of the base's stream in Redis; absent where it is whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub base_bytes: Option<u64>,
+    /// The chunks in its own stream, counted from 0, such as `17-18,40`; absent where it is whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub changed: Option<String>,
     /// `fresh`, `stale`, `expired`, `absent` or `deleted`.
     pub state: &'static str,
     /// RFC 3339, by Redis's clock.
@@ -255,6 +266,10 @@ impl Explained {
             chunk_len: explanation.chunk_len.map(|chunk_len| chunk_len.get()),
             chunks: explanation.chunks,
             bytes: explanation.bytes,
+            sidecar_bytes: explanation.sidecar_bytes,
+            base: explanation.base.map(|base| base.to_string()),
+            base_bytes: explanation.base_bytes,
+            changed: explanation.changed,
             state: explanation.state.as_str(),
             fresh_until: explanation.fresh_until.map(Timestamp::rfc3339),
             lease: explanation.lease.map(|(generation, expires_in)| ExplainedLease {

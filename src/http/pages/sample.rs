@@ -21,6 +21,7 @@ pub(crate) fn meta(total: u64, offset: u64, limit: u32) -> PageMeta {
         generation: "1795291200123456-9f1c02ab".parse().unwrap(),
         total,
         chunk_len: NonZeroU32::new(12).unwrap(),
+        delta: None,
         offset,
         limit: NonZeroU32::new(limit).unwrap(),
         order: Order::Asc,

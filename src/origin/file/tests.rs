@@ -100,7 +100,8 @@ async fn items_are_sorted_nulls_last_then_by_the_id() {
         let sorted = all(&fixture(name), ReadOrder::By(by(&["rating desc"]))).await.unwrap();
         let expect = "30 11 1 12 41 102 22 40 2 8 31 101 32 3 9 21 100 10 20 42";
         assert_eq!(ids(&sorted).join(" "), expect, "{name}");
-        assert!(sorted.iter().all(|item| item.keys.is_empty()));
+        assert_eq!(*sorted[0].keys, [SortValue::Real(4.9)], "{name}");
+        assert_eq!(*sorted[19].keys, [SortValue::Null], "{name}");
     }
 }
 

@@ -12,12 +12,9 @@ use super::{
     server::{DatabaseServer, Described, begin},
     session::{Driver, SqlSession},
     statement::Statement,
-    typed::{ItemColumns, ItemRows, place_of},
+    typed::{ItemColumns, ItemRows, ServerOrdered, place_of},
 };
-use crate::{
-    listing::Field,
-    origin::{OriginError, Read, ReadOrder, batches::ItemSender},
-};
+use crate::origin::{OriginError, Read, ReadOrder, batches::ItemSender};
 
 /// Rows that are taken together, where they are there already.
 const ROWS_AT_ONCE: usize = 256;
@@ -93,9 +90,16 @@ impl<S: DatabaseServer> ItemRead<'_, S> {
         handed_out: &mut bool,
     ) -> Result<Sent, SqlFailure> {
         let ordered = self.in_order(&described)?;
-        described.ranked = self.ranked(&described)?;
-        let ranked: Vec<usize> = described.ranked.iter().map(|(at, _)| *at).collect();
-        let mut items = ItemRows::new(&described.names(), &ranked, self.wanted)?;
+        let by_server = self.ordered_by_server(&described)?;
+        let places: Vec<usize> = by_server.iter().map(|(at, _)| *at).collect();
+        let by_server = match self.read.order {
+            ReadOrder::Any { .. } => {
+                described.ranked = by_server;
+                ServerOrdered::Ranked(&places)
+            }
+            ReadOrder::By(_) => ServerOrdered::Sorted(&places),
+        };
+        let mut items = ItemRows::new(&described.names(), &by_server, self.wanted)?;
         let failure = {
             let sql = S::select_items(&described, &ordered);
             let mut rows = session.rows(sql, &ordered.values)?.ready_chunks(ROWS_AT_ONCE);
@@ -135,14 +139,11 @@ impl<S: DatabaseServer> ItemRead<'_, S> {
         Err(failure)
     }
 
-    /// Of the columns that the process will sort by, those whose order only the server knows.
-    fn ranked(&self, described: &Described<S::Kind>) -> Result<Vec<(usize, S::Kind)>, OriginError> {
-        let ReadOrder::Any { columns } = &self.read.order else {
-            return Ok(Vec::new());
-        };
+    /// Of the columns to sort by, those whose order only the server knows, each with the kind of a rank.
+    fn ordered_by_server(&self, described: &Described<S::Kind>) -> Result<Vec<(usize, S::Kind)>, OriginError> {
         let names = described.names();
         let mut ranked = Vec::new();
-        for column in columns.iter().map(Field::as_str).chain([&*self.wanted.id]) {
+        for column in self.wanted.keys.iter().chain([&self.wanted.id]) {
             let at = place_of(&names, column)?;
             let is_new = ranked.iter().all(|(known, _)| *known != at);
             if let Some(kind) = S::rank_of(&described.columns[at]).filter(|_| is_new) {

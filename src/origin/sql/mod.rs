@@ -169,7 +169,7 @@ impl Origin for SqlOrigin {
             id: read.defined.definition.id.as_str().into(),
             keys: match &read.order {
                 ReadOrder::Any { columns } => columns.iter().map(|column| column.as_str().into()).collect(),
-                ReadOrder::By(_) => Vec::new(),
+                ReadOrder::By(by) => by.iter().map(|sort| sort.column.as_str().into()).collect(),
             },
             formless: self.formless.clone(),
         };

@@ -42,7 +42,7 @@ async fn rows_become_json_with_the_columns_in_the_querys_order() {
 "#
     );
     assert_eq!(items[0].id, SortValue::Integer(1));
-    assert!(items[0].keys.is_empty());
+    assert_eq!(*items[0].keys, [SortValue::Real(12.25)]);
 }
 
 #[tokio::test]

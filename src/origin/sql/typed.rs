@@ -49,31 +49,57 @@ pub(super) struct ItemColumns {
     pub formless: Formless,
 }
 
+/// Where the value of a key comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum KeyPlace {
+    /// The column at this place.
+    Column(usize),
+    /// The rank at this place, behind the columns.
+    Rank(usize),
+    /// Nowhere: the server has sorted by an order that it alone knows.
+    Server,
+}
+
+/// The columns whose order only the server knows, by their places.
+pub(super) enum ServerOrdered<'a> {
+    /// The ranks of their values are selected, in this order, behind the columns: the process will sort.
+    Ranked(&'a [usize]),
+    /// The server sorts by them.
+    Sorted(&'a [usize]),
+}
+
 /// Makes items of the rows of one statement.
 pub(super) struct ItemRows {
     columns: Vec<Box<str>>,
     id: usize,
-    /// Where the ranks stand that the id and the keys are sorted by, behind the columns.
-    id_rank: Option<usize>,
-    keys: Vec<usize>,
+    id_key: KeyPlace,
+    keys: Vec<KeyPlace>,
     formless: Formless,
     object: ObjectWriter,
     position: u64,
 }
 
 impl ItemRows {
-    /// For a result of these columns, with the ranks of some of them behind them.
-    pub(super) fn new(columns: &[Box<str>], ranked: &[usize], wanted: &ItemColumns) -> Result<Self, OriginError> {
+    /// For a result of these columns.
+    pub(super) fn new(
+        columns: &[Box<str>],
+        ordered: &ServerOrdered<'_>,
+        wanted: &ItemColumns,
+    ) -> Result<Self, OriginError> {
         refuse_equal_names(columns)?;
-        let rank_of = |at: usize| {
-            let rank = ranked.iter().position(|ranked| *ranked == at)?;
-            Some(columns.len() + rank)
+        let key_at = |at: usize| match ordered {
+            ServerOrdered::Ranked(ranked) => match ranked.iter().position(|ranked| *ranked == at) {
+                Some(rank) => KeyPlace::Rank(columns.len() + rank),
+                None => KeyPlace::Column(at),
+            },
+            ServerOrdered::Sorted(sorted) if sorted.contains(&at) => KeyPlace::Server,
+            ServerOrdered::Sorted(_) => KeyPlace::Column(at),
         };
         let id = place_of(columns, &wanted.id)?;
-        let key = |column| place_of(columns, column).map(|at| rank_of(at).unwrap_or(at));
+        let key = |column| place_of(columns, column).map(key_at);
         Ok(Self {
             id,
-            id_rank: rank_of(id),
+            id_key: key_at(id),
             keys: wanted.keys.iter().map(|column| key(column)).collect::<Result<_, _>>()?,
             formless: wanted.formless.clone(),
             object: ObjectWriter::new(columns.iter().map(|name| &**name)),
@@ -107,8 +133,8 @@ impl ItemRows {
                 self.object.null();
             }
             holds_json |= matches!(value, Value::Json(_));
-            for (key, of) in keys.iter_mut().zip(&self.keys) {
-                if *of == at {
+            for (key, place) in keys.iter_mut().zip(&self.keys) {
+                if *place == KeyPlace::Column(at) {
                     *key = sort_value(&value);
                 }
             }
@@ -116,9 +142,9 @@ impl ItemRows {
                 id = value;
             }
         }
-        for (key, at) in keys.iter_mut().zip(&self.keys) {
-            if *at >= self.columns.len() {
-                *key = sort_value(&value(*at)?);
+        for (key, place) in keys.iter_mut().zip(&self.keys) {
+            if let Some(rank) = rank_at(*place, &value)? {
+                *key = rank;
             }
         }
         let json = self.object.end();
@@ -149,13 +175,25 @@ impl ItemRows {
         let id = id.ok_or("the id must be an integer or a text of 1 to 256 bytes")?;
         Ok(OriginItem {
             item: Item { id, json },
-            id: match self.id_rank {
-                Some(at) => sort_value(&value(at)?),
-                None => id_value,
-            },
+            id: rank_at(self.id_key, &value)?.unwrap_or(id_value),
             keys: keys.into(),
         })
     }
+}
+
+/// The rank that stands for a value, where one does.
+fn rank_at<'r>(
+    place: KeyPlace,
+    value: &impl Fn(usize) -> Result<Value<'r>, String>,
+) -> Result<Option<SortValue>, String> {
+    Ok(match place {
+        KeyPlace::Column(_) => None,
+        KeyPlace::Server => Some(SortValue::Rank(0)),
+        KeyPlace::Rank(at) => Some(match value(at)? {
+            Value::Integer(rank) => SortValue::Rank(rank),
+            _ => SortValue::Null,
+        }),
+    })
 }
 
 /// An object has each member once. The databases differ: one refuses two columns of a name, one gives the second another

@@ -4,14 +4,14 @@
 //! before it, so a receiver sees a gap. The body carries the new head itself, so no node reads Redis again because of it. Members
 //! that a version does not know are skipped. A body of another version counts as not understood, and its hearers read heads again.
 
-use std::num::NonZeroU32;
+use std::{num::NonZeroU32, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::entry_id::EntryId;
-use crate::listing::{Generation, Head, HeadState, ListingKey, Timestamp};
+use crate::listing::{Delta, Generation, Head, HeadState, ListingKey, Timestamp};
 
 /// The version of envelope and body.
 pub(crate) const VERSION: u32 = 1;
@@ -60,6 +60,9 @@ struct BodyHead {
     /// Absent where a release before it wrote the body.
     #[serde(default)]
     definition_version: u32,
+    /// Absent where the generation is whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    delta: Option<String>,
 }
 
 /// The body for a head that a publish sets.
@@ -75,6 +78,7 @@ pub(crate) fn live_body(listing: &ListingKey, head: &Head) -> String {
             definition: format!("{:016x}", head.definition),
             pins_from: head.pins_from,
             definition_version: head.definition_version,
+            delta: head.delta.as_ref().map(ToString::to_string),
         }),
     };
     // Texts and numbers only: this does not fail.
@@ -99,6 +103,10 @@ pub(crate) fn parse_body(text: &str) -> Option<Announcement> {
             definition: u64::from_str_radix(&head.definition, 16).ok()?,
             definition_version: head.definition_version,
             pins_from: head.pins_from,
+            delta: match head.delta {
+                None => None,
+                Some(delta) => Some(Arc::new(Delta::parse(&delta)?)),
+            },
         }),
         (None, Some(deleted)) => HeadState::Deleted(deleted.parse::<Generation>().ok()?),
         (None, None) => return None,
@@ -151,12 +159,13 @@ mod tests {
             definition: u64::MAX,
             definition_version: 2,
             pins_from: 7,
+            delta: Delta::parse("7-000000ab 120 3-4,7").map(Arc::new),
         };
         let body = live_body(&listing(), &head);
         let announcement = parse_body(&body).unwrap();
         assert_eq!(announcement.listing, listing());
         assert_eq!(announcement.head, HeadState::Live(head));
-        assert!(body.len() < 400);
+        assert!(body.len() < 420);
     }
 
     #[test]

@@ -3,18 +3,20 @@
 //!
 //! An entry's fields are a list of pairs, never a map: the order is the origin's, and an id may repeat. An entry that this version did
 //! not write is refused, never guessed at. Items go out unread, so the check sum finds changes that still look like ours. It covers the
-//! pairs as the protocol writes them, each with its length, so neither writer nor reader takes them apart for it. The chunk's index is
-//! its seed, so entries cannot change places.
+//! pairs as the protocol writes them, each with its length, so neither writer nor reader takes them apart for it. Its seed is made of the
+//! listing and the chunk's index, so entries cannot change places, nor listings.
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use redis::Value;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::{
-    listing::{Chunk, ChunkIndex, Item},
+    listing::{Chunk, ChunkIndex, Item, ItemId},
     store::{
         error::StoreError,
+        layout::keys::ListingPlace,
         wire::{
             commands::Commands,
             reply,
@@ -24,8 +26,9 @@ use crate::{
 };
 
 /// Adds the entry of one chunk. `later`: the stream must be there already; one that expired is not born again.
-pub(crate) fn add_chunk(to: &mut Commands, key: &str, index: ChunkIndex, items: &[Item], later: bool) {
+pub(crate) fn add_chunk(to: &mut Commands, place: &ListingPlace, index: ChunkIndex, items: &[Item], later: bool) {
     let parts = || items.iter().flat_map(|item| [item.id.as_str().as_bytes(), &*item.json]);
+    let key = place.key();
     let arguments = 5 + 2 * items.len() + usize::from(later);
     to.make_room(arguments, parts().map(<[u8]>::len).sum::<usize>() + key.len());
     to.begin(arguments);
@@ -37,7 +40,7 @@ pub(crate) fn add_chunk(to: &mut Commands, key: &str, index: ChunkIndex, items: 
     to.argument(index.entry_id().as_bytes());
     let begin = to.bytes();
     parts().for_each(|part| to.argument(part));
-    let sum = sum_of(index, to.since(begin));
+    let sum = sum_of(Sums::of(place), index, to.since(begin));
     to.argument(SUM_FIELD.as_bytes());
     to.argument(format!("{sum:016x}").as_bytes());
 }
@@ -49,9 +52,20 @@ const SUM_FIELDS: usize = 2;
 /// Bytes of a check sum.
 pub(crate) const SUM_BYTES: u64 = 16;
 
+/// The check sums of one listing's chunks.
+#[derive(Clone, Copy)]
+pub(crate) struct Sums(u64);
+
+impl Sums {
+    /// Of the listing that a key belongs to.
+    pub(crate) fn of(place: &ListingPlace) -> Self {
+        Self(xxh3_64(place.listing().as_bytes()))
+    }
+}
+
 /// The check sum of a chunk, stored in hexadecimal: of its ids and JSON by turns, as they go over the wire.
-fn sum_of(index: ChunkIndex, written: &[u8]) -> u64 {
-    xxh3_64_with_seed(written, index.0)
+fn sum_of(sums: Sums, index: ChunkIndex, written: &[u8]) -> u64 {
+    xxh3_64_with_seed(written, sums.0.wrapping_add(index.0))
 }
 
 /// Reads a range of chunks, forward from its first one.
@@ -68,18 +82,61 @@ pub(crate) fn read_range(to: &mut Commands, key: &str, chunks: &Range<u64>) {
     ]);
 }
 
-/// Takes a reply to [`read_range`] apart, as it came: fewer chunks where the stream has fewer, none where it is gone.
-pub(crate) fn decode_range(reply: &[u8], key: &str, chunks: &Range<u64>) -> Result<Vec<Chunk>, StoreError> {
+/// Reads the entries of some chunks of a sparse stream, from the first to the last of them.
+pub(crate) fn read_between(to: &mut Commands, key: &str, first: u64, last: u64) {
+    let (first, last) = (ChunkIndex(first).entry_id(), ChunkIndex(last).entry_id());
+    to.call(&[b"XRANGE", key.as_bytes(), first.as_bytes(), last.as_bytes()]);
+}
+
+/// Takes a reply to [`read_range`] or [`read_between`] apart, as it came, for the chunks that it should hold: fewer where the stream
+/// has fewer, none where it is gone.
+pub(crate) fn decode_range(
+    reply: &[u8],
+    place: &ListingPlace,
+    chunks: impl Iterator<Item = u64>,
+) -> Result<Vec<Chunk>, StoreError> {
+    // The ids are for people, exports and other programs: a page is made of the values.
+    decode_entries(reply, place, chunks, |items| {
+        Some(Chunk::join(items.iter().skip(1).step_by(2)))
+    })
+}
+
+/// The same with the ids.
+pub(crate) fn decode_items(
+    reply: &[u8],
+    place: &ListingPlace,
+    chunks: impl Iterator<Item = u64>,
+) -> Result<Vec<Vec<Item>>, StoreError> {
+    decode_entries(reply, place, chunks, |items| {
+        let items = items.chunks_exact(2).map(|item| {
+            let [id, json] = item else { return None };
+            Some(Item {
+                id: ItemId::parse(std::str::from_utf8(id).ok()?)?,
+                json: Bytes::copy_from_slice(json),
+            })
+        });
+        items.collect()
+    })
+}
+
+/// Makes something of the fields of each chunk's items.
+fn decode_entries<T>(
+    reply: &[u8],
+    place: &ListingPlace,
+    chunks: impl Iterator<Item = u64>,
+    make: impl Fn(&[&[u8]]) -> Option<T>,
+) -> Result<Vec<T>, StoreError> {
     const OPERATION: &str = "read chunks";
+    let (key, sums) = (place.key(), Sums::of(place));
     if resp::is_error(reply) {
         reply::answered(reply::value(reply, OPERATION)?, OPERATION, key)?;
     }
     let mut values = Values::of(reply);
     let entries = values.array().ok_or_else(|| StoreError::odd_reply(OPERATION))?;
     let mut fields = Vec::new();
-    let read = chunks.clone().take(entries).map(|index| {
+    let read = chunks.take(entries).map(|index| {
         let (id, written) = entry_at(&mut values, &mut fields)?;
-        chunk_of(id, &fields, written, ChunkIndex(index))
+        make(items_of(id, &fields, written, sums, ChunkIndex(index))?).ok_or(NO_ITEMS)
     });
     read.collect::<Result<_, _>>()
         .map_err(|reason| StoreError::corrupt(key, reason))
@@ -107,23 +164,17 @@ fn entry_at<'a>(values: &mut Values<'a>, fields: &mut Vec<&'a [u8]>) -> Result<(
     Ok((id, items.before(behind_items)))
 }
 
-/// The chunk of an index; else what is wrong with its entry.
-pub(crate) fn decode_entry(entry: Value, index: ChunkIndex) -> Result<Chunk, &'static str> {
-    let (id, fields) = entry_parts(entry).ok_or(NO_ENTRY)?;
-    let fields: Option<Vec<Vec<u8>>> = fields.into_iter().map(reply::bytes).collect();
-    let fields = fields.ok_or(NO_ITEMS)?;
-    let fields: Vec<&[u8]> = fields.iter().map(Vec::as_slice).collect();
-    let mut written = Commands::default();
-    let items = fields.len().saturating_sub(SUM_FIELDS);
-    fields.iter().take(items).for_each(|field| written.argument(field));
-    chunk_of(&id, &fields, written.since(0), index)
-}
-
 const NO_ENTRY: &str = "not a stream entry";
 const NO_ITEMS: &str = "an entry that is no list of items";
 
-/// The chunk that an entry holds, if it is the one of an index. `written` is what its items came as.
-fn chunk_of(id: &[u8], fields: &[&[u8]], written: &[u8], index: ChunkIndex) -> Result<Chunk, &'static str> {
+/// The fields of the items that an entry holds, if it is the one of an index. `written` is what they came as.
+fn items_of<'f, 'a>(
+    id: &[u8],
+    fields: &'f [&'a [u8]],
+    written: &[u8],
+    sums: Sums,
+    index: ChunkIndex,
+) -> Result<&'f [&'a [u8]], &'static str> {
     if ChunkIndex::from_entry_id(id) != Some(index) {
         return Err("an entry id that is not the chunk's");
     }
@@ -135,11 +186,10 @@ fn chunk_of(id: &[u8], fields: &[&[u8]], written: &[u8], index: ChunkIndex) -> R
     }
     let sum = std::str::from_utf8(sum).ok();
     let sum = sum.and_then(|text| u64::from_str_radix(text, 16).ok());
-    if sum != Some(sum_of(index, written)) {
+    if sum != Some(sum_of(sums, index, written)) {
         return Err("an entry whose check sum is another");
     }
-    // The ids are for people and other programs: a page is made of the values.
-    Ok(Chunk::join(items.iter().skip(1).step_by(2)))
+    Ok(items)
 }
 
 /// Id and fields of a stream entry.
@@ -151,7 +201,19 @@ pub(crate) fn entry_parts(entry: Value) -> Option<(Vec<u8>, Vec<Value>)> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::listing::ItemId;
+    use crate::{
+        listing::{Generation, ListingKey},
+        store::layout::keys::Keys,
+    };
+
+    fn place() -> ListingPlace {
+        place_of("x/price")
+    }
+
+    fn place_of(listing: &str) -> ListingPlace {
+        let listing = ListingKey::parse(listing).unwrap();
+        Keys::new("shop").stream(&listing, Generation { id: 7, nonce: 1 })
+    }
 
     fn text(text: &str) -> Value {
         Value::BulkString(text.as_bytes().to_vec())
@@ -165,7 +227,7 @@ mod tests {
 
     fn sum(index: ChunkIndex, fields: &[&str]) -> String {
         let written: Vec<u8> = fields.iter().flat_map(|field| resp::written(&text(field))).collect();
-        format!("{:016x}", sum_of(index, &written))
+        format!("{:016x}", sum_of(Sums::of(&place()), index, &written))
     }
 
     /// An entry with these fields and no others.
@@ -176,7 +238,7 @@ mod tests {
 
     #[track_caller]
     fn check(entries: Vec<Value>, chunks: Range<u64>, expect: Result<&[&str], &'static str>) {
-        let found = decode_range(&resp::written(&Value::Array(entries)), "k", &chunks);
+        let found = decode_range(&resp::written(&Value::Array(entries)), &place(), chunks);
         match (found, expect) {
             (Ok(found), Ok(expect)) => {
                 let found: Vec<_> = found.iter().map(|chunk| chunk.items(0..chunk.len())).collect();
@@ -194,7 +256,7 @@ mod tests {
             json: json.into(),
         });
         let mut commands = Commands::default();
-        add_chunk(&mut commands, "k", ChunkIndex(6), &items, true);
+        add_chunk(&mut commands, &place(), ChunkIndex(6), &items, true);
         let command = commands.parsed().remove(0);
         let arguments = command.args_iter().map(|argument| match argument {
             redis::Arg::Simple(bytes) => Value::BulkString(bytes.to_vec()),
@@ -204,8 +266,6 @@ mod tests {
         let mut written: Vec<Value> = arguments.skip(3).collect();
         let fields = Value::Array(written.split_off(1));
         let entry = Value::Array(vec![written.remove(0), fields]);
-        let chunk = decode_entry(entry.clone(), ChunkIndex(6)).unwrap();
-        assert_eq!(chunk.items(0..2), "{\"a\":1},2");
         check(vec![entry], 6..7, Ok(&["{\"a\":1},2"]));
     }
 
@@ -258,7 +318,7 @@ mod tests {
     fn a_value_of_another_type_is_refused() {
         let wrong_type = b"-WRONGTYPE Operation against a key\r\n";
         assert!(matches!(
-            decode_range(wrong_type, "k", &(0..1)),
+            decode_range(wrong_type, &place(), 0..1),
             Err(StoreError::Corrupt { .. })
         ));
     }

@@ -1,20 +1,25 @@
 //! Heads as hashes: their fields, the command that reads them, and the check sum.
 
-use std::num::NonZeroU32;
+use std::{
+    fmt::{self, Write as _},
+    num::NonZeroU32,
+    sync::Arc,
+};
 
 use redis::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    listing::{Generation, Head, HeadState, Timestamp},
+    listing::{Delta, Generation, Head, HeadState, Timestamp},
     store::{
         error::StoreError,
+        layout::keys::ListingPlace,
         wire::{commands::Commands, reply},
     },
 };
 
 /// The fields of a head that are read, in this order.
-pub(crate) const FIELDS: [&str; 11] = [
+pub(crate) const FIELDS: [&str; 12] = [
     "id",
     "nonce",
     "total",
@@ -26,6 +31,7 @@ pub(crate) const FIELDS: [&str; 11] = [
     "kept",
     "definition_version",
     "sum",
+    "delta",
 ];
 
 /// A head as it lies in Redis, with what scripts compare and what only writers need.
@@ -34,8 +40,37 @@ pub(crate) struct StoredHead {
     pub state: HeadState,
     /// `id`, `nonce` and `kept` letter by letter, empty if missing: the state that a writer has read.
     pub as_read: [String; 3],
-    /// Older generations whose streams may still be there, newest first.
-    pub kept: Vec<Generation>,
+    /// Older generations that may still be there, newest first.
+    pub kept: Vec<KeptGeneration>,
+}
+
+/// A generation that was replaced and is still kept: `<generation>`, or `<generation>@<base>` where it is a delta.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct KeptGeneration {
+    pub generation: Generation,
+    pub base: Option<Generation>,
+}
+
+impl KeptGeneration {
+    fn parse(text: &str) -> Option<Self> {
+        let (generation, base) = match text.split_once('@') {
+            Some((generation, base)) => (generation, Some(base.parse().ok()?)),
+            None => (text, None),
+        };
+        Some(Self {
+            generation: generation.parse().ok()?,
+            base,
+        })
+    }
+}
+
+impl fmt::Display for KeptGeneration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.base {
+            None => write!(f, "{}", self.generation),
+            Some(base) => write!(f, "{}@{base}", self.generation),
+        }
+    }
 }
 
 /// Reads a head.
@@ -46,24 +81,24 @@ pub(crate) fn read_head(to: &mut Commands, key: &str) {
 }
 
 /// Takes a reply to [`read_head`] apart.
-pub(crate) fn decode_head(reply: Value, key: &str) -> Result<HeadState, StoreError> {
-    let fields = decode_fields(reply, key)?;
-    state_of(&fields).ok_or_else(|| StoreError::corrupt(key, "a head with missing or unreadable fields"))
+pub(crate) fn decode_head(reply: Value, place: &ListingPlace) -> Result<HeadState, StoreError> {
+    let fields = decode_fields(reply, place.key())?;
+    state_of(&fields, place).ok_or_else(|| StoreError::corrupt(place.key(), "a head with missing or unreadable fields"))
 }
 
 /// The same for a writer, who may replace a head that no reader understands, or a value that is no head: it counts as absent.
-pub(crate) fn decode_for_writing(reply: Value, key: &str) -> Result<StoredHead, StoreError> {
-    let fields = match decode_fields(reply, key) {
+pub(crate) fn decode_for_writing(reply: Value, place: &ListingPlace) -> Result<StoredHead, StoreError> {
+    let fields = match decode_fields(reply, place.key()) {
         Err(StoreError::Corrupt { .. }) => Fields::default(),
         decoded => decoded?,
     };
     let as_read = [0, 1, 8].map(|at| fields[at].clone().unwrap_or_default());
     let kept = as_read[2]
         .split_ascii_whitespace()
-        .filter_map(|text| text.parse().ok())
+        .filter_map(KeptGeneration::parse)
         .collect();
     Ok(StoredHead {
-        state: state_of(&fields).unwrap_or(HeadState::Absent),
+        state: state_of(&fields, place).unwrap_or(HeadState::Absent),
         as_read,
         kept,
     })
@@ -78,7 +113,7 @@ fn decode_fields(reply: Value, key: &str) -> Result<Fields, StoreError> {
     Ok(fields.map(reply::text))
 }
 
-fn state_of(fields: &Fields) -> Option<HeadState> {
+fn state_of(fields: &Fields, place: &ListingPlace) -> Option<HeadState> {
     let [
         id,
         nonce,
@@ -91,6 +126,7 @@ fn state_of(fields: &Fields) -> Option<HeadState> {
         _,
         definition_version,
         sum,
+        delta,
     ] = fields;
     let Some(id) = id else {
         let nothing = fields.iter().all(Option::is_none);
@@ -99,7 +135,7 @@ fn state_of(fields: &Fields) -> Option<HeadState> {
     let generation = format!("{id}-{}", nonce.as_deref()?).parse().ok()?;
     if deleted.is_some() {
         // A tombstone has no field of a listing: one with such a field is not ours.
-        let bare = [total, chunk_len, as_of, definition, sum]
+        let bare = [total, chunk_len, as_of, definition, sum, delta]
             .iter()
             .all(|field| field.is_none());
         return bare.then_some(HeadState::Deleted(generation));
@@ -116,13 +152,17 @@ fn state_of(fields: &Fields) -> Option<HeadState> {
             Some(version) => version.parse().ok()?,
         },
         pins_from: pins_from.as_deref()?.parse().ok()?,
+        delta: match delta {
+            None => None,
+            Some(delta) => Some(Arc::new(Delta::parse(delta)?)),
+        },
     };
     // A number changed by somebody else may look as good as ours: a listing would end early, or have no items at all.
-    (sum.as_deref()? == sum_of(&head)).then_some(HeadState::Live(head))
+    (sum.as_deref()? == sum_of(place.listing(), &head)).then_some(HeadState::Live(head))
 }
 
-/// The check sum of a head: hexadecimal, over all that readers go by.
-pub(crate) fn sum_of(head: &Head) -> String {
+/// The check sum of a listing's head: hexadecimal, over all that readers go by.
+pub(crate) fn sum_of(listing: &str, head: &Head) -> String {
     let Head {
         generation,
         total,
@@ -131,24 +171,34 @@ pub(crate) fn sum_of(head: &Head) -> String {
         definition,
         definition_version,
         pins_from,
+        delta,
     } = head;
-    let text = format!(
-        "{generation} {total} {chunk_len} {} {definition:016x} {definition_version} {pins_from}",
+    let mut text = format!(
+        "{listing} {generation} {total} {chunk_len} {} {definition:016x} {definition_version} {pins_from}",
         as_of.0
     );
+    if let Some(delta) = delta {
+        // Writing to a text does not fail.
+        let _ = write!(text, " {delta}");
+    }
     format!("{:016x}", xxh3_64(text.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{listing::ListingKey, store::layout::keys::Keys};
 
-    fn reply(fields: [Option<&str>; 11]) -> Value {
+    fn place() -> ListingPlace {
+        Keys::new("shop").head(&ListingKey::parse("x/price").unwrap())
+    }
+
+    fn reply(fields: [Option<&str>; 12]) -> Value {
         let value = |field: Option<&str>| field.map_or(Value::Nil, |text| Value::BulkString(text.into()));
         Value::Array(fields.map(value).into())
     }
 
-    const LIVE: [Option<&str>; 11] = [
+    const LIVE: [Option<&str>; 12] = [
         Some("1795291200123456"),
         Some("9f1c02ab"),
         Some("25"),
@@ -157,15 +207,16 @@ mod tests {
         Some("fedcba9876543210"),
         Some("0"),
         None,
-        Some("7-000000ab junk 6-000000cd"),
+        Some("7-000000ab@5-000000ef junk 6-000000cd"),
         Some("3"),
         Some(SUM),
+        Some("5-000000ef 9 0,2-3"),
     ];
-    const SUM: &str = "dbe19edfd2592b60";
+    const SUM: &str = "3ace45e3eea9705e";
 
     #[test]
     fn a_head_is_read() {
-        let HeadState::Live(head) = decode_head(reply(LIVE), "k").unwrap() else {
+        let HeadState::Live(head) = decode_head(reply(LIVE), &place()).unwrap() else {
             panic!("not live");
         };
         assert_eq!(head.generation.to_string(), "1795291200123456-9f1c02ab");
@@ -174,29 +225,30 @@ mod tests {
         // Greater than a double holds.
         assert_eq!(head.definition, 0xfedc_ba98_7654_3210);
 
-        let stored = decode_for_writing(reply(LIVE), "k").unwrap();
-        assert_eq!(stored.as_read[2], "7-000000ab junk 6-000000cd");
-        assert_eq!(stored.kept.len(), 2);
+        let stored = decode_for_writing(reply(LIVE), &place()).unwrap();
+        assert_eq!(stored.as_read[2], "7-000000ab@5-000000ef junk 6-000000cd");
+        let kept: Vec<_> = stored.kept.iter().map(ToString::to_string).collect();
+        assert_eq!(kept, ["7-000000ab@5-000000ef", "6-000000cd"]);
     }
 
     #[test]
     fn a_tombstone_and_nothing_are_told_apart() {
-        let mut tombstone = [None; 11];
+        let mut tombstone = [None; 12];
         tombstone[0] = Some("8");
         tombstone[1] = Some("000000ab");
         tombstone[7] = Some("1");
         let generation = Generation { id: 8, nonce: 0xab };
         assert_eq!(
-            decode_head(reply(tombstone), "k").unwrap(),
+            decode_head(reply(tombstone), &place()).unwrap(),
             HeadState::Deleted(generation)
         );
-        assert_eq!(decode_head(reply([None; 11]), "k").unwrap(), HeadState::Absent);
+        assert_eq!(decode_head(reply([None; 12]), &place()).unwrap(), HeadState::Absent);
         // One that lost its id, and one that somebody only called deleted, are neither.
         let (mut lost, mut called) = (LIVE, LIVE);
         (lost[0], called[7]) = (None, Some("1"));
         for neither in [lost, called] {
             assert!(matches!(
-                decode_head(reply(neither), "k"),
+                decode_head(reply(neither), &place()),
                 Err(StoreError::Corrupt { .. })
             ));
         }
@@ -224,21 +276,28 @@ mod tests {
             (5, "fedcba9876543211"),
             (6, "1"),
             (9, "4"),
+            (11, ""),
+            (11, "5-000000ef 9 0,2"),
+            (11, "5-000000ee 9 0,2-3"),
+            (11, "5-000000ef 8 0,2-3"),
         ] {
             let mut fields = LIVE;
             fields[at] = Some(bad);
             assert!(
-                matches!(decode_head(reply(fields), "k"), Err(StoreError::Corrupt { .. })),
+                matches!(decode_head(reply(fields), &place()), Err(StoreError::Corrupt { .. })),
                 "{at}"
             );
-            assert_eq!(decode_for_writing(reply(fields), "k").unwrap().state, HeadState::Absent);
+            assert_eq!(
+                decode_for_writing(reply(fields), &place()).unwrap().state,
+                HeadState::Absent
+            );
         }
         let wrong_type = || redis::parse_redis_value(b"-WRONGTYPE Operation against a key\r\n").unwrap();
         assert!(matches!(
-            decode_head(wrong_type(), "k"),
+            decode_head(wrong_type(), &place()),
             Err(StoreError::Corrupt { .. })
         ));
-        let stored = decode_for_writing(wrong_type(), "k").unwrap();
+        let stored = decode_for_writing(wrong_type(), &place()).unwrap();
         assert_eq!((stored.state, stored.as_read), (HeadState::Absent, Default::default()));
     }
 }

@@ -1,6 +1,6 @@
 //! What lies where in Redis, and in which bytes.
 //!
-//! `keys` names every key. `head_codec`, `chunk_codec` and `announcements` are the values; `numbers`, `entry_id` and `seen` are what
+//! `keys` names every key. `head_codec`, `chunk_codec`, `sidecar_codec` and `announcements` are the values; `numbers`, `entry_id` and `seen` are what
 //! they have in common.
 //!
 //! What must hold: heads and chunks carry check sums, so a value that another program changed is refused. A change that an older
@@ -14,3 +14,4 @@ pub(super) mod head_codec;
 pub(super) mod keys;
 pub(super) mod numbers;
 pub(super) mod seen;
+pub(super) mod sidecar_codec;

@@ -11,7 +11,7 @@ use crate::{
         error::StoreError,
         layout::{
             head_codec::{StoredHead, decode_for_writing, decode_head, read_head},
-            keys::Partition,
+            keys::{ListingPlace, Partition},
         },
         wire::commands::Commands,
     },
@@ -24,18 +24,18 @@ pub struct HeadReads(pub(crate) Arc<Access>);
 impl HeadReads {
     /// The head of a listing: one turn.
     pub async fn read(&self, key: &ListingKey) -> Result<HeadState, StoreError> {
-        let head_key = self.key(key);
+        let head_key = self.0.keys.head(key);
         let mut turn = Commands::default();
-        read_head(&mut turn, &head_key);
+        read_head(&mut turn, head_key.key());
         let mut replies = self.0.redis.read("read head", turn).await?.into_iter();
         seen_head(&self.0, key, &head_key, replies.next())
     }
 
     /// The head as a writer needs it.
     pub(crate) async fn read_for_writing(&self, key: &ListingKey) -> Result<StoredHead, StoreError> {
-        let head_key = self.key(key);
+        let head_key = self.0.keys.head(key);
         let mut turn = Commands::default();
-        read_head(&mut turn, &head_key);
+        read_head(&mut turn, head_key.key());
         // Through the writing connection, which is the one that the next step needs anyway.
         let replies = self.0.redis.write("read head", turn).await?;
         let reply = replies.into_iter().next().unwrap_or_default();
@@ -51,7 +51,8 @@ impl HeadReads {
         key: &ListingKey,
     ) -> Result<(Option<Generation>, Vec<Generation>), StoreError> {
         let head = self.read_for_writing(key).await?;
-        Ok((head.state.live().map(|head| head.generation), head.kept))
+        let kept = head.kept.into_iter().map(|kept| kept.generation).collect();
+        Ok((head.state.live().map(|head| head.generation), kept))
     }
 
     /// The heads of several listings, in batches of one turn each. One that cannot be read counts as absent: it must not
@@ -60,10 +61,10 @@ impl HeadReads {
         const HEADS_A_TURN: usize = 100;
         let mut heads = Vec::with_capacity(keys.len());
         for batch in keys.chunks(HEADS_A_TURN) {
-            let names: Vec<String> = batch.iter().map(|key| self.key(key)).collect();
+            let names: Vec<_> = batch.iter().map(|key| self.0.keys.head(key)).collect();
             let mut turn = Commands::default();
             for name in &names {
-                read_head(&mut turn, name);
+                read_head(&mut turn, name.key());
             }
             let replies = self.0.redis.read("read heads", turn).await?;
             for (name, reply) in names.iter().zip(replies) {
@@ -78,7 +79,7 @@ impl HeadReads {
 
     /// Where a listing's head lies.
     pub fn key(&self, key: &ListingKey) -> String {
-        self.0.keys.head(key)
+        self.0.keys.head(key).into()
     }
 }
 
@@ -86,7 +87,7 @@ impl HeadReads {
 pub(super) fn seen_head(
     access: &Access,
     key: &ListingKey,
-    head_key: &str,
+    head_key: &ListingPlace,
     reply: Option<Value>,
 ) -> Result<HeadState, StoreError> {
     let head = decode_head(reply.unwrap_or_default(), head_key)?;

@@ -171,7 +171,7 @@ impl NameIndex {
         let mut calls = Pipeline::new();
         for listing in &listings {
             let names = self.0.keys.names(Partition::of(listing.name()));
-            let mut call = scripts::FORGET_NAME.call(&[names, self.0.keys.head(listing)]);
+            let mut call = scripts::FORGET_NAME.call(&[names, self.0.keys.head(listing).into()]);
             call.arg(listing.to_string());
             calls.add_command(call);
         }

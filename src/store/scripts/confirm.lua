@@ -1,22 +1,23 @@
 -- The origin still has what a listing's generation holds: its age begins anew, and its lives.
---   KEYS[1] head  KEYS[2] its stream  KEYS[3] due  KEYS[4] last failure  KEYS[5] lease
+--   KEYS[1] head  KEYS[2] due  KEYS[3] last failure  KEYS[4] lease  KEYS[5…] the generation
 --   ARGV[1] id and ARGV[2] nonce of the generation  ARGV[3] entries that its stream must have  ARGV[4] as_of, ms
 --   ARGV[5] version of the origin's data, '' where unknown  ARGV[6] the lease's value
---   ARGV[7] life of the head, ms  ARGV[8] life of the stream, ms  ARGV[9] family  ARGV[10] ms until it is due, '' for no change
+--   ARGV[7] life of the head, ms  ARGV[8] life of the generation, ms  ARGV[9] family  ARGV[10] ms until it is due, '' for no change
 --   ARGV[11] check sum of the head with that as_of  ARGV[12] '1': the items were read, '0': the origin has said so
--- Returns 'confirmed'; 'fenced' (the lease is not the caller's); 'gone' (the head names another generation, or its stream
---   is not whole).
-if redis.call('GET', KEYS[5]) ~= ARGV[6] then
+--   ARGV[13] entries that its base's stream must have  ARGV[14…] two for the generation, see `generations`
+-- Returns 'confirmed'; 'fenced' (the lease is not the caller's); 'gone' (the head names another generation, or it is not whole).
+if redis.call('GET', KEYS[4]) ~= ARGV[6] then
     return 'fenced'
 end
 local head = redis.pcall('HMGET', KEYS[1], 'id', 'nonce', 'deleted', 'as_of')
 if head.err or head[1] ~= ARGV[1] or head[2] ~= ARGV[2] or head[3] then
     return 'gone'
 end
-local entries = redis.pcall('XLEN', KEYS[2])
-if entries ~= tonumber(ARGV[3]) then
+local generation = generations(1, 5, 14)[1]
+if not is_whole(generation, ARGV[3], ARGV[13]) then
     return 'gone'
 end
+local now = now_ms()
 -- A lease is drawn before the origin is asked, so a later one's as_of is greater; a failover may have undone that. One that lies
 -- far ahead is of before the clock was set back.
 local kept_as_of, as_of = tonumber(head[4] or '') or 0, tonumber(ARGV[4])
@@ -28,11 +29,9 @@ if kept_as_of <= as_of or kept_as_of > as_of + 5000 then
 end
 -- GT: a life is never shortened here.
 redis.call('PEXPIRE', KEYS[1], ARGV[7], 'GT')
-redis.call('PEXPIRE', KEYS[2], ARGV[8], 'GT')
-redis.call('UNLINK', KEYS[4])
+live_until(generation, now + tonumber(ARGV[8]), now, true)
+redis.call('UNLINK', KEYS[3])
 if ARGV[10] ~= '' then
-    local time = redis.call('TIME')
-    local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-    redis.call('ZADD', KEYS[3], string.format('%.0f', now + tonumber(ARGV[10])), ARGV[9])
+    redis.call('ZADD', KEYS[2], string.format('%.0f', now + tonumber(ARGV[10])), ARGV[9])
 end
 return 'confirmed'

@@ -40,6 +40,7 @@ impl Commands {
             "UNLINK",
             "PTTL",
             "PEXPIRE",
+            "ZREMRANGEBYSCORE",
             "GET",
             "SET",
             "HGET",
@@ -87,6 +88,7 @@ impl Commands {
                 }
                 more(&[&self.number(), &self.number()]);
             }
+            "ZREMRANGEBYSCORE" => more(&["-inf", &self.number()]),
             "ZREM" | "ZSCORE" => more(&[&self.number()]),
             "ZRANGE" => match self.0.bool() {
                 true => more(&["-inf", &self.number(), "BYSCORE", "LIMIT", "0", &self.number()]),

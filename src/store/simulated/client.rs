@@ -1,6 +1,6 @@
 //! The turns of a node with Redis: built and taken apart by the store's own code.
 
-use std::{num::NonZeroU32, ops::Range, sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use redis::Cmd;
 
@@ -9,24 +9,22 @@ use super::{
     server::{Replies, Turn},
 };
 use crate::{
-    listing::{Chunk, ChunkIndex, Family, Generation, Head, HeadState, Item, ListingKey, Policy, Timestamp},
+    listing::{Chunk, Delta, Family, Generation, Head, HeadState, ListingKey, Policy, Timestamp},
     store::{
         error::StoreError,
         layout::{
-            chunk_codec::{add_chunk, decode_range, read_range},
             head_codec::{StoredHead, decode_for_writing, decode_head, read_head},
             keys::{Keys, Partition},
             seen::Seen,
         },
-        reading::pages::PinnedRead,
+        reading::pages::{Lying, PinnedRead},
         records::due::{bringing_forward, claimed, claiming, due_times, parse_family, reading_later},
         scripts,
         wire::{commands::Commands, reply, resp},
         writing::{
             delete::{self, Deleting},
             draw::{self, Drawing, Drawn},
-            generations::{BUILDING_LIFE, Draft, Written},
-            in_flight::check_written,
+            finished::{Draft, Written},
             leases::{extending, releasing},
             publish::{self, Answer, Publishing, head_of},
         },
@@ -46,12 +44,12 @@ pub(crate) struct Before(StoredHead);
 
 /// One node's side.
 pub(crate) struct Client {
-    keys: Keys,
+    pub(super) keys: Keys,
     seen: Arc<Seen>,
     pub logs: Logs,
 }
 
-fn turn(commands: impl IntoIterator<Item = Cmd>) -> Turn {
+pub(super) fn turn(commands: impl IntoIterator<Item = Cmd>) -> Turn {
     Turn(commands.into_iter().collect())
 }
 
@@ -64,14 +62,14 @@ impl Client {
     }
 
     fn seen_head(&self, key: &ListingKey, reply: redis::Value) -> Result<HeadState, StoreError> {
-        let head = decode_head(reply, "head")?;
+        let head = decode_head(reply, &self.keys.head(key))?;
         self.seen.raise_to(Partition::of(key.name()), &head);
         Ok(head)
     }
 
     pub(crate) fn read_head(&self, key: &ListingKey) -> Turn {
         let mut commands = Commands::default();
-        read_head(&mut commands, &self.keys.head(key));
+        read_head(&mut commands, self.keys.head(key).key());
         turn(commands.parsed())
     }
 
@@ -79,37 +77,57 @@ impl Client {
         self.seen_head(key, replies.0.into_iter().next().unwrap_or_default())
     }
 
-    pub(crate) fn read_chunks(&self, key: &ListingKey, generation: Generation, chunks: &Range<u64>) -> Turn {
+    pub(crate) fn read_chunks(
+        &self,
+        key: &ListingKey,
+        generation: Generation,
+        delta: Option<&Delta>,
+        chunks: &Range<u64>,
+    ) -> Turn {
         let mut commands = Commands::default();
-        read_range(&mut commands, &self.keys.stream(key, generation), chunks);
+        Lying::of(&self.keys, key, generation, delta, chunks.clone()).read(&mut commands);
         turn(commands.parsed())
     }
 
-    pub(crate) fn take_chunks(&self, chunks: &Range<u64>, replies: Replies) -> Result<Vec<Chunk>, StoreError> {
-        let reply = replies.0.into_iter().next().unwrap_or_default();
-        decode_range(&resp::written(&reply), "stream", chunks)
+    pub(crate) fn take_chunks(
+        &self,
+        key: &ListingKey,
+        generation: Generation,
+        delta: Option<&Delta>,
+        chunks: &Range<u64>,
+        replies: Replies,
+    ) -> Result<Vec<Chunk>, StoreError> {
+        let lying = Lying::of(&self.keys, key, generation, delta, chunks.clone());
+        lying.decode(&mut replies.0.iter().map(|reply| resp::written(reply).into()))
     }
 
-    pub(crate) fn read_pinned(&self, key: &ListingKey, generation: Generation, chunks: &Range<u64>) -> Turn {
-        let stream = self.keys.stream(key, generation);
+    pub(crate) fn read_pinned(
+        &self,
+        key: &ListingKey,
+        generation: Generation,
+        delta: Option<&Delta>,
+        chunks: &Range<u64>,
+    ) -> Turn {
         let mut commands = Commands::default();
-        read_head(&mut commands, &self.keys.head(key));
-        commands.call(&[b"PTTL", stream.as_bytes()]);
-        read_range(&mut commands, &stream, chunks);
+        read_head(&mut commands, self.keys.head(key).key());
+        commands.call(&[b"PTTL", self.keys.sidecar(key, generation).key().as_bytes()]);
+        Lying::of(&self.keys, key, generation, delta, chunks.clone()).read(&mut commands);
         turn(commands.parsed())
     }
 
     pub(crate) fn take_pinned(
         &self,
         key: &ListingKey,
+        generation: Generation,
+        delta: Option<&Delta>,
         chunks: &Range<u64>,
         replies: Replies,
     ) -> Result<PinnedRead, StoreError> {
         let mut replies = replies.0.into_iter();
         let head = self.seen_head(key, replies.next().unwrap_or_default())?;
-        let left = reply::time_left(replies.next(), "stream")?;
-        let reply = replies.next().unwrap_or_default();
-        let chunks = decode_range(&resp::written(&reply), "stream", chunks)?;
+        let left = reply::time_left(replies.next(), "sidecar")?;
+        let lying = Lying::of(&self.keys, key, generation, delta, chunks.clone());
+        let chunks = lying.decode(&mut replies.map(|reply| resp::written(&reply).into()))?;
         Ok(PinnedRead {
             head,
             chunks,
@@ -185,35 +203,8 @@ impl Client {
         reply::text(replies.0.into_iter().next()?)
     }
 
-    pub(crate) fn write_chunk(&self, key: &ListingKey, generation: Generation, index: u64, items: &[Item]) -> Turn {
-        let stream = self.keys.stream(key, generation);
-        let mut life = redis::cmd("PEXPIRE");
-        life.arg(&stream).arg(BUILDING_LIFE.as_millis() as u64);
-        let mut commands = Commands::default();
-        add_chunk(&mut commands, &stream, ChunkIndex(index), items, index > 0);
-        commands.add(&life);
-        turn(commands.parsed())
-    }
-
-    pub(crate) fn is_written(replies: Replies) -> bool {
-        check_written(replies.0, "stream").is_ok()
-    }
-
-    pub(crate) fn unlink(&self, key: &ListingKey, generation: Generation) -> Turn {
-        let mut unlink = redis::cmd("UNLINK");
-        unlink.arg(self.keys.stream(key, generation));
-        turn([unlink])
-    }
-
-    /// The keys that an eviction takes.
-    pub(crate) fn unlink_head(&self, key: &ListingKey) -> Turn {
-        let mut unlink = redis::cmd("UNLINK");
-        unlink.arg(self.keys.head(key));
-        turn([unlink])
-    }
-
     pub(crate) fn take_before(&self, key: &ListingKey, replies: Replies) -> Result<Before, StoreError> {
-        let stored = decode_for_writing(replies.0.into_iter().next().unwrap_or_default(), "head")?;
+        let stored = decode_for_writing(replies.0.into_iter().last().unwrap_or_default(), &self.keys.head(key))?;
         self.seen.raise(Partition::of(key.name()), stored.state.id());
         Ok(Before(stored))
     }
@@ -232,6 +223,7 @@ impl Client {
             generation,
             as_of,
             total,
+            delta,
         } = written;
         let written = Written {
             draft: Draft {
@@ -243,11 +235,13 @@ impl Client {
                 version: None,
                 chunk_len: policy.chunk_len,
                 stream_key: self.keys.stream(key, *generation),
+                sidecar_key: self.keys.sidecar(key, *generation),
                 copy_of: None,
             },
             total: *total,
             content: 0,
-            entries: total.div_ceil(NonZeroU32::get(policy.chunk_len).into()),
+            has_keys: false,
+            delta: delta.clone(),
         };
         let head = head_of(&written, &before.0.state);
         let publishing = Publishing {
@@ -258,7 +252,8 @@ impl Client {
             lease: lease.map(|lease| (lease.key.as_str(), lease.value.as_str())),
             next_due,
         };
-        (head, turn([publishing.call(&self.keys)]))
+        let call = publishing.call(&self.keys);
+        (head, turn([call]))
     }
 
     pub(crate) fn take_published(&self, key: &ListingKey, replies: Replies) -> Option<Answer> {
@@ -349,4 +344,6 @@ pub(crate) struct SimulatedGeneration {
     pub generation: Generation,
     pub as_of: Timestamp,
     pub total: u64,
+    /// What it takes from another.
+    pub delta: Option<Arc<Delta>>,
 }

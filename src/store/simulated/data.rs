@@ -6,8 +6,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use redis::Value;
 
+use super::values::{Id, bulk, count, entry, number, parse_id, text, written_id};
+
 type Bytes = Vec<u8>;
-type Id = (u64, u64);
 
 /// All keys.
 #[derive(Clone, Default)]
@@ -48,23 +49,6 @@ fn error(text: &str) -> Value {
 
 fn wrong_type() -> Value {
     error("WRONGTYPE Operation against a key holding the wrong kind of value")
-}
-
-fn text(bytes: &[u8]) -> &str {
-    std::str::from_utf8(bytes).unwrap()
-}
-
-fn number<T: std::str::FromStr>(bytes: &[u8]) -> T {
-    let number = text(bytes).parse();
-    number.unwrap_or_else(|_| panic!("{:?} is no number", text(bytes)))
-}
-
-fn bulk(text: impl Into<Bytes>) -> Value {
-    Value::BulkString(text.into())
-}
-
-fn count(number: usize) -> Value {
-    Value::Int(i64::try_from(number).unwrap())
 }
 
 /// Finds a key's value of one kind, or answers that it is of another.
@@ -146,8 +130,9 @@ impl Data {
                     expires_at: Some(at), ..
                 }) => i64::try_from(*at - now_ms).unwrap(),
             }),
-            "PEXPIRE" => {
-                let at = now_ms + number::<u64>(&args[1]);
+            "PEXPIRE" | "PEXPIREAT" => {
+                let from = if name == b"PEXPIRE" { now_ms } else { 0 };
+                let at = from + number::<u64>(&args[1]);
                 let greater = args.get(2).is_some_and(|flag| flag == b"GT");
                 match self.find(&args[0]) {
                     // Without expiry is for ever, which nothing is greater than.
@@ -224,6 +209,29 @@ impl Data {
                 let set = kept!(self, &args[0], Sorted);
                 set.and_then(|set| set.get(&args[1]).copied())
                     .map_or(Value::Nil, |score| bulk(score.to_string()))
+            }
+            "ZREMRANGEBYSCORE" => {
+                assert_eq!(args[1], b"-inf", "ZREMRANGEBYSCORE");
+                let most: f64 = number(&args[2]);
+                let Some(set) = kept!(self, &args[0], Sorted) else {
+                    return Value::Int(0);
+                };
+                let before = set.len();
+                set.retain(|_, score| *score > most);
+                let (removed, empty) = (before - set.len(), set.is_empty());
+                self.drop_if(&args[0], empty);
+                count(removed)
+            }
+            "ZRANGE" if args[1] == b"-1" => {
+                let Some(set) = kept!(self, &args[0], Sorted) else {
+                    return Value::Array(Vec::new());
+                };
+                let last = set
+                    .iter()
+                    .max_by(|one, other| one.1.total_cmp(other.1).then_with(|| one.0.cmp(other.0)));
+                // As scripts hear it: pairs lie flat.
+                let told = last.map(|(member, score)| vec![bulk(member.clone()), bulk(score.to_string())]);
+                Value::Array(told.unwrap_or_default())
             }
             "ZRANGE" => {
                 assert_eq!(
@@ -364,24 +372,4 @@ impl Data {
         }
         bulk(written_id(id))
     }
-}
-
-fn written_id((ms, seq): Id) -> String {
-    format!("{ms}-{seq}")
-}
-
-fn parse_id(given: &[u8]) -> Id {
-    match text(given) {
-        "-" => (0, 0),
-        "+" => (u64::MAX, u64::MAX),
-        id => {
-            let (ms, seq) = id.split_once('-').unwrap();
-            (number(ms.as_bytes()), number(seq.as_bytes()))
-        }
-    }
-}
-
-fn entry((id, fields): (&Id, &Vec<Bytes>)) -> Value {
-    let fields = fields.iter().cloned().map(bulk).collect();
-    Value::Array(vec![bulk(written_id(*id)), Value::Array(fields)])
 }

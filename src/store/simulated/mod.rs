@@ -6,6 +6,8 @@ mod client;
 mod data;
 mod logs;
 mod server;
+mod values;
+mod written;
 
 pub(crate) use self::client::{Before, Client, SimulatedGeneration, SimulatedLease};
 pub(crate) use self::logs::{From, Step};

@@ -5,14 +5,18 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use super::leases::Lease;
+use super::{
+    leases::Lease,
+    lives::{Named, current_of},
+    publish::base_chunks,
+};
 use crate::{
     listing::{DataVersion, Head, HeadState, ListingKey, Policy, Timestamp},
     store::{
         error::StoreError,
         layout::{
             head_codec::{FIELDS, decode_head, sum_of},
-            keys::{Keys, Partition},
+            keys::{Keys, ListingPlace, Partition},
             numbers::{hex, millis},
         },
         scripts,
@@ -78,17 +82,19 @@ impl Confirmation<'_> {
     /// One call of the script.
     pub(super) fn call(&self, keys: &Keys) -> Cmd {
         let (listing, head, policy, family) = (self.listing, self.head, self.policy, &self.listing.family);
-        let key_names = [
-            keys.head(listing),
-            keys.stream(listing, head.generation),
+        let generation = Named::new([current_of(head)]);
+        let mut key_names = vec![
+            keys.head(listing).into(),
             keys.due(Partition::of(listing.name())),
             keys.failure(family),
             self.lease.key().to_owned(),
         ];
+        let keys_before = key_names.len();
+        generation.add_keys(&mut key_names, keys, listing);
         let mut call = scripts::CONFIRM.call(&key_names);
         call.arg(head.generation.id)
             .arg(hex(head.generation.nonce))
-            .arg(head.total.div_ceil(head.chunk_len.get().into()))
+            .arg(head.own_chunks())
             .arg(self.as_of.0)
             .arg(self.version.map_or("", DataVersion::as_str))
             .arg(self.lease.value())
@@ -99,11 +105,16 @@ impl Confirmation<'_> {
                 self.next_due
                     .map_or_else(String::new, |after| millis(after).to_string()),
             )
-            .arg(sum_of(&Head {
-                as_of: self.as_of,
-                ..*head
-            }))
-            .arg(u8::from(self.is_read));
+            .arg(sum_of(
+                &listing.to_string(),
+                &Head {
+                    as_of: self.as_of,
+                    ..head.clone()
+                },
+            ))
+            .arg(u8::from(self.is_read))
+            .arg(base_chunks(head));
+        generation.add_arguments(&mut call, keys_before);
         call
     }
 }
@@ -116,15 +127,15 @@ pub(super) fn reading_kept(head_key: &str) -> Cmd {
 }
 
 /// Takes a reply to [`reading_kept`] apart. A head that cannot be read counts as absent.
-pub(super) fn kept(reply: Value, key: &str) -> Result<Kept, StoreError> {
+pub(super) fn kept(reply: Value, key: &ListingPlace) -> Result<Kept, StoreError> {
     match decode_kept(reply, key) {
         Err(StoreError::Corrupt { .. }) => Ok(Kept::NOTHING),
         kept => kept,
     }
 }
 
-fn decode_kept(reply: Value, key: &str) -> Result<Kept, StoreError> {
-    let reply = reply::answered(reply, "read head", key)?;
+fn decode_kept(reply: Value, key: &ListingPlace) -> Result<Kept, StoreError> {
+    let reply = reply::answered(reply, "read head", key.key())?;
     let mut fields = reply::array(reply).ok_or_else(|| StoreError::odd_reply("read head"))?;
     let mut number = || fields.pop().and_then(reply::text);
     // A release before this one has not written it.
@@ -144,21 +155,31 @@ fn decode_kept(reply: Value, key: &str) -> Result<Kept, StoreError> {
 mod tests {
     use super::*;
 
-    const SUM: &str = "38c296a3e0d95bd4";
+    const SUM: &str = "6dffa3532e21a9cb";
 
     #[test]
     fn what_is_not_recognised_is_nothing_and_no_error() {
+        let place = Keys::new("shop").head(&ListingKey::parse("x/price").unwrap());
         let text = |text: &str| Value::BulkString(text.into());
         let head = ["5", "000000ab", "1", "12", "7", "1", "0"].map(text);
         let reply = |content: Value, version: Value| {
-            let rest = [Value::Nil, text(""), Value::Nil, text(SUM), content, version, text("9")];
+            let rest = [
+                Value::Nil,
+                text(""),
+                Value::Nil,
+                text(SUM),
+                Value::Nil,
+                content,
+                version,
+                text("9"),
+            ];
             Value::Array(head.iter().cloned().chain(rest).collect())
         };
-        let kept = decode_kept(reply(text("ff"), text("a")), "k").unwrap();
+        let kept = decode_kept(reply(text("ff"), text("a")), &place).unwrap();
         assert_eq!((kept.content, kept.version), (Some(255), DataVersion::parse("a")));
         assert_eq!(kept.read_at, Some(Timestamp(9)));
         assert_eq!(kept.state.id(), 5);
-        let kept = decode_kept(reply(Value::Nil, text("")), "k").unwrap();
+        let kept = decode_kept(reply(Value::Nil, text("")), &place).unwrap();
         assert_eq!((kept.content, kept.version), (None, None));
         assert_eq!(kept.state.id(), 5);
     }

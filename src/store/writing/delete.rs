@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use super::publish::generations_of;
+use super::lives::{Named, generations_of};
 use crate::{
     listing::{ListingKey, Policy},
     store::{
@@ -38,19 +38,16 @@ impl Deleting<'_> {
         let (listing, family, partition) = (self.listing, &self.listing.family, Partition::of(self.listing.name()));
         let (body_before, body_after) = deleted_body(listing);
         let mut key_names = vec![
-            keys.head(listing),
+            keys.head(listing).into(),
             keys.last(partition),
             keys.log(partition),
             keys.names(partition),
             keys.due(partition),
             keys.failure(family),
         ];
-        let generations = generations_of(self.before);
-        key_names.extend(
-            generations
-                .into_iter()
-                .map(|generation| keys.stream(listing, generation)),
-        );
+        let generations = Named::new(generations_of(self.before));
+        let keys_before = key_names.len();
+        generations.add_keys(&mut key_names, keys, listing);
         let mut call = scripts::DELETE.call(&key_names);
         call.arg(self.seen)
             .arg(hex(self.nonce))
@@ -63,7 +60,9 @@ impl Deleting<'_> {
             .arg(partition.0)
             .arg(VERSION)
             .arg(body_before)
-            .arg(body_after);
+            .arg(body_after)
+            .arg(generations.count());
+        generations.add_arguments(&mut call, keys_before);
         call
     }
 }

@@ -6,20 +6,30 @@
 //! under a slow writer does not come back, because every later entry needs it to be there.
 
 use std::{
-    fmt,
-    num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use super::in_flight::{OnTheirWay, deliver, unlink};
+use super::{
+    base::Base,
+    columns::Columns,
+    finished::{BUILDING_LIFE, Draft, FinishedGeneration, Unpublished, Written},
+    in_flight::{OnTheirWay, deliver},
+    whole::Whole,
+};
 use crate::{
-    listing::{ChunkIndex, ContentHasher, DataVersion, Generation, Item, ListingKey, Timestamp},
-    store::{access::Access, error::StoreError, layout::chunk_codec::add_chunk, wire::commands::Commands},
+    listing::{
+        ChunkIndex, ChunkSet, ContentHasher, DataVersion, Delta, Generation, Item,
+        sidecar::{Keyed, Segments},
+    },
+    store::{
+        access::Access,
+        error::StoreError,
+        layout::{chunk_codec::add_chunk, sidecar_codec::Description},
+        wire::commands::Commands,
+    },
 };
 
-/// How long an unpublished stream outlives its writer's last batch.
-pub(crate) const BUILDING_LIFE: Duration = Duration::from_secs(60);
 /// The items of a slow source are sent after this: with each pipeline the stream's life begins anew.
 const BATCH_AGE_MAX: Duration = Duration::from_secs(10);
 /// Entries a pipeline: more would make a neighbour's small call wait.
@@ -27,73 +37,17 @@ const BATCH_ENTRIES_MAX: usize = 400;
 /// Bytes a pipeline, but for its last chunk.
 const BATCH_BYTES_MAX: usize = 512 * 1024;
 
-/// Where a generation lies, and what its head will say of it.
-#[derive(Clone, Debug)]
-pub(crate) struct Draft {
-    pub key: ListingKey,
-    pub generation: Generation,
-    pub as_of: Timestamp,
-    pub definition: u64,
-    pub definition_version: u32,
-    /// See [`GenerationWriter::of_version`].
-    pub version: Option<DataVersion>,
-    pub chunk_len: NonZeroU32,
-    pub stream_key: String,
-    /// The generation that it is a copy of, where it is one.
-    pub copy_of: Option<Generation>,
-}
-
-impl Draft {
-    /// Whether a generation is undone by this one: this is a copy of it, or of one before it.
-    pub(crate) fn undoes(&self, generation: &Generation) -> bool {
-        self.copy_of.is_some_and(|from| generation.id >= from.id)
-    }
-}
-
-/// All of a generation that was written aside.
-#[derive(Clone, Debug)]
-pub(crate) struct Written {
-    pub draft: Draft,
-    pub total: u64,
-    pub content: u128,
-    pub entries: u64,
-}
-
-/// Unlinks a stream that was not published, unless told that it may have been.
-struct Unpublished {
-    access: Arc<Access>,
-    stream_key: Option<String>,
-}
-
-impl Unpublished {
-    fn keep(&mut self) {
-        self.stream_key = None;
-    }
-
-    async fn unlink(&mut self) {
-        if let Some(stream_key) = self.stream_key.take() {
-            unlink(&self.access, &stream_key).await;
-        }
-    }
-}
-
-impl Drop for Unpublished {
-    fn drop(&mut self) {
-        if let Some(stream_key) = self.stream_key.take() {
-            let access = self.access.clone();
-            self.access
-                .runtime
-                .spawn(async move { unlink(&access, &stream_key).await });
-        }
-    }
-}
-
 /// Writes one generation aside. Dropped before it is finished, what it wrote is unlinked.
 pub struct GenerationWriter {
     draft: Draft,
     unpublished: Unpublished,
     items: u64,
     content: ContentHasher,
+    columns: Columns,
+    /// What each chunk is compared with.
+    base: Option<Base>,
+    /// Chunks that differ from it.
+    changed: ChunkSet,
     /// Items of the chunk that is not full yet.
     chunk: Vec<Item>,
     /// Entries of the pipeline that is not full yet.
@@ -102,6 +56,8 @@ pub struct GenerationWriter {
     on_their_way: OnTheirWay,
     sent_at: Instant,
     next: ChunkIndex,
+    /// Entries of its own.
+    entries: u64,
     /// Whether the first entry, and with it the expiry, is in Redis.
     begun: bool,
 }
@@ -109,17 +65,18 @@ pub struct GenerationWriter {
 impl GenerationWriter {
     pub(super) fn begin(access: Arc<Access>, draft: Draft) -> Self {
         Self {
-            unpublished: Unpublished {
-                access,
-                stream_key: Some(draft.stream_key.clone()),
-            },
+            unpublished: Unpublished::new(access, &draft),
             items: 0,
-            content: ContentHasher::default(),
+            content: ContentHasher::new(draft.chunk_len),
+            columns: Columns::new(draft.sidecar_key.clone(), Segments::new(draft.chunk_len)),
+            base: None,
+            changed: ChunkSet::default(),
             chunk: Vec::with_capacity(draft.chunk_len.get().min(1000) as usize),
             batch: Commands::default(),
             on_their_way: OnTheirWay::default(),
             sent_at: Instant::now(),
             next: ChunkIndex(0),
+            entries: 0,
             begun: false,
             draft,
         }
@@ -132,27 +89,43 @@ impl GenerationWriter {
         self
     }
 
-    /// Adds an item at the end. Sends a pipeline when one is full, or has waited for long; that it could not be written is
-    /// told when the next one is sent.
-    pub async fn append(&mut self, item: Item) -> Result<(), StoreError> {
+    /// Leaves out the chunks that a base has at the same place. It stays in Redis as long as what is written here needs it.
+    #[must_use]
+    pub fn over(mut self, base: Option<Base>) -> Self {
+        self.base = base.filter(|base| base.chunk_len == self.draft.chunk_len);
+        self
+    }
+
+    /// Adds an item at the end, with its sort key or without. Sends a pipeline when one is full, or has waited for long; that it
+    /// could not be written is told when the next one is sent.
+    pub async fn append<'k>(&mut self, item: impl Into<Keyed<'k>>) -> Result<(), StoreError> {
         self.append_all([item]).await
     }
 
     /// Adds items at the end, as [`append`](Self::append) does.
-    pub async fn append_all(&mut self, items: impl IntoIterator<Item = Item>) -> Result<(), StoreError> {
+    pub async fn append_all<'k>(
+        &mut self,
+        items: impl IntoIterator<Item = impl Into<Keyed<'k>>>,
+    ) -> Result<(), StoreError> {
         for item in items {
+            let Keyed { item, key } = item.into();
             self.items += 1;
-            self.content.push(&item);
+            self.columns.push(&item.id, key);
+            self.content.push(&item, key);
             self.chunk.push(item);
             if self.chunk.len() < self.draft.chunk_len.get() as usize {
                 continue;
             }
-            if self.batch.len() + 1 >= BATCH_ENTRIES_MAX || self.batch.bytes() >= BATCH_BYTES_MAX {
+            if self.is_in_base() {
+                self.skip_chunk();
+            } else if self.batch.len() + 1 >= BATCH_ENTRIES_MAX || self.batch.bytes() >= BATCH_BYTES_MAX {
                 self.end_batch().await?;
             } else {
                 self.end_chunk();
             }
+            self.columns.end_chunk(self.base.as_ref().map(|_| &self.changed));
         }
+        self.columns.send_much(&self.unpublished.access).await?;
         self.keep_alive().await
     }
 
@@ -160,7 +133,10 @@ impl GenerationWriter {
     /// a writer that has nothing to append for long.
     pub async fn keep_alive(&mut self) -> Result<(), StoreError> {
         match self.sent_at.elapsed() >= BATCH_AGE_MAX {
-            true => self.send().await,
+            true => {
+                self.columns.send(&self.unpublished.access).await?;
+                self.send().await
+            }
             false => Ok(()),
         }
     }
@@ -172,32 +148,66 @@ impl GenerationWriter {
 
     /// Sends what is left. Only what this returns can be published.
     pub async fn finish(mut self) -> Result<FinishedGeneration, StoreError> {
-        // An empty listing has no stream.
+        self.content.end_chunk();
+        if !self.chunk.is_empty() && self.is_in_base() {
+            self.skip_chunk();
+        }
+        // A generation without a chunk of its own has no stream.
         if !self.chunk.is_empty() || !self.batch.is_empty() {
             self.end_batch().await?;
         }
         self.on_their_way.all_arrived().await?;
-        Ok(FinishedGeneration {
+        let delta = self.delta().await?;
+        let content = self.content.finish();
+        let access = &self.unpublished.access;
+        let base = self.base.as_ref();
+        // Where it takes from a base, the keys are whole only where that one's are.
+        let base_has_keys = base.is_none_or(|base| base.has_keys);
+        let changed = base.map(|_| &self.changed);
+        let base = base.filter(|_| delta.is_none());
+        let base = base.map(|base| access.keys.sidecar(&self.draft.key, base.generation));
+        let has_keys = self.columns.finish(access, changed, base.as_ref()).await?;
+        let finished = FinishedGeneration {
             written: Written {
-                draft: self.draft,
                 total: self.items,
-                content: self.content.finish(),
-                entries: self.next.0,
+                content: content.whole(),
+                has_keys: has_keys && base_has_keys,
+                delta,
+                draft: self.draft,
             },
             unpublished: self.unpublished,
-        })
+        };
+        finished.write_sidecar(Some(&content)).await?;
+        Ok(finished)
     }
 
-    /// The generation that a copy in Redis makes. Its content is not known without reading it: the next refresh that finds the
-    /// same items publishes them anew.
-    pub(super) fn copied(mut self, from: Generation, chunk_len: NonZeroU32, total: u64) -> FinishedGeneration {
-        (self.draft.chunk_len, self.draft.copy_of) = (chunk_len, Some(from));
+    /// What it takes from its base in the end. Where too much differs, that is put in between, and it is whole.
+    async fn delta(&self) -> Result<Option<Arc<Delta>>, StoreError> {
+        let (chunks, changed) = (self.next.0, &self.changed);
+        let Some(base) = self.base.as_ref().filter(|_| changed.len() < chunks) else {
+            return Ok(None);
+        };
+        let delta = base.delta(changed.clone(), chunks);
+        if delta.is_none() {
+            let (access, draft) = (&self.unpublished.access, &self.draft);
+            let generations = (draft.generation, base.generation);
+            let whole = Whole::new(access, &draft.key, &draft.stream_key, generations, changed);
+            whole.make(chunks).await?;
+        }
+        Ok(delta)
+    }
+
+    /// The generation that takes all from another one, which is described so. Its content is not known without reading it: the
+    /// next refresh that finds the same items publishes them anew.
+    pub(super) fn copied(mut self, from: Generation, description: Description) -> FinishedGeneration {
+        (self.draft.chunk_len, self.draft.copy_of) = (description.chunk_len, Some(from));
         FinishedGeneration {
             written: Written {
                 draft: self.draft,
-                total,
+                total: description.total,
                 content: 0,
-                entries: total.div_ceil(chunk_len.get().into()),
+                has_keys: description.has_keys,
+                delta: description.delta,
             },
             unpublished: self.unpublished,
         }
@@ -225,8 +235,20 @@ impl GenerationWriter {
         self.send().await
     }
 
+    /// Whether the chunk that has just ended is the base's.
+    fn is_in_base(&self) -> bool {
+        let chunk = self.content.chunks().last();
+        let base = self.base.as_ref().zip(chunk);
+        base.is_some_and(|(base, chunk)| base.has(self.next.0, *chunk))
+    }
+
+    fn skip_chunk(&mut self) {
+        self.chunk.clear();
+        self.next.0 += 1;
+    }
+
     fn add_chunk(&mut self) {
-        let (key, is_first) = (&self.draft.stream_key, self.next.0 == 0);
+        let (key, is_first) = (&self.draft.stream_key, self.entries == 0);
         // The first entry and the expiry come together or not at all: nothing without expiry is ever left behind.
         if is_first {
             self.batch.add(&redis::cmd("MULTI"));
@@ -237,6 +259,8 @@ impl GenerationWriter {
             self.batch.add(&redis::cmd("EXEC"));
         }
         self.chunk.clear();
+        self.changed.push(self.next.0);
+        self.entries += 1;
         self.next.0 += 1;
     }
 
@@ -258,59 +282,18 @@ impl GenerationWriter {
         let access = &self.unpublished.access;
         if self.begun {
             self.on_their_way
-                .send(access, &self.draft.stream_key, &mut self.batch)
+                .send(access, self.draft.stream_key.key(), &mut self.batch)
                 .await
         } else {
             // The first makes the stream: it must not arrive after the unlinking.
-            deliver(access.clone(), self.draft.stream_key.clone(), self.batch.take()).await?;
+            deliver(
+                access.clone(),
+                self.draft.stream_key.key().to_owned(),
+                self.batch.take(),
+            )
+            .await?;
             self.begun = true;
             Ok(())
         }
-    }
-}
-
-/// A generation all of whose chunks are written. Dropped without being published, it is unlinked.
-#[must_use]
-pub struct FinishedGeneration {
-    pub(crate) written: Written,
-    unpublished: Unpublished,
-}
-
-impl FinishedGeneration {
-    /// The listing it is of.
-    pub fn key(&self) -> &ListingKey {
-        &self.written.draft.key
-    }
-
-    /// Which generation it is.
-    pub fn generation(&self) -> Generation {
-        self.written.draft.generation
-    }
-
-    /// How many items it has.
-    pub fn total(&self) -> u64 {
-        self.written.total
-    }
-
-    /// Its content, see [`ContentHasher`].
-    pub fn content(&self) -> u128 {
-        self.written.content
-    }
-
-    /// From here on it may have been published, whatever becomes of the reply: it is left to its expiry.
-    pub(crate) fn keep(&mut self) {
-        self.unpublished.keep();
-    }
-
-    /// A definite refusal: it is of no use any more.
-    pub(crate) async fn unlink(self) {
-        unlink(&self.unpublished.access, &self.written.draft.stream_key).await;
-    }
-}
-
-impl fmt::Debug for FinishedGeneration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (key, generation) = (self.key(), self.generation());
-        write!(f, "FinishedGeneration({key} {generation}, {} items)", self.total())
     }
 }

@@ -106,9 +106,9 @@ pub(crate) fn check_written(replies: Vec<Value>, stream_key: &str) -> Result<(),
     Ok(())
 }
 
-/// Unlinks a stream. A failure changes nothing: the stream has an expiry.
-pub(super) async fn unlink(access: &Access, stream_key: &str) {
+/// Unlinks what was written aside. A failure changes nothing: it has an expiry.
+pub(super) async fn unlink(access: &Access, keys: &[String]) {
     let mut turn = Pipeline::new();
-    turn.cmd("UNLINK").arg(stream_key);
+    turn.cmd("UNLINK").arg(keys);
     let _ = access.redis.write("unlink generation", &turn).await;
 }

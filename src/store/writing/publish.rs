@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use super::generations::Written;
+use super::{
+    finished::Written,
+    lives::{Named, current_of, generations_of},
+};
 use crate::{
     listing::{DataVersion, Generation, Head, HeadState, ListingKey, Policy},
     store::{
@@ -78,22 +81,23 @@ impl Publishing<'_> {
         } = self;
         let (listing, family, partition) = (&draft.key, &draft.key.family, Partition::of(draft.key.name()));
         let retired = generations_of(before);
+        let named = Named::new(std::iter::once(current_of(head)).chain(retired.iter().copied()));
         let mut key_names = vec![
-            keys.head(listing),
-            draft.stream_key.clone(),
+            keys.head(listing).into(),
             keys.log(partition),
             keys.names(partition),
             keys.due(partition),
             keys.failure(family),
             lease.map_or_else(|| keys.lease(family), |(key, _)| key.to_owned()),
         ];
-        key_names.extend(retired.iter().map(|generation| keys.stream(listing, *generation)));
+        let keys_before = key_names.len();
+        named.add_keys(&mut key_names, keys, listing);
 
         let mut call = scripts::PUBLISH.call(&key_names);
         call.arg(head.generation.id)
             .arg(hex(head.generation.nonce))
             .arg(head.total)
-            .arg(self.written.entries)
+            .arg(head.own_chunks())
             .arg(head.chunk_len.get())
             .arg(head.as_of.0)
             .arg(format!("{:016x}", head.definition))
@@ -115,22 +119,32 @@ impl Publishing<'_> {
             .arg(head.definition_version)
             .arg(format!("{:032x}", self.written.content))
             .arg(draft.version.as_ref().map_or("", DataVersion::as_str))
-            .arg(sum_of(head));
-        for generation in &retired {
+            .arg(sum_of(draft.stream_key.listing(), head))
+            .arg(head.delta.as_ref().map_or_else(String::new, ToString::to_string))
+            .arg(base_chunks(head))
+            .arg(named.count());
+        named.add_arguments(&mut call, keys_before);
+        for kept in &retired {
             // Pinned like the others, and never gone back to.
-            let is_undone = draft.undoes(generation);
-            call.arg(if is_undone {
-                String::new()
-            } else {
-                generation.to_string()
-            });
+            let is_undone = draft.undoes(&kept.generation);
+            call.arg(if is_undone { String::new() } else { kept.to_string() });
         }
         call
     }
 }
 
+/// How many entries the stream of a head's base must have.
+pub(super) fn base_chunks(head: &Head) -> u64 {
+    head.delta.as_ref().map_or(0, |delta| delta.base_chunks)
+}
+
 /// The head that what was written would be, after the one before it.
-pub(crate) fn head_of(Written { draft, total, .. }: &Written, before: &HeadState) -> Head {
+pub(crate) fn head_of(
+    Written {
+        draft, total, delta, ..
+    }: &Written,
+    before: &HeadState,
+) -> Head {
     Head {
         generation: draft.generation,
         total: *total,
@@ -139,13 +153,8 @@ pub(crate) fn head_of(Written { draft, total, .. }: &Written, before: &HeadState
         definition: draft.definition,
         definition_version: draft.definition_version,
         pins_from: before.pins_from(),
+        delta: delta.clone(),
     }
-}
-
-/// The generations whose streams a head speaks for, newest first.
-pub(crate) fn generations_of(head: &StoredHead) -> Vec<Generation> {
-    let current = head.state.live().map(|head| head.generation);
-    current.into_iter().chain(head.kept.iter().copied()).collect()
 }
 
 pub(crate) fn decode(reply: Value, key: &ListingKey) -> Result<Answer, StoreError> {

@@ -8,14 +8,17 @@ use std::{sync::Arc, time::Duration};
 use redis::{Pipeline, Value};
 
 use super::{
+    base::Base,
     confirm::{Confirmation, Confirmed, Kept, kept, reading_kept},
     delete::{self, Deleting},
-    generations::{BUILDING_LIFE, Draft, FinishedGeneration, GenerationWriter},
+    finished::{BUILDING_LIFE, Draft, FinishedGeneration},
+    generations::GenerationWriter,
     leases::Lease,
+    lives::{Named, current_of},
     publish::{self, Answer, Published, Publishing, head_of},
 };
 use crate::{
-    listing::{Generation, HeadState, ListingKey, Policy, Timestamp},
+    listing::{ChunkSet, Delta, Generation, Head, HeadState, ListingKey, Policy, Timestamp},
     store::{
         access::Access,
         error::StoreError,
@@ -61,12 +64,34 @@ impl GenerationWrites {
             version: None,
             chunk_len: policy.chunk_len,
             stream_key: self.0.keys.stream(key, generation),
+            sidecar_key: self.0.keys.sidecar(key, generation),
             copy_of: None,
         };
         GenerationWriter::begin(self.0.clone(), draft)
     }
 
-    /// Copies a generation that is kept to a new one, as it lies there; `None` where it is gone.
+    /// What a new generation of a listing can be compared with, so that only what differs from the one that a head names is
+    /// written; `None` where that is not there, or would be cut into other chunks.
+    pub async fn base(&self, key: &ListingKey, head: &Head, policy: &Policy) -> Result<Option<Base>, StoreError> {
+        Base::of(&self.0, key, head, policy.chunk_len).await
+    }
+
+    /// A generation was found damaged: no other is compared with it, or with its base, any more, nor does anybody take it for whole.
+    pub async fn distrust(&self, key: &ListingKey, head: &Head) -> Result<(), StoreError> {
+        let base = head.delta.as_ref().map(|delta| delta.base);
+        let mut turn = Pipeline::new();
+        for generation in [Some(head.generation), base].into_iter().flatten() {
+            turn.cmd("UNLINK").arg(self.0.keys.sidecar(key, generation));
+        }
+        let replies = self.0.redis.write("unlink sidecars", &turn).await?;
+        for reply in replies {
+            reply::answered(reply, "unlink sidecars", key.name().as_str())?;
+        }
+        Ok(())
+    }
+
+    /// A new generation that takes all from one that is kept; `None` where that is gone. Of a delta its own chunks are copied, a
+    /// whole one becomes the base.
     pub async fn copy(
         &self,
         key: &ListingKey,
@@ -77,25 +102,40 @@ impl GenerationWrites {
         policy: &Policy,
     ) -> Result<Option<FinishedGeneration>, StoreError> {
         const OPERATION: &str = "copy generation";
-        let Some(described) = PageReads(self.0.clone()).describe(key, from).await? else {
+        let Some(mut described) = PageReads(self.0.clone()).describe(key, from).await? else {
             return Ok(None);
         };
+        let has_own = described.delta.as_ref().is_some_and(|delta| !delta.changed.is_empty());
+        let base_chunks = described.total.div_ceil(described.chunk_len.get().into());
+        if described.delta.is_none() && base_chunks > 0 {
+            described.delta = Some(Arc::new(Delta {
+                base: from,
+                base_chunks,
+                changed: ChunkSet::default(),
+            }));
+        }
         let (from_key, stream_key) = (self.0.keys.stream(key, from), self.0.keys.stream(key, to));
         let writer = self.begin(key, to, as_of, definition, policy);
-        let copied = writer.copied(from, described.chunk_len, described.total);
-        let mut turn = Pipeline::new();
-        turn.cmd("MULTI");
-        turn.cmd("COPY").arg(from_key).arg(&stream_key);
-        turn.cmd("PEXPIRE")
-            .arg(&stream_key)
-            .arg(BUILDING_LIFE.as_millis() as u64);
-        turn.cmd("EXEC");
-        let replies = self.0.redis.write(OPERATION, &turn).await?;
-        // The first error is the cause, and EXEC's own only its consequence.
-        let answered = |reply| reply::answered(reply, OPERATION, key.name().as_str());
-        let replies: Vec<Value> = replies.into_iter().map(answered).collect::<Result<_, _>>()?;
-        let done = replies.into_iter().last().and_then(reply::array).unwrap_or_default();
-        Ok(done.iter().all(|reply| *reply == Value::Int(1)).then_some(copied))
+        let copied = writer.copied(from, described);
+        if has_own {
+            let mut turn = Pipeline::new();
+            turn.cmd("MULTI");
+            turn.cmd("COPY").arg(from_key).arg(&stream_key);
+            turn.cmd("PEXPIRE")
+                .arg(&stream_key)
+                .arg(BUILDING_LIFE.as_millis() as u64);
+            turn.cmd("EXEC");
+            let replies = self.0.redis.write(OPERATION, &turn).await?;
+            // The first error is the cause, and EXEC's own only its consequence.
+            let answered = |reply| reply::answered(reply, OPERATION, key.name().as_str());
+            let replies: Vec<Value> = replies.into_iter().map(answered).collect::<Result<_, _>>()?;
+            let done = replies.into_iter().last().and_then(reply::array).unwrap_or_default();
+            if !done.iter().all(|reply| *reply == Value::Int(1)) {
+                return Ok(None);
+            }
+        }
+        copied.write_sidecar(None).await?;
+        Ok(Some(copied))
     }
 
     /// Makes a finished generation current and announces it. With a lease it is fenced by it; `next_due`: when the family is
@@ -143,7 +183,7 @@ impl GenerationWrites {
                 next_due,
             };
             let call = publishing.call(&self.0.keys);
-            let was = *replaced.get_or_insert(before.state);
+            let was = replaced.get_or_insert_with(|| before.state.clone()).clone();
             let answer = match self.0.redis.script("publish", &scripts::PUBLISH, &call).await {
                 Ok(reply) => publish::decode(reply, finished.key()),
                 Err(StoreError::Unavailable { .. }) if unanswered < UNANSWERED_MAX => {
@@ -191,31 +231,34 @@ impl GenerationWrites {
         Err(StoreError::unavailable("publish", "others kept moving the head"))
     }
 
-    /// Lets a listing's current generation live for so long from now at least, and its stream `pin_for` longer. Without
-    /// effect where the head has moved on.
+    /// Lets the generation that a head names live for so long from now at least, and `pin_for` longer for pins. Without effect
+    /// where the head has moved on.
     pub async fn renew(
         &self,
         key: &ListingKey,
-        generation: Generation,
+        head: &Head,
         life: Duration,
         pin_for: Duration,
     ) -> Result<(), StoreError> {
-        let key_names = [self.0.keys.head(key), self.0.keys.stream(key, generation)];
+        let generation = Named::new([current_of(head)]);
+        let mut key_names = vec![String::from(self.0.keys.head(key))];
+        generation.add_keys(&mut key_names, &self.0.keys, key);
         let mut call = scripts::RENEW.call(&key_names);
-        call.arg(generation.id)
-            .arg(hex(generation.nonce))
+        call.arg(head.generation.id)
+            .arg(hex(head.generation.nonce))
             .arg(millis(life))
             .arg(millis(life.saturating_add(pin_for)));
+        generation.add_arguments(&mut call, 1);
         self.0.redis.run("renew", &scripts::RENEW, &call, &key_names[0]).await?;
         Ok(())
     }
 
     /// The kept heads of several listings, in one turn. A head that cannot be read counts as absent.
     pub async fn kept(&self, listings: &[ListingKey]) -> Result<Vec<Kept>, StoreError> {
-        let keys: Vec<String> = listings.iter().map(|listing| self.0.keys.head(listing)).collect();
+        let keys: Vec<_> = listings.iter().map(|listing| self.0.keys.head(listing)).collect();
         let mut turn = Pipeline::new();
         for key in &keys {
-            turn.add_command(reading_kept(key));
+            turn.add_command(reading_kept(key.key()));
         }
         // Through the writing connection, which is the one that the next step needs anyway.
         let replies = self.0.redis.write("read heads", &turn).await?;
@@ -231,7 +274,11 @@ impl GenerationWrites {
     pub async fn confirm(&self, confirmation: &Confirmation<'_>) -> Result<Confirmed, StoreError> {
         const OPERATION: &str = "confirm";
         let (call, head_key) = (confirmation.call(&self.0.keys), self.0.keys.head(confirmation.listing));
-        let reply = self.0.redis.run(OPERATION, &scripts::CONFIRM, &call, &head_key).await?;
+        let reply = self
+            .0
+            .redis
+            .run(OPERATION, &scripts::CONFIRM, &call, head_key.key())
+            .await?;
         match reply::text(reply).as_deref() {
             Some("confirmed") => {
                 self.0.liveness.tell_full(false);

@@ -136,7 +136,9 @@ async fn l1_goes_on_while_redis_is_away_and_all_is_well_soon_after_it_is_back() 
 
     for kill in [false, true] {
         until_recovered(&service).await;
-        // A new generation, of which only the first page is in L1: 24 items are two chunks.
+        // A new generation, of whose last chunk L1 has nothing: what has not changed stays there.
+        shop.sql("update products set sold_out = sold_out + 2 where id = 1")
+            .await;
         let refresh = service.admin(Method::POST, &format!("{BREAD}/refresh?wait=true"));
         assert_eq!(refresh.send().await.unwrap().status(), 200);
         let page = get(&service, BREAD).await;

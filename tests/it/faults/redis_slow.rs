@@ -228,7 +228,7 @@ async fn heads_beside(store: &Store, key: &ListingKey, head: &Head, chunks: u64)
     let large = async {
         loop {
             tokio::select! {
-                read = store.pages.chunks(key, head.generation, 0..chunks) => assert_eq!(read.unwrap().len() as u64, chunks),
+                read = store.pages.chunks(key, head.generation, None, 0..chunks) => assert_eq!(read.unwrap().len() as u64, chunks),
                 () = done.notified() => return,
             }
         }

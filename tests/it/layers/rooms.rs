@@ -44,6 +44,7 @@ pub(super) const ROOMS: &[(&str, Order)] = &[
         "store",
         &[
             &["mod"],
+            &["moving"],
             &["handle"],
             &["start", "private_server"],
             &["rights"],

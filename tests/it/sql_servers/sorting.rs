@@ -1,6 +1,6 @@
 //! Sorting in the database and in the process cannot be told apart.
 
-use listcache::origin::ordering::order_by;
+use listcache::origin::{ordering::order_by, sort_key::SortKeys};
 
 use super::*;
 use crate::support::{MariadbDatabase, PostgresDatabase};
@@ -51,10 +51,24 @@ fn rows() -> String {
 const COLUMNS: [&str; 7] = ["id", "text", "exact", "moment", "inexact", "flag", "size"];
 
 async fn check(origin: &SqlOrigin, query: &str) {
-    check_columns(origin, query, &COLUMNS, "flag desc", 64).await;
+    check_columns(origin, query, &COLUMNS, "flag desc", 64, &[]).await;
 }
 
-async fn check_columns(origin: &SqlOrigin, query: &str, names: &[&str], other: &str, items: usize) {
+/// The keys of items, or none where an item has none.
+fn keys_of<'i>(items: impl IntoIterator<Item = &'i OriginItem>, keys: &SortKeys) -> Option<Vec<Vec<u8>>> {
+    let key = |item| keys.write(item, &mut Vec::new()).map(<[u8]>::to_vec);
+    items.into_iter().map(key).collect()
+}
+
+/// `without_keys`: the columns whose order only the server knows.
+async fn check_columns(
+    origin: &SqlOrigin,
+    query: &str,
+    names: &[&str],
+    other: &str,
+    items: usize,
+    without_keys: &[&str],
+) {
     let unsorted = collect(origin, read(query, any_order(names))).await.unwrap();
     assert_eq!(unsorted.len(), items);
     let columns: Vec<_> = names
@@ -69,9 +83,21 @@ async fn check_columns(origin: &SqlOrigin, query: &str, names: &[&str], other: &
         ] {
             let sort = by(&sort.iter().map(String::as_str).collect::<Vec<_>>());
             let here = order_by(&unsorted, &columns, &sort);
-            let here: Vec<&str> = here.iter().map(|at| unsorted[*at as usize].item.id.as_str()).collect();
+            let here: Vec<&OriginItem> = here.iter().map(|at| &unsorted[*at as usize]).collect();
             let there = collect(origin, read(query, ReadOrder::By(sort.clone()))).await.unwrap();
-            assert_eq!(here, ids(&there), "{sort:?} of {query}");
+            let ids_here: Vec<&str> = here.iter().map(|item| item.item.id.as_str()).collect();
+            assert_eq!(ids_here, ids(&there), "{sort:?} of {query}");
+
+            let keys = keys_of(&there, &SortKeys::of_order(&sort));
+            let has_keys = |column: &str| !without_keys.contains(&column);
+            let expected = sort.iter().all(|sort| has_keys(sort.column.as_str())) && has_keys("id");
+            assert_eq!(keys.is_some(), expected, "{sort:?} of {query}");
+            assert_eq!(
+                keys,
+                keys_of(here, &SortKeys::of_columns(&columns, &sort)),
+                "{sort:?} of {query}"
+            );
+            assert!(keys.is_none_or(|keys| keys.is_sorted()), "{sort:?} of {query}");
         }
     }
 }
@@ -144,10 +170,14 @@ async fn types_of_postgresql_sort_by_their_values() {
         let sorted = collect(&origin, read("select * from t", ReadOrder::By(by(&[column])))).await;
         assert_eq!(ids(&sorted.unwrap()), ["3", "4", "5", "6", "7", "8", "9"], "{column}");
     }
-    check_columns(&origin, "select * from t", &columns, "bits desc", 7).await;
+    let without_keys = &columns[..6];
+    check_columns(&origin, "select * from t", &columns, "bits desc", 7, without_keys).await;
+    check_columns(&origin, "select * from t", &columns, "exact desc", 7, without_keys).await;
     // An id has such an order too.
     let query = "select host as id, cost from t where host is not null and id < 8";
-    check_columns(&origin, query, &["cost"], "cost", 5).await;
+    check_columns(&origin, query, &["cost"], "cost", 5, &["cost", "id"]).await;
+    let query_of_exact = "select host as id, exact from t where host is not null and id < 8";
+    check_columns(&origin, query_of_exact, &["exact"], "exact", 5, &["id"]).await;
     let sorted = collect(&origin, read(query, ReadOrder::By(by(&[])))).await.unwrap();
     assert_eq!(
         ids(&sorted),
@@ -169,6 +199,7 @@ async fn dates_of_mariadb_sort_by_their_values_though_json_has_no_form_for_them(
         &["day", "moment"],
         "day desc",
         5,
+        &[],
     )
     .await;
 }

@@ -97,7 +97,7 @@ pub async fn publish_as(store: &Store, key: &ListingKey, total: u64, policy: &Po
 #[track_caller]
 pub fn moved(published: Published) -> Head {
     match published {
-        Published::Moved { announcement, .. } => *announcement.head.live().unwrap(),
+        Published::Moved { announcement, .. } => announcement.head.live().unwrap().clone(),
         refused => panic!("{refused:?}"),
     }
 }
@@ -132,7 +132,10 @@ pub fn failing(error: &str, retry_after: Duration) -> Failing<'_> {
 
 /// Every item of a generation, as one text.
 pub async fn items(store: &Store, key: &ListingKey, generation: Generation) -> Vec<String> {
-    let chunks = store.pages.chunks(key, generation, 0..1000).await.unwrap();
+    let described = store.pages.describe(key, generation).await.unwrap();
+    let delta = described.and_then(|described| described.delta);
+    let chunks = store.pages.chunks(key, generation, delta.as_deref(), 0..1000);
+    let chunks = chunks.await.unwrap();
     let items = chunks
         .iter()
         .flat_map(|chunk| (0..chunk.len()).map(|at| chunk.item(at)));

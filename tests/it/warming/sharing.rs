@@ -83,7 +83,7 @@ fn several_warmers_at_once_read_each_family_once() {
             "{shares:?}"
         );
         // The job is over: nothing of it is left, and the next one is another.
-        assert_eq!(shop.redis.cli(&["KEYS", "listcache:1:warm-up:*"]), "");
+        assert_eq!(shop.redis.cli(&["KEYS", "listcache:2:warm-up:*"]), "");
     }
 }
 

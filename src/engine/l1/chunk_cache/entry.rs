@@ -3,15 +3,39 @@
 use std::sync::Arc;
 
 use crate::{
-    engine::l1::shape::Shape,
-    listing::{Chunk, Fragment, Generation, RunPlace},
+    engine::l1::shape::Layers,
+    listing::{Chunk, Direction, Fragment, Generation, RunPlace},
 };
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Key {
     Chunk(Generation, u64),
-    /// By shape and not by generation alone: what was cut under the shape of a made-up cursor is good for that cursor only.
-    Fragment(Shape, RunPlace),
+    Fragment(FragmentPlace),
+}
+
+/// A fragment's place: whatever takes these chunks over has the same fragment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct FragmentPlace {
+    /// In whose stream the chunk lies, and the chunk before it on the page.
+    pub holders: [Generation; 2],
+    /// The run.
+    pub run: RunPlace,
+}
+
+impl FragmentPlace {
+    /// The place of a run in a generation.
+    pub(crate) fn of(layers: &Layers, run: RunPlace) -> Self {
+        let at = run.chunk.0;
+        let before = match (run.before, run.direction) {
+            (0, _) => at,
+            (_, Direction::Forward) => at.saturating_sub(1),
+            (_, Direction::Reverse) => at + 1,
+        };
+        Self {
+            holders: [layers.holder_of(at), layers.holder_of(before)],
+            run,
+        }
+    }
 }
 
 #[derive(Clone)]

@@ -16,6 +16,7 @@ fn head(id: u64) -> HeadState {
         definition: 0,
         definition_version: 0,
         pins_from: 0,
+        delta: None,
     })
 }
 
@@ -67,8 +68,11 @@ fn a_delete_during_a_load_wins() {
     loaded(&mut table, "a", head(5), 0);
     let ticket = table.begin_load(&key("a"), 0);
     let deleted = HeadState::Deleted(Generation { id: 6, nonce: 1 });
-    table.announce(&key("a"), deleted, false, 1);
-    assert_eq!(table.end_load(&key("a"), ticket, Some(head(5)), 2), Some(deleted));
+    table.announce(&key("a"), deleted.clone(), false, 1);
+    assert_eq!(
+        table.end_load(&key("a"), ticket, Some(head(5)), 2),
+        Some(deleted.clone())
+    );
     assert_eq!(table.lookup(&key("a"), 3), Lookup::Usable(deleted));
 }
 

@@ -7,7 +7,8 @@ use proptest::prelude::*;
 use crate::origin::{
     OriginItem, ReadOrder, SortValue,
     ordering::order_by,
-    testing::{TestDatabase, any_order, by, collect, definition, ids, read},
+    sort_key::SortKeys,
+    testing::{TestDatabase, any_order, by, collect, definition, ids, keys_of, read},
 };
 
 fn any_value() -> impl Strategy<Value = SortValue> {
@@ -74,7 +75,7 @@ async fn insert(shop: &mut TestDatabase, rows: &Rows) {
         for value in [id, x, y] {
             query = match value {
                 SortValue::Null => query.bind(None::<i64>),
-                SortValue::Integer(number) => query.bind(*number),
+                SortValue::Integer(number) | SortValue::Rank(number) => query.bind(*number),
                 SortValue::Real(number) => query.bind(*number),
                 SortValue::Decimal(text) | SortValue::Text(text) => query.bind(text.to_string()),
             };
@@ -99,9 +100,13 @@ proptest! {
             for sort in [&[][..], &["x"], &["x desc"], &["y", "x desc"], &["y desc", "x"], &["x desc", "y desc"]] {
                 let sort = by(sort);
                 let here = order_by(&unsorted, &["x".into(), "y".into()], &sort);
-                let here: Vec<&str> = here.iter().map(|at| unsorted[*at as usize].item.id.as_str()).collect();
+                let here: Vec<&OriginItem> = here.iter().map(|at| &unsorted[*at as usize]).collect();
                 let there = collect(&origin, of_t(ReadOrder::By(sort.clone()))).await.unwrap();
-                assert_eq!(here, ids(&there), "{sort:?}");
+                let ids_here: Vec<&str> = here.iter().map(|item| item.item.id.as_str()).collect();
+                assert_eq!(ids_here, ids(&there), "{sort:?}");
+                let keys = keys_of(&there, &SortKeys::of_order(&sort));
+                assert!(keys.is_sorted(), "{sort:?}");
+                assert_eq!(keys, keys_of(here, &SortKeys::of_columns(&["x".into(), "y".into()], &sort)), "{sort:?}");
             }
         });
     }

@@ -92,7 +92,7 @@ impl Ledger {
     /// Follows the heads, as any node does, until the server ends.
     pub fn follow(self: &Arc<Self>, redis: &Path) {
         let mut stream = UnixStream::connect(redis).unwrap();
-        stream.write_all(b"SUBSCRIBE listcache:1:announcements\r\n").unwrap();
+        stream.write_all(b"SUBSCRIBE listcache:2:announcements\r\n").unwrap();
         let mut lines = BufReader::new(stream);
         let mut line = String::new();
         // Its answer: three parts, six lines.
