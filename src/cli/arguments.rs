@@ -190,13 +190,17 @@ The configuration is that of LISTCACHE_CONFIG, else ./listcache.toml.
 
 Examples:
   listcache inspect category:BREAD
-  listcache inspect category:BREAD --sort price --json")]
+  listcache inspect category:BREAD --sort price --json
+  listcache inspect category:BREAD --chunk 0")]
     Inspect {
         /// The listing's name
         name: String,
         /// Its sort, if not the default one
         #[arg(long, value_name = "S")]
         sort: Option<String>,
+        /// Print the items of one chunk instead, counted from 0: an id and its JSON a line
+        #[arg(long, value_name = "N")]
+        chunk: Option<u64>,
         /// Print JSON
         #[arg(long)]
         json: bool,

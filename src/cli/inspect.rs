@@ -12,11 +12,11 @@ use super::{
 };
 use crate::{
     app::App,
-    engine::{Asked, Explanation},
-    listing::Timestamp,
+    engine::{Asked, Explanation, InspectedChunk},
+    listing::{Item, Timestamp},
 };
 
-pub(super) async fn run(app: &App, name: &str, sort: Option<&str>, as_json: bool) -> Outcome {
+pub(super) async fn run(app: &App, name: &str, sort: Option<&str>, chunk: Option<u64>, as_json: bool) -> Outcome {
     let name = parse_name(name)?;
     let sort = parse_sort(sort)?;
     let asked = Asked {
@@ -27,6 +27,10 @@ pub(super) async fn run(app: &App, name: &str, sort: Option<&str>, as_json: bool
     let selected = app.engine.pages.selector.select(&name, asked).await;
     // It says which sorts there are.
     let selection = selected.map_err(|error| refused(error, format!("cannot inspect `{name}`")))?;
+    if let Some(index) = chunk {
+        let chunk = app.engine.inspector.chunk(&selection, index).await.map_err(doing())?;
+        return print_chunk(&chunk, index, as_json);
+    }
     let found = app.engine.inspector.explain(&selection).await.map_err(doing())?;
     let command = redis_cli(app.config.redis.url.expose(), &found);
     if as_json {
@@ -34,6 +38,41 @@ pub(super) async fn run(app: &App, name: &str, sort: Option<&str>, as_json: bool
     } else {
         for line in to_lines(&found, &command) {
             print(&line)?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The items of a chunk, as they are stored.
+fn print_chunk(chunk: &InspectedChunk, index: u64, as_json: bool) -> Outcome {
+    let InspectedChunk {
+        generation,
+        chunks,
+        items,
+    } = chunk;
+    let Some(items) = items else {
+        return Err(CommandError::Refused(match chunks {
+            0 => "the listing has no chunks".to_owned(),
+            chunks => format!(
+                "the listing has chunks 0 to {}, and chunk {index} is none or lost",
+                chunks - 1
+            ),
+        }));
+    };
+    let text = |item: &Item| String::from_utf8_lossy(&item.json).into_owned();
+    if as_json {
+        let items = items
+            .iter()
+            .map(|item| json!({ "id": item.id.as_str(), "json": text(item) }));
+        let found = json!({
+            "generation": generation.map(|generation| generation.to_string()),
+            "chunk": index,
+            "items": items.collect::<Vec<_>>(),
+        });
+        print(&found.to_string())?;
+    } else {
+        for item in items {
+            print(&format!("{}\t{}", item.id.as_str(), text(item)))?;
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -98,9 +98,14 @@ async fn perform(command: Command, environment: Environment) -> Outcome {
         Command::Export { glob, layout } => moving::export::run(environment, layout, &glob).await,
         Command::Claim { layout, while_running } => moving::claim::run(environment, layout, while_running).await,
         Command::Remove { layout, dry_run } => moving::remove::run(environment, layout, dry_run).await,
-        Command::Inspect { name, sort, json } => {
+        Command::Inspect {
+            name,
+            sort,
+            chunk,
+            json,
+        } => {
             visiting(environment, async |app| {
-                inspect::run(app, &name, sort.as_deref(), json).await
+                inspect::run(app, &name, sort.as_deref(), chunk, json).await
             })
             .await
         }

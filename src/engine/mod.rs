@@ -64,7 +64,7 @@ pub use self::{
     limits::EngineLimits,
     operations::{
         holds::{Holds, Rollback, RolledBack},
-        inspect::{Explanation, Inspector, ListingEntry, ListingState, RedisTrouble},
+        inspect::{Explanation, InspectedChunk, Inspector, ListingEntry, ListingState, RedisTrouble},
         writes::{Push, PushOutcome, Writes},
     },
     reading::{

@@ -113,7 +113,7 @@ fn help_of_each_command_names_its_flags() {
         ("export", &["--layout", "<GLOB>"]),
         ("claim", &["--layout", "--while-running"]),
         ("remove", &["--layout", "--dry-run"]),
-        ("inspect", &["--sort", "--json"]),
+        ("inspect", &["--sort", "--chunk", "--json"]),
         ("check-config", &["--config"]),
     ] {
         let help = stdout(&run(dir.path(), &[command, "--help"]));

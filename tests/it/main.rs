@@ -30,6 +30,7 @@ mod http_origin;
 mod http_pages;
 mod http_selections;
 mod http_writes;
+mod inspecting;
 mod judges;
 mod killed_writers;
 mod layers;

@@ -12,7 +12,7 @@ use crate::{
         refreshing::means::Means,
     },
     listing::{
-        Family, Freshness, Generation, Head, HeadState, ListingKey, ListingName, Policy, SortName, StoredSort,
+        Family, Freshness, Generation, Head, HeadState, Item, ListingKey, ListingName, Policy, SortName, StoredSort,
         Timestamp, definition::Resolved, name::encode_segment,
     },
     store::Refused,
@@ -106,6 +106,17 @@ pub struct Explanation {
     pub l1: Option<Known>,
     /// The trouble with Redis.
     pub redis: Option<RedisTrouble>,
+}
+
+/// One chunk as it lies in Redis.
+#[derive(Clone, Debug, Default)]
+pub struct InspectedChunk {
+    /// The current generation; `None` where there is none.
+    pub generation: Option<Generation>,
+    /// How many chunks that has.
+    pub chunks: u64,
+    /// The chunk's items; `None` where there is no such chunk, or it is lost.
+    pub items: Option<Vec<Item>>,
 }
 
 /// The trouble with Redis, as far as it is known without asking.
@@ -240,6 +251,27 @@ impl Inspector {
             l1,
             redis: self.redis_trouble(),
             listing: key.clone(),
+        })
+    }
+
+    /// One chunk of a listing's current generation, with the ids of its items.
+    ///
+    /// # Errors
+    /// [`EngineError::RedisDown`], and [`EngineError::Corrupt`] where something else lies in its place.
+    pub async fn chunk(&self, selection: &Selection, index: u64) -> Result<InspectedChunk, EngineError> {
+        let (key, exports) = (&selection.key, self.means.store.exports());
+        let Some(current) = exports.current(key).await? else {
+            return Ok(InspectedChunk::default());
+        };
+        let chunks = current.total.div_ceil(current.chunk_len.get().into());
+        let items = match index < chunks {
+            true => exports.items(key, &current, index..index + 1).await?.pop(),
+            false => None,
+        };
+        Ok(InspectedChunk {
+            generation: Some(current.generation),
+            chunks,
+            items,
         })
     }
 
