@@ -22,8 +22,8 @@ use crate::{
 };
 
 const OPERATION: &str = "write generation";
-/// Entries a turn.
-const ENTRIES_A_TURN: u64 = 100;
+/// Entries a turn: a chunk may have some MiB.
+const ENTRIES_A_TURN: u64 = 16;
 
 /// Streams of a generation that is made whole.
 pub(super) struct Whole<'a> {
