@@ -50,9 +50,13 @@ struct Small {
 
 impl Small {
     async fn with_sorts(count: u64, sorts: &[&str]) -> Self {
+        Self::with(count, sorts, policy()).await
+    }
+
+    async fn with(count: u64, sorts: &[&str], policy: Policy) -> Self {
         let redis = RedisServer::start();
         let origin = ScriptedOrigin::new(items(count, 0));
-        let mut one = definition(policy());
+        let mut one = definition(policy);
         one.sorts = sorts.iter().map(|sort| shop::sort(sort)).collect();
         let node = engine(&redis.url(), &origin, definitions(vec![one])).await;
         let store = shop::store(&redis.url()).await;
@@ -86,16 +90,20 @@ impl Small {
         page(&self.node, &bread(), &place(0, 1000)).await.unwrap()
     }
 
+    /// A node that knows nothing yet.
+    async fn stranger(&self) -> Arc<Engine> {
+        let definitions = definitions(vec![definition(policy())]);
+        engine(&self.redis.url(), &self.origin, definitions).await
+    }
+
     /// A page of a generation, by a node that knows nothing yet.
     async fn pinned(&self, generation: Generation, offset: u64, limit: u32) -> Result<Page, EngineError> {
-        let definitions = definitions(vec![definition(policy())]);
-        let stranger = engine(&self.redis.url(), &self.origin, definitions).await;
         let place = Place::Offset {
             offset,
             limit: NonZeroU32::new(limit).unwrap(),
             pinned: Some(generation),
         };
-        page(&stranger, &bread(), &place).await
+        page(&self.stranger().await, &bread(), &place).await
     }
 
     fn stream_key(&self, generation: Generation) -> String {
@@ -177,20 +185,8 @@ async fn where_too_much_has_changed_the_generation_is_whole_and_the_base_ends_wi
         ..policy()
     };
     for sorts in [&["price"][..], &["price", "name"]] {
-        let redis = RedisServer::start();
-        let origin = ScriptedOrigin::new(items(40, 0));
-        let mut one = definition(short.clone());
-        one.sorts = sorts.iter().map(|sort| shop::sort(sort)).collect();
-        let node = engine(&redis.url(), &origin, definitions(vec![one])).await;
-        let store = shop::store(&redis.url()).await;
-        let small = Small {
-            redis,
-            origin,
-            node,
-            store,
-            key: listing("category:BREAD/price"),
-        };
-        let whole = small.refresh(items(40, 0)).await;
+        let small = Small::with(40, sorts, short.clone()).await;
+        let whole = small.head().await;
         let delta = small.refresh(some_changed(40, &[0], 1)).await;
         assert_eq!(base_of(&delta), Some(whole.generation));
         // The base is as old as any pin may be, and lives on for the delta.

@@ -6,8 +6,8 @@
 //! The decision whether a head is coming in is pure: [`HeadWatch`] for HTTP/1.1, [`FrameWatch`] for HTTP/2.
 //!
 //! There is a watch a protocol, because only the bytes tell whether a request is whole. The framework tells when it begins a
-//! request, but not whether the bytes that it holds besides are a body or the beginning of the next head; the HTTP/2 crate tells
-//! nothing of a frame that is half there. A deadline without a look at the bytes would cut slow bodies or miss slow heads.
+//! request and whether that has a body, but not what it holds besides, perhaps half of the next head; the HTTP/2 crate tells nothing of a
+//! frame that is half there. A deadline without a look at the bytes would miss those. Both watches share the limit and the timer.
 //!
 //! The same place sees the end of a follower, refuses what the framework cannot take ([`LongNames`]), and hears a client out whose
 //! connection ends while it may still be sending (RFC 9112, 9.6).

@@ -285,22 +285,25 @@ impl PageReads {
     /// Bytes of a generation by MEMORY USAGE: its stream, its sidecar, and its base's stream where it names one.
     pub async fn bytes(&self, key: &ListingKey, head: &Head) -> Result<[Option<u64>; 3], StoreError> {
         let keys = &self.0.keys;
-        let base = head.delta.as_ref().map(|delta| keys.stream(key, delta.base));
-        let places = [
-            Some(keys.stream(key, head.generation)),
-            Some(keys.sidecar(key, head.generation)),
-            base,
-        ];
-        let mut bytes = [None; 3];
-        for (place, bytes) in places.iter().zip(&mut bytes) {
-            if let Some(place) = place {
-                let mut command = redis::cmd("MEMORY");
-                command.arg("USAGE").arg(place);
-                let reply = self.0.redis.read_one("measure", place.key(), &command).await?;
-                *bytes = reply::unsigned(&reply);
-            }
+        let own = self.measure(&keys.stream(key, head.generation), None).await?;
+        // A few fields of a hash tell nothing of the others: all are counted.
+        let sidecar = self.measure(&keys.sidecar(key, head.generation), Some(0)).await?;
+        let base = match &head.delta {
+            None => None,
+            Some(delta) => self.measure(&keys.stream(key, delta.base), None).await?,
+        };
+        Ok([own, sidecar, base])
+    }
+
+    /// The memory of a key, by so many samples of its parts.
+    async fn measure(&self, place: &ListingPlace, samples: Option<u32>) -> Result<Option<u64>, StoreError> {
+        let mut command = redis::cmd("MEMORY");
+        command.arg("USAGE").arg(place);
+        if let Some(samples) = samples {
+            command.arg("SAMPLES").arg(samples);
         }
-        Ok(bytes)
+        let reply = self.0.redis.read_one("measure", place.key(), &command).await?;
+        Ok(reply::unsigned(&reply))
     }
 
     /// Where a generation's own chunks lie.

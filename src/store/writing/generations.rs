@@ -190,8 +190,13 @@ impl GenerationWriter {
         let delta = base.delta(changed.clone(), chunks);
         if delta.is_none() {
             let (access, draft) = (&self.unpublished.access, &self.draft);
-            let generations = (draft.generation, base.generation);
-            let whole = Whole::new(access, &draft.key, &draft.stream_key, generations, changed);
+            let whole = Whole {
+                access,
+                own: &draft.stream_key,
+                base: access.keys.stream(&draft.key, base.generation),
+                aside: access.keys.aside(&draft.key, draft.generation),
+                changed,
+            };
             whole.make(chunks).await?;
         }
         Ok(delta)

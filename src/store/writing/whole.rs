@@ -9,7 +9,7 @@ use redis::{Pipeline, Value};
 
 use super::{finished::BUILDING_LIFE, in_flight::check_written};
 use crate::{
-    listing::{ChunkIndex, ChunkSet, Generation},
+    listing::{ChunkIndex, ChunkSet},
     store::{
         access::Access,
         error::StoreError,
@@ -30,28 +30,14 @@ pub(super) struct Whole<'a> {
     pub access: &'a Arc<Access>,
     /// Where the chunks lie that the generation holds itself, and all will.
     pub own: &'a ListingPlace,
+    /// Where the others lie.
     pub base: ListingPlace,
+    /// Where all are put together.
     pub aside: ListingPlace,
     pub changed: &'a ChunkSet,
 }
 
-impl<'a> Whole<'a> {
-    pub(super) fn new(
-        access: &'a Arc<Access>,
-        listing: &crate::listing::ListingKey,
-        own: &'a ListingPlace,
-        (generation, base): (Generation, Generation),
-        changed: &'a ChunkSet,
-    ) -> Self {
-        Self {
-            access,
-            own,
-            base: access.keys.stream(listing, base),
-            aside: access.keys.aside(listing, generation),
-            changed,
-        }
-    }
-
+impl Whole<'_> {
     /// Writes all chunks aside, and puts them in the place of those that the generation held itself.
     pub(super) async fn make(self, chunks: u64) -> Result<(), StoreError> {
         let mut from = 0;

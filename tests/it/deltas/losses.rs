@@ -2,8 +2,8 @@
 
 use listcache::engine::EngineError;
 
-use super::{Small, all_texts, listing, policy, some_changed};
-use crate::support::shop::{self, bread, definition, definitions, engine, items, name, page, place, texts};
+use super::{Small, all_texts, listing, some_changed};
+use crate::support::shop::{self, bread, items, name, page, place, texts};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_lost_of_a_delta_is_filled_again_and_its_pins_are_410() {
@@ -26,13 +26,7 @@ async fn whatever_is_lost_of_a_delta_is_filled_again_and_its_pins_are_410() {
             Err(other) => panic!("{lost}: {other:?}"),
         }
         // A node that has nothing in memory serves the whole, filled again where it must be.
-        let stranger = engine(
-            &small.redis.url(),
-            &small.origin,
-            definitions(vec![definition(policy())]),
-        )
-        .await;
-        let now = page(&stranger, &bread(), &place(0, 1000)).await.unwrap();
+        let now = page(&small.stranger().await, &bread(), &place(0, 1000)).await.unwrap();
         assert_eq!(texts(&now), all_texts(&all), "{lost}");
         if lost != "sidecar" {
             assert_ne!(small.head().await.generation, delta.generation, "{lost}");
@@ -85,13 +79,7 @@ async fn what_was_copied_from_another_listing_is_seen_and_filled_again() {
                 );
             }
         }
-        let stranger = engine(
-            &small.redis.url(),
-            &small.origin,
-            definitions(vec![definition(policy())]),
-        )
-        .await;
-        let now = page(&stranger, &bread(), &place(0, 1000)).await.unwrap();
+        let now = page(&small.stranger().await, &bread(), &place(0, 1000)).await.unwrap();
         assert_eq!(texts(&now), all_texts(&items(40, 0)), "{copied}");
         if copied != "sidecar" {
             assert_ne!(small.head().await.generation, own.generation, "{copied}");

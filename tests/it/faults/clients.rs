@@ -83,7 +83,7 @@ async fn a_client_that_takes_no_answer_is_cut() {
     // 15 MB an answer, and none is read: what is asked for fills every buffer on the way.
     let request = format!("GET {PROMO}?size=250 HTTP/1.1\r\nHost: x\r\n\r\n");
     while deaf.write_all(request.as_bytes()).is_ok() {
-        assert!(begun.elapsed() < Duration::from_secs(15), "still open");
+        assert!(begun.elapsed() < Duration::from_secs(60), "still open");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert!(begun.elapsed() >= Duration::from_millis(900), "{:?}", begun.elapsed());
