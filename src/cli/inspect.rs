@@ -141,7 +141,7 @@ fn memory(found: &Explanation) -> String {
     }
 }
 
-/// What the generation takes from another.
+/// The base of a generation, and the chunks that are not its.
 fn base(found: &Explanation) -> String {
     match (found.base, found.changed.as_deref()) {
         (Some(base), None | Some("")) => format!("{base}, with all its chunks"),

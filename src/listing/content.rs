@@ -7,7 +7,7 @@ use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::item::Item;
 
-/// What a generation comes to.
+/// The content of a generation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Content {
     /// XXH3-64 of each chunk's ids, JSON and sort keys.
@@ -44,7 +44,7 @@ pub struct ContentHasher {
 }
 
 impl ContentHasher {
-    /// For chunks of so many items.
+    /// `chunk_len`: items a chunk.
     pub fn new(chunk_len: NonZeroU32) -> Self {
         Self {
             chunk_len: chunk_len.get(),
@@ -54,7 +54,7 @@ impl ContentHasher {
         }
     }
 
-    /// Takes the next item, with its sort key: what only moves a key is a change too, for the sidecar keeps it.
+    /// Takes the next item, with its sort key: another key alone is a change too, for the sidecar keeps it.
     pub fn push(&mut self, item: &Item, key: Option<&[u8]>) {
         // Lengths keep neighbouring texts apart.
         self.chunk.update(&(item.id.as_str().len() as u64).to_le_bytes());
@@ -71,7 +71,7 @@ impl ContentHasher {
         }
     }
 
-    /// What the whole chunks came to so far.
+    /// The numbers of the chunks that have ended.
     pub fn chunks(&self) -> &[u64] {
         &self.content.chunks
     }

@@ -7,7 +7,7 @@ use std::{fmt, ops::Range};
 
 use super::generation::Generation;
 
-/// What a generation takes from another.
+/// A generation by the difference from its base.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delta {
     /// The generation that holds the other chunks.

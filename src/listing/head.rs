@@ -21,7 +21,7 @@ pub struct Head {
     pub definition_version: u32,
     /// Generations with a smaller id were forgotten by a delete: pins of them are gone, wherever a copy may linger.
     pub pins_from: u64,
-    /// What it takes from another generation; `None` where it is whole.
+    /// The delta of the generation; `None` where it is whole.
     pub delta: Option<Arc<Delta>>,
 }
 

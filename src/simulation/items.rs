@@ -9,7 +9,7 @@ use super::{
 use crate::listing::{ChunkSet, Delta};
 
 impl World {
-    /// What an origin holds, or somebody pushes; and as what it is written: often as what differs from the current generation.
+    /// The items that an origin holds, or somebody pushes; often with a delta from the current generation, to be written as that.
     pub(super) fn some_items(
         &mut self,
         place: Place,

@@ -70,7 +70,7 @@ pub(super) struct Written {
     /// How often the origin had changed when it was read.
     pub version: u64,
     pub total: u64,
-    /// What it takes from another generation: that one's version, and the chunks that it holds itself, a bit each.
+    /// For a delta the version of its base, and the chunks that it holds itself, a bit each.
     pub base: Option<(u64, u64)>,
 }
 

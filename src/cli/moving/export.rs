@@ -75,7 +75,7 @@ fn unwritten() -> impl FnOnce(io::Error) -> CommandError {
     CommandError::io("cannot write the export")
 }
 
-/// What came of reading a generation.
+/// The outcome of reading a generation.
 enum Read {
     Whole,
     /// Something is not as it should be.

@@ -177,7 +177,7 @@ impl Chunks {
                 l1.layers.insert((key.clone(), shape.generation), described.clone());
             }
             let layers = known.or(described);
-            // What is kept fits the shape of the caller that leads this load.
+            // L1 keeps the chunks that fit the shape of the caller which leads this load.
             let fitting = Layers {
                 shape,
                 delta: layers.as_ref().and_then(|layers| layers.delta.clone()),

@@ -45,7 +45,7 @@ impl Shape {
 pub(crate) struct Layers {
     /// How it is cut.
     pub shape: Shape,
-    /// What it takes from another; `None` where it is whole.
+    /// Its delta; `None` where it is whole.
     pub delta: Option<Arc<Delta>>,
 }
 

@@ -139,7 +139,7 @@ impl Writes {
         })
     }
 
-    /// What a push is compared with, so that only what has changed is written.
+    /// The base of a push: only chunks that differ from it are written.
     async fn base(&self, listing: &ListingKey, policy: &Policy) -> Result<Option<Base>, EngineError> {
         let writes = &self.means.store.writes;
         let kept = writes.kept(std::slice::from_ref(listing)).await?;

@@ -63,7 +63,7 @@ pub struct PageMeta {
     pub total: u64,
     /// Items a chunk.
     pub chunk_len: NonZeroU32,
-    /// What the snapshot takes from another, as far as that is known.
+    /// The snapshot's delta, as far as it is known.
     pub(crate) delta: Option<Arc<Delta>>,
     /// Items before the page.
     pub offset: u64,

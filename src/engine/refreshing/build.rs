@@ -37,7 +37,7 @@ pub(crate) struct Build<'a> {
     pub standing: &'a Standing<'a>,
     /// For each stream what its current generation holds, where that counts if it is found again.
     pub recognised: &'a [Option<u128>],
-    /// For each stream the head of what is kept of it, where that is whole: what has not changed since need not be written.
+    /// For each stream its kept head, where the generation is whole: chunks that have not changed since need not be written.
     pub kept: &'a [Option<&'a Head>],
 }
 
@@ -182,7 +182,7 @@ impl<'a> Build<'a> {
         Ok(Built { finished, version })
     }
 
-    /// What a stream is compared with.
+    /// The base of a stream: only chunks that differ from it are written.
     async fn base(&self, at: usize) -> Result<Option<Base>, BuildError> {
         let (Some(stream), Some(Some(head))) = (self.streams.get(at), self.kept.get(at)) else {
             return Ok(None);

@@ -4,7 +4,7 @@
 //!
 //! - `ids`: a 4-byte hash of each item's id ([`IdHash`]). It finds the positions of an id. A hash may name a position too many, never one too few.
 //! - `keys`: the key by which each item stands where it stands. Comparing the bytes of two keys is comparing two places of the stream, so a changed
-//!   item finds its new place without a look at other items' JSON. [`origin::sort_key`](crate::origin::sort_key) makes the keys and says which streams
+//!   item finds its new place without a look at other items' JSON. Origins make the keys; their module `sort_key` says which streams
 //!   have none.
 //!
 //! Columns are cut into *segments*, one for each [`Segments::chunks_each`] chunks. A segment is encoded as soon as it is full: memory is bounded for a

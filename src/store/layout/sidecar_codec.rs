@@ -26,7 +26,7 @@ pub struct Description {
     pub chunk_len: NonZeroU32,
     /// Whether its sidecar has the sort keys of all items, its base's among them.
     pub has_keys: bool,
-    /// What it takes from another; `None` where it is whole.
+    /// Its delta; `None` where it is whole.
     pub delta: Option<Arc<Delta>>,
 }
 

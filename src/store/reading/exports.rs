@@ -29,7 +29,7 @@ pub struct Exportable {
     pub as_of: Timestamp,
     /// Whether no definition has shaped it.
     pub is_pushed: bool,
-    /// What it takes from another; `None` where it is whole.
+    /// Its delta; `None` where it is whole.
     pub delta: Option<Arc<Delta>>,
 }
 

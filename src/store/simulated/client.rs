@@ -344,6 +344,6 @@ pub(crate) struct SimulatedGeneration {
     pub generation: Generation,
     pub as_of: Timestamp,
     pub total: u64,
-    /// What it takes from another.
+    /// Its delta; `None` where it is whole.
     pub delta: Option<Arc<Delta>>,
 }

@@ -62,8 +62,8 @@ impl Base {
         fits.then(|| Arc::new(delta))
     }
 
-    /// What the generation that a head names can be compared with: itself, or its base. `None` where that is not there, or would be cut
-    /// into other chunks.
+    /// The base for a new generation after a head: the one that the head names, or that one's base. `None` where it is not there, or was
+    /// cut into other chunks.
     pub(super) async fn of(
         access: &Access,
         listing: &ListingKey,

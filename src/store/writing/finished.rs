@@ -54,7 +54,7 @@ pub(crate) struct Written {
     pub content: u128,
     /// Whether its sidecar has the sort keys of all items.
     pub has_keys: bool,
-    /// What it takes from another generation; `None` where it is whole.
+    /// Its delta; `None` where it is whole.
     pub delta: Option<Arc<Delta>>,
 }
 

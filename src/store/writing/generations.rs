@@ -44,7 +44,7 @@ pub struct GenerationWriter {
     items: u64,
     content: ContentHasher,
     columns: Columns,
-    /// What each chunk is compared with.
+    /// The generation that each chunk is compared with.
     base: Option<Base>,
     /// Chunks that differ from it.
     changed: ChunkSet,
@@ -181,7 +181,7 @@ impl GenerationWriter {
         Ok(finished)
     }
 
-    /// What it takes from its base in the end. Where too much differs, that is put in between, and it is whole.
+    /// The delta in the end. Where too much differs, the base's chunks are put in between, and the generation is whole.
     async fn delta(&self) -> Result<Option<Arc<Delta>>, StoreError> {
         let (chunks, changed) = (self.next.0, &self.changed);
         let Some(base) = self.base.as_ref().filter(|_| changed.len() < chunks) else {

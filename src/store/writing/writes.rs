@@ -70,8 +70,8 @@ impl GenerationWrites {
         GenerationWriter::begin(self.0.clone(), draft)
     }
 
-    /// What a new generation of a listing can be compared with, so that only what differs from the one that a head names is
-    /// written; `None` where that is not there, or would be cut into other chunks.
+    /// The base for a new generation after a head: only chunks that differ from it are written. `None` where it is not there, or was cut
+    /// into other chunks.
     pub async fn base(&self, key: &ListingKey, head: &Head, policy: &Policy) -> Result<Option<Base>, StoreError> {
         Base::of(&self.0, key, head, policy.chunk_len).await
     }
