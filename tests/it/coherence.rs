@@ -11,31 +11,20 @@ use std::{
 
 use listcache::{
     config::L1Config,
-    engine::{Engine, EngineError, Event, Page, Place},
-    listing::{Cursor, ListingName, Order, Policy},
+    engine::{Engine, EngineError, Event, Place},
+    listing::{ListingName, Order, Policy},
 };
 use tokio::task::JoinSet;
 
 use crate::support::{
     RedisServer,
-    shop::{self, ScriptedOrigin, definitions, engine, items, page, place, push, pushed_definitions, select, texts},
+    shop::{
+        self, ScriptedOrigin, definitions, engine, items, next_cursor, page, place, push, pushed_definitions, select,
+        texts,
+    },
 };
 
 const ITEMS: u64 = 57;
-
-/// The cursor of the page after this one.
-fn next(page: &Page) -> Option<Cursor> {
-    let meta = &page.meta;
-    let offset = meta.offset + page.count;
-    (offset < meta.total).then_some(Cursor {
-        generation: meta.generation,
-        offset,
-        limit: meta.limit,
-        order: meta.order,
-        total: meta.total,
-        chunk_len: meta.chunk_len,
-    })
-}
 
 /// Follows `next` from the first page; the items seen, or the error that ended the walk.
 async fn walk(engine: &Arc<Engine>, name: &ListingName, limit: u32, order: Order) -> Result<Vec<String>, EngineError> {
@@ -46,7 +35,7 @@ async fn walk(engine: &Arc<Engine>, name: &ListingName, limit: u32, order: Order
         let page = shop::read(engine, &selection, &at).await?;
         seen.extend(texts(&page));
         tokio::task::yield_now().await;
-        match next(&page) {
+        match next_cursor(&page) {
             Some(cursor) => at = Place::Cursor(cursor.encode(&selection.key)),
             None => return Ok(seen),
         }
@@ -214,7 +203,7 @@ async fn a_delete_takes_pins_with_it_on_every_node() {
     push(&here, &name, items(30, 0)).await.unwrap();
     let selection = select(&here, &name, Order::Asc).await.unwrap();
     let first = page(&here, &name, &place(0, 12)).await.unwrap();
-    let pinned = Place::Cursor(next(&first).unwrap().encode(&selection.key));
+    let pinned = Place::Cursor(next_cursor(&first).unwrap().encode(&selection.key));
     for node in [&here, &there] {
         shop::read(node, &selection, &pinned).await.unwrap();
     }

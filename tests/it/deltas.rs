@@ -29,23 +29,23 @@ fn listing(text: &str) -> ListingKey {
 }
 
 /// Items of the first revision, with those at some positions of another.
-fn some_changed(count: u64, changed: &[u64], revision: u64) -> Vec<Item> {
+pub(crate) fn some_changed(count: u64, changed: &[u64], revision: u64) -> Vec<Item> {
     let revision_of = |number| if changed.contains(&number) { revision } else { 0 };
     (0..count).map(|number| item(number, revision_of(number))).collect()
 }
 
-fn all_texts(items: &[Item]) -> Vec<String> {
+pub(crate) fn all_texts(items: &[Item]) -> Vec<String> {
     let text = |item: &Item| String::from_utf8(item.json.to_vec()).unwrap();
     items.iter().map(text).collect()
 }
 
 /// A shop with one listing, its items in the origin, and a look into Redis.
-struct Small {
-    redis: RedisServer,
-    origin: Arc<ScriptedOrigin>,
-    node: Arc<Engine>,
-    store: Store,
-    key: ListingKey,
+pub(crate) struct Small {
+    pub(crate) redis: RedisServer,
+    pub(crate) origin: Arc<ScriptedOrigin>,
+    pub(crate) node: Arc<Engine>,
+    pub(crate) store: Store,
+    pub(crate) key: ListingKey,
 }
 
 impl Small {
@@ -54,7 +54,10 @@ impl Small {
     }
 
     async fn with(count: u64, sorts: &[&str], policy: Policy) -> Self {
-        let redis = RedisServer::start();
+        Self::on(RedisServer::start(), count, sorts, policy).await
+    }
+
+    pub(crate) async fn on(redis: RedisServer, count: u64, sorts: &[&str], policy: Policy) -> Self {
         let origin = ScriptedOrigin::new(items(count, 0));
         let mut one = definition(policy);
         one.sorts = sorts.iter().map(|sort| shop::sort(sort)).collect();
@@ -76,28 +79,28 @@ impl Small {
     }
 
     /// The origin has these items now, and the listing is refreshed.
-    async fn refresh(&self, items: Vec<Item>) -> Head {
+    pub(crate) async fn refresh(&self, items: Vec<Item>) -> Head {
         *self.origin.items.lock() = items;
         shop::fill(&self.node, &bread()).await.unwrap();
         self.head().await
     }
 
-    async fn head(&self) -> Head {
+    pub(crate) async fn head(&self) -> Head {
         self.store.heads.read(&self.key).await.unwrap().live().unwrap().clone()
     }
 
-    async fn page(&self) -> Page {
+    pub(crate) async fn page(&self) -> Page {
         page(&self.node, &bread(), &place(0, 1000)).await.unwrap()
     }
 
     /// A node that knows nothing yet.
-    async fn stranger(&self) -> Arc<Engine> {
+    pub(crate) async fn stranger(&self) -> Arc<Engine> {
         let definitions = definitions(vec![definition(policy())]);
         engine(&self.redis.url(), &self.origin, definitions).await
     }
 
     /// A page of a generation, by a node that knows nothing yet.
-    async fn pinned(&self, generation: Generation, offset: u64, limit: u32) -> Result<Page, EngineError> {
+    pub(crate) async fn pinned(&self, generation: Generation, offset: u64, limit: u32) -> Result<Page, EngineError> {
         let place = Place::Offset {
             offset,
             limit: NonZeroU32::new(limit).unwrap(),
@@ -106,7 +109,7 @@ impl Small {
         page(&self.stranger().await, &bread(), &place).await
     }
 
-    fn stream_key(&self, generation: Generation) -> String {
+    pub(crate) fn stream_key(&self, generation: Generation) -> String {
         self.store.pages.stream_key(&self.key, generation)
     }
 
@@ -114,13 +117,13 @@ impl Small {
         self.stream_key(generation).replace(":gen:", ":side:")
     }
 
-    fn entries(&self, generation: Generation) -> u64 {
+    pub(crate) fn entries(&self, generation: Generation) -> u64 {
         let count = self.redis.cli(&["XLEN", &self.stream_key(generation)]);
         count.parse().unwrap()
     }
 }
 
-fn base_of(head: &Head) -> Option<Generation> {
+pub(crate) fn base_of(head: &Head) -> Option<Generation> {
     head.delta.as_ref().map(|delta| delta.base)
 }
 

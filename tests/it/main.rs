@@ -49,6 +49,7 @@ mod redis_rights;
 mod reload;
 mod schedule_at_scale;
 mod scheduling;
+mod servers;
 mod slow_origins;
 mod sql_servers;
 mod store_announcements;

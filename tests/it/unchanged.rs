@@ -54,7 +54,7 @@ const CLOCK_OFF_BY: u64 = 20;
 
 /// Reads the origin again, once Redis's clock has left the millisecond in which it was read last: what was read in the
 /// millisecond of the request is new enough.
-async fn reread(redis: &RedisServer, node: &Arc<Engine>) -> Result<Vec<Refreshed>, EngineError> {
+pub(crate) async fn reread(redis: &RedisServer, node: &Arc<Engine>) -> Result<Vec<Refreshed>, EngineError> {
     let read_at = as_of(redis).await;
     eventually(async || {
         let time = redis.cli_lines(&["TIME"]);

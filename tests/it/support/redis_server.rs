@@ -10,11 +10,14 @@ use std::{
 
 use tempfile::TempDir;
 
+use super::ServerProgram;
+
 /// What is freed beside the work, as the documents recommend: of a server that does not, each start would warn.
 const LAZILY: [&str; 5] = ["eviction", "expire", "server-del", "user-del", "user-flush"];
 
 /// A running server that keeps nothing on disk.
 pub struct RedisServer {
+    program: ServerProgram,
     process: Child,
     directory: TempDir,
     args: Vec<String>,
@@ -38,12 +41,17 @@ impl RedisServer {
 
     /// The same, with further arguments.
     pub fn start_with(args: &[&str]) -> Self {
-        Self::launch(args, Listen::Socket)
+        Self::launch(ServerProgram::Distribution, args, Listen::Socket)
+    }
+
+    /// A server of another program, on a Unix socket.
+    pub fn of(program: ServerProgram) -> Self {
+        Self::launch(program, &[], Listen::Socket)
     }
 
     /// A server that listens on a TCP port too.
     pub fn start_tcp() -> Self {
-        Self::launch(&[], Listen::Tcp)
+        Self::launch(ServerProgram::Distribution, &[], Listen::Tcp)
     }
 
     /// A server that listens on a port by TLS too, with the files of a certificate and its key, and further arguments.
@@ -57,17 +65,18 @@ impl RedisServer {
             "--tls-auth-clients",
             "no",
         ];
-        Self::launch(&[&with[..], args].concat(), Listen::Tls)
+        Self::launch(ServerProgram::Distribution, &[&with[..], args].concat(), Listen::Tls)
     }
 
-    fn launch(args: &[&str], listen: Listen) -> Self {
+    fn launch(program: ServerProgram, args: &[&str], listen: Listen) -> Self {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         // Another process may take the port between our asking for a free one and the server's binding it: then again.
         for _ in 0..20 {
             let port = free_port();
             let directory = tempfile::Builder::new().prefix("redis-").tempdir().unwrap();
-            let process = spawn(&directory, &args, listen, port);
+            let process = spawn(program, &directory, &args, listen, port);
             let mut server = Self {
+                program,
                 process,
                 directory,
                 args: args.clone(),
@@ -78,7 +87,7 @@ impl RedisServer {
                 return server;
             }
         }
-        panic!("redis-server does not start");
+        panic!("{program:?} does not start");
     }
 
     fn becomes_ready(&mut self) -> bool {
@@ -141,7 +150,7 @@ impl RedisServer {
     /// A new server in the place of the old one, which is killed first: it knows nothing.
     pub fn restart_empty(&mut self) {
         self.kill();
-        self.process = spawn(&self.directory, &self.args, self.listen, self.port);
+        self.process = spawn(self.program, &self.directory, &self.args, self.listen, self.port);
         assert!(self.becomes_ready());
     }
 
@@ -173,16 +182,14 @@ pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
-fn spawn(directory: &TempDir, args: &[String], listen: Listen, port: u16) -> Child {
-    let port_if = |wanted| {
-        if listen == wanted {
-            port.to_string()
-        } else {
-            "0".to_owned()
-        }
-    };
-    Command::new("redis-server")
-        .args(["--port", &port_if(Listen::Tcp), "--tls-port", &port_if(Listen::Tls)])
+fn spawn(program: ServerProgram, directory: &TempDir, args: &[String], listen: Listen, port: u16) -> Child {
+    // Builds without TLS refuse its options.
+    let tls_port = (listen == Listen::Tls).then(|| ["--tls-port".to_owned(), port.to_string()]);
+    let tcp_port = if listen == Listen::Tcp { port } else { 0 };
+    let path = program.path();
+    Command::new(&path)
+        .args(["--port", &tcp_port.to_string()])
+        .args(tls_port.iter().flatten())
         .args(["--bind", "127.0.0.1"])
         .args(["--save", "", "--appendonly", "no", "--daemonize", "no"])
         .args(
@@ -199,5 +206,5 @@ fn spawn(directory: &TempDir, args: &[String], listen: Listen, port: u16) -> Chi
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
-        .expect("redis-server is installed")
+        .unwrap_or_else(|error| panic!("{}: {error}; .ci/install test installs it", path.display()))
 }

@@ -19,7 +19,8 @@ use listcache::{
         Shrink,
     },
     listing::{
-        DataVersion, Definition, Definitions, Field, Generation, Item, ItemId, ListingName, Order, Policy, SortName,
+        Cursor, DataVersion, Definition, Definitions, Field, Generation, Item, ItemId, ListingName, Order, Policy,
+        SortName,
         definition::{Defined, Descending, Filter, Links, Names, Pushed, Sort, SortColumn},
         key::Choices,
         pattern::NamePattern,
@@ -281,6 +282,20 @@ pub async fn read(engine: &Engine, selection: &Selection, place: &Place) -> Resu
     }
     let found = pages.find(request).await?;
     pages.items(request, found).await
+}
+
+/// The cursor of the page after this one.
+pub fn next_cursor(page: &Page) -> Option<Cursor> {
+    let meta = &page.meta;
+    let offset = meta.offset + page.count;
+    (offset < meta.total).then_some(Cursor {
+        generation: meta.generation,
+        offset,
+        limit: meta.limit,
+        order: meta.order,
+        total: meta.total,
+        chunk_len: meta.chunk_len,
+    })
 }
 
 /// Refreshes a listing, and waits for it.
