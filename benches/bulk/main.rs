@@ -15,6 +15,9 @@ mod postgres;
 #[path = "../../tests/it/support/redis_server.rs"]
 mod redis_server;
 #[allow(dead_code)]
+#[path = "../../tests/it/support/server_program.rs"]
+mod server_program;
+#[allow(dead_code)]
 #[path = "../../tests/it/support/service.rs"]
 mod service;
 #[path = "../../tests/it/support/watched.rs"]

@@ -30,6 +30,9 @@ mod churn;
 #[path = "../../tests/it/support/redis_server.rs"]
 mod redis_server;
 #[allow(dead_code)]
+#[path = "../../tests/it/support/server_program.rs"]
+mod server_program;
+#[allow(dead_code)]
 #[path = "../../tests/it/support/service.rs"]
 mod service;
 

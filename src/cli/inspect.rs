@@ -102,6 +102,7 @@ fn to_lines(found: &Explanation, command: &str) -> Vec<String> {
                 .map_or_else(|| "-".to_owned(), |generation| generation.to_string()),
         ),
         ("items", items),
+        ("codec", found.codec.clone().unwrap_or_else(|| "-".to_owned())),
         ("memory", memory(found)),
         ("base", base(found)),
         ("fresh until", time(found.fresh_until)),
@@ -128,7 +129,7 @@ fn memory(found: &Explanation) -> String {
     let parts = [
         ("stream", found.bytes),
         ("sidecar", found.sidecar_bytes),
-        ("base's stream", found.base_bytes),
+        ("changes", found.deltas_bytes),
     ];
     let parts: Vec<String> = parts
         .into_iter()
@@ -143,7 +144,7 @@ fn memory(found: &Explanation) -> String {
 
 /// The base of a generation, and the chunks that are not its.
 fn base(found: &Explanation) -> String {
-    match (found.base, found.changed.as_deref()) {
+    match (&found.base, found.changed.as_deref()) {
         (Some(base), None | Some("")) => format!("{base}, with all its chunks"),
         (Some(base), Some(changed)) => format!("{base}, but for chunks {changed}"),
         (None, _) => "- (the stream holds all chunks)".to_owned(),
@@ -163,8 +164,9 @@ fn to_json(found: &Explanation, command: &str) -> Value {
         "chunks": found.chunks,
         "bytes": found.bytes,
         "sidecar_bytes": found.sidecar_bytes,
-        "base": found.base.map(|base| base.to_string()),
-        "base_bytes": found.base_bytes,
+        "codec": found.codec,
+        "base": found.base,
+        "deltas_bytes": found.deltas_bytes,
         "changed": found.changed,
         "state": found.state.as_str(),
         "fresh_until": found.fresh_until.map(Timestamp::rfc3339),
@@ -192,10 +194,11 @@ fn write_trouble(found: &Explanation) -> String {
     }
 }
 
-/// The command that shows the first two chunks, or the head where there is no stream. It holds no password: redis-cli
-/// takes that from REDISCLI_AUTH.
+/// The command that shows the first two chunks where they are plain, else the head. It holds no password: redis-cli takes that from
+/// REDISCLI_AUTH.
 fn redis_cli(url: &str, found: &Explanation) -> String {
-    let what = match &found.stream_key {
+    let is_plain = found.codec.as_deref().is_none_or(|codec| codec == "plain");
+    let what = match found.stream_key.as_ref().filter(|_| is_plain) {
         Some(stream) => format!("XRANGE {} - + COUNT 2", quote(stream)),
         None => format!("HGETALL {}", quote(&found.head_key)),
     };
@@ -236,7 +239,8 @@ mod tests {
             chunks: 0,
             bytes: None,
             sidecar_bytes: None,
-            base_bytes: None,
+            deltas_bytes: None,
+            codec: None,
             base: None,
             changed: None,
             state: ListingState::Absent,

@@ -51,7 +51,7 @@ fn nothing_older(name: &str, there: &[(ListingKey, Option<Generation>)]) -> Stri
         more => format!(", and {more} more"),
     };
     format!(
-        "no older generation of `{name}` is kept ({}{more}): replaced ones are kept for pin_for, at most pinned_generations_max, and a \
+        "no older generation of `{name}` is kept ({}{more}): replaced ones are kept for pin_for, at most pinned_bytes_max of them, and a \
          rollback never goes back to what another has undone. Mend the data at the origin, end a freeze by `listcache thaw {}`, and \
          refresh the listing",
         shown.join(", "),

@@ -85,6 +85,7 @@ fn config(report: &Report, table: toml::Table) -> Config {
         origins: origins.into_configs(),
         definitions,
         warm,
+        ignored: report.warnings(),
     }
 }
 

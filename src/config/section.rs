@@ -26,6 +26,7 @@ pub(super) struct Report {
     errors: RefCell<Vec<ConfigError>>,
     /// The paths of all keys that were looked for.
     known: RefCell<BTreeSet<String>>,
+    warnings: RefCell<Vec<String>>,
     outside: BTreeMap<String, String>,
 }
 
@@ -34,6 +35,7 @@ impl Report {
         Self {
             errors: RefCell::new(errors),
             known: RefCell::default(),
+            warnings: RefCell::default(),
             outside,
         }
     }
@@ -41,6 +43,11 @@ impl Report {
     /// The paths of all keys that were looked for.
     pub(super) fn known(&self) -> BTreeSet<String> {
         self.known.borrow().clone()
+    }
+
+    /// What is allowed and probably not meant.
+    pub(super) fn warnings(&self) -> Vec<String> {
+        self.warnings.borrow().clone()
     }
 
     /// Notes an error of the value at a path.
@@ -155,6 +162,14 @@ impl<'a> Section<'a> {
     /// Whether a key is there, before it is read.
     pub(super) fn holds(&self, key: &str) -> bool {
         self.left.contains_key(key)
+    }
+
+    /// A key of an earlier release, whatever its value: accepted, and warned of.
+    pub(super) fn ignored(&mut self, key: &'static str, reason: &str) {
+        if self.take(key).is_some() {
+            let warning = format!("{}: ignored, {reason}", self.path_of(key));
+            self.report.warnings.borrow_mut().push(warning);
+        }
     }
 
     /// A text.

@@ -30,6 +30,8 @@ pub struct Config {
     pub definitions: Definitions,
     /// How listings are warmed up.
     pub warm: WarmConfig,
+    /// What was ignored, with the path of each.
+    pub ignored: Vec<String>,
 }
 
 /// `[http]`.

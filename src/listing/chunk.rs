@@ -53,6 +53,28 @@ impl Chunk {
         }
     }
 
+    /// Cuts a run of items that lie back to back, without commas. `lengths`: bytes of each item, in order.
+    ///
+    /// The run is copied once. `None` where the lengths do not add up to the run, or the chunk had 4 GiB or more.
+    pub fn cut(run: &[u8], lengths: impl ExactSizeIterator<Item = usize>) -> Option<Self> {
+        let size = run.len().checked_add(lengths.len())?;
+        u32::try_from(size).ok()?;
+        let mut bytes = BytesMut::with_capacity(size);
+        let mut ends = Vec::with_capacity(lengths.len());
+        let mut rest = run;
+        for length in lengths {
+            let (item, behind) = rest.split_at_checked(length)?;
+            rest = behind;
+            bytes.put_slice(item);
+            ends.push(u32::try_from(bytes.len()).ok()?);
+            bytes.put_u8(b',');
+        }
+        rest.is_empty().then(|| Self {
+            bytes: bytes.freeze(),
+            ends: ends.into(),
+        })
+    }
+
     /// How many items it holds.
     pub fn len(&self) -> usize {
         self.ends.len()
@@ -119,6 +141,17 @@ mod tests {
         assert_eq!(chunk.items_and_comma(2..3), "[2,3],");
         assert_eq!(chunk.items_and_comma(0..0), "");
         assert_eq!(chunk.item(2), "[2,3]");
+    }
+
+    #[test]
+    fn a_run_that_is_cut_is_the_chunk_that_is_joined() {
+        let cut = |run: &str, lengths: &[usize]| Chunk::cut(run.as_bytes(), lengths.iter().copied());
+        assert_eq!(cut("1{}[2,3]", &[1, 2, 5]), Some(Chunk::join(&["1", "{}", "[2,3]"])));
+        assert_eq!(cut("", &[0, 0]), Some(Chunk::join(&["", ""])));
+        assert_eq!(cut("", &[]), Some(Chunk::join::<[&str; 0]>([])));
+        for wrong in [&[1, 2][..], &[1, 2, 4], &[1, 2, 6], &[usize::MAX], &[9], &[]] {
+            assert_eq!(cut("1{}[2,3]", wrong), None, "{wrong:?}");
+        }
     }
 
     #[test]

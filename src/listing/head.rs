@@ -2,7 +2,7 @@
 
 use std::{num::NonZeroU32, sync::Arc};
 
-use super::{delta::Delta, generation::Generation, policy::Timestamp};
+use super::{codec::Codec, delta::Delta, generation::Generation, policy::Timestamp};
 
 /// The small mutable part of a listing: it names the current generation and says what a reader must know of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +23,8 @@ pub struct Head {
     pub pins_from: u64,
     /// The delta of the generation; `None` where it is whole.
     pub delta: Option<Arc<Delta>>,
+    /// How its chunks lie in Redis.
+    pub codec: Codec,
 }
 
 impl Head {
@@ -31,11 +33,16 @@ impl Head {
         self.total.div_ceil(self.chunk_len.get().into())
     }
 
-    /// How many chunks its own stream holds.
-    pub fn own_chunks(&self) -> u64 {
+    /// Entries that the stream of its group has.
+    pub fn group_chunks(&self) -> u64 {
         self.delta
             .as_ref()
-            .map_or_else(|| self.chunks(), |delta| delta.changed.len())
+            .map_or_else(|| self.chunks(), |delta| delta.base_chunks)
+    }
+
+    /// How many of its chunks lie beside that stream.
+    pub fn layered_chunks(&self) -> u64 {
+        self.delta.as_ref().map_or(0, |delta| delta.layered())
     }
 
     /// Whether its items were read at a time or later, as far as that can be told at `now`.

@@ -74,8 +74,10 @@ pub struct Policy {
     pub coalesce_for: Duration,
     /// How long a replaced generation can still be asked for.
     pub pin_for: Duration,
-    /// How many replaced generations are kept at most.
-    pub pinned_generations_max: u32,
+    /// Whether chunks are packed in Redis.
+    pub compress: bool,
+    /// How many bytes the replaced generations of a listing may take up in Redis.
+    pub pinned_bytes_max: u64,
     /// The most that `max-age` says of a pinned page.
     pub pinned_max_age: Duration,
     /// The most that a shared cache which is purged may use a page, as `CDN-Cache-Control` (RFC 9213) says it; zero: nothing is
@@ -124,7 +126,8 @@ impl Default for Policy {
             refresh_ahead: 0.9,
             coalesce_for: Duration::ZERO,
             pin_for: Duration::from_secs(600),
-            pinned_generations_max: 16,
+            compress: true,
+            pinned_bytes_max: 64 << 20,
             pinned_max_age: Duration::from_secs(60),
             cdn_max_age: Duration::ZERO,
             surrogate_keys: Arc::from(""),

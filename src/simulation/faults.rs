@@ -92,10 +92,8 @@ impl World {
                 let place = self.random.usize(..LISTINGS);
                 let turn = match self.head_in_redis(place).live() {
                     Some(head) if self.random.bool() => {
-                        let base = head.delta.as_ref().map(|delta| delta.base);
-                        let of = base.filter(|_| self.random.bool()).unwrap_or(head.generation);
-                        let part = self.random.usize(..3);
-                        self.observer.unlink_part(&self.listings[place], of, part)
+                        let part = self.random.usize(..5);
+                        self.observer.unlink_part(&self.listings[place], head, part)
                     }
                     _ => self.observer.unlink_head(&self.listings[place]),
                 };

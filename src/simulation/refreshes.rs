@@ -102,7 +102,7 @@ impl World {
         match self.random.u32(..10) {
             0 => {
                 let place = self.random.usize(..LISTINGS);
-                let turn = self.nodes[node].client.read_head(&self.listings[place]);
+                let turn = self.nodes[node].client.read_before(&self.listings[place]);
                 self.send(node, turn, Operation::BeforeDelete { place }, WRITE_TIMEOUT);
             }
             _ => {
@@ -159,7 +159,7 @@ impl World {
         };
         if place == PUSHED {
             // Pushes carry what they bring: which of two is the later one the draw decides.
-            let (written, delta) = self.some_items(place, generation.id)?;
+            let (written, delta) = self.some_items(place, generation.id, generation)?;
             self.truth.begin_generation(generation, written)?;
             let mut refresh = refresh;
             refresh.generation.delta = delta;
@@ -198,18 +198,18 @@ impl World {
                     self.abandon(node, number, Some(BACK_OFF));
                     return Ok(());
                 }
-                let (written, delta) = self.some_items(place, self.origins[place])?;
+                let generation = refresh.generation.generation;
+                let (written, delta) = self.some_items(place, self.origins[place], generation)?;
                 let refresh = self.nodes[node].refreshes.get_mut(&number).unwrap();
                 refresh.written = Some(written);
                 (refresh.generation.total, refresh.generation.delta) = (written.total, delta);
-                let generation = refresh.generation.generation;
                 self.truth.begin_generation(generation, written)?;
                 written
             }
         };
         let refresh = self.nodes[node].refreshes.get_mut(&number).unwrap();
-        let delta = &refresh.generation.delta;
-        let is_own = |chunk: u64| delta.as_ref().is_none_or(|delta| delta.changed.contains(chunk));
+        let (own, delta) = (refresh.generation.generation, &refresh.generation.delta);
+        let is_own = |chunk: u64| delta.as_ref().is_none_or(|delta| delta.layer_of(chunk) == Some(own));
         let chunks = 0..written.total.div_ceil(chunk_len);
         let is_first = !(0..refresh.next_chunk).any(is_own);
         let next = (refresh.next_chunk..chunks.end).find(|chunk| is_own(*chunk));
@@ -217,7 +217,6 @@ impl World {
         refresh.next_chunk = next;
         let first = refresh.next_chunk * chunk_len;
         let refresh = &self.nodes[node].refreshes[&number];
-        let SimulatedGeneration { key, generation, .. } = &refresh.generation;
         if first < written.total {
             let items: Vec<Item> = (first..written.total.min(first + chunk_len))
                 .map(|position| Item {
@@ -227,7 +226,7 @@ impl World {
                 .collect();
             let turn = self.nodes[node]
                 .client
-                .write_chunk(key, *generation, refresh.next_chunk, &items, is_first);
+                .write_chunk(&refresh.generation, refresh.next_chunk, &items, is_first);
             self.send(node, turn, Operation::Chunk { refresh: number }, WRITE_TIMEOUT);
         } else {
             let refresh = &self.nodes[node].refreshes[&number];
@@ -285,7 +284,7 @@ impl World {
         match answer.flatten() {
             // Nobody knows whether it was done: done twice it is done once.
             None | Some(Answer::Retry) if attempts < ATTEMPTS_MAX => {
-                let turn = self.nodes[node].client.read_head(&key);
+                let turn = self.nodes[node].client.read_before(&key);
                 self.send(node, turn, Operation::Before { refresh: number }, WRITE_TIMEOUT);
             }
             Some(Answer::Moved) => {

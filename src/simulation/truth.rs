@@ -70,10 +70,14 @@ pub(super) struct Written {
     /// How often the origin had changed when it was read.
     pub version: u64,
     pub total: u64,
-    /// For a delta the version of its base, and the chunks that it holds itself, a bit each.
-    pub base: Option<(u64, u64)>,
+    /// The version that each chunk is of: a delta takes over chunks of earlier ones.
+    pub chunks: [u64; CHUNKS_MAX],
 }
 
+/// The most items that a listing has.
+pub(super) const ITEMS_MAX: u64 = 30;
+/// The most chunks.
+const CHUNKS_MAX: usize = 8;
 /// Items a chunk.
 pub(super) const CHUNK_LEN: u32 = 4;
 
@@ -191,10 +195,13 @@ impl Truth {
         ttl: u64,
     ) -> Result<(), Violation> {
         let heads = &self.heads[place].0;
-        let announced = heads
+        let announced_at = heads
             .iter()
-            .rev()
-            .find(|(since, head)| since + delay <= now && *head != HeadState::Absent);
+            .rposition(|(since, head)| since + delay <= now && *head != HeadState::Absent);
+        let announced = announced_at.and_then(|at| heads.get(at));
+        // After an eviction a head may be older than the one before: the write that was drawn earlier publishes it.
+        let follows = heads.iter().skip(announced_at.map_or(0, |at| at + 1));
+        let is_later = follows.into_iter().any(|(_, head)| head.id() == served.id());
         let gone = heads.iter().enumerate().any(|(at, (_, head))| {
             *head == HeadState::Absent && heads.get(at + 1).is_none_or(|(until, _)| until + ttl + delay > now)
         });
@@ -212,7 +219,7 @@ impl Truth {
                 "{served:?} of {place} is not of this history, which began at {}",
                 self.history_began
             )),
-            Some((since, head)) if head.id() > served.id() => Err(format!(
+            Some((since, head)) if head.id() > served.id() && !is_later => Err(format!(
                 "{served:?} of {place} is served at {now}, but since {since} it is {head:?}"
             )),
             _ => match heads.last() {
@@ -228,9 +235,6 @@ impl Truth {
 /// An item's JSON: what it was written from, and its position.
 pub(super) fn item_text(written: Written, position: u64) -> String {
     let chunk = position / u64::from(CHUNK_LEN);
-    let version = match written.base {
-        Some((version, changed)) if changed >> chunk & 1 == 0 => version,
-        _ => written.version,
-    };
+    let version = written.chunks[chunk as usize];
     format!("\"{}.{version}.{position}\"", written.place)
 }

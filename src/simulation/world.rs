@@ -79,7 +79,7 @@ impl World {
                 fresh_for: Duration::from_secs(6),
                 keep_for: Duration::from_secs(40),
                 pin_for: Duration::from_secs(10),
-                pinned_generations_max: 3,
+                pinned_bytes_max: 3000,
                 ..Policy::default()
             },
             origins: vec![1; LISTINGS],

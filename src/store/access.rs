@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    dictionaries::Dictionaries,
     health::liveness::Liveness,
     layout::{keys::Keys, seen::Seen},
     wire::{address::Server, clock::Clock, connections::Connections},
@@ -16,6 +17,7 @@ pub(crate) struct Access {
     pub clock: Arc<Clock>,
     pub seen: Arc<Seen>,
     pub liveness: Arc<Liveness>,
+    pub dictionaries: Dictionaries,
     /// Work that no request waits for runs here. Each task ends by itself: by a time-out, or with its receiver.
     pub runtime: tokio::runtime::Handle,
 }

@@ -7,6 +7,7 @@ use tokio::sync::mpsc;
 use super::{
     access::Access,
     connect_error::ConnectError,
+    dictionaries::Dictionaries,
     error::StoreError,
     health::{liveness::Liveness, refusals::Refused},
     hearing::subscriber,
@@ -81,6 +82,7 @@ impl Store {
             clock: started.clock,
             seen: Arc::new(Seen::new()),
             liveness,
+            dictionaries: Dictionaries::new(),
             runtime: tokio::runtime::Handle::current(),
         });
         Ok(Self {

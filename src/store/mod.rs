@@ -24,6 +24,7 @@ mod access;
 mod connect_error;
 #[cfg(any(test, fuzzing))]
 mod decode_anything;
+mod dictionaries;
 mod error;
 mod handle;
 mod health;
@@ -71,11 +72,9 @@ pub use self::{
         warm_ups::WarmUpRecord,
     },
     writing::{
-        base::Base,
+        aside::{base::Base, finished::FinishedGeneration, generations::GenerationWriter},
         confirm::{Confirmation, Confirmed, Kept},
         draw::{Drawn, DrawnFor, Grant},
-        finished::FinishedGeneration,
-        generations::GenerationWriter,
         leases::{Lease, LeaseState},
         publish::Published,
     },

@@ -21,7 +21,7 @@ const MULTI: Right = ("multi", "MULTI");
 
 /// The program starts only where the user has all of these.
 #[rustfmt::skip]
-const NEEDED: [Right; 36] = [
+const NEEDED: [Right; 38] = [
     ("time", "TIME"),
     ("ping", "PING"),
     ("script|load", "SCRIPT LOAD return"),
@@ -33,6 +33,7 @@ const NEEDED: [Right; 36] = [
     ("hgetall", "HGETALL {key}"),
     ("hset", "HSET {key} field value"),
     ("hdel", "HDEL {key} field"),
+    ("hlen", "HLEN {key}"),
     ("hincrby", "HINCRBY {key} field 1"),
     ("get", "GET {key}"),
     ("set", "SET {key} value"),
@@ -54,6 +55,7 @@ const NEEDED: [Right; 36] = [
     ("zadd", "ZADD {key} 1 member"),
     ("zrem", "ZREM {key} member"),
     ("zrange", "ZRANGE {key} 0 1"),
+    ("zcard", "ZCARD {key}"),
     ("zscore", "ZSCORE {key} member"),
     ("zincrby", "ZINCRBY {key} 1 member"),
     ("zremrangebyrank", "ZREMRANGEBYRANK {key} 0 1"),

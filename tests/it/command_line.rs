@@ -154,13 +154,14 @@ fn check_config_says_good_or_every_error() {
     );
 
     // What is allowed and probably not meant.
-    let often = "[defaults]\ncoalesce_for = '1s'\n".to_owned() + &fs::read_to_string(fixture("minimal.toml")).unwrap();
-    fs::write(dir.path().join("often.toml"), often).unwrap();
-    let warned = run(dir.path(), &["check-config", "--config", "often.toml"]);
+    let earlier =
+        "[defaults]\npinned_generations_max = 16\n".to_owned() + &fs::read_to_string(fixture("minimal.toml")).unwrap();
+    fs::write(dir.path().join("earlier.toml"), earlier).unwrap();
+    let warned = run(dir.path(), &["check-config", "--config", "earlier.toml"]);
     check(
         &warned,
         0,
-        "warning: listings[0] (category:{category}): coalesce_for (1s) x pinned_generations_max (16) = 16s",
+        "warning: defaults.pinned_generations_max: ignored, replaced generations are bounded by pinned_bytes_max",
     );
     let bad = run(dir.path(), &["check-config", "--config", &fixture("bad/sorts.toml")]);
     check(&bad, 1, "10 errors in the configuration");

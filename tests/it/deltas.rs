@@ -2,6 +2,8 @@
 
 mod columns;
 mod losses;
+mod variants;
+mod walkers;
 
 use std::{num::NonZeroU32, sync::Arc, time::Duration};
 
@@ -121,6 +123,36 @@ impl Small {
         let count = self.redis.cli(&["XLEN", &self.stream_key(generation)]);
         count.parse().unwrap()
     }
+
+    /// What generations after a base have changed.
+    fn deltas_key(&self, base: Generation) -> String {
+        self.stream_key(base).replace(":gen:", ":deltas:")
+    }
+
+    /// The fields that a delta has written itself, without its name: `2`, `ids:0`.
+    fn own(&self, delta: &Head) -> Vec<String> {
+        let fields = self
+            .redis
+            .cli_lines(&["HKEYS", &self.deltas_key(base_of(delta).unwrap())]);
+        let name = format!("{}/", delta.generation);
+        let mut own: Vec<String> = fields
+            .iter()
+            .filter_map(|field| Some(field.strip_prefix(&name)?.to_owned()))
+            .collect();
+        own.sort();
+        own
+    }
+
+    /// The chunks among them.
+    fn own_chunks(&self, delta: &Head) -> Vec<String> {
+        let mut own = self.own(delta);
+        own.retain(|field| !field.contains(':'));
+        own
+    }
+}
+
+fn changed(head: &Head) -> String {
+    head.delta.as_ref().unwrap().changed().to_string()
 }
 
 pub(crate) fn base_of(head: &Head) -> Option<Generation> {
@@ -137,14 +169,19 @@ async fn one_changed_item_is_one_chunk_written_by_a_refresh_whatever_reads_the_o
         let mut all = some_changed(40, &[9], 1);
         let first = small.refresh(all.clone()).await;
         assert_eq!(base_of(&first), Some(whole.generation));
-        assert_eq!(first.delta.as_ref().unwrap().changed.to_string(), "2");
-        assert_eq!(small.entries(first.generation), 1);
+        assert_eq!(
+            (changed(&first), small.own_chunks(&first)),
+            ("2".to_owned(), vec!["2".to_owned()])
+        );
         assert_eq!(texts(&small.page().await), all_texts(&all));
-        // Against the base again, not against the delta: the depth is one.
+        // What the delta before it has changed is not written again.
         all = some_changed(40, &[9, 39], 1);
         let second = small.refresh(all.clone()).await;
         assert_eq!(base_of(&second), Some(whole.generation));
-        assert_eq!(second.delta.as_ref().unwrap().changed.to_string(), "2,9");
+        assert_eq!(
+            (changed(&second), small.own_chunks(&second)),
+            ("2,9".to_owned(), vec!["9".to_owned()])
+        );
         assert_eq!(texts(&small.page().await), all_texts(&all));
         // Each is what it was, for a node that knows nothing of them.
         for (generation, changed) in [
@@ -157,7 +194,7 @@ async fn one_changed_item_is_one_chunk_written_by_a_refresh_whatever_reads_the_o
         }
         // In reverse, and with fewer items than the base has.
         let fewer = small.refresh(some_changed(38, &[9], 1)).await;
-        assert_eq!(fewer.delta.as_ref().unwrap().changed.to_string(), "2,9");
+        assert_eq!(changed(&fewer), "2,9");
         let selection = shop::select(&small.node, &bread(), Order::Desc).await.unwrap();
         let reverse = shop::read(&small.node, &selection, &place(0, 1000)).await.unwrap();
         let mut expected = all_texts(&some_changed(38, &[9], 1));
@@ -193,7 +230,7 @@ async fn where_too_much_has_changed_the_generation_is_whole_and_the_base_ends_wi
         let delta = small.refresh(some_changed(40, &[0], 1)).await;
         assert_eq!(base_of(&delta), Some(whole.generation));
         // The base is as old as any pin may be, and lives on for the delta.
-        small.gone_but(&[whole.generation, delta.generation]).await;
+        small.gone_but(&[whole.generation]).await;
         let changed: Vec<u64> = (0..40).step_by(8).collect();
         let all = some_changed(40, &changed, 2);
         let much = small.refresh(all.clone()).await;
@@ -201,7 +238,10 @@ async fn where_too_much_has_changed_the_generation_is_whole_and_the_base_ends_wi
         assert_eq!(small.entries(much.generation), 10);
         assert_eq!(texts(&small.page().await), all_texts(&all));
         small.gone_but(&[much.generation]).await;
-        assert_eq!(small.redis.cli_lines(&["--scan", "--pattern", "*:aside:*"]), [""; 0]);
+        for class in ["aside", "deltas", "holders"] {
+            let pattern = format!("*:{class}:*");
+            assert_eq!(small.redis.cli_lines(&["--scan", "--pattern", &pattern]), [""; 0]);
+        }
     }
 }
 
@@ -234,27 +274,27 @@ async fn a_push_writes_what_has_changed_and_a_rollback_nothing() {
     let definitions = shop::pushed_definitions(Vec::new(), pushed);
     let node = engine(&small.redis.url(), &small.origin, definitions).await;
     let head = async || small.store.heads.read(&key).await.unwrap().live().unwrap().clone();
-    let entries = |generation| {
-        let stream = small.store.pages.stream_key(&key, generation);
-        small.redis.cli(&["XLEN", &stream])
+    let fields = |base| {
+        let deltas = small.store.pages.stream_key(&key, base).replace(":gen:", ":deltas:");
+        let mut fields = small.redis.cli_lines(&["HKEYS", &deltas]);
+        fields.retain(|field| !field.contains(':'));
+        fields
     };
     shop::push(&node, &promo, items(40, 0)).await.unwrap();
     let whole = head().await;
     let changed = some_changed(40, &[9], 1);
     shop::push(&node, &promo, changed.clone()).await.unwrap();
     let delta = head().await;
-    assert_eq!(
-        (base_of(&delta), entries(delta.generation).as_str()),
-        (Some(whole.generation), "1")
-    );
+    assert_eq!(base_of(&delta), Some(whole.generation));
+    assert_eq!(fields(whole.generation), [format!("{}/2", delta.generation)]);
     shop::push(&node, &promo, some_changed(40, &[9, 10], 2)).await.unwrap();
-    // Back to a delta: its chunk is copied. Back to the whole one: it is the base.
-    for (undone, expected, own) in [(1, changed, "1"), (2, items(40, 0), "0")] {
+    let written = fields(whole.generation).len();
+    for (undone, expected) in [(1, changed), (2, items(40, 0))] {
         let rollback = node.holds.rollback(&promo, Duration::ZERO).await.unwrap();
         assert_eq!(rollback.listings.len(), 1, "{undone}");
         let back = head().await;
         assert_eq!(base_of(&back), Some(whole.generation));
-        assert_eq!(entries(back.generation), own);
+        assert_eq!(fields(whole.generation).len(), written);
         let page = page(&node, &promo, &place(0, 1000)).await.unwrap();
         assert_eq!(texts(&page), all_texts(&expected));
         assert!(small.store.pages.is_whole(&key, &back).await.unwrap());
@@ -269,7 +309,35 @@ async fn a_push_writes_what_has_changed_and_a_rollback_nothing() {
         let pattern = format!("*:{class}:*pushed:b/*");
         small.redis.cli_lines(&["--scan", "--pattern", &pattern]).len()
     };
-    assert_eq!(["gen", "side", "holders"].map(left), [3, 3, 1]);
+    const CLASSES: [&str; 5] = ["gen", "side", "deltas", "holders", "kept"];
+    assert_eq!(CLASSES.map(left), [1, 3, 1, 1, 1]);
     node.writes.delete(&other, None).await.unwrap();
-    assert_eq!(["gen", "side", "holders"].map(left), [0, 0, 0]);
+    assert_eq!(CLASSES.map(left), [0; 5]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_that_changes_often_writes_what_has_changed_and_now_and_then_all_of_it() {
+    for sorts in [&["price"][..], &["price", "name"]] {
+        let small = Small::with_sorts(160, sorts).await;
+        let (mut written, mut all, mut deltas) = (0, some_changed(160, &[], 0), 0);
+        for revision in 1..=60 {
+            let at = (revision * 7 % 160) as usize;
+            all[at] = item(at as u64, revision);
+            let head = small.refresh(all.clone()).await;
+            written += match head.delta {
+                None => small.entries(head.generation),
+                Some(_) => small.own_chunks(&head).len() as u64,
+            };
+            deltas += u64::from(head.delta.is_some());
+            assert_eq!(texts(&small.page().await), all_texts(&all), "{revision}");
+            // A node that knows nothing of it reads the same, and so does one that knows only its name.
+            let pinned = small.pinned(head.generation, 0, 1000).await.unwrap();
+            assert_eq!(texts(&pinned), all_texts(&all), "{revision}");
+        }
+        // 40 chunks each time without deltas; one each time with them, and what they are put together for.
+        assert!(
+            deltas > 50 && written < 60 * 40 / 4,
+            "{deltas} deltas, {written} chunks"
+        );
+    }
 }

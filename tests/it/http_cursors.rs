@@ -142,12 +142,13 @@ async fn a_forged_cursor_that_comes_first_spoils_no_good_link() {
     assert_eq!(described(), described_before, "the shape is known");
 }
 
-/// A pin that ends before its time, by one replacement too many, has ended for good: L1 remembered it for longer.
+/// A pin that ends before its time, for too much was kept, has ended for good: L1 remembered it for longer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_link_that_was_410_stays_410() {
     let redis = RedisServer::start();
     let shop = Shop::new().await;
-    let service = Service::start(&shop.config(&redis.url(), "[l1]\nttl = \"50ms\"\n"));
+    let few = "[l1]\nttl = \"50ms\"\n[defaults]\npinned_bytes_max = \"1KiB\"\n";
+    let service = Service::start(&shop.config(&redis.url(), few));
     let put = async |price: u32| {
         let put = service.admin(Method::PUT, "/v1/listings/promo:a");
         let items = serde_json::json!([{"id": 1, "price": price}, {"id": 2}, {"id": 3}]);

@@ -43,6 +43,7 @@ mod operating;
 mod origin_bounds;
 mod origin_changes;
 mod outages;
+mod packing;
 mod read_ahead;
 mod redis_connections;
 mod redis_rights;

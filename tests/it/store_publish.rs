@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use listcache::{
-    listing::{HeadState, Policy},
-    store::{Published, StoreError},
+    listing::{HeadState, ListingKey, Policy},
+    store::{Published, Store, StoreError},
 };
 
 use crate::support::{
@@ -135,7 +135,7 @@ async fn a_publish_whose_reply_was_lost_is_done_once() {
         panic!("{published:?}");
     };
     assert_eq!(announcement.head.id(), grant.generations[0].id);
-    assert_eq!(replaced, HeadState::Live(before));
+    assert_eq!(*replaced, HeadState::Live(before));
     assert_eq!(items(&store, &shoes, grant.generations[0]).await.len(), 8);
     let log = redis.cli(&["--scan", "--pattern", "*log"]);
     assert_eq!(redis.cli(&["XLEN", &log]), "2");
@@ -165,21 +165,32 @@ async fn writers_that_race_leave_the_newest_generation() {
     assert_eq!(items(&store, &shoes, head.live().unwrap().generation).await.len(), 5);
 }
 
+/// A policy that keeps so many halves of a generation, and as many generations published with it.
+async fn keeping(store: &Store, redis: &RedisServer, listing: &ListingKey, halves: u64) -> Policy {
+    publish_as(store, listing, 4, &policy()).await;
+    let bytes = redis.cli(&["HGET", &store.heads.key(listing), "bytes"]);
+    let each: u64 = bytes.split(' ').next().unwrap().parse().unwrap();
+    assert!(each > 100, "{bytes}");
+    Policy {
+        pinned_bytes_max: each * halves / 2,
+        ..policy()
+    }
+}
+
 #[tokio::test]
 async fn generations_beyond_the_bound_are_unlinked() {
     let redis = RedisServer::start();
     let store = connect(&redis.url()).await;
     let shoes = listing("shoes/price");
-    let policy = Policy {
-        pinned_generations_max: 3,
-        ..policy()
-    };
+    let policy = keeping(&store, &redis, &listing("socks/price"), 7).await;
     let mut published = Vec::new();
-    for total in 1..=8 {
-        published.push(publish_as(&store, &shoes, total, &policy).await.generation);
-        let streams = redis.cli_lines(&["--scan", "--pattern", "*:gen:*"]);
+    for _ in 0..8 {
+        published.push(publish_as(&store, &shoes, 4, &policy).await.generation);
+        let streams = redis.cli_lines(&["--scan", "--pattern", "*:gen:*shoes/price"]);
         assert_eq!(streams.len(), published.len().min(4), "{streams:?}");
     }
+    let kept = redis.cli_lines(&["--scan", "--pattern", "*:kept:shoes/price"]);
+    assert_eq!(redis.cli(&["ZCARD", &kept[0]]), "3");
     for (at, generation) in published.iter().enumerate() {
         let left = store
             .pages
@@ -194,20 +205,24 @@ async fn generations_beyond_the_bound_are_unlinked() {
 }
 
 #[tokio::test]
-async fn what_expires_anyway_does_not_take_another_ones_place() {
+async fn what_has_expired_does_not_take_another_ones_place() {
     let redis = RedisServer::start();
     let store = connect(&redis.url()).await;
     let shoes = listing("shoes/price");
-    let policy = Policy {
-        pinned_generations_max: 2,
-        ..policy()
+    let policy = keeping(&store, &redis, &listing("socks/price"), 5).await;
+    let short = Policy {
+        pin_for: Duration::from_millis(1),
+        ..policy.clone()
     };
-    let first = publish_as(&store, &shoes, 1, &policy).await.generation;
-    let second = publish_as(&store, &shoes, 1, &policy).await.generation;
-    publish_as(&store, &shoes, 1, &policy).await;
-    let stream = store.pages.stream_key(&shoes, second);
-    redis.cli(&["DEL", &stream, &stream.replace(":gen:", ":side:")]);
-    publish_as(&store, &shoes, 1, &policy).await;
+    let first = publish_as(&store, &shoes, 4, &policy).await.generation;
+    let second = publish_as(&store, &shoes, 4, &policy).await.generation;
+    publish_as(&store, &shoes, 4, &short).await;
+    crate::support::eventually(async || match store.pages.describe(&shoes, second).await.unwrap() {
+        None => Ok(()),
+        Some(description) => Err(description),
+    })
+    .await;
+    publish_as(&store, &shoes, 4, &policy).await;
     assert!(store.pages.describe(&shoes, first).await.unwrap().is_some());
 }
 
@@ -257,7 +272,7 @@ async fn an_unreadable_head_is_corrupt_until_the_next_publish() {
     let redis = RedisServer::start();
     let store = connect(&redis.url()).await;
     let shoes = listing("shoes/price");
-    redis.cli(&["HSET", &store.heads.key(&shoes), "id", "x", "kept", "?"]);
+    redis.cli(&["HSET", &store.heads.key(&shoes), "id", "x", "bytes", "?"]);
     assert!(matches!(
         store.heads.read(&shoes).await,
         Err(StoreError::Corrupt { .. })

@@ -13,6 +13,8 @@ const PIN_MARGIN: Duration = Duration::from_secs(60);
 const LIFE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
 /// The longest that a refresh which was asked for is put off.
 const COALESCE_FOR_MAX: Duration = Duration::from_secs(3600);
+/// The most that may be allowed for the replaced generations of one listing.
+const PINNED_BYTES_MAX: u64 = 1 << 40;
 const SECOND: Duration = Duration::from_secs(1);
 /// Tags of one listing, and their bytes: proxies take 4 KB of headers, and a long name needs most of them.
 const SURROGATE_KEYS_MAX: usize = 16;
@@ -35,6 +37,10 @@ pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
     let says_coalesce = says(&["fresh_for", "coalesce_for"]);
     let says_pin = says(&["fresh_for", "stale_while_revalidate", "pin_for", "cdn_max_age"]);
 
+    section.ignored(
+        "pinned_generations_max",
+        "replaced generations are bounded by pinned_bytes_max",
+    );
     let chunk_len = section.integer("chunk_len", 1..=1000, u64::from(base.chunk_len.get()));
     let policy = Policy {
         chunk_len: u32::try_from(chunk_len)
@@ -46,12 +52,8 @@ pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
         refresh_ahead: section.number("refresh_ahead", 0.1..=1.0, base.refresh_ahead),
         coalesce_for: section.duration("coalesce_for", Duration::ZERO..=COALESCE_FOR_MAX, base.coalesce_for),
         pin_for: section.duration("pin_for", SECOND..=LIFE_MAX, base.pin_for),
-        pinned_generations_max: u32::try_from(section.integer(
-            "pinned_generations_max",
-            1..=1000,
-            u64::from(base.pinned_generations_max),
-        ))
-        .unwrap_or(base.pinned_generations_max),
+        compress: compress(section, base),
+        pinned_bytes_max: section.size("pinned_bytes_max", 0..=PINNED_BYTES_MAX, base.pinned_bytes_max),
         pinned_max_age: section.duration("pinned_max_age", Duration::ZERO..=LIFE_MAX, base.pinned_max_age),
         cdn_max_age: section.duration("cdn_max_age", Duration::ZERO..=LIFE_MAX, base.cdn_max_age),
         surrogate_keys: surrogate_keys(section, base),
@@ -103,6 +105,19 @@ pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
         }
     }
     policy
+}
+
+/// `compress`: whether chunks are packed in Redis.
+fn compress(section: &mut Section<'_>, base: &Policy) -> bool {
+    match section.text("compress").as_deref() {
+        None => base.compress,
+        Some("auto") => true,
+        Some("off") => false,
+        Some(other) => {
+            section.error("compress", format!("expected \"auto\" or \"off\", found `{other}`"));
+            base.compress
+        }
+    }
 }
 
 /// `redis_down`: the behaviour without Redis.

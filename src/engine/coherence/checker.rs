@@ -115,6 +115,7 @@ mod tests {
             definition_version: 0,
             pins_from: 0,
             delta: None,
+            codec: crate::listing::Codec::Plain,
         })
     }
 

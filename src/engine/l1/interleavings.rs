@@ -42,6 +42,7 @@ fn head(id: u64, history: u32) -> HeadState {
         definition_version: 0,
         pins_from: 0,
         delta: None,
+        codec: crate::listing::Codec::Plain,
     })
 }
 

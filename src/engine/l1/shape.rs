@@ -62,13 +62,11 @@ impl Layers {
         }
     }
 
-    /// The generation in whose stream a chunk lies. By it a chunk is known: one that has not changed is the same chunk for all
+    /// The generation that a chunk counts from. By it a chunk is known: one that has not changed is the same chunk for all
     /// generations that take it over.
     pub(crate) fn holder_of(&self, chunk: u64) -> Generation {
-        match &self.delta {
-            Some(delta) if !delta.changed.contains(chunk) => delta.base,
-            _ => self.shape.generation,
-        }
+        let delta = self.delta.as_ref();
+        delta.map_or(self.shape.generation, |delta| delta.holder_of(chunk))
     }
 }
 
@@ -114,9 +112,9 @@ mod tests {
         };
         let whole = Layers { shape, delta: None };
         assert_eq!(whole.holder_of(1), shape.generation);
-        let delta = Delta::parse("5-00000001 3 1").map(Arc::new);
-        let base = delta.as_ref().unwrap().base;
+        let delta = Delta::parse("5-00000001 3 6-00000001:1;").map(Arc::new);
+        let (base, layer) = (Generation { id: 5, nonce: 1 }, Generation { id: 6, nonce: 1 });
         let delta = Layers { shape, delta };
-        assert_eq!([0, 1, 2].map(|at| delta.holder_of(at)), [base, shape.generation, base]);
+        assert_eq!([0, 1, 2].map(|at| delta.holder_of(at)), [base, layer, base]);
     }
 }

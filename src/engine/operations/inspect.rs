@@ -78,15 +78,17 @@ pub struct Explanation {
     pub chunk_len: Option<NonZeroU32>,
     /// Its chunks.
     pub chunks: u64,
-    /// The memory of its own stream in Redis.
+    /// The memory of its stream in Redis, which is its base's where it names one.
     pub bytes: Option<u64>,
     /// The memory of its sidecar in Redis.
     pub sidecar_bytes: Option<u64>,
-    /// The memory of its base's stream in Redis, where it names one.
-    pub base_bytes: Option<u64>,
-    /// The generation that holds the chunks which its own stream does not.
-    pub base: Option<Generation>,
-    /// The chunks in its own stream, where it names a base: `17-18,40`, from 0 on.
+    /// The memory of all that was changed since its base, in Redis.
+    pub deltas_bytes: Option<u64>,
+    /// How its chunks lie in Redis: `plain`, `packed`, or `packed <dictionary>`.
+    pub codec: Option<String>,
+    /// The generation that holds the chunks which have not changed since; `@<listing>` behind it where that is another listing's.
+    pub base: Option<String>,
+    /// The chunks that have changed since its base, where it names one: `17-18,40`, from 0 on.
     pub changed: Option<String>,
     /// How it stands.
     pub state: ListingState,
@@ -206,7 +208,7 @@ impl Inspector {
         let head = state.live();
         let generation = head.map(|head| head.generation);
         let delta = head.and_then(|head| head.delta.as_deref());
-        let [bytes, sidecar_bytes, base_bytes] = match head {
+        let [bytes, sidecar_bytes, deltas_bytes] = match head {
             Some(head) => self.means.store.pages.bytes(key, head).await?,
             None => [None; 3],
         };
@@ -223,16 +225,23 @@ impl Inspector {
         };
         Ok(Explanation {
             head_key: self.means.store.heads.key(key),
-            stream_key: generation.map(|generation| self.means.store.pages.stream_key(key, generation)),
+            stream_key: head.map(|head| {
+                let (of, base) = delta.map_or((key, head.generation), |delta| (delta.base_listing(key), delta.base));
+                self.means.store.pages.stream_key(of, base)
+            }),
             generation,
             total: head.map_or(0, |head| head.total),
             chunk_len: head.map(|head| head.chunk_len),
             chunks: head.map_or(0, Head::chunks),
             bytes,
             sidecar_bytes,
-            base_bytes,
-            base: delta.map(|delta| delta.base),
-            changed: delta.map(|delta| delta.changed.to_string()),
+            deltas_bytes: deltas_bytes.filter(|_| delta.is_some()),
+            codec: head.map(|head| head.codec.to_string()),
+            base: delta.map(|delta| match &delta.base_of {
+                None => delta.base.to_string(),
+                Some(listing) => format!("{}@{listing}", delta.base),
+            }),
+            changed: delta.map(|delta| delta.changed().to_string()),
             state: self.state_of(key, &state, now),
             fresh_until: head
                 .filter(|head| selection.defined.is_some() && !self.is_reshaped(key, head))

@@ -128,7 +128,7 @@ impl<'a> Build<'a> {
                 });
                 continue;
             }
-            let base = self.base(at).await?.filter(|base| base.suits(&content));
+            let base = self.base(at, Some(&content)).await?;
             let mut writer = self.writer(at)?.of_version(version.clone()).over(base);
             let mut writing = self.budget.writing();
             let (keys, mut key) = (SortKeys::of_columns(&columns, stream.by), Vec::new());
@@ -156,7 +156,7 @@ impl<'a> Build<'a> {
     /// Builds one stream from a read in its order.
     pub(crate) async fn one(&self, at: usize, reader: Reader) -> Result<Built, BuildError> {
         let Reader { mut items, version } = reader;
-        let base = self.base(at).await?;
+        let base = self.base(at, None).await?;
         let mut writer = self.writer(at)?.of_version(version.clone()).over(base);
         let mut writing = self.budget.writing();
         let by = self.streams.get(at).map(|stream| stream.by);
@@ -182,13 +182,29 @@ impl<'a> Build<'a> {
         Ok(Built { finished, version })
     }
 
-    /// The base of a stream: only chunks that differ from it are written.
-    async fn base(&self, at: usize) -> Result<Option<Base>, BuildError> {
-        let (Some(stream), Some(Some(head))) = (self.streams.get(at), self.kept.get(at)) else {
+    /// The base of a stream, of which only chunks that differ are written: its own, else one of other variants. Where the content is known
+    /// it must suit; else the writer finds out.
+    async fn base(&self, at: usize, content: Option<&Content>) -> Result<Option<Base>, BuildError> {
+        let (Some(stream), Some(head)) = (self.streams.get(at), self.kept.get(at)) else {
             return Ok(None);
         };
-        let key = self.request.family.listing(stream.stored());
-        Ok(self.means.store.writes.base(&key, head, self.policy()).await?)
+        let (stored, writes) = (stream.stored(), &self.means.store.writes);
+        let key = self.request.family.listing(stored);
+        let suits = |base: &Base| content.is_none_or(|content| base.suits(&content.chunks));
+        if let Some(head) = head
+            && let Some(base) = writes.base(&key, head, self.policy()).await?.filter(suits)
+        {
+            return Ok(Some(base));
+        }
+        let definition = &self.request.defined.definition;
+        if definition.variants.is_empty() {
+            return Ok(None);
+        }
+        let hash = definition.hash_of(&key.stored).unwrap_or_default();
+        let mut others = self.means.store.names.ever_of(key.name()).await?;
+        others.retain(|other| other.stored == key.stored && *other != key);
+        let others = writes.bases_of_others(&key, others, hash, self.policy()).await?;
+        Ok(others.into_iter().find(suits))
     }
 
     fn is_recognised(&self, at: usize, content: u128) -> bool {

@@ -147,7 +147,7 @@ pub(crate) struct Explained {
     pub sort: String,
     /// The head's key in Redis.
     pub head_key: String,
-    /// The current generation's key in Redis.
+    /// The key of its stream in Redis: its base's where it names one.
     pub stream_key: Option<String>,
     /// The current generation.
     pub generation: Option<String>,
@@ -157,17 +157,21 @@ pub(crate) struct Explained {
     pub chunk_len: Option<u32>,
     /// Entries of the stream.
     pub chunks: u64,
-    /// The memory of its own stream in Redis.
+    /// The memory of that stream.
     pub bytes: Option<u64>,
     /// The memory of its sidecar in Redis.
     pub sidecar_bytes: Option<u64>,
-    /// The generation that holds the chunks which its own stream does not; absent where it is whole.
+    /// How its chunks lie in Redis: `plain`, `packed`, or `packed` and the dictionary's hash; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub codec: Option<String>,
+    /// The generation that holds the chunks which have not changed since, with `@<listing>` behind it where it is another listing's;
+    /// absent where it is whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub base: Option<String>,
-    /// The memory of the base's stream in Redis; absent where it is whole.
+    /// The memory of all that was changed since its base, in Redis; absent where it is whole.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub base_bytes: Option<u64>,
-    /// The chunks in its own stream, counted from 0, such as `17-18,40`; absent where it is whole.
+    pub deltas_bytes: Option<u64>,
+    /// The chunks that have changed since its base, counted from 0, such as `17-18,40`; absent where it is whole.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed: Option<String>,
     /// `fresh`, `stale`, `expired`, `absent` or `deleted`.
@@ -267,8 +271,9 @@ impl Explained {
             chunks: explanation.chunks,
             bytes: explanation.bytes,
             sidecar_bytes: explanation.sidecar_bytes,
-            base: explanation.base.map(|base| base.to_string()),
-            base_bytes: explanation.base_bytes,
+            codec: explanation.codec,
+            base: explanation.base,
+            deltas_bytes: explanation.deltas_bytes,
             changed: explanation.changed,
             state: explanation.state.as_str(),
             fresh_until: explanation.fresh_until.map(Timestamp::rfc3339),

@@ -44,7 +44,7 @@ const PACKED_BYTES_LEAST: u64 = 600;
 ///
 /// By `page` and `size`, by `offset` and `limit`, or by a `cursor` from the links of a page. Links `self`, `prev` and
 /// `next` stay in one generation: following `next` shows each item exactly once, whatever is published meanwhile,
-/// until `pin_for` (10 minutes by default) has passed or `pinned_generations_max` (16) generations have replaced theirs: then 410.
+/// until `pin_for` (10 minutes by default) has passed or the generations that replaced theirs take up `pinned_bytes_max`: then 410.
 #[utoipa::path(
     method(get, head),
     path = "/v1/listings/{name}",

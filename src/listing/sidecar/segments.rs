@@ -4,9 +4,9 @@ use std::{fmt, num::NonZeroU32, ops::Range};
 
 use crate::listing::chunk::ChunkIndex;
 
-/// Items that a segment holds at most, unless one chunk alone has more. More of them are packed better, fewer are read for less: with the usual
-/// 12 items a chunk these are 64 chunks.
-const ITEMS_MAX: u32 = 768;
+/// Items that a segment holds at most, unless one chunk alone has more. Of a delta each segment is written that holds a changed chunk, so
+/// few of them are less to write, and many less to name: with the usual 12 items a chunk these are 16 chunks.
+const ITEMS_MAX: u32 = 192;
 
 /// A column of a sidecar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,17 +97,17 @@ mod tests {
     fn segments_hold_whole_chunks_and_every_position_once() {
         check(12, 0, &[]);
         check(12, 1, &[(0, 0..1)]);
-        check(12, 768, &[(0, 0..768)]);
-        check(12, 1600, &[(0, 0..768), (64, 768..1536), (128, 1536..1600)]);
-        check(100, 750, &[(0, 0..700), (7, 700..750)]);
+        check(12, 192, &[(0, 0..192)]);
+        check(12, 400, &[(0, 0..192), (16, 192..384), (32, 384..400)]);
+        check(50, 200, &[(0, 0..150), (3, 150..200)]);
         check(1000, 2001, &[(0, 0..1000), (1, 1000..2000), (2, 2000..2001)]);
     }
 
     #[test]
     fn behind_the_end_there_is_nothing() {
         let segments = Segments::new(NonZeroU32::new(12).unwrap());
-        for chunk in [64, 128, 1 << 63, u64::MAX] {
-            assert_eq!(segments.positions(ChunkIndex(chunk), 768), 768..768);
+        for chunk in [16, 128, 1 << 63, u64::MAX] {
+            assert_eq!(segments.positions(ChunkIndex(chunk), 192), 192..192);
         }
     }
 

@@ -75,17 +75,17 @@ fn rows(keys: impl IntoIterator<Item = Vec<u8>>) -> Rows {
 fn segments_hold_what_was_pushed() {
     check(12, &Rows::new());
     check(12, &rows([vec![]]));
-    for total in [767, 768, 769, 1600] {
+    for total in [191, 192, 193, 400] {
         check(12, &rows((0..total).map(|at: u32| (at / 3).to_be_bytes().to_vec())));
     }
     check(1000, &rows((0..2001).map(|at: u32| vec![7; at as usize / 256])));
     check(1, &rows([vec![1; KEY_BYTES_MAX], vec![1; KEY_BYTES_MAX], vec![2]]));
 }
 
-/// Keys of 800 items, 12 a chunk, one of them replaced.
+/// Keys of 200 items, 12 a chunk, one of them replaced.
 #[track_caller]
 fn check_without_keys(position: u64, key: Option<Vec<u8>>, none: NoKeys, in_vain: &[u64]) {
-    let keys = (0..800u32).map(|at| at.to_be_bytes().to_vec());
+    let keys = (0..200u32).map(|at| at.to_be_bytes().to_vec());
     let mut rows = with_keys(&rows(keys));
     rows[position as usize].1 = key;
     let (encoded, end) = encode(12, &rows);
@@ -96,7 +96,7 @@ fn check_without_keys(position: u64, key: Option<Vec<u8>>, none: NoKeys, in_vain
     let of = |column: Column| encoded.iter().filter(move |segment| segment.column == column);
     assert_eq!(
         of(Column::Ids).map(|segment| segment.bytes.len()).sum::<usize>(),
-        4 * 800
+        4 * 200
     );
     assert!(of(Column::Keys).map(|segment| segment.first).eq(in_vain));
 }
@@ -105,12 +105,12 @@ fn check_without_keys(position: u64, key: Option<Vec<u8>>, none: NoKeys, in_vain
 fn a_missing_a_long_and_a_smaller_key_end_the_column() {
     let smaller = Some(vec![0; 4]);
     check_without_keys(0, None, NoKeys::Missing { position: 0 }, &[]);
-    check_without_keys(799, None, NoKeys::Missing { position: 799 }, &[0]);
+    check_without_keys(199, None, NoKeys::Missing { position: 199 }, &[0]);
     check_without_keys(5, smaller.clone(), NoKeys::NotInOrder { position: 5 }, &[]);
     // The first key of a segment is compared with the last one of the segment before.
-    check_without_keys(768, smaller, NoKeys::NotInOrder { position: 768 }, &[0]);
+    check_without_keys(192, smaller, NoKeys::NotInOrder { position: 192 }, &[0]);
     let long = Some(vec![1; KEY_BYTES_MAX + 1]);
-    check_without_keys(799, long, NoKeys::TooLong { position: 799 }, &[0]);
+    check_without_keys(199, long, NoKeys::TooLong { position: 199 }, &[0]);
 }
 
 #[test]

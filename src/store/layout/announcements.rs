@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::entry_id::EntryId;
-use crate::listing::{Delta, Generation, Head, HeadState, ListingKey, Timestamp};
+use crate::listing::{Codec, Delta, Generation, Head, HeadState, ListingKey, Timestamp};
 
 /// The version of envelope and body.
 pub(crate) const VERSION: u32 = 1;
@@ -63,6 +63,9 @@ struct BodyHead {
     /// Absent where the generation is whole.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     delta: Option<String>,
+    /// Absent where its chunks are plain.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    codec: Option<String>,
 }
 
 /// The body for a head that a publish sets.
@@ -79,6 +82,7 @@ pub(crate) fn live_body(listing: &ListingKey, head: &Head) -> String {
             pins_from: head.pins_from,
             definition_version: head.definition_version,
             delta: head.delta.as_ref().map(ToString::to_string),
+            codec: (head.codec != Codec::Plain).then(|| head.codec.to_string()),
         }),
     };
     // Texts and numbers only: this does not fail.
@@ -106,6 +110,10 @@ pub(crate) fn parse_body(text: &str) -> Option<Announcement> {
             delta: match head.delta {
                 None => None,
                 Some(delta) => Some(Arc::new(Delta::parse(&delta)?)),
+            },
+            codec: match head.codec {
+                None => Codec::Plain,
+                Some(codec) => Codec::parse(&codec)?,
             },
         }),
         (None, Some(deleted)) => HeadState::Deleted(deleted.parse::<Generation>().ok()?),
@@ -159,13 +167,14 @@ mod tests {
             definition: u64::MAX,
             definition_version: 2,
             pins_from: 7,
-            delta: Delta::parse("7-000000ab 120 3-4,7").map(Arc::new),
+            delta: Delta::parse("7-000000ab 120 9-000000ab:3-4,7;").map(Arc::new),
+            codec: Codec::parse("packed 00000000000000ab").unwrap(),
         };
         let body = live_body(&listing(), &head);
         let announcement = parse_body(&body).unwrap();
         assert_eq!(announcement.listing, listing());
         assert_eq!(announcement.head, HeadState::Live(head));
-        assert!(body.len() < 420);
+        assert!(body.len() < 500);
     }
 
     #[test]

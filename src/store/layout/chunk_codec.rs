@@ -15,8 +15,12 @@ use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 use crate::{
     listing::{Chunk, ChunkIndex, Item, ItemId},
     store::{
+        dictionaries::{Dictionaries, DictionaryHash},
         error::StoreError,
-        layout::keys::ListingPlace,
+        layout::{
+            keys::ListingPlace,
+            packed::{UnpackError, is_packed, unpack_chunk, unpack_items},
+        },
         wire::{
             commands::Commands,
             reply,
@@ -25,12 +29,35 @@ use crate::{
     },
 };
 
+/// The content of an entry.
+#[derive(Clone, Copy)]
+pub(crate) enum Entry<'a> {
+    /// A field an item.
+    Items(&'a [Item]),
+    /// All of them packed, in one field.
+    Packed(&'a [u8]),
+}
+
+impl<'a> Entry<'a> {
+    fn parts(self) -> impl Iterator<Item = &'a [u8]> + Clone {
+        let (items, packed): (&[Item], _) = match self {
+            Self::Items(items) => (items, None),
+            Self::Packed(packed) => (&[], Some([PACKED_FIELD.as_bytes(), packed])),
+        };
+        let items = items.iter().flat_map(|item| [item.id.as_str().as_bytes(), &*item.json]);
+        items.chain(packed.into_iter().flatten())
+    }
+}
+
 /// Adds the entry of one chunk. `later`: the stream must be there already; one that expired is not born again.
-pub(crate) fn add_chunk(to: &mut Commands, place: &ListingPlace, index: ChunkIndex, items: &[Item], later: bool) {
-    let parts = || items.iter().flat_map(|item| [item.id.as_str().as_bytes(), &*item.json]);
+pub(crate) fn add_chunk(to: &mut Commands, place: &ListingPlace, index: ChunkIndex, entry: Entry<'_>, later: bool) {
     let key = place.key();
-    let arguments = 5 + 2 * items.len() + usize::from(later);
-    to.make_room(arguments, parts().map(<[u8]>::len).sum::<usize>() + key.len());
+    let parts = match entry {
+        Entry::Items(items) => 2 * items.len(),
+        Entry::Packed(_) => 2,
+    };
+    let arguments = 5 + parts + usize::from(later);
+    to.make_room(arguments, entry.parts().map(<[u8]>::len).sum::<usize>() + key.len());
     to.begin(arguments);
     to.argument(b"XADD");
     to.argument(key.as_bytes());
@@ -39,11 +66,14 @@ pub(crate) fn add_chunk(to: &mut Commands, place: &ListingPlace, index: ChunkInd
     }
     to.argument(index.entry_id().as_bytes());
     let begin = to.bytes();
-    parts().for_each(|part| to.argument(part));
+    entry.parts().for_each(|part| to.argument(part));
     let sum = sum_of(Sums::of(place), index, to.since(begin));
     to.argument(SUM_FIELD.as_bytes());
     to.argument(format!("{sum:016x}").as_bytes());
 }
+
+/// The field of a packed chunk. An item may have that id too: its JSON does not begin as packed bytes do.
+const PACKED_FIELD: &str = "z";
 
 /// The field of the check sum: no item has an empty id.
 pub(crate) const SUM_FIELD: &str = "";
@@ -82,22 +112,42 @@ pub(crate) fn read_range(to: &mut Commands, key: &str, chunks: &Range<u64>) {
     ]);
 }
 
-/// Reads the entries of some chunks of a sparse stream, from the first to the last of them.
-pub(crate) fn read_between(to: &mut Commands, key: &str, first: u64, last: u64) {
-    let (first, last) = (ChunkIndex(first).entry_id(), ChunkIndex(last).entry_id());
-    to.call(&[b"XRANGE", key.as_bytes(), first.as_bytes(), last.as_bytes()]);
+/// Why chunks were not decoded.
+#[derive(Debug)]
+pub(crate) enum Undecoded {
+    /// This process does not have a dictionary that they need: read it, then decode them again.
+    Dictionary(DictionaryHash),
+    /// They are not as they were written, or Redis says so.
+    Error(StoreError),
 }
 
-/// Takes a reply to [`read_range`] or [`read_between`] apart, as it came, for the chunks that it should hold: fewer where the stream
-/// has fewer, none where it is gone.
+impl From<StoreError> for Undecoded {
+    fn from(error: StoreError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl Undecoded {
+    /// Of bytes under a key that could not be unpacked.
+    pub(super) fn of(error: UnpackError, key: &str) -> Self {
+        match error {
+            UnpackError::MissingDictionary(hash) => Self::Dictionary(hash),
+            UnpackError::Damaged(reason) => Self::Error(StoreError::corrupt(key, reason)),
+        }
+    }
+}
+
+/// Takes a reply to [`read_range`] apart, as it came: fewer chunks where the stream has fewer, none where it is gone.
 pub(crate) fn decode_range(
     reply: &[u8],
     place: &ListingPlace,
-    chunks: impl Iterator<Item = u64>,
-) -> Result<Vec<Chunk>, StoreError> {
+    chunks: Range<u64>,
+    dictionaries: &Dictionaries,
+) -> Result<Vec<Chunk>, Undecoded> {
     // The ids are for people, exports and other programs: a page is made of the values.
-    decode_entries(reply, place, chunks, |items| {
-        Some(Chunk::join(items.iter().skip(1).step_by(2)))
+    decode_entries(reply, place, chunks, |fields| match packed_of(fields) {
+        Some(packed) => unpack_chunk(packed, |hash| dictionaries.get(hash)),
+        None => Ok(Chunk::join(fields.iter().skip(1).step_by(2))),
     })
 }
 
@@ -105,27 +155,37 @@ pub(crate) fn decode_range(
 pub(crate) fn decode_items(
     reply: &[u8],
     place: &ListingPlace,
-    chunks: impl Iterator<Item = u64>,
-) -> Result<Vec<Vec<Item>>, StoreError> {
-    decode_entries(reply, place, chunks, |items| {
-        let items = items.chunks_exact(2).map(|item| {
+    chunks: Range<u64>,
+    dictionaries: &Dictionaries,
+) -> Result<Vec<Vec<Item>>, Undecoded> {
+    decode_entries(reply, place, chunks, |fields| {
+        if let Some(packed) = packed_of(fields) {
+            return unpack_items(packed, |hash| dictionaries.get(hash));
+        }
+        let items = fields.chunks_exact(2).map(|item| {
             let [id, json] = item else { return None };
             Some(Item {
                 id: ItemId::parse(std::str::from_utf8(id).ok()?)?,
                 json: Bytes::copy_from_slice(json),
             })
         });
-        items.collect()
+        items.collect::<Option<_>>().ok_or(UnpackError::Damaged(NO_ITEMS))
     })
+}
+
+/// The packed bytes, where an entry's fields are those of a packed chunk.
+fn packed_of<'a>(fields: &[&'a [u8]]) -> Option<&'a [u8]> {
+    let [name, value] = fields else { return None };
+    (*name == PACKED_FIELD.as_bytes() && is_packed(value)).then_some(*value)
 }
 
 /// Makes something of the fields of each chunk's items.
 fn decode_entries<T>(
     reply: &[u8],
     place: &ListingPlace,
-    chunks: impl Iterator<Item = u64>,
-    make: impl Fn(&[&[u8]]) -> Option<T>,
-) -> Result<Vec<T>, StoreError> {
+    chunks: Range<u64>,
+    make: impl Fn(&[&[u8]]) -> Result<T, UnpackError>,
+) -> Result<Vec<T>, Undecoded> {
     const OPERATION: &str = "read chunks";
     let (key, sums) = (place.key(), Sums::of(place));
     if resp::is_error(reply) {
@@ -135,11 +195,12 @@ fn decode_entries<T>(
     let entries = values.array().ok_or_else(|| StoreError::odd_reply(OPERATION))?;
     let mut fields = Vec::new();
     let read = chunks.take(entries).map(|index| {
-        let (id, written) = entry_at(&mut values, &mut fields)?;
-        make(items_of(id, &fields, written, sums, ChunkIndex(index))?).ok_or(NO_ITEMS)
+        let (id, written) = entry_at(&mut values, &mut fields).map_err(UnpackError::Damaged)?;
+        let fields = items_of(id, &fields, written, sums, ChunkIndex(index)).map_err(UnpackError::Damaged)?;
+        make(fields)
     });
     read.collect::<Result<_, _>>()
-        .map_err(|reason| StoreError::corrupt(key, reason))
+        .map_err(|error| Undecoded::of(error, key))
 }
 
 /// Id and fields of the entry that comes next, and its items' fields as they came.
@@ -238,13 +299,18 @@ mod tests {
 
     #[track_caller]
     fn check(entries: Vec<Value>, chunks: Range<u64>, expect: Result<&[&str], &'static str>) {
-        let found = decode_range(&resp::written(&Value::Array(entries)), &place(), chunks);
+        let found = decode_range(
+            &resp::written(&Value::Array(entries)),
+            &place(),
+            chunks,
+            &Dictionaries::new(),
+        );
         match (found, expect) {
             (Ok(found), Ok(expect)) => {
                 let found: Vec<_> = found.iter().map(|chunk| chunk.items(0..chunk.len())).collect();
                 assert_eq!(found, expect);
             }
-            (Err(StoreError::Corrupt { reason, .. }), Err(expect)) => assert_eq!(reason, expect),
+            (Err(Undecoded::Error(StoreError::Corrupt { reason, .. })), Err(expect)) => assert_eq!(reason, expect),
             (found, expect) => panic!("{found:?}, expected {expect:?}"),
         }
     }
@@ -256,7 +322,7 @@ mod tests {
             json: json.into(),
         });
         let mut commands = Commands::default();
-        add_chunk(&mut commands, &place(), ChunkIndex(6), &items, true);
+        add_chunk(&mut commands, &place(), ChunkIndex(6), Entry::Items(&items), true);
         let command = commands.parsed().remove(0);
         let arguments = command.args_iter().map(|argument| match argument {
             redis::Arg::Simple(bytes) => Value::BulkString(bytes.to_vec()),
@@ -318,8 +384,8 @@ mod tests {
     fn a_value_of_another_type_is_refused() {
         let wrong_type = b"-WRONGTYPE Operation against a key\r\n";
         assert!(matches!(
-            decode_range(wrong_type, &place(), 0..1),
-            Err(StoreError::Corrupt { .. })
+            decode_range(wrong_type, &place(), 0..1, &Dictionaries::new()),
+            Err(Undecoded::Error(StoreError::Corrupt { .. }))
         ));
     }
 }

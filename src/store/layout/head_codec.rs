@@ -1,19 +1,18 @@
 //! Heads as hashes: their fields, the command that reads them, and the check sum.
 
-use std::{
-    fmt::{self, Write as _},
-    num::NonZeroU32,
-    sync::Arc,
-};
+use std::{fmt::Write as _, num::NonZeroU32, sync::Arc};
 
 use redis::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    listing::{Delta, Generation, Head, HeadState, Timestamp},
+    listing::{Codec, Delta, Head, HeadState, ListingKey, Timestamp},
     store::{
         error::StoreError,
-        layout::keys::ListingPlace,
+        layout::{
+            kept_codec::{Bytes, Kept, KeptRead, decode_kept, read_kept},
+            keys::{Keys, ListingPlace},
+        },
         wire::{commands::Commands, reply},
     },
 };
@@ -28,49 +27,25 @@ pub(crate) const FIELDS: [&str; 12] = [
     "definition",
     "pins_from",
     "deleted",
-    "kept",
     "definition_version",
     "sum",
     "delta",
+    "codec",
 ];
+
+/// What only writers read: what its generation takes up.
+const BYTES: &str = "bytes";
 
 /// A head as it lies in Redis, with what scripts compare and what only writers need.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct StoredHead {
     pub state: HeadState,
-    /// `id`, `nonce` and `kept` letter by letter, empty if missing: the state that a writer has read.
-    pub as_read: [String; 3],
-    /// Older generations that may still be there, newest first.
-    pub kept: Vec<KeptGeneration>,
-}
-
-/// A generation that was replaced and is still kept: `<generation>`, or `<generation>@<base>` where it is a delta.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct KeptGeneration {
-    pub generation: Generation,
-    pub base: Option<Generation>,
-}
-
-impl KeptGeneration {
-    fn parse(text: &str) -> Option<Self> {
-        let (generation, base) = match text.split_once('@') {
-            Some((generation, base)) => (generation, Some(base.parse().ok()?)),
-            None => (text, None),
-        };
-        Some(Self {
-            generation: generation.parse().ok()?,
-            base,
-        })
-    }
-}
-
-impl fmt::Display for KeptGeneration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.base {
-            None => write!(f, "{}", self.generation),
-            Some(base) => write!(f, "{}@{base}", self.generation),
-        }
-    }
+    /// `id` and `nonce` letter by letter, empty if missing: the state that a writer has read.
+    pub as_read: [String; 2],
+    /// What its generation takes up.
+    pub bytes: Bytes,
+    /// Older generations that may still be there.
+    pub kept: Kept,
 }
 
 /// Reads a head.
@@ -86,30 +61,46 @@ pub(crate) fn decode_head(reply: Value, place: &ListingPlace) -> Result<HeadStat
     state_of(&fields, place).ok_or_else(|| StoreError::corrupt(place.key(), "a head with missing or unreadable fields"))
 }
 
-/// The same for a writer, who may replace a head that no reader understands, or a value that is no head: it counts as absent.
-pub(crate) fn decode_for_writing(reply: Value, place: &ListingPlace) -> Result<StoredHead, StoreError> {
-    let fields = match decode_fields(reply, place.key()) {
-        Err(StoreError::Corrupt { .. }) => Fields::default(),
+/// Reads a head and the kept generations for a writer.
+pub(crate) fn read_for_writing(to: &mut Commands, keys: &Keys, listing: &ListingKey, which: KeptRead) {
+    let head = keys.head(listing);
+    let mut arguments = vec![&b"HMGET"[..], head.key().as_bytes()];
+    arguments.extend(FIELDS.map(str::as_bytes));
+    arguments.push(BYTES.as_bytes());
+    to.call(&arguments);
+    read_kept(to, &keys.kept(listing), which);
+}
+
+/// Takes the replies to [`read_for_writing`] apart. A writer may replace a head that no reader understands, or a value that is no head:
+/// it counts as absent.
+pub(crate) fn decode_for_writing(
+    replies: &mut impl Iterator<Item = Value>,
+    keys: &Keys,
+    listing: &ListingKey,
+) -> Result<StoredHead, StoreError> {
+    let (head, kept) = (keys.head(listing), keys.kept(listing));
+    let fields = match decode_fields(replies.next().unwrap_or_default(), head.key()) {
+        Err(StoreError::Corrupt { .. }) => <[_; FIELDS.len() + 1]>::default(),
         decoded => decoded?,
     };
-    let as_read = [0, 1, 8].map(|at| fields[at].clone().unwrap_or_default());
-    let kept = as_read[2]
-        .split_ascii_whitespace()
-        .filter_map(KeptGeneration::parse)
-        .collect();
+    let kept = decode_kept(replies, &kept)?;
+    let as_read = [0, 1].map(|at: usize| fields.get(at).cloned().flatten().unwrap_or_default());
+    let [fields @ .., bytes] = fields;
     Ok(StoredHead {
-        state: state_of(&fields, place).unwrap_or(HeadState::Absent),
+        state: state_of(&fields, &head).unwrap_or(HeadState::Absent),
         as_read,
+        // Missing: it is counted from the next generation on.
+        bytes: bytes.as_deref().and_then(Bytes::parse).unwrap_or_default(),
         kept,
     })
 }
 
 type Fields = [Option<String>; FIELDS.len()];
 
-fn decode_fields(reply: Value, key: &str) -> Result<Fields, StoreError> {
+fn decode_fields<const MANY: usize>(reply: Value, key: &str) -> Result<[Option<String>; MANY], StoreError> {
     let reply = reply::answered(reply, "read head", key)?;
     let values = reply::array(reply).ok_or_else(|| StoreError::odd_reply("read head"))?;
-    let fields = <[Value; FIELDS.len()]>::try_from(values).map_err(|_| StoreError::odd_reply("read head"))?;
+    let fields = <[Value; MANY]>::try_from(values).map_err(|_| StoreError::odd_reply("read head"))?;
     Ok(fields.map(reply::text))
 }
 
@@ -123,10 +114,10 @@ fn state_of(fields: &Fields, place: &ListingPlace) -> Option<HeadState> {
         definition,
         pins_from,
         deleted,
-        _,
         definition_version,
         sum,
         delta,
+        codec,
     ] = fields;
     let Some(id) = id else {
         let nothing = fields.iter().all(Option::is_none);
@@ -135,7 +126,7 @@ fn state_of(fields: &Fields, place: &ListingPlace) -> Option<HeadState> {
     let generation = format!("{id}-{}", nonce.as_deref()?).parse().ok()?;
     if deleted.is_some() {
         // A tombstone has no field of a listing: one with such a field is not ours.
-        let bare = [total, chunk_len, as_of, definition, sum, delta]
+        let bare = [total, chunk_len, as_of, definition, sum, delta, codec]
             .iter()
             .all(|field| field.is_none());
         return bare.then_some(HeadState::Deleted(generation));
@@ -156,6 +147,10 @@ fn state_of(fields: &Fields, place: &ListingPlace) -> Option<HeadState> {
             None => None,
             Some(delta) => Some(Arc::new(Delta::parse(delta)?)),
         },
+        codec: match codec {
+            None => Codec::Plain,
+            Some(codec) => Codec::parse(codec)?,
+        },
     };
     // A number changed by somebody else may look as good as ours: a listing would end early, or have no items at all.
     (sum.as_deref()? == sum_of(place.listing(), &head)).then_some(HeadState::Live(head))
@@ -172,6 +167,7 @@ pub(crate) fn sum_of(listing: &str, head: &Head) -> String {
         definition_version,
         pins_from,
         delta,
+        codec,
     } = head;
     let mut text = format!(
         "{listing} {generation} {total} {chunk_len} {} {definition:016x} {definition_version} {pins_from}",
@@ -181,21 +177,43 @@ pub(crate) fn sum_of(listing: &str, head: &Head) -> String {
         // Writing to a text does not fail.
         let _ = write!(text, " {delta}");
     }
+    if *codec != Codec::Plain {
+        let _ = write!(text, " {codec}");
+    }
     format!("{:016x}", xxh3_64(text.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{listing::ListingKey, store::layout::keys::Keys};
+    use crate::listing::Generation;
+
+    fn listing() -> ListingKey {
+        ListingKey::parse("x/price").unwrap()
+    }
 
     fn place() -> ListingPlace {
-        Keys::new("shop").head(&ListingKey::parse("x/price").unwrap())
+        Keys::new("shop").head(&listing())
     }
 
     fn reply(fields: [Option<&str>; 12]) -> Value {
         let value = |field: Option<&str>| field.map_or(Value::Nil, |text| Value::BulkString(text.into()));
         Value::Array(fields.map(value).into())
+    }
+
+    /// What a writer reads: a head's reply, its generation's bytes, and what is kept.
+    fn for_writing(head: Value, kept: &[&str]) -> StoredHead {
+        let head = match head {
+            Value::Array(mut fields) => {
+                fields.push(Value::BulkString("7 7 0 7".into()));
+                Value::Array(fields)
+            }
+            error => error,
+        };
+        let kept = kept.iter().flat_map(|member| [*member, "9"]);
+        let kept = Value::Array(kept.map(|text| Value::BulkString(text.into())).collect());
+        let count = Value::Int(1);
+        decode_for_writing(&mut [head, kept, count].into_iter(), &Keys::new("shop"), &listing()).unwrap()
     }
 
     const LIVE: [Option<&str>; 12] = [
@@ -207,12 +225,12 @@ mod tests {
         Some("fedcba9876543210"),
         Some("0"),
         None,
-        Some("7-000000ab@5-000000ef junk 6-000000cd"),
         Some("3"),
         Some(SUM),
-        Some("5-000000ef 9 0,2-3"),
+        Some("5-000000ef 9 7-00000001:0,2-3;"),
+        None,
     ];
-    const SUM: &str = "3ace45e3eea9705e";
+    const SUM: &str = "eee32140eba92efd";
 
     #[test]
     fn a_head_is_read() {
@@ -225,10 +243,10 @@ mod tests {
         // Greater than a double holds.
         assert_eq!(head.definition, 0xfedc_ba98_7654_3210);
 
-        let stored = decode_for_writing(reply(LIVE), &place()).unwrap();
-        assert_eq!(stored.as_read[2], "7-000000ab@5-000000ef junk 6-000000cd");
-        let kept: Vec<_> = stored.kept.iter().map(ToString::to_string).collect();
-        assert_eq!(kept, ["7-000000ab@5-000000ef", "6-000000cd"]);
+        let stored = for_writing(reply(LIVE), &["6-000000cd 1 1 0 1", "junk"]);
+        assert_eq!(stored.state, HeadState::Live(head));
+        assert_eq!(stored.as_read, ["1795291200123456", "9f1c02ab"].map(String::from));
+        assert_eq!((stored.bytes, stored.kept.read.len()), (Bytes::whole(7), 1));
     }
 
     #[test]
@@ -264,8 +282,8 @@ mod tests {
             (4, ""),
             (5, "g"),
             (6, "1.5"),
-            (9, "x"),
-            (10, "0"),
+            (8, "x"),
+            (9, "0"),
             // As good as ours, but for the sum.
             (0, "1795291200123455"),
             (1, "9f1c02ac"),
@@ -275,11 +293,13 @@ mod tests {
             (4, "1795291200124"),
             (5, "fedcba9876543211"),
             (6, "1"),
-            (9, "4"),
-            (11, ""),
-            (11, "5-000000ef 9 0,2"),
-            (11, "5-000000ee 9 0,2-3"),
-            (11, "5-000000ef 8 0,2-3"),
+            (8, "4"),
+            (10, ""),
+            (10, "5-000000ef 9 7-00000001:0,2;"),
+            (10, "5-000000ee 9 7-00000001:0,2-3;"),
+            (10, "5-000000ef 8 7-00000001:0,2-3;"),
+            (11, "packed"),
+            (11, "x"),
         ] {
             let mut fields = LIVE;
             fields[at] = Some(bad);
@@ -287,17 +307,15 @@ mod tests {
                 matches!(decode_head(reply(fields), &place()), Err(StoreError::Corrupt { .. })),
                 "{at}"
             );
-            assert_eq!(
-                decode_for_writing(reply(fields), &place()).unwrap().state,
-                HeadState::Absent
-            );
+            assert_eq!(for_writing(reply(fields), &[]).state, HeadState::Absent);
         }
         let wrong_type = || redis::parse_redis_value(b"-WRONGTYPE Operation against a key\r\n").unwrap();
         assert!(matches!(
             decode_head(wrong_type(), &place()),
             Err(StoreError::Corrupt { .. })
         ));
-        let stored = decode_for_writing(wrong_type(), &place()).unwrap();
+        let stored = for_writing(wrong_type(), &["6-000000cd 1 1 0 1"]);
         assert_eq!((stored.state, stored.as_read), (HeadState::Absent, Default::default()));
+        assert_eq!(stored.kept.read.len(), 1);
     }
 }

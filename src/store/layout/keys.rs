@@ -147,12 +147,27 @@ impl Keys {
         self.of_listing(listing, format_args!("side:{generation}:"))
     }
 
-    /// The generations that need a base.
+    /// What generations after a base have changed: its chunks and columns in their form.
+    pub(crate) fn deltas(&self, listing: &ListingKey, base: Generation) -> ListingPlace {
+        self.of_listing(listing, format_args!("deltas:{base}:"))
+    }
+
+    /// A dictionary, by its hash, where listings of a name need it.
+    pub(crate) fn dictionary(&self, name: &ListingName, hash: impl std::fmt::Display) -> String {
+        self.in_partition(Partition::of(name), format_args!("dict:{hash}"))
+    }
+
+    /// The generations that need a base and what was changed since.
     pub(crate) fn holders(&self, listing: &ListingKey, base: Generation) -> String {
         self.of_listing(listing, format_args!("holders:{base}:")).into()
     }
 
-    /// A stream that is being put together, before it takes the place of a generation's.
+    /// The replaced generations that are kept.
+    pub(crate) fn kept(&self, listing: &ListingKey) -> ListingPlace {
+        self.of_listing(listing, format_args!("kept:"))
+    }
+
+    /// A stream's copy, before it takes the place of the stream.
     pub(crate) fn aside(&self, listing: &ListingKey, generation: Generation) -> ListingPlace {
         self.of_listing(listing, format_args!("aside:{generation}:"))
     }

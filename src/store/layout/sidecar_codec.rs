@@ -9,7 +9,7 @@ use redis::Value;
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use crate::{
-    listing::{Content, Delta, Generation, sidecar::Segment},
+    listing::{Codec, Content, Delta, Generation},
     store::{
         error::StoreError,
         layout::keys::ListingPlace,
@@ -28,17 +28,20 @@ pub struct Description {
     pub has_keys: bool,
     /// Its delta; `None` where it is whole.
     pub delta: Option<Arc<Delta>>,
+    /// How its chunks lie in Redis.
+    pub codec: Codec,
 }
 
 /// The fields of a description, in the order in which they are read.
-const FIELDS: [&str; 5] = ["total", "chunk_len", "columns", "delta", "sum"];
+const FIELDS: [&str; 6] = ["total", "chunk_len", "columns", "delta", "codec", "sum"];
 /// The columns that are there.
 const IDS_ONLY: &str = "ids";
 const IDS_AND_KEYS: &str = "ids keys";
-/// The content of each chunk of a whole generation, eight bytes each, and eight of a check sum.
+/// The content of each chunk of a whole generation, or of each in a delta's layers: eight bytes each in their order, and eight of a
+/// check sum.
 const CONTENT: &str = "content";
 
-/// Writes a sidecar, with what a whole generation's chunks come to.
+/// Writes a sidecar, with what its chunks come to: all of a whole generation, those in a delta's layers.
 pub(crate) fn write_sidecar(
     to: &mut Commands,
     place: &ListingPlace,
@@ -51,6 +54,7 @@ pub(crate) fn write_sidecar(
         chunk_len,
         has_keys,
         delta,
+        codec,
     } = description;
     let mut command = redis::cmd("HSET");
     command
@@ -60,6 +64,9 @@ pub(crate) fn write_sidecar(
         .arg(columns_of(*has_keys));
     if let Some(delta) = delta {
         command.arg("delta").arg(delta.to_string());
+    }
+    if *codec != Codec::Plain {
+        command.arg("codec").arg(codec.to_string());
     }
     let sum = sum_of(place, generation, description);
     command.arg("sum").arg(format!("{sum:016x}"));
@@ -128,7 +135,7 @@ fn fields_of(reply: Value, place: &ListingPlace) -> Result<Option<Vec<Value>>, S
 
 fn description_of(fields: &mut Vec<Value>, place: &ListingPlace, generation: Generation) -> Option<Description> {
     let fields: Vec<Option<String>> = fields.drain(..).map(reply::text).collect();
-    let [total, chunk_len, columns, delta, sum] = fields.as_slice() else {
+    let [total, chunk_len, columns, delta, codec, sum] = fields.as_slice() else {
         return None;
     };
     let description = Description {
@@ -139,6 +146,10 @@ fn description_of(fields: &mut Vec<Value>, place: &ListingPlace, generation: Gen
             None => None,
             Some(delta) => Some(Arc::new(Delta::parse(delta)?)),
         },
+        codec: match codec {
+            None => Codec::Plain,
+            Some(codec) => Codec::parse(codec)?,
+        },
     };
     let expected = format!("{:016x}", sum_of(place, generation, &description));
     (sum.as_deref()? == expected).then_some(description)
@@ -148,27 +159,22 @@ fn columns_of(has_keys: bool) -> &'static str {
     if has_keys { IDS_AND_KEYS } else { IDS_ONLY }
 }
 
-/// A segment as it is stored: behind its bytes eight of a check sum. That covers the listing and the field, and no generation: a segment may be
-/// copied to another one.
-pub(crate) fn sealed_segment(place: &ListingPlace, segment: &Segment) -> Vec<u8> {
-    let seed = xxh3_64(format!("{} {}", place.listing(), segment.field()).as_bytes());
-    let mut bytes = segment.bytes.clone();
-    bytes.extend(xxh3_64_with_seed(&segment.bytes, seed).to_le_bytes());
-    bytes
-}
-
 fn sum_of(place: &ListingPlace, generation: Generation, description: &Description) -> u64 {
     let Description {
         total,
         chunk_len,
         has_keys,
         delta,
+        codec,
     } = description;
     let (columns, delta) = (
         columns_of(*has_keys),
         delta.as_ref().map(ToString::to_string).unwrap_or_default(),
     );
-    let text = format!("{} {generation} {total} {chunk_len} {columns} {delta}", place.listing());
+    let text = format!(
+        "{} {generation} {total} {chunk_len} {columns} {codec} {delta}",
+        place.listing()
+    );
     xxh3_64(text.as_bytes())
 }
 
@@ -211,10 +217,12 @@ mod tests {
             chunk_len: NonZeroU32::new(12).unwrap(),
             has_keys: true,
             delta: None,
+            codec: Codec::parse("packed 00000000000000ab").unwrap(),
         };
         let delta = Description {
-            delta: Delta::parse("5-00000001 3 1").map(Arc::new),
+            delta: Delta::parse("5-00000001 3 7-00000001:1;").map(Arc::new),
             has_keys: false,
+            codec: Codec::Plain,
             ..whole.clone()
         };
         let content = Content { chunks: vec![1, 2, 3] };
@@ -225,7 +233,7 @@ mod tests {
             assert_eq!(read(reply.clone(), "x/price", GENERATION).as_ref(), Some(description));
             assert_eq!(read(reply.clone(), "y/price", GENERATION), None);
             assert_eq!(read(reply, "x/price", Generation { id: 8, nonce: 1 }), None);
-            assert_eq!(read(Value::Array(vec![Value::Nil; 5]), "x/price", GENERATION), None);
+            assert_eq!(read(Value::Array(vec![Value::Nil; 6]), "x/price", GENERATION), None);
         }
         let reply = written(&whole, Some(&content), &with_content);
         let read = |reply| decode_with_content(reply, &place("x/price"), GENERATION).unwrap();

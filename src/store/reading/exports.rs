@@ -8,7 +8,7 @@ use crate::{
         access::Access,
         error::StoreError,
         layout::keys::Partition,
-        reading::{heads::HeadReads, pages::Lying},
+        reading::{decoding::decoded, heads::HeadReads, pages::Lying},
         wire::{commands::Commands, connections::ReplySize, reply},
     },
 };
@@ -86,6 +86,9 @@ impl ExportReads {
         let lying = Lying::of(&self.0.keys, listing, exportable.generation, delta, chunks);
         lying.read(&mut turn);
         let replies = self.0.redis.read_raw(ReplySize::Large, "read chunks", turn).await?;
-        lying.decode_items(&mut replies.into_iter())
+        decoded(&self.0, listing.name(), &replies, |replies, dictionaries| {
+            lying.decode_items(replies, dictionaries)
+        })
+        .await
     }
 }

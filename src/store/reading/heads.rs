@@ -10,7 +10,8 @@ use crate::{
         access::Access,
         error::StoreError,
         layout::{
-            head_codec::{StoredHead, decode_for_writing, decode_head, read_head},
+            head_codec::{StoredHead, decode_for_writing, decode_head, read_for_writing, read_head},
+            kept_codec::KeptRead,
             keys::{ListingPlace, Partition},
         },
         wire::commands::Commands,
@@ -32,14 +33,12 @@ impl HeadReads {
     }
 
     /// The head as a writer needs it.
-    pub(crate) async fn read_for_writing(&self, key: &ListingKey) -> Result<StoredHead, StoreError> {
-        let head_key = self.0.keys.head(key);
+    pub(crate) async fn read_for_writing(&self, key: &ListingKey, which: KeptRead) -> Result<StoredHead, StoreError> {
         let mut turn = Commands::default();
-        read_head(&mut turn, head_key.key());
+        read_for_writing(&mut turn, &self.0.keys, key, which);
         // Through the writing connection, which is the one that the next step needs anyway.
         let replies = self.0.redis.write("read head", turn).await?;
-        let reply = replies.into_iter().next().unwrap_or_default();
-        let stored = decode_for_writing(reply, &head_key)?;
+        let stored = decode_for_writing(&mut replies.into_iter(), &self.0.keys, key)?;
         self.0.seen.raise(Partition::of(key.name()), stored.state.id());
         Ok(stored)
     }
@@ -50,8 +49,14 @@ impl HeadReads {
         &self,
         key: &ListingKey,
     ) -> Result<(Option<Generation>, Vec<Generation>), StoreError> {
-        let head = self.read_for_writing(key).await?;
-        let kept = head.kept.into_iter().map(|kept| kept.generation).collect();
+        let head = self.read_for_writing(key, KeptRead::All).await?;
+        let kept = head
+            .kept
+            .read
+            .into_iter()
+            .rev()
+            .map(|kept| kept.placed.generation)
+            .collect();
         Ok((head.state.live().map(|head| head.generation), kept))
     }
 

@@ -5,17 +5,25 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use bytes::Bytes;
 use redis::Value;
 
-use super::heads::seen_head;
+use super::{
+    decoding::{decoded, put_back},
+    heads::seen_head,
+};
 use crate::{
-    listing::{Chunk, Delta, Generation, Head, HeadState, Item, ListingKey},
+    listing::{Chunk, Content, Delta, Generation, Head, HeadState, Item, ListingKey},
     store::{
         access::Access,
+        dictionaries::Dictionaries,
         error::StoreError,
         layout::{
-            chunk_codec::{decode_items, decode_range, read_between, read_range},
+            chunk_codec::{Undecoded, decode_items, decode_range, read_range},
+            delta_codec::{decode_layered, decode_layered_items, read_layered},
             head_codec::read_head,
+            kept_codec::Placed,
             keys::{Keys, ListingPlace},
-            sidecar_codec::{Description, decode_description, read_description},
+            sidecar_codec::{
+                Description, decode_description, decode_with_content, read_description, read_with_content,
+            },
         },
         wire::{commands::Commands, connections::ReplySize, reply},
     },
@@ -38,118 +46,130 @@ pub struct PinnedRead {
 #[derive(Clone)]
 pub struct PageReads(pub(crate) Arc<Access>);
 
-/// Where some chunks of a generation lie: in its own stream, those outside a delta's changed ones in its base's.
+/// Where some chunks of a generation lie: in its stream; of a delta, in its base's stream and in the hash beside it.
 pub(crate) struct Lying<'a> {
-    own: ListingPlace,
+    /// The stream, and which of its chunks are read.
+    stream: (ListingPlace, Range<u64>),
     chunks: Range<u64>,
     layered: Option<Layered<'a>>,
 }
 
 struct Layered<'a> {
     delta: &'a Delta,
-    base: ListingPlace,
-    /// Covers those that the base has.
-    from_base: Range<u64>,
-    /// The first and the last of those that the delta has.
-    from_delta: Option<(u64, u64)>,
+    deltas: ListingPlace,
+    /// Those of them that count from layers.
+    chunks: Vec<u64>,
 }
 
 impl<'a> Lying<'a> {
     /// Where chunks of a generation lie.
     pub(crate) fn of(
         keys: &Keys,
-        key: &ListingKey,
+        listing: &ListingKey,
         generation: Generation,
         delta: Option<&'a Delta>,
         chunks: Range<u64>,
     ) -> Self {
-        let layered = delta.map(|delta| {
-            let is_of_base = |index: &u64| !delta.changed.contains(*index);
-            let first = chunks.clone().find(is_of_base).unwrap_or(chunks.end);
-            let last = chunks.clone().rev().find(is_of_base).map_or(first, |last| last + 1);
-            let mut changed = delta.changed.within(chunks.clone());
-            let first_changed = changed.next();
-            Layered {
-                delta,
-                base: keys.stream(key, delta.base),
-                from_base: first..last,
-                from_delta: first_changed.map(|first| (first, changed.last().unwrap_or(first))),
-            }
-        });
+        let Some(delta) = delta else {
+            return Self {
+                stream: (keys.stream(listing, generation), chunks.clone()),
+                chunks,
+                layered: None,
+            };
+        };
+        let base_listing = delta.base_listing(listing);
+        let is_layered = |chunk: &u64| delta.layer_of(*chunk).is_some();
+        // All between the first and the last that count from the base: to leave some out would take more commands.
+        let first = chunks.clone().find(|chunk| !is_layered(chunk)).unwrap_or(chunks.end);
+        let last = chunks.clone().rev().find(|chunk| !is_layered(chunk));
+        let from_base = first..last.map_or(first, |last| last + 1);
         Self {
-            own: keys.stream(key, generation),
+            stream: (keys.stream(base_listing, delta.base), from_base),
+            layered: Some(Layered {
+                delta,
+                deltas: keys.deltas(base_listing, delta.base),
+                chunks: chunks.clone().filter(is_layered).collect(),
+            }),
             chunks,
-            layered,
         }
     }
 
     /// Adds the commands that read them.
     pub(crate) fn read(&self, to: &mut Commands) {
-        let Some(layered) = &self.layered else {
-            if !self.chunks.is_empty() {
-                read_range(to, self.own.key(), &self.chunks);
-            }
-            return;
-        };
-        if !layered.from_base.is_empty() {
-            read_range(to, layered.base.key(), &layered.from_base);
+        let (stream, chunks) = &self.stream;
+        if !chunks.is_empty() {
+            read_range(to, stream.key(), chunks);
         }
-        if let Some((first, last)) = layered.from_delta {
-            read_between(to, self.own.key(), first, last);
+        if let Some(layered) = self.layered.as_ref().filter(|layered| !layered.chunks.is_empty()) {
+            read_layered(to, &layered.deltas, layered.delta, layered.chunks.iter().copied());
         }
     }
 
-    /// How large the replies may be.
+    /// How many chunks the replies may have.
     fn size(&self) -> u64 {
-        let chunks = self.chunks.end.saturating_sub(self.chunks.start);
-        // Both streams may be asked for all of them.
-        if self.layered.is_some() { 2 * chunks } else { chunks }
+        let layered = self.layered.as_ref().map_or(0, |layered| layered.chunks.len() as u64);
+        layered + self.stream.1.end.saturating_sub(self.stream.1.start)
     }
 
     /// Takes the replies apart: fewer chunks where fewer are there.
-    pub(crate) fn decode(&self, replies: &mut impl Iterator<Item = Bytes>) -> Result<Vec<Chunk>, StoreError> {
-        self.decode_by(replies, |reply, place, chunks| decode_range(reply, place, chunks))
+    pub(crate) fn decode(
+        &self,
+        replies: &mut dyn Iterator<Item = Bytes>,
+        dictionaries: &Dictionaries,
+    ) -> Result<Vec<Chunk>, Undecoded> {
+        self.decode_by(
+            replies,
+            |reply, place, chunks| decode_range(reply, place, chunks, dictionaries),
+            |reply, Layered { delta, deltas, chunks }| {
+                decode_layered(reply, deltas, delta, chunks.iter().copied(), dictionaries)
+            },
+        )
     }
 
     /// The same, with ids.
-    pub(crate) fn decode_items(&self, replies: &mut impl Iterator<Item = Bytes>) -> Result<Vec<Vec<Item>>, StoreError> {
-        self.decode_by(replies, |reply, place, chunks| decode_items(reply, place, chunks))
+    pub(crate) fn decode_items(
+        &self,
+        replies: &mut dyn Iterator<Item = Bytes>,
+        dictionaries: &Dictionaries,
+    ) -> Result<Vec<Vec<Item>>, Undecoded> {
+        self.decode_by(
+            replies,
+            |reply, place, chunks| decode_items(reply, place, chunks, dictionaries),
+            |reply, Layered { delta, deltas, chunks }| {
+                decode_layered_items(reply, deltas, delta, chunks.iter().copied(), dictionaries)
+            },
+        )
     }
 
-    fn decode_by<T: Clone>(
+    fn decode_by<T>(
         &self,
-        replies: &mut impl Iterator<Item = Bytes>,
-        decode: impl Fn(&[u8], &ListingPlace, &mut dyn Iterator<Item = u64>) -> Result<Vec<T>, StoreError>,
-    ) -> Result<Vec<T>, StoreError> {
-        let Some(layered) = &self.layered else {
-            let reply = if self.chunks.is_empty() { None } else { replies.next() };
-            let chunks = reply.map(|reply| decode(&reply, &self.own, &mut self.chunks.clone()));
-            return Ok(chunks.transpose()?.unwrap_or_default());
-        };
-        let from_base = match layered.from_base.is_empty() {
+        replies: &mut dyn Iterator<Item = Bytes>,
+        decode: impl Fn(&[u8], &ListingPlace, Range<u64>) -> Result<Vec<T>, Undecoded>,
+        decode_layered: impl Fn(&[u8], &Layered<'_>) -> Result<Vec<Option<T>>, Undecoded>,
+    ) -> Result<Vec<T>, Undecoded> {
+        let (stream, chunks) = &self.stream;
+        let from_stream = match chunks.is_empty() {
             true => Vec::new(),
-            false => decode(
-                &replies.next().unwrap_or_default(),
-                &layered.base,
-                &mut layered.from_base.clone(),
-            )?,
+            false => decode(&replies.next().unwrap_or_default(), stream, chunks.clone())?,
         };
-        let from_delta = match layered.from_delta {
-            None => Vec::new(),
-            Some(_) => {
-                let mut changed = layered.delta.changed.within(self.chunks.clone());
-                decode(&replies.next().unwrap_or_default(), &self.own, &mut changed)?
+        let Some(layered) = &self.layered else {
+            return Ok(from_stream);
+        };
+        let from_layers = match layered.chunks.is_empty() {
+            true => Vec::new(),
+            false => decode_layered(&replies.next().unwrap_or_default(), layered)?,
+        };
+        let mut from_base = chunks.clone().zip(from_stream).peekable();
+        let mut from_layers = layered.chunks.iter().zip(from_layers).peekable();
+        let merged = self.chunks.clone().map_while(|index| {
+            if let Some((_, chunk)) = from_layers.next_if(|(at, _)| **at == index) {
+                return chunk;
             }
-        };
-        let mut from_delta = from_delta.into_iter();
-        let of_base = |index: u64| usize::try_from(index.checked_sub(layered.from_base.start)?).ok();
-        let merged = self
-            .chunks
-            .clone()
-            .map_while(|index| match layered.delta.changed.contains(index) {
-                true => from_delta.next(),
-                false => from_base.get(of_base(index)?).cloned(),
-            });
+            // Those in between that layers have changed were read too.
+            while from_base.next_if(|(at, _)| *at < index).is_some() {}
+            let (_, chunk) = from_base.next_if(|(at, _)| *at == index)?;
+            Some(chunk)
+        });
         Ok(merged.collect())
     }
 }
@@ -176,7 +196,10 @@ impl PageReads {
             .await?;
         let mut replies = replies.into_iter();
         let head = seen_head(&self.0, key, &head_key, next_value(&mut replies, OPERATION)?)?;
-        Ok((head, lying.decode(&mut replies)?))
+        let chunks = decoded(&self.0, key.name(), replies.as_slice(), |replies, dictionaries| {
+            lying.decode(replies, dictionaries)
+        });
+        Ok((head, chunks.await?))
     }
 
     /// A range of a generation's chunks: fewer where fewer are there, none where it is gone.
@@ -198,7 +221,10 @@ impl PageReads {
             .redis
             .read_raw(ReplySize::of_chunks(lying.size()), "read chunks", turn)
             .await?;
-        lying.decode(&mut replies.into_iter())
+        decoded(&self.0, key.name(), &replies, |replies, dictionaries| {
+            lying.decode(replies, dictionaries)
+        })
+        .await
     }
 
     /// A range of a pinned generation's chunks, with what decides whether it may be served. Where nothing is `known` of the
@@ -238,7 +264,12 @@ impl PageReads {
         let delta = description.as_ref().and_then(|description| description.delta.clone());
         let chunks = match delta {
             Some(delta) => self.chunks(key, generation, Some(&delta), chunks).await?,
-            None => lying.decode(&mut replies)?,
+            None => {
+                let chunks = decoded(&self.0, key.name(), replies.as_slice(), |replies, dictionaries| {
+                    lying.decode(replies, dictionaries)
+                });
+                chunks.await?
+            }
         };
         Ok(PinnedRead {
             head,
@@ -257,42 +288,67 @@ impl PageReads {
         decode_description(reply.unwrap_or_default(), &sidecar, generation)
     }
 
-    /// Whether all is there that a head promises: as many entries in its stream and in its base's, and the sidecar.
+    /// The same, with what its chunks come to: of a delta those in its layers.
+    pub(crate) async fn describe_with_content(
+        &self,
+        key: &ListingKey,
+        generation: Generation,
+    ) -> Result<Option<(Description, Content)>, StoreError> {
+        let sidecar = self.0.keys.sidecar(key, generation);
+        let mut turn = Commands::default();
+        read_with_content(&mut turn, &sidecar);
+        let reply = self.0.redis.read("describe", turn).await?.into_iter().next();
+        decode_with_content(reply.unwrap_or_default(), &sidecar, generation)
+    }
+
+    /// Whether all is there that a head promises: its sidecar, as many entries in the stream of its group, and at least as many changed
+    /// chunks beside it.
     pub async fn is_whole(&self, key: &ListingKey, head: &Head) -> Result<bool, StoreError> {
         const OPERATION: &str = "count chunks";
-        let own = self.0.keys.stream(key, head.generation);
+        let (keys, placed) = (&self.0.keys, Placed::of(head));
+        let (of, base) = (placed.base_listing(key), placed.base());
+        let (sidecar, stream, deltas) = (
+            keys.sidecar(key, head.generation),
+            keys.stream(of, base),
+            keys.deltas(of, base),
+        );
         let mut turn = Commands::default();
-        turn.call(&[b"EXISTS", self.0.keys.sidecar(key, head.generation).key().as_bytes()]);
-        turn.call(&[b"XLEN", own.key().as_bytes()]);
-        if let Some(delta) = &head.delta {
-            turn.call(&[b"XLEN", self.0.keys.stream(key, delta.base).key().as_bytes()]);
+        turn.call(&[b"EXISTS", sidecar.key().as_bytes()]);
+        turn.call(&[b"XLEN", stream.key().as_bytes()]);
+        turn.call(&[b"HLEN", deltas.key().as_bytes()]);
+        let dictionary = placed
+            .dictionary
+            .map(|hash| keys.dictionary(key.name(), format_args!("{hash:016x}")));
+        if let Some(dictionary) = &dictionary {
+            turn.call(&[b"EXISTS", dictionary.as_bytes()]);
         }
         let replies = self.0.redis.read(OPERATION, turn).await?.into_iter();
         let mut counted = Vec::new();
         for reply in replies {
-            match reply::answered(reply, OPERATION, own.key()) {
+            match reply::answered(reply, OPERATION, stream.key()) {
                 Ok(reply) => counted.push(reply::unsigned(&reply)),
                 // Something else lies there.
                 Err(StoreError::Corrupt { .. }) => return Ok(false),
                 Err(error) => return Err(error),
             }
         }
-        let mut promised = vec![Some(1), Some(head.own_chunks())];
-        promised.extend(head.delta.as_ref().map(|delta| Some(delta.base_chunks)));
-        Ok(counted == promised)
+        let has_dictionary = dictionary.is_none() || counted.pop() == Some(Some(1));
+        let has_chunks = matches!(
+            counted[..],
+            [Some(1), Some(held), Some(changed)] if held == head.group_chunks() && changed >= head.layered_chunks()
+        );
+        Ok(has_chunks && (has_dictionary || put_back(&self.0, key.name(), head.codec).await?))
     }
 
-    /// Bytes of a generation by MEMORY USAGE: its stream, its sidecar, and its base's stream where it names one.
+    /// Bytes of a generation by MEMORY USAGE: the stream of its group, its sidecar, and what was changed since its base.
     pub async fn bytes(&self, key: &ListingKey, head: &Head) -> Result<[Option<u64>; 3], StoreError> {
-        let keys = &self.0.keys;
-        let own = self.measure(&keys.stream(key, head.generation), None).await?;
+        let (keys, placed) = (&self.0.keys, Placed::of(head));
+        let (of, base) = (placed.base_listing(key), placed.base());
+        let stream = self.measure(&keys.stream(of, base), None).await?;
         // A few fields of a hash tell nothing of the others: all are counted.
         let sidecar = self.measure(&keys.sidecar(key, head.generation), Some(0)).await?;
-        let base = match &head.delta {
-            None => None,
-            Some(delta) => self.measure(&keys.stream(key, delta.base), None).await?,
-        };
-        Ok([own, sidecar, base])
+        let deltas = self.measure(&keys.deltas(of, base), Some(0)).await?;
+        Ok([stream, sidecar, deltas])
     }
 
     /// The memory of a key, by so many samples of its parts.
@@ -306,7 +362,7 @@ impl PageReads {
         Ok(reply::unsigned(&reply))
     }
 
-    /// Where a generation's own chunks lie.
+    /// The stream of a whole generation.
     pub fn stream_key(&self, key: &ListingKey, generation: Generation) -> String {
         self.0.keys.stream(key, generation).into()
     }

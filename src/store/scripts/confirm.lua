@@ -1,10 +1,10 @@
 -- The origin still has what a listing's generation holds: its age begins anew, and its lives.
---   KEYS[1] head  KEYS[2] due  KEYS[3] last failure  KEYS[4] lease  KEYS[5…] the generation
---   ARGV[1] id and ARGV[2] nonce of the generation  ARGV[3] entries that its stream must have  ARGV[4] as_of, ms
+--   KEYS[1] head  KEYS[2] due  KEYS[3] last failure  KEYS[4] lease  KEYS[5…] the keys of the generation
+--   ARGV[1] id and ARGV[2] nonce of the generation  ARGV[3] entries that the stream of its group must have  ARGV[4] as_of, ms
 --   ARGV[5] version of the origin's data, '' where unknown  ARGV[6] the lease's value
 --   ARGV[7] life of the head, ms  ARGV[8] life of the generation, ms  ARGV[9] family  ARGV[10] ms until it is due, '' for no change
 --   ARGV[11] check sum of the head with that as_of  ARGV[12] '1': the items were read, '0': the origin has said so
---   ARGV[13] entries that its base's stream must have  ARGV[14…] two for the generation, see `generations`
+--   ARGV[13] chunks that its layers hold  ARGV[14…] four for the generation, see `generations`
 -- Returns 'confirmed'; 'fenced' (the lease is not the caller's); 'gone' (the head names another generation, or it is not whole).
 if redis.call('GET', KEYS[4]) ~= ARGV[6] then
     return 'fenced'
@@ -13,7 +13,7 @@ local head = redis.pcall('HMGET', KEYS[1], 'id', 'nonce', 'deleted', 'as_of')
 if head.err or head[1] ~= ARGV[1] or head[2] ~= ARGV[2] or head[3] then
     return 'gone'
 end
-local generation = generations(1, 5, 14)[1]
+local generation = generations(1, 14)[1]
 if not is_whole(generation, ARGV[3], ARGV[13]) then
     return 'gone'
 end

@@ -47,9 +47,11 @@ impl Commands {
             "HMGET",
             "HSET",
             "HDEL",
+            "HLEN",
             "HINCRBY",
             "ZADD",
             "ZREM",
+            "ZCARD",
             "ZSCORE",
             "ZRANGE",
             "XLEN",
@@ -67,8 +69,9 @@ impl Commands {
                 // Far apart, for time goes on over there.
                 let life = self.0.u64(1..9) * 1_000_000 + self.0.u64(..900) * 1000;
                 more(&[&life.to_string()]);
-                if self.0.bool() {
-                    more(&["GT"]);
+                let flag = self.one_of(&["", "GT", "NX"]);
+                if !flag.is_empty() {
+                    more(&[flag]);
                 }
             }
             "SET" => {
@@ -90,9 +93,10 @@ impl Commands {
             }
             "ZREMRANGEBYSCORE" => more(&["-inf", &self.number()]),
             "ZREM" | "ZSCORE" => more(&[&self.number()]),
-            "ZRANGE" => match self.0.bool() {
-                true => more(&["-inf", &self.number(), "BYSCORE", "LIMIT", "0", &self.number()]),
-                false => {
+            "ZRANGE" => match self.0.u32(..3) {
+                0 => more(&["0", "-1", "WITHSCORES"]),
+                1 => more(&["-inf", &self.number(), "BYSCORE", "LIMIT", "0", &self.number()]),
+                _ => {
                     let above = format!("({}", self.number());
                     more(&[&above, "+inf", "BYSCORE", "LIMIT", "0", &self.number(), "WITHSCORES"]);
                 }

@@ -9,11 +9,14 @@ use super::{
     server::{Replies, Turn},
 };
 use crate::{
-    listing::{Chunk, Delta, Family, Generation, Head, HeadState, ListingKey, Policy, Timestamp},
+    listing::{Chunk, Codec, Delta, Family, Generation, Head, HeadState, ListingKey, Policy, Timestamp},
     store::{
+        dictionaries::Dictionaries,
         error::StoreError,
         layout::{
-            head_codec::{StoredHead, decode_for_writing, decode_head, read_head},
+            chunk_codec::Undecoded,
+            head_codec::{StoredHead, decode_for_writing, decode_head, read_for_writing, read_head},
+            kept_codec::{Bytes, KeptRead},
             keys::{Keys, Partition},
             seen::Seen,
         },
@@ -22,14 +25,17 @@ use crate::{
         scripts,
         wire::{commands::Commands, reply, resp},
         writing::{
+            aside::finished::{Draft, Written},
             delete::{self, Deleting},
             draw::{self, Drawing, Drawn},
-            finished::{Draft, Written},
             leases::{extending, releasing},
             publish::{self, Answer, Publishing, head_of},
         },
     },
 };
+
+/// As what an item, or a changed chunk, is counted.
+const BYTES_EACH: u64 = 100;
 
 /// A lease that was granted.
 #[derive(Clone, Debug)]
@@ -98,7 +104,8 @@ impl Client {
         replies: Replies,
     ) -> Result<Vec<Chunk>, StoreError> {
         let lying = Lying::of(&self.keys, key, generation, delta, chunks.clone());
-        lying.decode(&mut replies.0.iter().map(|reply| resp::written(reply).into()))
+        let mut replies = replies.0.iter().map(|reply| resp::written(reply).into());
+        decoded(lying.decode(&mut replies, &Dictionaries::new()))
     }
 
     pub(crate) fn read_pinned(
@@ -127,7 +134,8 @@ impl Client {
         let head = self.seen_head(key, replies.next().unwrap_or_default())?;
         let left = reply::time_left(replies.next(), "sidecar")?;
         let lying = Lying::of(&self.keys, key, generation, delta, chunks.clone());
-        let chunks = lying.decode(&mut replies.map(|reply| resp::written(&reply).into()))?;
+        let mut replies = replies.map(|reply| resp::written(&reply).into());
+        let chunks = decoded(lying.decode(&mut replies, &Dictionaries::new()))?;
         Ok(PinnedRead {
             head,
             chunks,
@@ -203,8 +211,17 @@ impl Client {
         reply::text(replies.0.into_iter().next()?)
     }
 
+    /// The head, for a writer.
+    pub(crate) fn read_before(&self, key: &ListingKey) -> Turn {
+        let mut commands = Commands::default();
+        read_for_writing(&mut commands, &self.keys, key, KeptRead::All);
+        turn(commands.parsed())
+    }
+
     pub(crate) fn take_before(&self, key: &ListingKey, replies: Replies) -> Result<Before, StoreError> {
-        let stored = decode_for_writing(replies.0.into_iter().last().unwrap_or_default(), &self.keys.head(key))?;
+        // Whatever was written before comes first.
+        let before = replies.0.len().saturating_sub(3);
+        let stored = decode_for_writing(&mut replies.0.into_iter().skip(before), &self.keys, key)?;
         self.seen.raise(Partition::of(key.name()), stored.state.id());
         Ok(Before(stored))
     }
@@ -236,12 +253,21 @@ impl Client {
                 chunk_len: policy.chunk_len,
                 stream_key: self.keys.stream(key, *generation),
                 sidecar_key: self.keys.sidecar(key, *generation),
+                packing: None,
                 copy_of: None,
             },
             total: *total,
             content: 0,
             has_keys: false,
             delta: delta.clone(),
+            codec: Codec::Plain,
+            bytes: match delta {
+                None => Bytes::whole(BYTES_EACH * *total),
+                Some(delta) => before
+                    .0
+                    .bytes
+                    .next(BYTES_EACH * delta.layers.last().map_or(0, |own| own.chunks.len())),
+            },
         };
         let head = head_of(&written, &before.0.state);
         let publishing = Publishing {
@@ -328,6 +354,13 @@ impl Client {
     pub(crate) fn score(replies: &Replies) -> Option<u64> {
         reply::score(replies.0.first()?)
     }
+}
+
+fn decoded<T>(found: Result<T, Undecoded>) -> Result<T, StoreError> {
+    found.map_err(|undecoded| match undecoded {
+        Undecoded::Error(error) => error,
+        Undecoded::Dictionary(hash) => panic!("nobody packs here, and {hash} is needed"),
+    })
 }
 
 fn partitions_of(families: &[Family]) -> Vec<Partition> {

@@ -122,7 +122,7 @@ impl Data {
                 }
                 .into(),
             ),
-            "DEL" | "UNLINK" => count(usize::from(self.keys.remove(&args[0]).is_some())),
+            "DEL" | "UNLINK" => count(args.iter().filter(|key| self.keys.remove(*key).is_some()).count()),
             "PTTL" => Value::Int(match self.find(&args[0]) {
                 None => -2,
                 Some(Stored { expires_at: None, .. }) => -1,
@@ -134,9 +134,11 @@ impl Data {
                 let from = if name == b"PEXPIRE" { now_ms } else { 0 };
                 let at = from + number::<u64>(&args[1]);
                 let greater = args.get(2).is_some_and(|flag| flag == b"GT");
+                let first = args.get(2).is_some_and(|flag| flag == b"NX");
                 match self.find(&args[0]) {
                     // Without expiry is for ever, which nothing is greater than.
                     Some(stored) if greater && stored.expires_at.is_none_or(|before| before >= at) => Value::Int(0),
+                    Some(stored) if first && stored.expires_at.is_some() => Value::Int(0),
                     Some(stored) => {
                         stored.expires_at = Some(at);
                         Value::Int(1)
@@ -188,6 +190,7 @@ impl Data {
                 self.drop_if(&args[0], empty);
                 count(removed)
             }
+            "HLEN" => kept!(self, &args[0], Hash).map_or(Value::Int(0), |hash| count(hash.len())),
             "HINCRBY" => {
                 let value = made!(self, &args[0], Hash).entry(args[1].clone()).or_default();
                 let before: i64 = if value.is_empty() { 0 } else { number(value) };
@@ -205,6 +208,7 @@ impl Data {
                 self.drop_if(&args[0], empty);
                 count(removed)
             }
+            "ZCARD" => kept!(self, &args[0], Sorted).map_or(Value::Int(0), |set| count(set.len())),
             "ZSCORE" => {
                 let set = kept!(self, &args[0], Sorted);
                 set.and_then(|set| set.get(&args[1]).copied())
@@ -232,6 +236,15 @@ impl Data {
                 // As scripts hear it: pairs lie flat.
                 let told = last.map(|(member, score)| vec![bulk(member.clone()), bulk(score.to_string())]);
                 Value::Array(told.unwrap_or_default())
+            }
+            "ZRANGE" if args[1] == b"0" => {
+                assert_eq!(args[2..], [b"-1".to_vec(), b"WITHSCORES".to_vec()], "ZRANGE");
+                let set = kept!(self, &args[0], Sorted).map(|set| set.iter().collect::<Vec<_>>());
+                let mut members = set.unwrap_or_default();
+                members.sort_by(|one, other| one.1.total_cmp(other.1).then_with(|| one.0.cmp(other.0)));
+                let told =
+                    |(member, score): (&Bytes, &f64)| Value::Array(vec![bulk(member.clone()), bulk(score.to_string())]);
+                Value::Array(members.into_iter().map(told).collect())
             }
             "ZRANGE" => {
                 assert_eq!(

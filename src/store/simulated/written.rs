@@ -5,34 +5,45 @@ use super::{
     server::{Replies, Turn},
 };
 use crate::{
-    listing::{ChunkIndex, Generation, Item, ListingKey, Policy},
+    listing::{ChunkIndex, Codec, Generation, Head, Item, ListingKey, Policy},
     store::{
         layout::{
-            chunk_codec::add_chunk,
-            head_codec::{KeptGeneration, read_head},
+            chunk_codec::{Entry, add_chunk},
+            delta_codec::{chunk_field, sealed},
+            head_codec::read_for_writing,
+            kept_codec::{KeptRead, Placed},
+            packed::PlainChunk,
             sidecar_codec::{Description, write_sidecar},
         },
         wire::commands::Commands,
-        writing::{finished::BUILDING_LIFE, in_flight::check_written, lives::Named},
+        writing::{
+            aside::in_flight::{BUILDING_LIFE, check_written},
+            lives::Named,
+        },
     },
 };
 
 impl Client {
-    /// The next chunk of a generation; the `first` of its own makes the stream.
-    pub(crate) fn write_chunk(
-        &self,
-        key: &ListingKey,
-        generation: Generation,
-        index: u64,
-        items: &[Item],
-        first: bool,
-    ) -> Turn {
-        let stream = self.keys.stream(key, generation);
-        let mut life = redis::cmd("PEXPIRE");
-        life.arg(&stream).arg(BUILDING_LIFE.as_millis() as u64);
+    /// The next chunk of a generation; the `first` of its own makes the stream, unless it is a delta.
+    pub(crate) fn write_chunk(&self, written: &SimulatedGeneration, index: u64, items: &[Item], first: bool) -> Turn {
+        let SimulatedGeneration { key, generation, .. } = written;
+        let (index, life) = (ChunkIndex(index), BUILDING_LIFE.as_millis() as u64);
         let mut commands = Commands::default();
-        add_chunk(&mut commands, &stream, ChunkIndex(index), items, !first);
-        commands.add(&life);
+        match &written.delta {
+            None => {
+                let stream = self.keys.stream(key, *generation);
+                add_chunk(&mut commands, &stream, index, Entry::Items(items), !first);
+                commands.add(redis::cmd("PEXPIRE").arg(&stream).arg(life));
+            }
+            Some(delta) => {
+                let (place, field) = (self.keys.deltas(key, delta.base), chunk_field(*generation, index));
+                let value = sealed(&place, &field, PlainChunk::of(items).unwrap().unpacked());
+                commands.call(&[b"HSET", place.key().as_bytes(), field.as_bytes(), &value]);
+                for condition in ["NX", "GT"] {
+                    commands.add(redis::cmd("PEXPIRE").arg(&place).arg(life).arg(condition));
+                }
+            }
+        }
         turn(commands.parsed())
     }
 
@@ -44,28 +55,28 @@ impl Client {
             chunk_len: policy.chunk_len,
             has_keys: false,
             delta: written.delta.clone(),
+            codec: Codec::Plain,
         };
         let mut life = redis::cmd("PEXPIRE");
         life.arg(&sidecar).arg(BUILDING_LIFE.as_millis() as u64);
         let mut commands = Commands::default();
         write_sidecar(&mut commands, &sidecar, written.generation, &description, None);
         commands.add(&life);
-        read_head(&mut commands, self.keys.head(&written.key).key());
+        read_for_writing(&mut commands, &self.keys, &written.key, KeptRead::All);
         turn(commands.parsed())
     }
 
     /// The keys that an eviction takes: one that stands for a generation.
-    pub(crate) fn unlink_part(&self, key: &ListingKey, generation: Generation, part: usize) -> Turn {
-        let mut keys = Vec::new();
-        let whole = KeptGeneration { generation, base: None };
-        Named::new([whole]).add_keys(&mut keys, &self.keys, key);
+    pub(crate) fn unlink_part(&self, key: &ListingKey, head: &Head, part: usize) -> Turn {
+        let named = Named::new(&self.keys, key, [&Placed::of(head)], 0);
         let mut unlink = redis::cmd("UNLINK");
-        unlink.arg(&keys[part % keys.len()]);
+        unlink.arg(&named.keys()[part % named.keys().len()]);
         turn([unlink])
     }
 
     pub(crate) fn is_written(replies: Replies) -> bool {
-        check_written(replies.0, "stream").is_ok()
+        // Behind it stand the lives, which are long enough at times.
+        check_written(replies.0.into_iter().take(1).collect(), "stream").is_ok()
     }
 
     pub(crate) fn unlink(&self, key: &ListingKey, generation: Generation) -> Turn {

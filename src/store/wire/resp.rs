@@ -212,10 +212,19 @@ impl<'a> Values<'a> {
 
     /// A run of bytes.
     pub(crate) fn bytes(&mut self) -> Option<&'a [u8]> {
-        let (step, value) = self.next(|kind| matches!(kind, b'$' | b'+'))?;
+        self.bytes_or_nothing()?
+    }
+
+    /// A run of bytes, or the value that says that there is nothing.
+    pub(crate) fn bytes_or_nothing(&mut self) -> Option<Option<&'a [u8]>> {
+        let (step, value) = self.next(|kind| matches!(kind, b'$' | b'+' | b'_'))?;
         let begin = if step.kind == b'+' { 1 } else { step.line_bytes };
         // Without its end; where there is nothing, there is none either.
-        value.get(begin..value.len().checked_sub(2)?)
+        Some(
+            value
+                .get(begin..value.len().checked_sub(2)?)
+                .filter(|_| step.kind != b'_'),
+        )
     }
 
     fn next(&mut self, is_wanted: impl Fn(u8) -> bool) -> Option<(Step, &'a [u8])> {

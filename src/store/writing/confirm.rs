@@ -5,17 +5,14 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use super::{
-    leases::Lease,
-    lives::{Named, current_of},
-    publish::base_chunks,
-};
+use super::{leases::Lease, lives::Named};
 use crate::{
     listing::{DataVersion, Head, HeadState, ListingKey, Policy, Timestamp},
     store::{
         error::StoreError,
         layout::{
             head_codec::{FIELDS, decode_head, sum_of},
+            kept_codec::Placed,
             keys::{Keys, ListingPlace, Partition},
             numbers::{hex, millis},
         },
@@ -82,19 +79,18 @@ impl Confirmation<'_> {
     /// One call of the script.
     pub(super) fn call(&self, keys: &Keys) -> Cmd {
         let (listing, head, policy, family) = (self.listing, self.head, self.policy, &self.listing.family);
-        let generation = Named::new([current_of(head)]);
         let mut key_names = vec![
             keys.head(listing).into(),
             keys.due(Partition::of(listing.name())),
             keys.failure(family),
             self.lease.key().to_owned(),
         ];
-        let keys_before = key_names.len();
-        generation.add_keys(&mut key_names, keys, listing);
+        let generation = Named::new(keys, listing, [&Placed::of(head)], key_names.len());
+        key_names.extend_from_slice(generation.keys());
         let mut call = scripts::CONFIRM.call(&key_names);
         call.arg(head.generation.id)
             .arg(hex(head.generation.nonce))
-            .arg(head.own_chunks())
+            .arg(head.group_chunks())
             .arg(self.as_of.0)
             .arg(self.version.map_or("", DataVersion::as_str))
             .arg(self.lease.value())
@@ -113,8 +109,8 @@ impl Confirmation<'_> {
                 },
             ))
             .arg(u8::from(self.is_read))
-            .arg(base_chunks(head));
-        generation.add_arguments(&mut call, keys_before);
+            .arg(head.layered_chunks());
+        generation.add_arguments(&mut call);
         call
     }
 }
@@ -165,9 +161,9 @@ mod tests {
         let reply = |content: Value, version: Value| {
             let rest = [
                 Value::Nil,
-                text(""),
                 Value::Nil,
                 text(SUM),
+                Value::Nil,
                 Value::Nil,
                 content,
                 version,

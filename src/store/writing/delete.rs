@@ -44,10 +44,10 @@ impl Deleting<'_> {
             keys.names(partition),
             keys.due(partition),
             keys.failure(family),
+            keys.kept(listing).into(),
         ];
-        let generations = Named::new(generations_of(self.before));
-        let keys_before = key_names.len();
-        generations.add_keys(&mut key_names, keys, listing);
+        let generations = Named::new(keys, listing, &generations_of(self.before), key_names.len());
+        key_names.extend_from_slice(generations.keys());
         let mut call = scripts::DELETE.call(&key_names);
         call.arg(self.seen)
             .arg(hex(self.nonce))
@@ -62,7 +62,7 @@ impl Deleting<'_> {
             .arg(body_before)
             .arg(body_after)
             .arg(generations.count());
-        generations.add_arguments(&mut call, keys_before);
+        generations.add_arguments(&mut call);
         call
     }
 }

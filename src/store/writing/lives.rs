@@ -3,74 +3,87 @@
 use redis::Cmd;
 
 use crate::{
-    listing::{Generation, Head, ListingKey},
+    listing::ListingKey,
     store::layout::{
-        head_codec::{KeptGeneration, StoredHead},
+        head_codec::StoredHead,
+        kept_codec::{KeptGeneration, Placed},
         keys::Keys,
     },
 };
 
-/// Keys that stand for a generation: stream, sidecar, holders.
-const KEYS_EACH: usize = 3;
-
 /// Some generations of a listing, to be named to a script.
+#[derive(Default)]
 pub(crate) struct Named {
-    named: Vec<KeptGeneration>,
-    /// All whose keys are needed: those named, then the bases that are not among them.
-    with_keys: Vec<Generation>,
+    keys: Vec<String>,
+    /// Name, key of the sidecar, first key of the group, key of the dictionary; keys by their number, from one on.
+    generations: Vec<(String, Option<usize>, usize, Option<usize>)>,
 }
 
 impl Named {
-    /// These, in this order.
-    pub(crate) fn new(named: impl IntoIterator<Item = KeptGeneration>) -> Self {
-        let named: Vec<KeptGeneration> = named.into_iter().collect();
-        let mut with_keys: Vec<Generation> = named.iter().map(|one| one.generation).collect();
-        for base in named.iter().filter_map(|one| one.base) {
-            if !with_keys.contains(&base) {
-                with_keys.push(base);
+    /// These, in this order; their keys come behind so many others.
+    pub(crate) fn new<'a>(
+        keys: &Keys,
+        listing: &ListingKey,
+        generations: impl IntoIterator<Item = &'a Placed>,
+        keys_before: usize,
+    ) -> Self {
+        let mut named = Self::default();
+        for placed in generations {
+            let (base, of) = (placed.base(), placed.base_listing(listing));
+            // Lua counts from one.
+            let sidecar = placed.base.is_some().then(|| {
+                named.keys.push(keys.sidecar(listing, placed.generation).into());
+                keys_before + named.keys.len()
+            });
+            let stream: String = keys.stream(of, base).into();
+            let known = named.keys.iter().position(|key| *key == stream);
+            let group = known.unwrap_or(named.keys.len());
+            if known.is_none() {
+                named.keys.extend([
+                    stream,
+                    keys.sidecar(of, base).into(),
+                    keys.deltas(of, base).into(),
+                    keys.holders(of, base),
+                ]);
             }
+            let dictionary = placed.dictionary.map(|hash| {
+                named
+                    .keys
+                    .push(keys.dictionary(listing.name(), format_args!("{hash:016x}")));
+                keys_before + named.keys.len()
+            });
+            let (name, group) = (placed.generation.to_string(), keys_before + group + 1);
+            named.generations.push((name, sidecar, group, dictionary));
         }
-        Self { named, with_keys }
+        named
     }
 
     /// How many are named.
     pub(crate) fn count(&self) -> usize {
-        self.named.len()
+        self.generations.len()
     }
 
-    /// Adds their keys behind those that a script takes besides.
-    pub(crate) fn add_keys(&self, to: &mut Vec<String>, keys: &Keys, listing: &ListingKey) {
-        for generation in &self.with_keys {
-            to.push(keys.stream(listing, *generation).into());
-            to.push(keys.sidecar(listing, *generation).into());
-            to.push(keys.holders(listing, *generation));
-        }
+    /// Their keys.
+    pub(crate) fn keys(&self) -> &[String] {
+        &self.keys
     }
 
-    /// Adds their arguments; their keys come behind `keys_before` others.
-    pub(crate) fn add_arguments(&self, call: &mut Cmd, keys_before: usize) {
-        for KeptGeneration { generation, base } in &self.named {
-            call.arg(generation.to_string());
-            let base = base.and_then(|base| self.with_keys.iter().position(|one| *one == base));
-            match base {
-                None => call.arg(""),
-                // Lua counts from one.
-                Some(at) => call.arg(keys_before + KEYS_EACH * at + 1),
-            };
+    /// Adds their arguments.
+    pub(crate) fn add_arguments(&self, call: &mut Cmd) {
+        let number = |key: &Option<usize>| key.map_or_else(String::new, |key| key.to_string());
+        for (name, sidecar, group, dictionary) in &self.generations {
+            call.arg(name).arg(number(sidecar)).arg(*group).arg(number(dictionary));
         }
     }
 }
 
-/// The generation that a head names.
-pub(crate) fn current_of(head: &Head) -> KeptGeneration {
-    KeptGeneration {
-        generation: head.generation,
-        base: head.delta.as_ref().map(|delta| delta.base),
-    }
-}
-
-/// The generations that a head speaks for, newest first.
-pub(crate) fn generations_of(head: &StoredHead) -> Vec<KeptGeneration> {
-    let current = head.state.live().map(current_of);
-    current.into_iter().chain(head.kept.iter().copied()).collect()
+/// The current generation, and the kept ones that were read with the head.
+pub(crate) fn generations_of(head: &StoredHead) -> Vec<Placed> {
+    let current = head.state.live().map(Placed::of);
+    let kept = head
+        .kept
+        .read
+        .iter()
+        .map(|KeptGeneration { placed, .. }| placed.clone());
+    current.into_iter().chain(kept).collect()
 }

@@ -4,17 +4,15 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use super::{
-    finished::Written,
-    lives::{Named, current_of, generations_of},
-};
+use super::{aside::finished::Written, lives::Named};
 use crate::{
-    listing::{DataVersion, Generation, Head, HeadState, ListingKey, Policy},
+    listing::{Codec, DataVersion, Generation, Head, HeadState, ListingKey, Policy},
     store::{
         error::StoreError,
         layout::{
             announcements::{Announcement, LOG_ENTRIES_MAX, VERSION, live_body},
             head_codec::{StoredHead, sum_of},
+            kept_codec::{KeptGeneration, Placed},
             keys::{Keys, Partition},
             numbers::{hex, millis},
         },
@@ -31,7 +29,7 @@ pub enum Published {
         /// To be applied to L1 before anybody is answered.
         announcement: Announcement,
         /// The head before.
-        replaced: HeadState,
+        replaced: Box<HeadState>,
     },
     /// A later generation is current already.
     Older {
@@ -80,8 +78,6 @@ impl Publishing<'_> {
             next_due,
         } = self;
         let (listing, family, partition) = (&draft.key, &draft.key.family, Partition::of(draft.key.name()));
-        let retired = generations_of(before);
-        let named = Named::new(std::iter::once(current_of(head)).chain(retired.iter().copied()));
         let mut key_names = vec![
             keys.head(listing).into(),
             keys.log(partition),
@@ -89,15 +85,20 @@ impl Publishing<'_> {
             keys.due(partition),
             keys.failure(family),
             lease.map_or_else(|| keys.lease(family), |(key, _)| key.to_owned()),
+            keys.kept(listing).into(),
         ];
-        let keys_before = key_names.len();
-        named.add_keys(&mut key_names, keys, listing);
+        let (new, replaced) = (Placed::of(head), self.replaced());
+        let generations = [Some(&new), replaced.as_ref().map(|replaced| &replaced.placed)];
+        let ended = self.ended().iter().map(|kept| &kept.placed);
+        let generations = generations.into_iter().flatten().chain(ended);
+        let named = Named::new(keys, listing, generations, key_names.len());
+        key_names.extend_from_slice(named.keys());
 
         let mut call = scripts::PUBLISH.call(&key_names);
         call.arg(head.generation.id)
             .arg(hex(head.generation.nonce))
             .arg(head.total)
-            .arg(head.own_chunks())
+            .arg(head.group_chunks())
             .arg(head.chunk_len.get())
             .arg(head.as_of.0)
             .arg(format!("{:016x}", head.definition))
@@ -107,7 +108,7 @@ impl Publishing<'_> {
             .arg(millis(policy.keep_for))
             .arg(millis(policy.keep_for.saturating_add(policy.pin_for)))
             .arg(millis(policy.pin_for))
-            .arg(policy.pinned_generations_max)
+            .arg(self.written.bytes.after(before.bytes).to_string())
             .arg(listing.to_string())
             .arg(family.to_string())
             .arg(next_due.map_or_else(String::new, |after| millis(after).to_string()))
@@ -121,27 +122,60 @@ impl Publishing<'_> {
             .arg(draft.version.as_ref().map_or("", DataVersion::as_str))
             .arg(sum_of(draft.stream_key.listing(), head))
             .arg(head.delta.as_ref().map_or_else(String::new, ToString::to_string))
-            .arg(base_chunks(head))
+            .arg(head.layered_chunks())
+            .arg(match head.codec {
+                Codec::Plain => String::new(),
+                packed => packed.to_string(),
+            })
+            .arg(u8::from(replaced.is_some()))
+            .arg(match &replaced {
+                Some(replaced) if !draft.undoes(&replaced.placed.generation) => replaced.to_string(),
+                _ => String::new(),
+            })
             .arg(named.count());
-        named.add_arguments(&mut call, keys_before);
-        for kept in &retired {
-            // Pinned like the others, and never gone back to.
-            let is_undone = draft.undoes(&kept.generation);
-            call.arg(if is_undone { String::new() } else { kept.to_string() });
+        named.add_arguments(&mut call);
+        for member in self.unlisted() {
+            call.arg(member.to_string());
         }
         call
     }
-}
 
-/// How many entries the stream of a head's base must have.
-pub(super) fn base_chunks(head: &Head) -> u64 {
-    head.delta.as_ref().map_or(0, |delta| delta.base_chunks)
+    /// The generation that is replaced.
+    fn replaced(&self) -> Option<KeptGeneration> {
+        let head = self.before.state.live()?;
+        Some(KeptGeneration {
+            placed: Placed::of(head),
+            bytes: self.before.bytes,
+            ends: self.head.as_of,
+        })
+    }
+
+    /// The kept generations that end, for they are too much.
+    fn ended(&self) -> &[KeptGeneration] {
+        let (kept, bytes_max) = (&self.before.kept, self.policy.pinned_bytes_max);
+        kept.beyond(self.before.bytes, bytes_max, self.head.as_of)
+    }
+
+    /// Those that are not listed any more: those that end, and those that a rollback undoes. The latter are pinned like the others, and never
+    /// gone back to.
+    fn unlisted(&self) -> impl Iterator<Item = &KeptGeneration> {
+        let ended = self.ended();
+        let undone = self.before.kept.read.iter().filter(|kept| {
+            let is_undone = self.written.draft.undoes(&kept.placed.generation);
+            is_undone && !ended.contains(kept)
+        });
+        ended.iter().chain(undone)
+    }
 }
 
 /// The head that what was written would be, after the one before it.
 pub(crate) fn head_of(
     Written {
-        draft, total, delta, ..
+        draft,
+        total,
+        delta,
+        codec,
+        ..
     }: &Written,
     before: &HeadState,
 ) -> Head {
@@ -154,6 +188,7 @@ pub(crate) fn head_of(
         definition_version: draft.definition_version,
         pins_from: before.pins_from(),
         delta: delta.clone(),
+        codec: *codec,
     }
 }
 

@@ -5,25 +5,30 @@
 
 use std::{sync::Arc, time::Duration};
 
-use redis::{Pipeline, Value};
+use redis::Pipeline;
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    base::Base,
+    aside::{
+        base::Base,
+        finished::{Draft, FinishedGeneration},
+        generations::GenerationWriter,
+    },
     confirm::{Confirmation, Confirmed, Kept, kept, reading_kept},
     delete::{self, Deleting},
-    finished::{BUILDING_LIFE, Draft, FinishedGeneration},
-    generations::GenerationWriter,
     leases::Lease,
-    lives::{Named, current_of},
+    lives::Named,
     publish::{self, Answer, Published, Publishing, head_of},
 };
 use crate::{
-    listing::{ChunkSet, Delta, Generation, Head, HeadState, ListingKey, Policy, Timestamp},
+    listing::{Delta, Generation, Head, HeadState, ListingKey, Policy, Timestamp},
     store::{
         access::Access,
+        dictionaries::DictionaryScope,
         error::StoreError,
         layout::{
             announcements::Announcement,
+            kept_codec::{KeptRead, Placed},
             keys::Partition,
             numbers::{hex, millis, nonce},
         },
@@ -40,6 +45,14 @@ const ATTEMPTS_MAX: usize = 32;
 const UNANSWERED_MAX: usize = 2;
 /// Before it is sent again: time for a connection to come back.
 const UNANSWERED_PAUSE: Duration = Duration::from_millis(100);
+
+/// Which chunks are alike: those of a definition, or of a pushed listing.
+fn scope_of(key: &ListingKey, definition: u64) -> DictionaryScope {
+    DictionaryScope(match definition {
+        0 => xxh3_64(key.name().as_str().as_bytes()),
+        definition => definition,
+    })
+}
 
 /// Writes generations and moves heads.
 #[derive(Clone)]
@@ -65,6 +78,7 @@ impl GenerationWrites {
             chunk_len: policy.chunk_len,
             stream_key: self.0.keys.stream(key, generation),
             sidecar_key: self.0.keys.sidecar(key, generation),
+            packing: policy.compress.then(|| scope_of(key, definition)),
             copy_of: None,
         };
         GenerationWriter::begin(self.0.clone(), draft)
@@ -73,15 +87,36 @@ impl GenerationWrites {
     /// The base for a new generation after a head: only chunks that differ from it are written. `None` where it is not there, or was cut
     /// into other chunks.
     pub async fn base(&self, key: &ListingKey, head: &Head, policy: &Policy) -> Result<Option<Base>, StoreError> {
-        Base::of(&self.0, key, head, policy.chunk_len).await
+        let base = Base::of(&self.0, key, head, policy.chunk_len).await?;
+        if let Some(dictionary) = base.as_ref().and_then(|base| base.dictionary.as_ref()) {
+            // Of another node, or of before a restart: this one need not train its own.
+            let scope = scope_of(key, head.definition);
+            self.0.dictionaries.adopt(scope, dictionary);
+        }
+        Ok(base)
+    }
+
+    /// The bases of other listings of the same name, which a new generation of a listing may be much like: of those that were shaped by the
+    /// same definition. Each stays in Redis as long as one of its holders, whatever becomes of the listing that it was of.
+    pub async fn bases_of_others(
+        &self,
+        key: &ListingKey,
+        others: Vec<ListingKey>,
+        definition: u64,
+        policy: &Policy,
+    ) -> Result<Vec<Base>, StoreError> {
+        Base::of_others(&self.0, key, others, definition, policy.chunk_len).await
     }
 
     /// A generation was found damaged: no other is compared with it, or with its base, any more, nor does anybody take it for whole.
     pub async fn distrust(&self, key: &ListingKey, head: &Head) -> Result<(), StoreError> {
-        let base = head.delta.as_ref().map(|delta| delta.base);
+        let mut sidecars = vec![self.0.keys.sidecar(key, head.generation)];
+        if let Some(delta) = &head.delta {
+            sidecars.push(self.0.keys.sidecar(delta.base_listing(key), delta.base));
+        }
         let mut turn = Pipeline::new();
-        for generation in [Some(head.generation), base].into_iter().flatten() {
-            turn.cmd("UNLINK").arg(self.0.keys.sidecar(key, generation));
+        for sidecar in sidecars {
+            turn.cmd("UNLINK").arg(sidecar);
         }
         let replies = self.0.redis.write("unlink sidecars", &turn).await?;
         for reply in replies {
@@ -90,8 +125,7 @@ impl GenerationWrites {
         Ok(())
     }
 
-    /// A new generation that takes all from one that is kept; `None` where that is gone. Of a delta its own chunks are copied, a
-    /// whole one becomes the base.
+    /// A new generation that takes all from one that is kept; `None` where that is gone. What it writes is a sidecar.
     pub async fn copy(
         &self,
         key: &ListingKey,
@@ -101,40 +135,26 @@ impl GenerationWrites {
         definition: u64,
         policy: &Policy,
     ) -> Result<Option<FinishedGeneration>, StoreError> {
-        const OPERATION: &str = "copy generation";
-        let Some(mut described) = PageReads(self.0.clone()).describe(key, from).await? else {
+        let (heads, pages) = (HeadReads(self.0.clone()), PageReads(self.0.clone()));
+        let Some((mut described, mut content)) = pages.describe_with_content(key, from).await? else {
             return Ok(None);
         };
-        let has_own = described.delta.as_ref().is_some_and(|delta| !delta.changed.is_empty());
+        let kept = heads.read_for_writing(key, KeptRead::All).await?.kept.read;
+        let kept = kept.iter().find(|kept| kept.placed.generation == from);
         let base_chunks = described.total.div_ceil(described.chunk_len.get().into());
         if described.delta.is_none() && base_chunks > 0 {
+            content.chunks.clear();
             described.delta = Some(Arc::new(Delta {
                 base: from,
+                base_of: None,
                 base_chunks,
-                changed: ChunkSet::default(),
+                layers: Vec::new(),
             }));
         }
-        let (from_key, stream_key) = (self.0.keys.stream(key, from), self.0.keys.stream(key, to));
         let writer = self.begin(key, to, as_of, definition, policy);
-        let copied = writer.copied(from, described);
-        if has_own {
-            let mut turn = Pipeline::new();
-            turn.cmd("MULTI");
-            turn.cmd("COPY").arg(from_key).arg(&stream_key);
-            turn.cmd("PEXPIRE")
-                .arg(&stream_key)
-                .arg(BUILDING_LIFE.as_millis() as u64);
-            turn.cmd("EXEC");
-            let replies = self.0.redis.write(OPERATION, &turn).await?;
-            // The first error is the cause, and EXEC's own only its consequence.
-            let answered = |reply| reply::answered(reply, OPERATION, key.name().as_str());
-            let replies: Vec<Value> = replies.into_iter().map(answered).collect::<Result<_, _>>()?;
-            let done = replies.into_iter().last().and_then(reply::array).unwrap_or_default();
-            if !done.iter().all(|reply| *reply == Value::Int(1)) {
-                return Ok(None);
-            }
-        }
-        copied.write_sidecar(None).await?;
+        let bytes = kept.map(|kept| kept.bytes.next(0)).unwrap_or_default();
+        let copied = writer.copied(from, described, bytes);
+        copied.write_sidecar(&content).await?;
         Ok(Some(copied))
     }
 
@@ -167,7 +187,12 @@ impl GenerationWrites {
         let mut unanswered = 0;
         let mut replaced = None;
         for _ in 0..ATTEMPTS_MAX {
-            let before = heads.read_for_writing(finished.key()).await?;
+            // A rollback takes those that it undoes from the list.
+            let which = match finished.written.draft.copy_of {
+                Some(_) => KeptRead::All,
+                None => KeptRead::Oldest,
+            };
+            let before = heads.read_for_writing(finished.key(), which).await?;
             // After an attempt without an answer, what is current may be this generation itself.
             if unanswered == 0 && !is_wanted_over(&before.state) {
                 finished.unlink().await;
@@ -211,7 +236,7 @@ impl GenerationWrites {
                     };
                     return Ok(Published::Moved {
                         announcement,
-                        replaced: was,
+                        replaced: Box::new(was),
                     });
                 }
                 Ok(Answer::Retry) => {
@@ -240,15 +265,15 @@ impl GenerationWrites {
         life: Duration,
         pin_for: Duration,
     ) -> Result<(), StoreError> {
-        let generation = Named::new([current_of(head)]);
         let mut key_names = vec![String::from(self.0.keys.head(key))];
-        generation.add_keys(&mut key_names, &self.0.keys, key);
+        let generation = Named::new(&self.0.keys, key, [&Placed::of(head)], key_names.len());
+        key_names.extend_from_slice(generation.keys());
         let mut call = scripts::RENEW.call(&key_names);
         call.arg(head.generation.id)
             .arg(hex(head.generation.nonce))
             .arg(millis(life))
             .arg(millis(life.saturating_add(pin_for)));
-        generation.add_arguments(&mut call, 1);
+        generation.add_arguments(&mut call);
         self.0.redis.run("renew", &scripts::RENEW, &call, &key_names[0]).await?;
         Ok(())
     }
@@ -310,7 +335,7 @@ impl GenerationWrites {
         const OPERATION: &str = "delete";
         let (heads, partition, nonce) = (HeadReads(self.0.clone()), Partition::of(listing.name()), nonce());
         for _ in 0..ATTEMPTS_MAX {
-            let before = heads.read_for_writing(listing).await?;
+            let before = heads.read_for_writing(listing, KeptRead::All).await?;
             let deleting = Deleting {
                 listing,
                 seen: self.0.seen.greatest(partition),

@@ -9,8 +9,8 @@ use super::{Small, base_of, some_changed};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sidecar_knows_each_position_s_id_and_sort_key_and_a_delta_s_what_has_changed() {
-    // Three segments of 192 chunks, 192 chunks and 16.
-    const ITEMS: u64 = 1600;
+    // Three segments of 48 chunks, 48 chunks and 4.
+    const ITEMS: u64 = 400;
     for sorts in [&["price"][..], &["price", "name"]] {
         let small = Small::with_sorts(ITEMS, sorts).await;
         // Only what was sorted here brings keys: this origin tells none with its own order.
@@ -30,17 +30,21 @@ async fn a_sidecar_knows_each_position_s_id_and_sort_key_and_a_delta_s_what_has_
             fields
         };
         let whole = small.head().await;
-        assert_eq!(fields(whole.generation), all_fields(&[0, 192, 384]));
+        assert_eq!(fields(whole.generation), all_fields(&[0, 48, 96]));
         small.check_columns(whole.generation, ITEMS, has_keys).await;
-        // One item of the second segment.
-        let delta = small.refresh(some_changed(ITEMS, &[1000], 1)).await;
-        assert_eq!(base_of(&delta), Some(whole.generation));
-        assert_eq!(fields(delta.generation), all_fields(&[192]));
+        // One item of the second segment, and then one of the last.
+        for (changed, first) in [(&[250][..], 48), (&[250, 399], 96)] {
+            let delta = small.refresh(some_changed(ITEMS, changed, 1)).await;
+            assert_eq!(base_of(&delta), Some(whole.generation));
+            let mut own = small.own(&delta);
+            own.retain(|field| field.contains(':'));
+            assert_eq!(own, all_fields(&[first]));
+        }
         // Every chunk of the first segment but a few: too much for a delta, and what is taken over is copied.
-        let changed: Vec<u64> = (0..700).collect();
+        let changed: Vec<u64> = (0..175).chain([250, 399]).collect();
         let whole = small.refresh(some_changed(ITEMS, &changed, 2)).await;
         assert_eq!(base_of(&whole), None);
-        assert_eq!(fields(whole.generation), all_fields(&[0, 192, 384]));
+        assert_eq!(fields(whole.generation), all_fields(&[0, 48, 96]));
         small.check_columns(whole.generation, ITEMS, has_keys).await;
         let described = small.store.pages.describe(&small.key, whole.generation).await.unwrap();
         assert_eq!(described.unwrap().has_keys, has_keys);
@@ -54,8 +58,8 @@ impl Small {
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let mut ids = Vec::new();
         let mut keys = Vec::new();
-        for first in [0, 192, 384_u64] {
-            let many = (items - first * 4).min(192 * 4);
+        for first in [0, 48, 96_u64] {
+            let many = (items - first * 4).min(48 * 4);
             let mut read = async |column: &str| -> Vec<u8> {
                 let mut command = redis::cmd("HGET");
                 command

@@ -7,7 +7,7 @@ use crate::support::shop::{self, bread, items, name, page, place, texts};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_lost_of_a_delta_is_filled_again_and_its_pins_are_410() {
-    for lost in ["base", "delta", "a chunk of the delta", "sidecar"] {
+    for lost in ["base", "delta", "a chunk of the delta", "sidecar", "holders"] {
         let small = Small::new(40).await;
         let whole = small.head().await;
         small.refresh(some_changed(40, &[9], 1)).await;
@@ -15,9 +15,18 @@ async fn whatever_is_lost_of_a_delta_is_filled_again_and_its_pins_are_410() {
         let delta = small.refresh(all.clone()).await;
         match lost {
             "base" => small.redis.cli(&["UNLINK", &small.stream_key(whole.generation)]),
-            "delta" => small.redis.cli(&["UNLINK", &small.stream_key(delta.generation)]),
+            "delta" => small.redis.cli(&["UNLINK", &small.deltas_key(whole.generation)]),
             "sidecar" => small.redis.cli(&["UNLINK", &small.sidecar_key(delta.generation)]),
-            _ => small.redis.cli(&["XDEL", &small.stream_key(delta.generation), "0-3"]),
+            "holders" => small.redis.cli(&[
+                "UNLINK",
+                &small.stream_key(whole.generation).replace(":gen:", ":holders:"),
+            ]),
+            _ => {
+                let field = format!("{}/9", delta.generation);
+                let removed = small.redis.cli(&["HDEL", &small.deltas_key(whole.generation), &field]);
+                assert_eq!(removed, "1");
+                removed
+            }
         };
         // By name the generation is gone, for a node that knows nothing of it: the chunk that is lost, or all of it.
         match small.pinned(delta.generation, 0, 1000).await {
@@ -28,7 +37,7 @@ async fn whatever_is_lost_of_a_delta_is_filled_again_and_its_pins_are_410() {
         // A node that has nothing in memory serves the whole, filled again where it must be.
         let now = page(&small.stranger().await, &bread(), &place(0, 1000)).await.unwrap();
         assert_eq!(texts(&now), all_texts(&all), "{lost}");
-        if lost != "sidecar" {
+        if !["sidecar", "holders"].contains(&lost) {
             assert_ne!(small.head().await.generation, delta.generation, "{lost}");
         }
         // And the next refresh finds all in order.

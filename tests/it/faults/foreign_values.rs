@@ -42,7 +42,7 @@ const DAMAGES: [&str; 44] = [
     "HSET HEAD nonce \u{1F35E}",
     "HSET HEAD as_of 18446744073709551615",
     "HSET HEAD definition zz",
-    "HSET HEAD kept garbage",
+    "HSET HEAD bytes garbage",
     "HSET HEAD definition 0000000000000001",
     "HSET HEAD pins_from 9007199254740000",
     "HSET HEAD deleted 1",

@@ -53,6 +53,7 @@ pub(super) const ROOMS: &[(&str, Order)] = &[
             &["reading"],
             &["access"],
             &["layout"],
+            &["dictionaries"],
             &["wire"],
             &["scripts"],
             &["connect_error"],

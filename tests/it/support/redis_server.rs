@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::ServerProgram;
+use super::server_program::ServerProgram;
 
 /// What is freed beside the work, as the documents recommend: of a server that does not, each start would warn.
 const LAZILY: [&str; 5] = ["eviction", "expire", "server-del", "user-del", "user-flush"];

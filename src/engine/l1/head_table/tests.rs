@@ -17,6 +17,7 @@ fn head(id: u64) -> HeadState {
         definition_version: 0,
         pins_from: 0,
         delta: None,
+        codec: crate::listing::Codec::Plain,
     })
 }
 

@@ -1,14 +1,19 @@
 //! A generation that is written and not published yet: where it lies, and what its head will say of it.
 
-use std::{fmt, num::NonZeroU32, sync::Arc, time::Duration};
+use std::{fmt, num::NonZeroU32, sync::Arc};
 
-use super::in_flight::{deliver, unlink};
+use super::{
+    fields::Fields,
+    in_flight::{BUILDING_LIFE, deliver, unlink},
+};
 use crate::{
-    listing::{Content, DataVersion, Delta, Generation, ListingKey, Timestamp},
+    listing::{Codec, Content, DataVersion, Delta, Generation, ListingKey, Timestamp},
     store::{
         access::Access,
+        dictionaries::DictionaryScope,
         error::StoreError,
         layout::{
+            kept_codec::Bytes,
             keys::ListingPlace,
             sidecar_codec::{Description, write_sidecar},
         },
@@ -16,8 +21,6 @@ use crate::{
     },
 };
 
-/// How long an unpublished stream outlives its writer's last batch.
-pub(crate) const BUILDING_LIFE: Duration = Duration::from_secs(60);
 /// Where a generation lies, and what its head will say of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Draft {
@@ -31,6 +34,8 @@ pub(crate) struct Draft {
     pub chunk_len: NonZeroU32,
     pub stream_key: ListingPlace,
     pub sidecar_key: ListingPlace,
+    /// Whether its chunks are packed, and which others they are like.
+    pub packing: Option<DictionaryScope>,
     /// The generation that it is a copy of, where it is one.
     pub copy_of: Option<Generation>,
 }
@@ -56,38 +61,49 @@ pub(crate) struct Written {
     pub has_keys: bool,
     /// Its delta; `None` where it is whole.
     pub delta: Option<Arc<Delta>>,
+    /// How its chunks lie in Redis.
+    pub codec: Codec,
+    pub bytes: Bytes,
 }
 
-/// Unlinks stream and sidecar of a generation that was not published, unless told that it may have been.
+/// Unlinks what was written of a generation that was not published, unless told that it may have been.
 pub(super) struct Unpublished {
     pub access: Arc<Access>,
-    keys: Option<[String; 2]>,
+    keys: [String; 2],
+    /// Columns, and the chunks of a delta.
+    pub fields: Fields,
+    may_be_published: bool,
 }
 
 impl Unpublished {
     pub(super) fn new(access: Arc<Access>, draft: &Draft) -> Self {
         Self {
             access,
-            keys: Some(draft.keys()),
+            keys: draft.keys(),
+            fields: Fields::of(draft.sidecar_key.clone()),
+            may_be_published: false,
         }
     }
 
-    fn keep(&mut self) {
-        self.keys = None;
-    }
-
+    /// All of it, now.
     pub(super) async fn unlink(&mut self) {
-        if let Some(keys) = self.keys.take() {
-            unlink(&self.access, &keys).await;
-        }
+        self.may_be_published = true;
+        unlink(&self.access, &self.keys).await;
+        self.fields.delete(&self.access).await;
     }
 }
 
 impl Drop for Unpublished {
     fn drop(&mut self) {
-        if let Some(keys) = self.keys.take() {
-            let access = self.access.clone();
-            self.access.runtime.spawn(async move { unlink(&access, &keys).await });
+        if !self.may_be_published {
+            let nothing = Fields::of(self.fields.place().clone());
+            let mut left = Self {
+                access: self.access.clone(),
+                keys: std::mem::take(&mut self.keys),
+                fields: std::mem::replace(&mut self.fields, nothing),
+                may_be_published: true,
+            };
+            self.access.runtime.spawn(async move { left.unlink().await });
         }
     }
 }
@@ -122,21 +138,22 @@ impl FinishedGeneration {
 
     /// From here on it may have been published, whatever becomes of the reply: it is left to its expiry.
     pub(crate) fn keep(&mut self) {
-        self.unpublished.keep();
+        self.unpublished.may_be_published = true;
     }
 
     /// A definite refusal: it is of no use any more.
-    pub(crate) async fn unlink(self) {
-        unlink(&self.unpublished.access, &self.written.draft.keys()).await;
+    pub(crate) async fn unlink(mut self) {
+        self.unpublished.unlink().await;
     }
 
-    /// Writes what it says of itself, and what its chunks come to, where it is whole.
-    pub(super) async fn write_sidecar(&self, content: Option<&Content>) -> Result<(), StoreError> {
+    /// Writes what it says of itself, and what its chunks come to: of a delta those in its layers.
+    pub(in crate::store::writing) async fn write_sidecar(&self, content: &Content) -> Result<(), StoreError> {
         let Written {
             draft,
             total,
             has_keys,
             delta,
+            codec,
             ..
         } = &self.written;
         let description = Description {
@@ -144,12 +161,12 @@ impl FinishedGeneration {
             chunk_len: draft.chunk_len,
             has_keys: *has_keys,
             delta: delta.clone(),
+            codec: *codec,
         };
-        let content = content.filter(|_| delta.is_none());
         let place = &draft.sidecar_key;
         let mut turn = Commands::default();
         turn.add(&redis::cmd("MULTI"));
-        write_sidecar(&mut turn, place, draft.generation, &description, content);
+        write_sidecar(&mut turn, place, draft.generation, &description, Some(content));
         let life = BUILDING_LIFE.as_millis() as u64;
         turn.add(redis::cmd("PEXPIRE").arg(place).arg(life));
         turn.add(&redis::cmd("EXEC"));

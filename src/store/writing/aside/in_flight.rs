@@ -3,7 +3,7 @@
 //! Only the last entry of a pipeline is answered (`CLIENT REPLY OFF`, if the user may say that). A reply for each entry would cost Redis a
 //! call for every 20 KB, and the reader a wake-up. The publish counts the entries, so a quiet error is found there.
 
-use std::{collections::VecDeque, sync::Arc, task::Poll};
+use std::{collections::VecDeque, sync::Arc, task::Poll, time::Duration};
 
 use futures_util::{FutureExt, poll};
 use redis::{Pipeline, Value};
@@ -15,6 +15,8 @@ use crate::store::{
     wire::{commands::Commands, reply},
 };
 
+/// How long what is unpublished outlives its writer's last batch.
+pub(crate) const BUILDING_LIFE: Duration = Duration::from_secs(60);
 /// With one alone Redis would often wait for the writer, or the writer for Redis.
 const PIPELINES_MAX: usize = 2;
 const OPERATION: &str = "write generation";
