@@ -345,12 +345,7 @@ mod tests {
     /// The same of its sidecar, with keys of five bytes.
     #[test]
     fn a_sidecar_takes_what_redis_says_to_within_a_hundredth() {
-        for (items, expect) in [
-            (0_usize, 136_u64),
-            (100, 1656),
-            (192, 2552),
-            (20_000, 225_095),
-        ] {
+        for (items, expect) in [(0_usize, 136_u64), (100, 1656), (192, 2552), (20_000, 225_095)] {
             let ids: Vec<String> = (0..items).map(|at| at.to_string()).collect();
             let mut size = StreamSize::default();
             for chunk in ids.chunks(12) {

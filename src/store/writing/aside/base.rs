@@ -24,7 +24,10 @@ const CHANGED_SHARE: u64 = 3;
 const OTHERS_MAX: usize = 64;
 const OTHER_BASES_MAX: usize = 4;
 /// A group is given up when its deltas take up so many times what its base does.
-const DELTAS_MOST: u64 = 1;
+const DELTAS_MOST: u64 = 4;
+/// Or has so many fields a chunk of the base, and some more: writers that were killed leave theirs uncounted.
+const FIELDS_MOST: u64 = 8;
+const FIELDS_SPARE: u64 = 256;
 
 /// A generation that another can follow on in its group, and what its chunks come to.
 #[derive(Clone, Debug)]
@@ -66,6 +69,7 @@ impl Base {
         read_for_writing(&mut turn, keys, listing, KeptRead::Oldest);
         read_with_content(&mut turn, &base_sidecar);
         turn.call(&[b"XLEN", keys.stream(base_listing, base).key().as_bytes()]);
+        turn.call(&[b"HLEN", keys.deltas(base_listing, base).key().as_bytes()]);
         if let Some(sidecar) = &own_sidecar {
             read_with_content(&mut turn, sidecar);
         }
@@ -73,12 +77,14 @@ impl Base {
         let mut replies = access.redis.write(OPERATION, turn).await?.into_iter();
         let bytes = decode_for_writing(&mut replies, keys, listing)?.bytes;
         let base_read = decode_with_content(replies.next().unwrap_or_default(), &base_sidecar, base)?;
-        let entries = replies.next().as_ref().and_then(reply::unsigned);
+        let [entries, fields] = [replies.next(), replies.next()].map(|reply| reply.as_ref().and_then(reply::unsigned));
         let Some((described, content)) = base_read else {
             return Ok(None);
         };
         let base_chunks = content.chunks.len() as u64;
-        if entries != Some(base_chunks) || bytes.deltas > bytes.base.saturating_mul(DELTAS_MOST) {
+        let fields_max = base_chunks.saturating_mul(FIELDS_MOST).saturating_add(FIELDS_SPARE);
+        let is_worn = bytes.deltas > bytes.base.saturating_mul(DELTAS_MOST) || fields > Some(fields_max);
+        if entries != Some(base_chunks) || is_worn {
             return Ok(None);
         }
         let Some(dictionary) = dictionary_of(access, listing.name(), head.codec).await? else {
