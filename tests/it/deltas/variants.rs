@@ -9,7 +9,7 @@ use listcache::{
 
 use super::{Small, all_texts, base_of, listing, policy, some_changed};
 use crate::support::{
-    RedisServer,
+    RedisServer, eventually,
     shop::{self, ScriptedOrigin, bread, definition, definitions, engine, items, place, texts},
 };
 
@@ -56,7 +56,12 @@ impl Small {
     /// The origin has these items for a group that is read for the first time.
     async fn first_read(&self, group: &str, items: &[Item]) -> Head {
         *self.origin.items.lock() = items.to_vec();
-        assert_eq!(texts(&page(&self.node, group).await), all_texts(items), "{group}");
+        // The node may have to hear first that what it has was deleted.
+        eventually(async || {
+            let read = texts(&page(&self.node, group).await);
+            if read == all_texts(items) { Ok(()) } else { Err(read) }
+        })
+        .await;
         self.head_of(group).await
     }
 
