@@ -45,7 +45,7 @@ impl Report {
         self.known.borrow().clone()
     }
 
-    /// What is allowed and probably not meant.
+    /// Notes of keys that are accepted and ignored.
     pub(super) fn warnings(&self) -> Vec<String> {
         self.warnings.borrow().clone()
     }

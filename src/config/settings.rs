@@ -30,7 +30,7 @@ pub struct Config {
     pub definitions: Definitions,
     /// How listings are warmed up.
     pub warm: WarmConfig,
-    /// What was ignored, with the path of each.
+    /// Keys that were ignored: the path of each, and why.
     pub ignored: Vec<String>,
 }
 

@@ -93,7 +93,7 @@ impl Delta {
         self.base_of.as_ref().unwrap_or(listing)
     }
 
-    /// What follows on this: a generation of so many chunks that changed some of them.
+    /// The delta of a generation that follows on this one, has `chunks` chunks, and changed some of them.
     #[must_use]
     pub fn follow(&self, generation: Generation, changed: ChunkSet, chunks: u64) -> Self {
         let mut layers: Vec<Layer> = Vec::with_capacity(self.layers.len() + 1);

@@ -12,7 +12,7 @@ use super::dictionary::{Dictionary, DictionaryHash};
 pub(super) struct Known(Cache<DictionaryHash, Arc<Dictionary>, RandomState>);
 
 impl Known {
-    /// Room for so many.
+    /// A cache of at most this many dictionaries.
     pub(super) fn new(dictionaries_max: u64) -> Self {
         let cache = Cache::builder()
             .max_capacity(dictionaries_max)

@@ -14,7 +14,7 @@
 //!
 //! A *scope* is a group of listings whose chunks look alike: a definition, or a pushed listing. A writer asks for the scope's dictionary, packs,
 //! and tells what came of it. The registry takes samples until there are 125. Then it gives a [`Training`] to the writer, which runs it on a
-//! thread where it may take some 100 ms. Nobody waits for it: chunks are packed without a dictionary meanwhile.
+//! thread where it may take some 100 ms. No writer waits for it: until it ends, chunks are packed without a dictionary.
 //!
 //! Why a dictionary: zstd learns a chunk's field names and common values from the chunk itself, and 12 items are little to learn from. Why one
 //! for a definition and not one for all: items of one definition have the same fields, and 2 KB hold little more than those.

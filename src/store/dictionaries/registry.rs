@@ -13,7 +13,7 @@ use super::{
     training::Training,
 };
 
-/// Dictionaries that readers find without asking Redis: some 36 MB, if there ever are so many.
+/// The most dictionaries that are kept for readers: some 36 MB.
 const DICTIONARIES_MAX: u64 = 1024;
 /// Scopes whose dictionary or samples are kept.
 const SCOPES_MAX: usize = 1024;
@@ -67,7 +67,7 @@ impl Dictionaries {
         self.scopes.lock().adopt(scope, dictionary)
     }
 
-    /// To be told of each chunk that is packed. Takes it as a sample, or counts how well it packed.
+    /// Counts how well a chunk packed, and may keep it as a sample. A writer calls it for each chunk.
     ///
     /// Returns a training when it is time for one. At most one is under way in the process; another scope's begins with a later chunk.
     pub(crate) fn record(&self, scope: DictionaryScope, chunk: &Packing<'_>) -> Option<Training> {

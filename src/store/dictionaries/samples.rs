@@ -6,12 +6,12 @@ use super::dictionary::{DICTIONARY_BYTES_MAX, Dictionary, pack_frame};
 
 /// The fewest samples that a dictionary is trained from, and judged by.
 const SAMPLES_MIN: usize = 125;
-/// With so many samples every other one is dropped.
+/// The most samples: when there are more, every other one is dropped.
 const SAMPLES_MAX: usize = 2 * SAMPLES_MIN;
-/// Of so many samples one is not trained from: it judges. A dictionary holds pieces of the chunks that it was trained from, and packs those
+/// Every fifth sample is not trained from: it judges the dictionary. A dictionary holds pieces of the chunks that it was trained from, and packs those
 /// better than any other. So 100 chunks are left to train from: fewer say too little of the next one.
 const JUDGING_EVERY: usize = 5;
-/// Of each chunk only so many bytes are taken. That is a usual chunk; of a large one the first items show the fields.
+/// The most bytes of a sample. A usual chunk has fewer; of a large one the first items show the fields.
 const SAMPLE_BYTES_MAX: usize = 4096;
 
 /// Chunks out of a stretch of them, evenly spread over it: at most [`SAMPLES_MAX`] of at most [`SAMPLE_BYTES_MAX`] bytes each, 1 MB.

@@ -24,7 +24,7 @@ const STRETCH_MAX: u32 = 6400;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct DictionaryScope(pub u64);
 
-/// What came of packing one chunk.
+/// The result of packing one chunk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Packing<'a> {
     /// The bytes that were packed.
@@ -100,7 +100,7 @@ impl Scope {
         self.dictionary.as_ref()
     }
 
-    /// Takes a dictionary, if there is none. What a training under way brings counts no longer.
+    /// Takes a dictionary, if there is none. The result of a training under way is then ignored.
     pub(super) fn adopt(&mut self, dictionary: Arc<Dictionary>) -> bool {
         let takes = self.dictionary.is_none();
         if takes {

@@ -10,7 +10,7 @@ use crate::{
     store::{
         error::StoreError,
         layout::{
-            kept_codec::{Bytes, Kept, KeptRead, decode_kept, read_kept},
+            kept_codec::{Bytes, KeptGenerations, KeptRead, decode_kept, read_kept},
             keys::{Keys, ListingPlace},
         },
         wire::{commands::Commands, reply},
@@ -45,7 +45,7 @@ pub(crate) struct StoredHead {
     /// What its generation takes up.
     pub bytes: Bytes,
     /// Older generations that may still be there.
-    pub kept: Kept,
+    pub kept: KeptGenerations,
 }
 
 /// Reads a head.

@@ -163,7 +163,7 @@ pub(crate) enum KeptRead {
 
 /// Kept generations of a listing.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Kept {
+pub(crate) struct KeptGenerations {
     /// Those that were read, the oldest first.
     pub read: Vec<KeptGeneration>,
     /// How many there are.
@@ -181,12 +181,15 @@ pub(crate) fn read_kept(to: &mut Commands, place: &ListingPlace, which: KeptRead
 }
 
 /// Takes the replies to [`read_kept`] apart. Members that no release wrote are left out.
-pub(crate) fn decode_kept(replies: &mut impl Iterator<Item = Value>, place: &ListingPlace) -> Result<Kept, StoreError> {
+pub(crate) fn decode_kept(
+    replies: &mut impl Iterator<Item = Value>,
+    place: &ListingPlace,
+) -> Result<KeptGenerations, StoreError> {
     const OPERATION: &str = "read kept generations";
     let mut next = || reply::answered(replies.next().unwrap_or_default(), OPERATION, place.key());
     let (members, count) = match (next(), next()) {
         // A value of another type: publish and delete put it away.
-        (Err(StoreError::Corrupt { .. }), _) => return Ok(Kept::default()),
+        (Err(StoreError::Corrupt { .. }), _) => return Ok(KeptGenerations::default()),
         (members, count) => (members?, count?),
     };
     let odd = || StoreError::odd_reply(OPERATION);
@@ -197,10 +200,10 @@ pub(crate) fn decode_kept(replies: &mut impl Iterator<Item = Value>, place: &Lis
         .collect();
     read.sort_unstable_by_key(|kept| kept.placed.generation.id);
     let count = reply::unsigned(&count).ok_or_else(odd)?;
-    Ok(Kept { read, count })
+    Ok(KeptGenerations { read, count })
 }
 
-impl Kept {
+impl KeptGenerations {
     /// Those that must end so that all that were written since, up to `newest`, take up no more than a bound; the oldest end first. Those
     /// that end by themselves until `now` do not count.
     pub(crate) fn beyond(&self, newest: Bytes, bytes_max: u64, now: Timestamp) -> &[KeptGeneration] {
@@ -254,12 +257,15 @@ mod tests {
         );
         let wrong_type = || redis::parse_redis_value(b"-WRONGTYPE Operation against a key\r\n").unwrap();
         let replies = [wrong_type(), wrong_type()];
-        assert_eq!(decode_kept(&mut replies.into_iter(), &place).unwrap(), Kept::default());
+        assert_eq!(
+            decode_kept(&mut replies.into_iter(), &place).unwrap(),
+            KeptGenerations::default()
+        );
     }
 
     #[test]
     fn the_oldest_end_first_and_what_has_expired_does_not_count() {
-        let mut read = Kept {
+        let mut read = KeptGenerations {
             read: vec![
                 kept("3-00000001 15 15 0 15", 5),
                 kept("4-00000001 5 15 5 20@3-00000001", 6),
@@ -271,7 +277,7 @@ mod tests {
             all: 30,
             ..Bytes::whole(6)
         };
-        let ended = |read: &Kept, most, now| read.beyond(newest, most, Timestamp(now)).len();
+        let ended = |read: &KeptGenerations, most, now| read.beyond(newest, most, Timestamp(now)).len();
         for (most, expect) in [(30, 0), (29, 1), (15, 1), (14, 2), (10, 2), (9, 3), (0, 3)] {
             assert_eq!(ended(&read, most, 4), expect, "{most}");
         }

@@ -25,7 +25,8 @@ const OTHERS_MAX: usize = 64;
 const OTHER_BASES_MAX: usize = 4;
 /// A group is given up when its deltas take up so many times what its base does.
 const DELTAS_MOST: u64 = 4;
-/// Or has so many fields a chunk of the base, and some more: writers that were killed leave theirs uncounted.
+/// A group is given up too when its hash has more fields than this for each chunk of the base, and some spare ones: fields of writers that
+/// were killed are in nobody's count of bytes.
 const FIELDS_MOST: u64 = 8;
 const FIELDS_SPARE: u64 = 256;
 
