@@ -105,7 +105,7 @@ impl Origin for Hanging {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_waits_once_however_much_it_waits_for() {
-    const FILL_WAIT: Duration = Duration::from_secs(1);
+    const FILL_WAIT: Duration = Duration::from_secs(3);
     let redis = RedisServer::start();
     let filter = Filter {
         parameter: "brand".into(),
@@ -349,26 +349,30 @@ async fn a_million_random_names_cause_no_read_of_the_origin() {
         .await
         .unwrap();
     let (reads, commands) = (origin.reads(), commands_processed(&redis));
-    let rss_before = resident_bytes();
     let refused = Arc::new(AtomicU64::new(0));
-    let mut scanners = JoinSet::new();
     let started = Instant::now();
-    for scanner in 0..4 {
-        let (node, refused) = (node.clone(), refused.clone());
-        scanners.spawn(async move {
-            for number in 0..250_000 {
-                let name = shop::name(&format!("category:{scanner}-{number}"));
-                match page(&node, &name, &place(0, 24)).await {
-                    Err(EngineError::NotFound) => refused.fetch_add(1, Ordering::Relaxed),
-                    other => panic!("{other:?}"),
-                };
-            }
-        });
+    // The memory is that of all tests which run meanwhile: the quietest round counts, for names that stay would stay in each.
+    let mut growth = u64::MAX;
+    for round in 0..5 {
+        let rss_before = resident_bytes();
+        let mut scanners = JoinSet::new();
+        for scanner in 0..4 {
+            let (node, refused) = (node.clone(), refused.clone());
+            scanners.spawn(async move {
+                for number in 0..50_000 {
+                    let name = shop::name(&format!("category:{round}-{scanner}-{number}"));
+                    match page(&node, &name, &place(0, 24)).await {
+                        Err(EngineError::NotFound) => refused.fetch_add(1, Ordering::Relaxed),
+                        other => panic!("{other:?}"),
+                    };
+                }
+            });
+        }
+        while let Some(scanner) = scanners.join_next().await {
+            scanner.unwrap();
+        }
+        growth = growth.min(resident_bytes().saturating_sub(rss_before));
     }
-    while let Some(scanner) = scanners.join_next().await {
-        scanner.unwrap();
-    }
-    let growth = resident_bytes().saturating_sub(rss_before);
     eprintln!(
         "a million names in {:?}, {} KiB more memory",
         started.elapsed(),
@@ -379,7 +383,7 @@ async fn a_million_random_names_cause_no_read_of_the_origin() {
     // Heartbeats of the store and its subscriber go on; a name's share of commands is nil.
     let commands = commands_processed(&redis) - commands;
     assert!(commands < 50_000, "{commands} commands");
-    assert!(growth < 16 << 20, "{growth} bytes");
+    assert!(growth < 8 << 20, "{growth} bytes");
 }
 
 fn commands_processed(redis: &RedisServer) -> u64 {

@@ -17,7 +17,7 @@ use crate::support::{
 const PUSHED: usize = 5;
 const ITEMS: usize = 30;
 /// Every loss must be noticed within this.
-const NOTICED: Duration = Duration::from_secs(2);
+const NOTICED: Duration = Duration::from_secs(5);
 const BREAD: &str = "/v1/listings/category:BREAD?size=30";
 
 fn path(listing: usize) -> String {

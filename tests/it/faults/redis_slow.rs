@@ -22,6 +22,7 @@ const BEYOND: &str = "/v1/listings/category:BREAD?sort=number";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_head_whose_reading_is_overdue_is_served_stale_and_read_again_behind() {
+    const DELAY: Duration = Duration::from_millis(500);
     let redis = RedisServer::start();
     let proxy = Proxy::start(&redis.url());
     let shop = Shop::new().await;
@@ -31,15 +32,15 @@ async fn a_head_whose_reading_is_overdue_is_served_stale_and_read_again_behind()
             .replace("[redis]", "[redis]\nread_timeout = \"5s\""),
     );
     assert_eq!(get(&service, BREAD).await.status, 200);
-    proxy.delay(Duration::from_millis(500));
+    proxy.delay(DELAY);
+    // One that does not wait: a machine that is busy may hold up any of them, but not all.
     let stale = eventually(async || match get(&service, BREAD).await {
-        page if page.cache_status.contains("redis-down") => Ok(page),
+        page if page.cache_status.contains("redis-down") && page.took < DELAY * 4 / 5 => Ok(page),
         page => Err(page),
     })
     .await;
     assert_eq!((stale.status, stale.ids().len()), (200, 24));
     assert!(stale.cache_control.starts_with("max-age=5"), "{stale:?}");
-    assert!(stale.took < Duration::from_millis(400), "{stale:?}");
     // Nobody waited for it, and here it is.
     eventually(async || match get(&service, BREAD).await {
         page if page.cache_status.starts_with("listcache-l1; hit") && !page.cache_status.contains("redis-down") => {
