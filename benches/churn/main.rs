@@ -82,15 +82,15 @@ fn asked_for(name: &str, default: u64) -> u64 {
 fn print(columns: &[Figures], coalesce_for: Duration) {
     let row = |name: &str, of: &dyn Fn(&Figures) -> String| {
         let cells: Vec<String> = columns.iter().map(|figures| format!("{:>22}", of(figures))).collect();
-        println!("| {name:<46} | {} |", cells.join(" | "));
+        println!("| {name:<49} | {} |", cells.join(" | "));
     };
     let times = |values: &[u64]| {
         let ms = |percent| percentile(values, percent).as_millis();
         format!("{} / {} / {} ms", ms(50.0), ms(99.0), ms(100.0))
     };
     let names = ["coalesced refreshes", "flush everything"].map(|name| format!("{name:>22}"));
-    println!("\n| {:<46} | {} |", "", names[..columns.len()].join(" | "));
-    println!("|{:-<48}|{}", "", format!("{:->24}|", ":").repeat(columns.len()));
+    println!("\n| {:<49} | {} |", "", names[..columns.len()].join(" | "));
+    println!("|{:-<51}|{}", "", format!("{:->24}|", ":").repeat(columns.len()));
     row("replayed in", &|figures| format!("{:.1} s", figures.took.as_secs_f64()));
     row("refreshes", &|figures| figures.builds.len().to_string());
     row("of one listing within coalesce_for, most", &|figures| {
@@ -120,5 +120,8 @@ fn print(columns: &[Figures], coalesce_for: Duration) {
     row("answers that were no page", &|figures| figures.reads.failed.to_string());
     row("bytes to redis a changed item", &|figures| {
         figures.bytes_a_change().to_string()
+    });
+    row("chunks that stay in the process when a head moves", &|figures| {
+        format!("{:.2} %", figures.stay_rate() * 100.0)
     });
 }

@@ -11,6 +11,8 @@ pub enum Bound {
     AtMost(f64),
     /// Hoped for, not required.
     Aim(f64),
+    /// The same of what should be little.
+    AtMostAim(f64),
 }
 
 /// One figure and its bound.
@@ -42,15 +44,15 @@ impl Claim {
         match self.bound {
             Bound::AtLeast(bound) | Bound::Aim(bound) => self.measured / bound,
             Bound::AtMost(0.0) => 1.0 / (1.0 + self.measured),
-            Bound::AtMost(bound) => bound / self.measured.max(f64::MIN_POSITIVE),
+            Bound::AtMost(bound) | Bound::AtMostAim(bound) => bound / self.measured.max(f64::MIN_POSITIVE),
         }
     }
 
     pub fn verdict(&self) -> &'static str {
         match (self.void, self.bound, self.margin() >= 1.0) {
             (Some(reason), ..) => reason,
-            (None, Bound::Aim(_), true) => "aim reached",
-            (None, Bound::Aim(_), false) => "aim not reached",
+            (None, Bound::Aim(_) | Bound::AtMostAim(_), true) => "aim reached",
+            (None, Bound::Aim(_) | Bound::AtMostAim(_), false) => "aim not reached",
             (None, _, true) => "met",
             (None, _, false) => "**missed**",
         }
@@ -63,6 +65,7 @@ impl fmt::Display for Bound {
             Self::AtLeast(bound) => write!(f, "≥ {bound}"),
             Self::AtMost(bound) => write!(f, "≤ {bound}"),
             Self::Aim(bound) => write!(f, "aim {bound}"),
+            Self::AtMostAim(bound) => write!(f, "aim ≤ {bound}"),
         }
     }
 }

@@ -32,7 +32,7 @@ async fn a_week_of_price_changes_is_shown_in_time_and_each_listing_is_read_once_
     let most = accepted + COALESCE_FOR + build;
     eprintln!(
         "{} changes in {:?}, {} refreshes: shown after {:?} (p50), {staleness:?} (p99), {:?}; accepted after {accepted:?} (p99); one that is waited for {build:?} (p99); \
-         {} pages, {:.2} % hits, stale by {pages:?} (p99); {} bytes to redis a change",
+         {} pages, {:.2} % hits, stale by {pages:?} (p99); {} bytes to redis a change, {:.2} % of chunks stay",
         figures.changes,
         figures.took,
         figures.builds.len(),
@@ -41,6 +41,7 @@ async fn a_week_of_price_changes_is_shown_in_time_and_each_listing_is_read_once_
         figures.reads.count,
         figures.hit_rate() * 100.0,
         figures.bytes_a_change(),
+        figures.stay_rate() * 100.0,
     );
     assert_eq!(figures.never_shown, 0);
     assert_eq!(figures.reads.failed, 0);
@@ -48,4 +49,6 @@ async fn a_week_of_price_changes_is_shown_in_time_and_each_listing_is_read_once_
     assert!(staleness <= most, "{staleness:?} > {most:?}");
     assert!(pages <= most, "{pages:?} > {most:?}");
     assert!(figures.hit_rate() >= 0.95, "{}", figures.hit_rate());
+    // What does not change costs nothing: chunks of listings in the order of their prices, whole ones among them.
+    assert!(figures.stay_rate() >= 0.6, "{}", figures.stay_rate());
 }

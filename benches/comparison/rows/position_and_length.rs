@@ -1,4 +1,4 @@
-//! What a page from Redis costs by its place and by the length of its listing, and what many tiny listings take in memory.
+//! What a page from Redis costs by its place and by the length of its listing.
 //!
 //! One connection asks for one page after the other: requests for the same page at once would share one read. Places and lengths
 //! alternate from request to request, so that they differ by what they are and not by when they were measured. Each place is a
@@ -64,10 +64,6 @@ const PAGES: u64 = 8;
 /// Of all pages together, a round, in measurements of the effort.
 const MEASUREMENTS_A_ROUND: u32 = 5;
 
-/// Tiny listings have 1 to 5 items. The first so many fill what is bounded, such as the log of announcements; the others are counted.
-const TINY_BEFORE: u64 = 1_100;
-const TINY: u64 = 2_000;
-
 impl Spot {
     /// The number of its first page, from 0.
     fn begin(&self) -> u64 {
@@ -83,7 +79,6 @@ impl Spot {
 pub fn run(machine: &Machine, effort: &Effort) -> Outcome<Section> {
     let redis = Redis::start(machine)?;
     let service = Listcache::start(|program| machine.anywhere(program), &redis, NO_L1)?;
-    let tiny = tiny(&redis, &service)?;
     let mut spots: Vec<Spot> = Vec::new();
     for (length, place) in SPOTS {
         if spots.iter().all(|spot| spot.length != length) {
@@ -131,7 +126,7 @@ pub fn run(machine: &Machine, effort: &Effort) -> Outcome<Section> {
     let ratio = |this: usize, that: usize| spots[this].page.ratio(&spots[that].page);
     Ok(Section {
         title: "(c) By position and length",
-        text: format!("{part:.1} % of the pages came from Redis.\n\n{table}\n{tiny}\n"),
+        text: format!("{part:.1} % of the pages came from Redis.\n\n{table}\n"),
         claims: vec![
             Claim::new(
                 "last full page ÷ first, of 10^6, time",
@@ -193,35 +188,4 @@ fn read_chunks(connection: &mut Connection, stream: &str, page: u64) -> Outcome<
 
 fn name(length: u64) -> String {
     format!("long:{length}")
-}
-
-/// How much memory Redis takes for a tiny listing, all that belongs to it counted.
-fn tiny(redis: &Redis, service: &Listcache) -> Outcome<String> {
-    let items_of = |number: u64| number % 5 + 1;
-    let push = |numbers: std::ops::Range<u64>| {
-        client::block_on(async {
-            let mut client = Client::connect(service.address()).await?;
-            let headers = format!(
-                "{}\r\nContent-Type: application/x-ndjson\r\n",
-                Listcache::authorization()
-            );
-            for number in numbers {
-                let body: String = items::lines(items_of(number)).collect();
-                let path = format!("/v1/listings/tiny:{number}");
-                let answer = client.ask("PUT", &path, &headers, body.as_bytes()).await?;
-                if answer.status != 201 {
-                    return Err(format!("PUT {path}: {}", answer.status).into());
-                }
-            }
-            Ok(())
-        })
-    };
-    push(0..TINY_BEFORE)?;
-    let before = redis.used_memory()?;
-    push(TINY_BEFORE..TINY_BEFORE + TINY)?;
-    let bytes = redis.used_memory()?.saturating_sub(before) / TINY;
-    let json = (TINY_BEFORE..TINY_BEFORE + TINY).map(items_of).sum::<u64>() * items::ITEM_BYTES as u64 / TINY;
-    Ok(format!(
-        "A tiny listing, of 1 to 5 items: {bytes} bytes in Redis, head, stream and all else, of which {json} are its items' JSON ({TINY} listings).\n"
-    ))
 }

@@ -10,6 +10,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use listcache::listing::{Delta, Generation};
 use parking_lot::Mutex;
 use serde_json::Value;
 
@@ -24,6 +25,17 @@ struct Listing {
     commits: Vec<u64>,
     /// Heads that a follower has heard of: when they were drawn, and when it heard.
     heads: Vec<(u64, u64)>,
+    /// For each chunk of the last of them the generation that holds it.
+    holders: Vec<Generation>,
+    stay: Stay,
+}
+
+/// Chunks of heads that took the place of others: how many there were, and how many of them a node that had all chunks of the
+/// head before had already.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stay {
+    pub chunks: u64,
+    pub stayed: u64,
 }
 
 /// One for all listings.
@@ -89,6 +101,17 @@ impl Ledger {
         (shown_after, never)
     }
 
+    /// What stayed of all listings, whenever a head moved.
+    pub fn stay(&self) -> Stay {
+        self.listings.iter().fold(Stay::default(), |all, listing| {
+            let Stay { chunks, stayed } = listing.lock().stay;
+            Stay {
+                chunks: all.chunks + chunks,
+                stayed: all.stayed + stayed,
+            }
+        })
+    }
+
     /// Follows the heads, as any node does, until the server ends.
     pub fn follow(self: &Arc<Self>, redis: &Path) {
         let mut stream = UnixStream::connect(redis).unwrap();
@@ -116,9 +139,31 @@ impl Ledger {
         // What is deleted is not shown any more.
         let generation = body["head"]["generation"].as_str().or(body["deleted"].as_str());
         if let (Some(place), Some(id)) = (place, generation.and_then(id_of)) {
-            self.listings[*place].lock().heads.push((id, now()));
+            let mut listing = self.listings[*place].lock();
+            listing.heads.push((id, now()));
+            let holders = holders_of(&body["head"]).unwrap_or_default();
+            if !listing.holders.is_empty() && !holders.is_empty() {
+                let stayed = listing
+                    .holders
+                    .iter()
+                    .zip(&holders)
+                    .filter(|(before, now)| before == now);
+                let stayed = stayed.count() as u64;
+                listing.stay.chunks += holders.len() as u64;
+                listing.stay.stayed += stayed;
+            }
+            listing.holders = holders;
         }
     }
+}
+
+/// For each chunk of a head the generation that holds it: a node knows the chunk by it.
+fn holders_of(head: &Value) -> Option<Vec<Generation>> {
+    let generation: Generation = head["generation"].as_str()?.parse().ok()?;
+    let delta = head["delta"].as_str().and_then(Delta::parse);
+    let chunks = head["total"].as_u64()?.div_ceil(head["chunk_len"].as_u64()?);
+    let holder = |chunk| delta.as_ref().map_or(generation, |delta| delta.holder_of(chunk));
+    Some((0..chunks).map(holder).collect())
 }
 
 /// The microsecond in which a generation was drawn.

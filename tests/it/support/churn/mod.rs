@@ -12,6 +12,8 @@
 //!   load. The bench takes what the nodes log, from draw to publish.
 //! - *Hit*: a page that did not wait for the origin, whether it came from the process or from Redis.
 //! - *Bytes written*: all that Redis received, the requests of reads among it.
+//! - *Chunks that stay*: when a head takes another's place, those of its chunks that a node knows by the same generation as
+//!   before, and need not read again.
 
 pub mod changes;
 mod feed;
@@ -37,7 +39,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use self::{
     changes::{Change, Year},
     feed::{Feed, wait_for_refreshes},
-    ledger::{Ledger, now},
+    ledger::{Ledger, Stay, now},
     readers::{Reads, Zipf, read},
     setup::config,
 };
@@ -97,6 +99,8 @@ pub struct Figures {
     /// The most refreshes of one listing, changed or not, that were drawn within `coalesce_for`.
     pub refreshes_in_a_window: usize,
     pub redis_bytes: u64,
+    /// Chunks that nodes keep when a head moves.
+    pub stay: Stay,
 }
 
 /// A value that so many in a hundred do not exceed.
@@ -114,6 +118,11 @@ impl Figures {
 
     pub fn bytes_a_change(&self) -> u64 {
         self.redis_bytes / self.changes.max(1) as u64
+    }
+
+    /// Of the chunks of a head that took another's place, those that a node which had all before has already.
+    pub fn stay_rate(&self) -> f64 {
+        self.stay.stayed as f64 / self.stay.chunks.max(1) as f64
     }
 }
 
@@ -176,6 +185,7 @@ pub async fn run(year: &Year, changes: &[Change], replay: Replay) -> Figures {
         builds,
         refreshes_in_a_window,
         redis_bytes,
+        stay: shop.ledger.stay(),
     }
 }
 
