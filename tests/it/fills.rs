@@ -373,11 +373,8 @@ async fn a_million_random_names_cause_no_read_of_the_origin() {
         }
         growth = growth.min(resident_bytes().saturating_sub(rss_before));
     }
-    eprintln!(
-        "a million names in {:?}, {} KiB more memory",
-        started.elapsed(),
-        growth / 1024
-    );
+    let took = started.elapsed();
+    eprintln!("a million names in {took:?}, {} KiB more memory", growth / 1024);
     assert_eq!(refused.load(Ordering::Relaxed), 1_000_000);
     assert_eq!(origin.reads(), reads);
     // Heartbeats of the store and its subscriber go on; a name's share of commands is nil.
