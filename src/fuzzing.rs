@@ -1,11 +1,11 @@
 //! The functions that the fuzz targets in `fuzz/` call, one for each: whatever comes in, nothing panics, and the results
 //! hold together. `make test` runs the corpora and their neighbours through the same functions.
 
-use std::{num::NonZeroU32, sync::Arc};
+use std::num::NonZeroU32;
 
 use crate::{
     config::Sources,
-    engine::Place,
+    engine::{DeclaredParameters, Place},
     http::query::{PageQuery, Sizes},
     listing::{
         Cursor, Item, ListingKey,
@@ -22,7 +22,10 @@ const SIZES: Sizes = Sizes {
 /// A query string: accepted values are in bounds, and undeclared parameters change nothing.
 pub fn query(data: &[u8]) {
     let Ok(raw) = std::str::from_utf8(data) else { return };
-    let declared: [Arc<str>; 2] = ["brand".into(), "currency".into()];
+    let declared = DeclaredParameters {
+        names: vec!["brand".into(), "currency".into()],
+        filters: vec!["colour".into()],
+    };
     let query = PageQuery::read(raw, &declared, SIZES);
     let place = format!("{:?}", query.place);
     if query.errors.is_empty()
@@ -43,14 +46,14 @@ pub fn cursor(data: &[u8]) {
     let Some(key) = ListingKey::parse("category:BREAD/price") else {
         return;
     };
-    let decoded = Cursor::decode(text, &key).ok();
-    if let Some(cursor) = &decoded {
+    let Some(claimed) = Cursor::claimed(text) else { return };
+    let filters = claimed.filters;
+    if let Ok(cursor) = Cursor::decode(text, &key, filters) {
         assert_eq!(cursor.encode(&key), text);
-        assert_eq!(Cursor::claimed(text), decoded);
+        assert_eq!(cursor, claimed);
+        assert!(Cursor::decode(text, &key, filters.wrapping_add(1)).is_err());
     }
-    if let Some(claimed) = Cursor::claimed(text) {
-        assert_eq!(Cursor::decode(&claimed.encode(&key), &key).ok(), Some(claimed));
-    }
+    assert_eq!(Cursor::decode(&claimed.encode(&key), &key, filters).ok(), Some(claimed));
 }
 
 /// An answer of Redis, byte for byte.

@@ -1,5 +1,5 @@
 //! listcache beside what else could be used, in one run: pages in L1, pages from Redis, their cost by position and length, a trace
-//! of shoppers, a crowd for a cold page, and what listings take in memory. `docs/benchmarks.md` tells what each row is, and what came of it.
+//! of shoppers, a crowd for a cold page, what listings take in memory, and filtered pages. `docs/benchmarks.md` tells what each row is, and what came of it.
 //!
 //! ```text
 //! make bench                            all rows; writes docs/benchmarks.md and docs/benchmarks.png
@@ -41,13 +41,14 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 /// A row's name on the command line, and what measures it.
 type Row = (&'static str, fn(&Machine, &Effort) -> Outcome<Section>);
 
-const ROWS: [Row; 6] = [
+const ROWS: [Row; 7] = [
     ("page_in_l1", rows::page_in_l1::run),
     ("from_redis", rows::from_redis::run),
     ("position_and_length", rows::position_and_length::run),
     ("trace", rows::trace::run),
     ("herd", rows::herd::run),
     ("memory", rows::memory::run),
+    ("filters", rows::filters::run),
 ];
 
 const USAGE: &str = "usage: comparison [--quick] [--rows NAME,…] [--rounds N] [--seconds N] [--write]";

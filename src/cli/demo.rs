@@ -158,7 +158,7 @@ mod tests {
             ["popularity", "price", "list_price", "name", "newest", "discount"]
         );
         assert!(matches!(resolve(ALL), Resolved::Defined(_)));
-        assert!(matches!(resolve("promo:x"), Resolved::Pushed));
+        assert!(matches!(resolve("promo:x"), Resolved::Pushed(_)));
     }
 
     #[test]

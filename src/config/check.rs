@@ -1,6 +1,7 @@
 //! From the file's shape to a [`Config`], or every error at once.
 
 mod fields;
+mod filters;
 mod http;
 mod http_origin;
 mod listings;

@@ -108,11 +108,6 @@ impl RequestTemplate {
         })
     }
 
-    /// Whether a text is meant as a request: where a filter may also have the name of a member.
-    pub fn is_meant(text: &str) -> bool {
-        text.trim().contains(char::is_whitespace)
-    }
-
     /// The names of all values, each as often as it stands.
     pub fn values(&self) -> Vec<&str> {
         let in_target = self.path.iter().chain(&self.query).flatten();

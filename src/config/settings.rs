@@ -113,6 +113,8 @@ pub struct L1Config {
     pub shapes_max: usize,
     /// Whether the chunks of the page that follows are read behind each page.
     pub read_ahead: bool,
+    /// Bytes of columns and matches of filters.
+    pub filters_bytes_max: u64,
 }
 
 /// `[warm]`.

@@ -8,7 +8,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     coherence::{checker::Checker, evictions::Evictions, hearing::Hearing},
     operations::read_counts::ReadCounts,
-    reading::oldest_stale::OldestStale,
+    reading::freshness::OldestStale,
     refreshing::{
         due::{coalesced::Coalesced, keep_warm::KeepWarm, origin_changes::OriginChanges, schedule::Schedule},
         frozen::WatchFreezes,

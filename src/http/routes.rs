@@ -15,7 +15,7 @@ use actix_web::{
 };
 
 use super::{
-    api::{admin, events, ingest, inspect, ops},
+    api::{about, admin, events, ingest, inspect, ops},
     pages::page,
     problem::{Kind, Problem},
     storefront::{self, Storefront},
@@ -36,6 +36,7 @@ pub(super) struct Reach {
 pub(super) fn register(service: &mut web::ServiceConfig, reach: &Reach) {
     let mut list = Methods::at("/v1/listings");
     let mut listing = Methods::at("/v1/listings/{name}");
+    let mut about_route = Methods::at("/v1/listings/{name}/about");
     let mut events = Methods::at("/v1/listings/{name}/events");
     let mut refresh = Methods::at("/v1/listings/{name}/refresh");
     let mut explain = Methods::at("/v1/listings/{name}/explain");
@@ -47,6 +48,7 @@ pub(super) fn register(service: &mut web::ServiceConfig, reach: &Reach) {
     ];
     if reach.pages {
         listing = listing.get(page::page_route);
+        about_route = about_route.get(about::about);
         // No HEAD: it would be a subscription that is never read.
         events = events.only(Method::GET, events::follow);
     }
@@ -66,7 +68,7 @@ pub(super) fn register(service: &mut web::ServiceConfig, reach: &Reach) {
         others.push(Methods::at("/demo/categories").get(storefront::categories));
         others.push(Methods::at("/demo/price").only(Method::POST, storefront::price));
     }
-    others.extend([list, events, refresh, explain, metrics]);
+    others.extend([list, about_route, events, refresh, explain, metrics]);
     // The router asks one after the other, and pages are nearly all that is asked for.
     for methods in std::iter::once(listing).chain(others) {
         methods.register(service);
@@ -177,6 +179,7 @@ pub(super) fn described() -> Vec<(&'static str, &'static [&'static str])> {
     vec![
         ("/v1/listings", &["GET", "HEAD"]),
         ("/v1/listings/{name}", &["GET", "HEAD", "PUT", "DELETE"]),
+        ("/v1/listings/{name}/about", &["GET", "HEAD"]),
         ("/v1/listings/{name}/events", &["GET"]),
         ("/v1/listings/{name}/refresh", &["POST"]),
         ("/v1/listings/{name}/explain", &["GET", "HEAD"]),

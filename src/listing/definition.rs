@@ -8,12 +8,13 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use globset::GlobSet;
+use globset::{GlobMatcher, GlobSet};
 use xxhash_rust::xxh3::xxh3_64;
 
 pub use self::sort::{Descending, Sort, SortColumn};
 use super::{
     field::{Field, Taken},
+    filtering::Filters,
     head::Head,
     key::{Choices, Family, SortName, StoredSort},
     name::ListingName,
@@ -28,7 +29,7 @@ pub struct Definition {
     pub pattern: NamePattern,
     /// The origin, by its name in the configuration.
     pub origin: Box<str>,
-    /// The query that reads the items of one name, for origins that take one. Parameters, variants and filters are bound by name.
+    /// The query that reads the items of one name, for origins that take one. Parameters and variants are bound by name.
     pub query: Option<Box<str>>,
     /// Reads one value that changes whenever the items of a name do, for origins that take a query: while it stays, so do
     /// the items, and nothing is read.
@@ -41,8 +42,8 @@ pub struct Definition {
     pub sorts: Vec<Sort>,
     /// Parameters of a closed list of values; the first value is the default.
     pub variants: Vec<Variant>,
-    /// Parameters that narrow the listing; without a value they do not.
-    pub filters: Vec<Filter>,
+    /// Columns of the items by which they are filtered, in any combination.
+    pub filters: Arc<Filters>,
     /// Columns or members of parameters, where they are not spelt as the parameter is.
     pub fields: Vec<(Arc<str>, Field)>,
     /// Lives and limits.
@@ -86,27 +87,6 @@ pub struct Variant {
     pub values: Vec<Arc<str>>,
 }
 
-/// A parameter that narrows a listing to the items whose field (see [`Definition::field_of`]) has the value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Filter {
-    /// The parameter.
-    pub parameter: Arc<str>,
-    /// Reads the values that may be asked for, one a row.
-    pub values_query: Box<str>,
-}
-
-impl Filter {
-    /// Where its values stand in items, where `values_query` is a column or member and no query.
-    pub fn field_of_values(&self, definition: &Definition) -> Field {
-        let member = self.values_query.trim();
-        let field = definition.field_of(&self.parameter);
-        if field.as_str() == &*self.parameter && member != &*self.parameter {
-            return Field::new(member);
-        }
-        field
-    }
-}
-
 /// The form of a page's `self`, `prev` and `next` links.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Links {
@@ -148,7 +128,7 @@ pub struct Defined {
 }
 
 impl Defined {
-    /// The family of this name with the default of every variant and no filter.
+    /// The family of this name with the default of every variant.
     pub fn default_family(&self, name: &ListingName) -> Family {
         Family {
             name: name.clone(),
@@ -162,8 +142,8 @@ impl Defined {
 pub enum Resolved {
     /// A definition fills it.
     Defined(Defined),
-    /// It may be pushed.
-    Pushed,
+    /// It may be pushed, and has these filters.
+    Pushed(Arc<Filters>),
     /// Neither: it cannot exist.
     Unknown,
 }
@@ -175,6 +155,17 @@ pub struct Pushed {
     pub names: GlobSet,
     /// `fresh_for` of this is `pushed.max_age`, the most that `max-age` says.
     pub policy: Arc<Policy>,
+    /// Filters by globs of names: the first that fits counts.
+    pub filters: Vec<(GlobMatcher, Arc<Filters>)>,
+}
+
+impl Pushed {
+    /// The filters of a name; none where no glob fits it.
+    fn filters_of(&self, name: &ListingName) -> Arc<Filters> {
+        let fits = |(glob, _): &&(GlobMatcher, Arc<Filters>)| glob.is_match(name.as_str());
+        let found = self.filters.iter().find(fits);
+        found.map(|(_, filters)| filters.clone()).unwrap_or_default()
+    }
 }
 
 /// All that the configuration says of listings.
@@ -198,7 +189,7 @@ impl Definitions {
             }
         }
         if self.pushed.names.is_match(name.as_str()) {
-            Resolved::Pushed
+            Resolved::Pushed(self.pushed.filters_of(name))
         } else {
             Resolved::Unknown
         }
@@ -211,13 +202,13 @@ impl Definition {
         self.names.is_some() || self.pattern.parameters().next().is_none()
     }
 
-    /// The column or member that a parameter, variant or filter is compared with: that of its own name, unless another is bound to it.
+    /// The column or member that a parameter or variant is compared with: that of its own name, unless another is bound to it.
     pub fn field_of(&self, parameter: &str) -> Field {
         let bound = self.fields.iter().find(|(of, _)| **of == *parameter);
         bound.map_or_else(|| Field::new(parameter), |(_, field)| field.clone())
     }
 
-    /// Whether these choices could still be made: a family with an undeclared variant or filter has no definition.
+    /// Whether these choices could still be made: a family with an undeclared variant has no definition.
     pub fn declares(&self, choices: &Choices) -> bool {
         let given: BTreeMap<&str, &str> = choices
             .iter()
@@ -315,7 +306,7 @@ impl Definition {
         xxh3_64(text.as_bytes()).max(1)
     }
 
-    /// The families of a name that are known without asking anybody: one a combination of variants, no filter. At most so many.
+    /// The families of a name that are known without asking anybody: one a combination of variants. At most so many.
     pub fn families(&self, name: &ListingName, max: usize) -> Vec<Family> {
         let mut choices: Vec<Vec<(Arc<str>, Arc<str>)>> = vec![Vec::new()];
         for variant in &self.variants {
@@ -346,10 +337,6 @@ impl Definition {
             };
             Some((variant.parameter.clone(), value))
         });
-        let filters = self.filters.iter().filter_map(|filter| {
-            let value = given.get(&*filter.parameter)?;
-            Some((filter.parameter.clone(), Arc::from(*value)))
-        });
-        variants.chain(filters).collect()
+        variants.collect()
     }
 }

@@ -73,7 +73,7 @@ impl StoredSort {
     }
 }
 
-/// Chosen values of declared variants and filters, in the order of their declaration.
+/// Chosen values of declared variants, in the order of their declaration.
 pub type Choices = Arc<[(Arc<str>, Arc<str>)]>;
 
 /// A name with its choices: the listings that one read of the origin yields, in all their sorts.
@@ -83,7 +83,7 @@ pub type Choices = Arc<[(Arc<str>, Arc<str>)]>;
 pub struct Family {
     /// The listing's name.
     pub name: ListingName,
-    /// Empty for a listing without variants and filters.
+    /// Empty for a listing without variants.
     pub choices: Choices,
 }
 

@@ -141,7 +141,7 @@ impl NamePattern {
 }
 
 /// The parameters of every page. No listing can declare one of the same name.
-pub const PAGE_PARAMETERS: [&str; 8] = [
+pub const PAGE_PARAMETERS: [&str; 9] = [
     "sort",
     "order",
     "page",
@@ -150,6 +150,7 @@ pub const PAGE_PARAMETERS: [&str; 8] = [
     "limit",
     "cursor",
     "generation",
+    "facets",
 ];
 
 /// Whether a text can be a parameter's name: `[a-z_][a-z0-9_]*`.

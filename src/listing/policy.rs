@@ -115,6 +115,10 @@ pub struct Policy {
     pub origin_timeout: Option<Duration>,
     /// Families of at most so many items are read once and sorted in the process for all their sorts.
     pub sort_in_memory_max: u64,
+    /// Values of filters that may be asked for at once.
+    pub filter_values_max: u32,
+    /// Values that are counted of a filter.
+    pub facet_values_max: u32,
 }
 
 impl Default for Policy {
@@ -145,6 +149,8 @@ impl Default for Policy {
             fill_wait: None,
             origin_timeout: None,
             sort_in_memory_max: 50_000,
+            filter_values_max: 50,
+            facet_values_max: 100,
         }
     }
 }

@@ -63,7 +63,7 @@ pub enum VariantsOf {
     Default,
     /// Every combination.
     All,
-    /// The default ones, and what was read, filters included.
+    /// The default ones, and what was read.
     Read,
 }
 
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
     use crate::listing::{
         SortName,
-        definition::{Descending, Filter, Links, Sort},
+        definition::{Descending, Links, Sort},
         pattern::NamePattern,
     };
 
@@ -220,10 +220,7 @@ mod tests {
                 desc: Descending::Mirrored,
             }],
             variants: vec![variant("currency", ["EUR", "USD"]), variant("segment", ["b2c", "b2b"])],
-            filters: vec![Filter {
-                parameter: "brand".into(),
-                values_query: "".into(),
-            }],
+            filters: Default::default(),
             policy: Default::default(),
             fields: Vec::new(),
             links: Links::Pinned,
@@ -272,7 +269,7 @@ mod tests {
         );
         check(&scope(VariantsOf::All, &[("currency", &["USD"])]), &[], &all[2..]);
         let read = [
-            "category:BREAD?currency=USD&segment=b2c&brand=ACME",
+            "category:BREAD?currency=USD&segment=b2c",
             "category:BREAD?currency=EUR&segment=b2c",
             // No longer declared.
             "category:BREAD?currency=CHF&segment=b2c",
@@ -280,7 +277,7 @@ mod tests {
         check(
             &scope(VariantsOf::Read, &[]),
             &read,
-            &["currency=EUR&segment=b2c", "currency=USD&segment=b2c&brand=ACME"],
+            &["currency=EUR&segment=b2c", "currency=USD&segment=b2c"],
         );
         check(
             &scope(VariantsOf::Read, &[("currency", &["EUR"])]),
@@ -296,6 +293,7 @@ mod tests {
             pushed: crate::listing::definition::Pushed {
                 names: GlobSet::empty(),
                 policy: Default::default(),
+                filters: Vec::new(),
             },
         };
         let told = |chosen: &[(&str, &[&str])]| scope(VariantsOf::Default, chosen).misfit(&definitions);

@@ -7,14 +7,14 @@ use futures_util::stream::BoxStream;
 
 use crate::listing::{
     DataVersion, Field, Item, ListingName,
-    definition::{Defined, Filter, SortColumn},
+    definition::{Defined, SortColumn},
     key::Choices,
 };
 
 /// The most bytes of JSON that an item from an origin may have.
 pub const ITEM_BYTES_MAX: usize = 256 * 1024;
 
-/// The most names, or values of a filter, that an origin may give at once.
+/// The most names that an origin may give at once.
 pub const NAMES_MAX: usize = 1_000_000;
 
 /// The most bytes that these may have together: as many names as there may be, at their longest, each with a line feed.
@@ -25,7 +25,7 @@ pub const NAMES_BYTES_MAX: usize = NAMES_MAX * (ListingName::BYTES_MAX + 1);
 pub struct Read {
     /// The name's definition and the values of its parameters.
     pub defined: Defined,
-    /// Variants and filters, in the order of declaration, defaults filled in.
+    /// Variants, in the order of declaration, defaults filled in.
     pub choices: Choices,
     /// In which order the items must come.
     pub order: ReadOrder,
@@ -120,9 +120,6 @@ pub trait Origin: Send + Sync {
     /// The names that exist, as rows of values of the pattern's parameters in its order. `fields` are theirs, see
     /// [`Definition::field_of`](crate::listing::Definition::field_of).
     async fn names(&self, query: &str, fields: &[Field]) -> Result<Vec<Vec<String>>, OriginError>;
-
-    /// The values that may be asked for of a filter, for one name.
-    async fn filter_values(&self, defined: &Defined, filter: &Filter) -> Result<Vec<String>, OriginError>;
 
     /// Where the origin tells by itself that its items changed: since when they are as they are now, each time. `None`
     /// where it does not; then time alone tells when its listings are due.

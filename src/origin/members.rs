@@ -26,8 +26,8 @@ pub(super) enum Member {
     Cell(Box<str>),
     /// A text of a file whose decimal point is a comma, where a number is wanted.
     Comma(Box<str>),
-    /// An object or an array: nothing to compare.
-    Nested,
+    /// An object or an array, as it stands: nothing to compare.
+    Nested(Box<str>),
 }
 
 /// The value is no number, and one is wanted.
@@ -57,7 +57,7 @@ impl Member {
             Some(b'n') => Self::Null,
             Some(b't') => Self::Bool(true),
             Some(b'f') => Self::Bool(false),
-            Some(b'{' | b'[') => Self::Nested,
+            Some(b'{' | b'[') => Self::Nested(json.into()),
             Some(b'"') => Self::Text(serde_json::from_str(json)?),
             _ => Self::Number(json.into()),
         })
@@ -66,7 +66,7 @@ impl Member {
     /// The value to sort by. `false` is 0 and `true` is 1, as in SQLite. An object or an array has none.
     pub(super) fn sort_value(&self, taken: Taken) -> Result<SortValue, NoNumber> {
         Ok(match (self, taken) {
-            (Self::Missing | Self::Null | Self::Nested, _) => SortValue::Null,
+            (Self::Missing | Self::Null | Self::Nested(_), _) => SortValue::Null,
             (_, Taken::Text) => {
                 let text = self.text(taken)?;
                 text.map_or(SortValue::Null, |text| SortValue::Text(text.into()))
@@ -89,7 +89,7 @@ impl Member {
     /// The value as text, as it stands in names and parameters; `None` for null, an object or an array.
     pub(super) fn text(&self, taken: Taken) -> Result<Option<Cow<'_, str>>, NoNumber> {
         Ok(Some(match (self, taken) {
-            (Self::Missing | Self::Null | Self::Nested, _) => return Ok(None),
+            (Self::Missing | Self::Null | Self::Nested(_), _) => return Ok(None),
             (Self::Bool(true), _) => "true".into(),
             (Self::Bool(false), _) => "false".into(),
             (Self::Number(text) | Self::Text(text) | Self::Cell(text), Taken::Number) => {
@@ -360,18 +360,21 @@ mod tests {
         let found = |json: &str| members_of(json.as_bytes(), &wanted(&places)).unwrap();
         let text = |text: &str| Member::Text(text.into());
         let number = |text: &str| Member::Number(text.into());
-        use Member::{Missing, Nested, Null};
+        let nested = |json: &str| Member::Nested(json.into());
+        use Member::{Missing, Null};
+        let a = nested(r#"{"b":"\u00e9","c":[1, 2.50 ]}"#);
         assert_eq!(
             found(r#"{"a":{"b":"\u00e9","c":[1, 2.50 ]},"x":[{"y":null}]}"#),
-            [text("é"), number("2.50"), Nested, Nested, Null, Missing]
+            [text("é"), number("2.50"), a.clone(), a, Null, Missing]
         );
         assert_eq!(
             found(r#"{"a":{"b":1},"a":7,"x":{"0":{"y":2}}}"#),
             [Missing, Missing, number("7"), number("7"), number("2"), Missing]
         );
+        let (a, b) = (nested(r#"{"b":{"z":"\ufffd"}}"#), nested(r#"{"z":"\ufffd"}"#));
         assert_eq!(
             found(r#"{"a":{"b":{"z":"\ud83d"}}}"#),
-            [Nested, Missing, Nested, Nested, Missing, text("\u{fffd}")]
+            [b, Missing, a.clone(), a, Missing, text("\u{fffd}")]
         );
         assert_eq!(found("{}"), [Missing, Missing, Missing, Missing, Missing, Missing]);
         assert_eq!(names_of(br#"{"b":1,"a":{},"c":3}"#, 2), ["b", "a"]);

@@ -5,6 +5,7 @@
 //! A read that does not come to its end ends in an error, never early: half a listing must not look like a whole one.
 
 mod batches;
+mod cells;
 mod contract;
 mod decimal;
 mod file;
@@ -25,6 +26,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use self::sql::Formless;
 pub use self::{
+    cells::CellReader,
     contract::{
         ITEM_BYTES_MAX, Items, NAMES_BYTES_MAX, NAMES_MAX, Origin, OriginError, OriginItem, Read, ReadOrder, Reading,
         SortValue,

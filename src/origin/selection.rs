@@ -81,7 +81,7 @@ impl Selection {
 
     /// Rows of these fields, of items whose fields have these values.
     pub(super) fn of_fields(fields: Vec<Field>, among: impl Iterator<Item = (Field, Arc<str>)>) -> Self {
-        Self::new(None, among, fields, "names or filters go by")
+        Self::new(None, among, fields, "names go by")
     }
 
     fn new(
@@ -242,7 +242,7 @@ impl Selection {
     ) -> Result<(&'m Member, &'m Field), OriginError> {
         let field = self.wanted.fields.get(at);
         match (members.get(at), field) {
-            (Some(Member::Nested), Some(field)) => Err(OriginError::Misdeclared(format!(
+            (Some(Member::Nested(_)), Some(field)) => Err(OriginError::Misdeclared(format!(
                 "the member `{field}` of item {position} is an object or array, and cannot be compared"
             ))),
             (Some(member), Some(field)) => Ok((member, field)),

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::{Origin, OriginError, OriginItem, Read, ReadOrder, SqlOrigin, sort_key::SortKeys};
 use crate::listing::{
     Definition, Field, Policy, SortName,
-    definition::{Defined, Descending, Filter, Links, Sort, SortColumn, Variant},
+    definition::{Defined, Descending, Links, Sort, SortColumn, Variant},
     pattern::NamePattern,
 };
 
@@ -28,7 +28,7 @@ pub(super) fn definition(pattern: &str, query: &str) -> Definition {
             desc: Descending::Mirrored,
         }],
         variants: Vec::new(),
-        filters: Vec::new(),
+        filters: Default::default(),
         fields: Vec::new(),
         policy: Policy::default().into(),
         version_query: None,
@@ -41,13 +41,6 @@ pub(super) fn variant(parameter: &str, values: &[&str]) -> Variant {
     Variant {
         parameter: parameter.into(),
         values: values.iter().map(|value| Arc::from(*value)).collect(),
-    }
-}
-
-pub(super) fn filter(parameter: &str, values_query: &str) -> Filter {
-    Filter {
-        parameter: parameter.into(),
-        values_query: values_query.into(),
     }
 }
 

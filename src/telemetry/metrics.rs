@@ -154,6 +154,8 @@ metrics! {
     origin_reads: Counter, "Reads of an origin begun";
     nulled_values: Counter, "Values of databases that JSON has no form for, such as a zero date, and that became null";
     refresh_seconds: Histogram = Histogram::new([0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0]), "Refresh from draw to publish";
+    filter_reads: Counter, "Generations that were read to answer filters";
+    filter_bytes: Gauge, "Bytes of columns and matches of filters in this process";
     oldest_stale_seconds: Gauge<f64, AtomicU64>, "Age past fresh_for of the oldest listing served stale in the last five seconds";
     redis_seconds: Histogram = Histogram::new(ROUND_TRIPS), "Round trips to Redis";
     redis_errors: Counter, "Calls to Redis that failed or timed out";
@@ -230,13 +232,15 @@ mod tests {
     use super::*;
 
     /// Every metric's name, as it is encoded without its suffix.
-    const NAMES: [(&str, &str); 33] = [
+    const NAMES: [(&str, &str); 35] = [
         ("listcache_pages", "counter"),
         ("listcache_pages_stale", "counter"),
         ("listcache_refreshes", "counter"),
         ("listcache_origin_reads", "counter"),
         ("listcache_nulled_values", "counter"),
         ("listcache_refresh_seconds", "histogram"),
+        ("listcache_filter_reads", "counter"),
+        ("listcache_filter_bytes", "gauge"),
         ("listcache_oldest_stale_seconds", "gauge"),
         ("listcache_redis_seconds", "histogram"),
         ("listcache_redis_errors", "counter"),

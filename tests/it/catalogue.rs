@@ -99,7 +99,7 @@ pub fn catalogue_definition(pattern: &str, query: &str, names: Option<Names>) ->
         names,
         sorts: sorts(),
         variants: Vec::new(),
-        filters: Vec::new(),
+        filters: Default::default(),
         fields: Vec::new(),
         policy: Arc::new(Policy {
             fresh_for: Duration::from_secs(3600),

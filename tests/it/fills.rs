@@ -11,10 +11,7 @@ use std::{
 use async_trait::async_trait;
 use listcache::{
     engine::{Asked, Engine, EngineError, EngineLimits, EngineParts, PageState, Shrink},
-    listing::{
-        Definition, Field, Order, Policy,
-        definition::{Defined, Filter},
-    },
+    listing::{Definition, Field, Order, Policy},
     origin::{Items, Origin, OriginError, Origins, Read},
     telemetry::Metrics,
 };
@@ -97,30 +94,17 @@ impl Origin for Hanging {
     async fn names(&self, _: &str, _: &[Field]) -> Result<Vec<Vec<String>>, OriginError> {
         std::future::pending().await
     }
-
-    async fn filter_values(&self, _: &Defined, _: &Filter) -> Result<Vec<String>, OriginError> {
-        std::future::pending().await
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_waits_once_however_much_it_waits_for() {
     const FILL_WAIT: Duration = Duration::from_secs(3);
     let redis = RedisServer::start();
-    let filter = Filter {
-        parameter: "brand".into(),
-        values_query: "select brands".into(),
-    };
     let unknown = enumerated(definition(shop::policy()));
-    let filtered = Definition {
-        filters: vec![filter],
-        ..definition(shop::policy())
-    };
-    for (defined, choices, reads) in [
+    for (defined, reads) in [
         // Nobody knows whether the name exists: the origin is not asked for its items.
-        (unknown, vec![], 0),
-        (filtered.clone(), vec![("brand", "A")], 0),
-        (filtered, vec![], 1),
+        (unknown, 0),
+        (definition(shop::policy()), 1),
     ] {
         let origin = Arc::new(Hanging::default());
         let mut origins = Origins::default();
@@ -138,11 +122,7 @@ async fn a_request_waits_once_however_much_it_waits_for() {
             refreshes_due: false,
         });
         let began = Instant::now();
-        let asked = Asked {
-            choices,
-            ..Asked::default()
-        };
-        let answer = match node.pages.selector.select(&bread(), asked).await {
+        let answer = match node.pages.selector.select(&bread(), Asked::default()).await {
             Ok(selection) => shop::read(&node, &selection, &place(0, 24)).await,
             Err(error) => Err(error),
         };

@@ -40,6 +40,7 @@ async fn a_made_up_cursor_harms_nobody() {
         order: Order::Asc,
         total: 30,
         chunk_len: 12.try_into().unwrap(),
+        filters: 0,
     };
     let url = |cursor: &Cursor| format!("{BREAD}?cursor={}", cursor.encode(&key));
     let huge = Cursor {
@@ -101,6 +102,7 @@ async fn a_forged_cursor_that_comes_first_spoils_no_good_link() {
             order: Order::Asc,
             total,
             chunk_len: chunk_len.try_into().unwrap(),
+            filters: 0,
         };
         Place::Cursor(cursor.encode(&selection.key))
     };

@@ -72,7 +72,7 @@ async fn a_page_is_told_in_many_ways() {
         ("?sort=in_stock&size=2", vec![29, 28]),
         ("?sort=in_stock&order=desc&offset=26&limit=4", vec![29, 10, 20, 30]),
         ("?currency=USD", vec![31]),
-        ("?brand=ACME+%26+Co&size=2", vec![30, 27]),
+        ("?f.brand=ACME+%26+Co&size=2", vec![30, 27]),
         ("?size=1&utm_source=x&fbclid=%zz", vec![30]),
         ("?offset=1000", vec![]),
     ] {
@@ -197,6 +197,8 @@ async fn bad_parameters_are_told_all_at_once() {
         "sort=number&order=desc",
         "page=1&offset=0",
         "brand=nobody",
+        "f.size=1",
+        "facets=size",
         "page=9223372036854775807&size=250",
         &format!("page={nines}"),
     ] {

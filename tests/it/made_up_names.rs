@@ -12,11 +12,7 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use listcache::{
     engine::{Engine, EngineError, EngineLimits, EngineParts},
-    listing::{
-        Definition, Field, Policy,
-        definition::{Defined, Filter},
-        pattern::NamePattern,
-    },
+    listing::{Definition, Field, Policy, pattern::NamePattern},
     origin::{Items, Origin, OriginError, OriginItem, Origins, Read, SortValue},
     telemetry::Metrics,
 };
@@ -60,10 +56,6 @@ impl Origin for Brands {
 
     async fn names(&self, _: &str, _: &[Field]) -> Result<Vec<Vec<String>>, OriginError> {
         Ok((0..8).map(|number| vec![format!("{number}")]).collect())
-    }
-
-    async fn filter_values(&self, _: &Defined, _: &Filter) -> Result<Vec<String>, OriginError> {
-        Ok(Vec::new())
     }
 }
 

@@ -18,6 +18,7 @@ mod edge;
 mod faults;
 mod files;
 mod fills;
+mod filters;
 mod hostile;
 mod http2;
 mod http_cursors;

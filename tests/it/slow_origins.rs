@@ -6,10 +6,7 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use listcache::{
     engine::{Engine, EngineLimits, EngineParts, Shrink},
-    listing::{
-        Field,
-        definition::{Defined, Filter},
-    },
+    listing::Field,
     origin::{Items, Origin, OriginError, OriginItem, Origins, Read, SortValue},
     telemetry::Metrics,
 };
@@ -43,10 +40,6 @@ impl Origin for Pausing {
     }
 
     async fn names(&self, _: &str, _: &[Field]) -> Result<Vec<Vec<String>>, OriginError> {
-        Ok(Vec::new())
-    }
-
-    async fn filter_values(&self, _: &Defined, _: &Filter) -> Result<Vec<String>, OriginError> {
         Ok(Vec::new())
     }
 }

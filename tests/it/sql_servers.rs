@@ -16,7 +16,7 @@ use futures_util::TryStreamExt;
 use listcache::{
     listing::{
         Definition, Field, Policy, SortName,
-        definition::{Defined, Descending, Filter, Links, Sort, SortColumn},
+        definition::{Defined, Descending, Links, Sort, SortColumn},
         pattern::NamePattern,
     },
     origin::{Origin, OriginError, OriginItem, Read, ReadOrder, SqlOrigin},
@@ -37,19 +37,12 @@ fn definition(pattern: &str, query: &str) -> Definition {
             desc: Descending::Mirrored,
         }],
         variants: Vec::new(),
-        filters: Vec::new(),
+        filters: Default::default(),
         fields: Vec::new(),
         policy: Policy::default().into(),
         version_query: None,
         hashes: Default::default(),
         links: Links::default(),
-    }
-}
-
-fn filter(parameter: &str) -> Filter {
-    Filter {
-        parameter: parameter.into(),
-        values_query: "".into(),
     }
 }
 

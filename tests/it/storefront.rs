@@ -12,6 +12,7 @@ use self::browser::Browser;
 use crate::support::{demo::Demo, eventually};
 
 mod browser;
+mod filtering;
 
 /// The product and the price in cents of every card, in order.
 async fn cards(browser: &Browser) -> Vec<(String, i64)> {

@@ -156,6 +156,7 @@ async fn a_page_from_redis_takes_one_turn_where_the_listing_was_seen_and_two_whe
         order: Order::Asc,
         total: seen.meta.total,
         chunk_len: seen.meta.chunk_len,
+        filters: 0,
     };
     let pinned = Place::Cursor(cursor.encode(&selection.key));
     assert_eq!(turns(&pinned).await.0, 1, "pinned by cursor");

@@ -18,6 +18,8 @@ from schemathesis.openapi.checks import UseAfterFree
 SERVICE = os.environ["LISTCACHE_URL"]
 # What there is to read, with its sorts. The others are written to and forgotten.
 READ = {"category:BREAD": ["price", "number", "in_stock"], "plain:BREAD": ["price"], "promo:a": ["default"], "promo:b": ["default"]}
+# The filters a page can count.
+FILTERS = {"category:BREAD": "brand"}
 WRITTEN = ["promo:w", "promo:ä/b c", "category:BREAD"]
 PAGES = "/v1/listings/{name}"
 # Bytes are counted, and a schema counts characters: the longest takes four bytes.
@@ -76,6 +78,10 @@ def lead(case):
                 query["sort"] = choose(READ[name], query["sort"])
                 if query["sort"] == "number" and query.get("order") == "desc":
                     query["order"] = "asc"
+            if "facets" in query and isinstance(query["facets"], str):
+                query["facets"] = FILTERS.get(name, "")
+                if not query["facets"]:
+                    del query["facets"]
             if reads and path == PAGES:
                 one_place(query)
                 if name in READ:

@@ -23,8 +23,8 @@ use crate::{
     table::Table,
 };
 
-const BESIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/grocery-products.ndjson.gz");
-const OF_THE_DEMO: &[u8] = include_bytes!("../../../fixtures/catalogue.ndjson.gz");
+pub const BESIDE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/data/grocery-products.ndjson.gz");
+pub const OF_THE_DEMO: &[u8] = include_bytes!("../../../fixtures/catalogue.ndjson.gz");
 
 /// Three sorts of every category.
 const CATEGORIES: &str = r#"

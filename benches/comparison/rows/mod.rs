@@ -1,5 +1,6 @@
 //! What is compared, a file a row of the bench.
 
+pub mod filters;
 pub mod from_redis;
 pub mod herd;
 pub mod layouts;

@@ -7,13 +7,12 @@ use toml::Value;
 use super::origins::FoundOrigin;
 use crate::{
     config::{
-        RequestTemplate,
         nearest::suggestion,
         section::{Report, Section, join, kind},
     },
     listing::{
         Field, Taken,
-        definition::{Filter, Names, Variant},
+        definition::{Names, Variant},
         json_pointer::JsonPointer,
         pattern::NamePattern,
     },
@@ -91,11 +90,10 @@ pub(super) fn named(report: &Report, path: &str, text: &str, origin: FoundOrigin
 pub(super) struct Parameters<'d> {
     pub pattern: Option<&'d NamePattern>,
     pub variants: &'d [Variant],
-    pub filters: &'d [Filter],
     pub names: Option<&'d Names>,
 }
 
-/// `[listings.fields]`, and what `names` and `filters` say of members: the fields of parameters that are spelt otherwise.
+/// `[listings.fields]`, and what `names` says of members: the fields of parameters that are spelt otherwise.
 pub(super) fn of_parameters(
     section: &mut Section<'_>,
     origin: FoundOrigin,
@@ -129,18 +127,6 @@ pub(super) fn of_parameters(
             bind(&path, parameter, member.trim());
         }
     }
-    for filter in parameters.filters {
-        let is_member = match origin {
-            FoundOrigin::File => true,
-            FoundOrigin::Http(_) => !RequestTemplate::is_meant(&filter.values_query),
-            FoundOrigin::Sql | FoundOrigin::Broken | FoundOrigin::No => false,
-        };
-        let member = filter.values_query.trim();
-        if is_member && !member.is_empty() {
-            let path = join(&section.path_of("filters"), &filter.parameter);
-            bind(&path, &filter.parameter, member);
-        }
-    }
     fields
 }
 
@@ -149,12 +135,7 @@ impl Parameters<'_> {
     fn why_not(&self, parameter: &str, origin: FoundOrigin) -> Option<String> {
         let of_pattern = self.pattern.iter().flat_map(|pattern| pattern.parameters());
         let variants = self.variants.iter().map(|variant| &variant.parameter);
-        let filters = self.filters.iter().map(|filter| &filter.parameter);
-        let known: Vec<&str> = of_pattern
-            .chain(variants.clone())
-            .chain(filters.clone())
-            .map(|of| &**of)
-            .collect();
+        let known: Vec<&str> = of_pattern.chain(variants.clone()).map(|of| &**of).collect();
         let is_among = |mut those: Box<dyn Iterator<Item = &Arc<str>> + '_>| those.any(|of| **of == *parameter);
         if !known.contains(&parameter) {
             return Some(format!(
@@ -163,9 +144,7 @@ impl Parameters<'_> {
             ));
         }
         match origin {
-            FoundOrigin::Sql if !is_among(Box::new(filters)) => Some(format!(
-                "the query names `:{parameter}`; only filters are compared with columns here"
-            )),
+            FoundOrigin::Sql => Some(format!("the query names `:{parameter}`; no column is compared with it")),
             FoundOrigin::Http(_) if is_among(Box::new(variants)) => Some(format!(
                 "the request names `:{parameter}`; variants are compared with no member"
             )),

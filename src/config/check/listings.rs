@@ -5,7 +5,7 @@ use std::sync::Arc;
 use toml::Value;
 
 use super::{
-    fields, names,
+    fields, filters, names,
     origins::{DeclaredOrigins, FoundOrigin},
     policy, requests, sorts,
 };
@@ -15,8 +15,8 @@ use crate::{
         section::{Report, Section, join, kind},
     },
     listing::{
-        Definition, Field, ListingName, Policy,
-        definition::{Filter, Links, Variant},
+        Definition, Field, Filters, ListingName, Policy,
+        definition::{Links, Variant},
         pattern::{NamePattern, PAGE_PARAMETERS, is_parameter_name},
     },
 };
@@ -87,19 +87,17 @@ fn definition(
         .flat_map(|pattern| pattern.parameters().map(|name| name.to_string()))
         .collect();
     let variants = variants(&mut section, &mut parameters);
-    let filters = filters(&mut section, &mut parameters);
+    let filters = filters(&mut section, found);
     if let FoundOrigin::Http(of_origin) = found {
         let named = requests::NamedByListing {
             pattern: pattern.as_ref(),
             variants: &variants,
-            filters: &filters,
         };
         requests::check(&section, &of_origin, &named, query.as_deref(), names.as_ref());
     }
     let bound = fields::Parameters {
         pattern: pattern.as_ref(),
         variants: &variants,
-        filters: &filters,
         names: names.as_ref(),
     };
     let fields = fields::of_parameters(&mut section, found, &bound);
@@ -115,7 +113,7 @@ fn definition(
         names,
         sorts,
         variants,
-        filters,
+        filters: Arc::new(filters),
         fields,
         policy: Arc::new(policy),
         hashes: Default::default(),
@@ -236,21 +234,15 @@ fn variants(section: &mut Section<'_>, parameters: &mut Vec<String>) -> Vec<Vari
     variants.collect()
 }
 
-fn filters(section: &mut Section<'_>, parameters: &mut Vec<String>) -> Vec<Filter> {
+/// `[listings.filters]`, in the file's order.
+fn filters(section: &mut Section<'_>, origin: FoundOrigin) -> Filters {
     let report = section.report;
-    let filters = section.table("filters").into_iter().filter_map(|(parameter, value)| {
-        let path = join(&section.path_of("filters"), &parameter);
-        check_parameter(report, &path, &parameter, parameters);
-        let query = report.text(&path, value)?;
-        if query.trim().is_empty() {
-            report.error(&path, "empty: the query that reads the values which may be asked for");
-        }
-        Some(Filter {
-            parameter: parameter.into(),
-            values_query: query.into(),
-        })
-    });
-    filters.collect()
+    let path = section.path_of("filters");
+    let filters = section
+        .table("filters")
+        .into_iter()
+        .filter_map(|(name, value)| filters::check(report, join(&path, &name), &name, value, origin));
+    Filters::new(filters.collect())
 }
 
 fn check_parameter(report: &Report, path: &str, parameter: &str, parameters: &mut Vec<String>) {

@@ -85,6 +85,8 @@ pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
             base.origin_timeout,
         ),
         sort_in_memory_max: section.integer("sort_in_memory_max", 0..=10_000_000, base.sort_in_memory_max),
+        filter_values_max: count(section, "filter_values_max", 1..=1000, base.filter_values_max),
+        facet_values_max: count(section, "facet_values_max", 1..=10_000, base.facet_values_max),
     };
     if section.is_clean() {
         if says_keep {
@@ -105,6 +107,10 @@ pub(super) fn read(section: &mut Section<'_>, base: &Policy) -> Policy {
         }
     }
     policy
+}
+
+fn count(section: &mut Section<'_>, key: &'static str, bounds: std::ops::RangeInclusive<u64>, base: u32) -> u32 {
+    u32::try_from(section.integer(key, bounds, base.into())).unwrap_or(base)
 }
 
 /// `compress`: whether chunks are packed in Redis.

@@ -2,12 +2,17 @@
 
 use std::{sync::Arc, time::Duration};
 
-use globset::{Glob, GlobSet, GlobSetBuilder};
+use globset::{Glob, GlobMatcher, GlobSet, GlobSetBuilder};
+use toml::Value;
 
-use super::policy::{check_keep, check_pin};
+use super::{
+    filters,
+    origins::FoundOrigin,
+    policy::{check_keep, check_pin},
+};
 use crate::{
-    config::section::Section,
-    listing::{Policy, definition::Pushed},
+    config::section::{Section, join, kind},
+    listing::{Filters, Policy, definition::Pushed},
 };
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -44,9 +49,36 @@ pub(super) fn check(mut section: Section<'_>, defaults: &Policy, defaults_are_cl
             check_pin(&section, "max_age", "max_age", &policy);
         }
     }
+    let filters = filters(&mut section);
     section.finish();
     Pushed {
         names,
         policy: Arc::new(policy),
+        filters,
     }
+}
+
+/// `[pushed.filters."promo:*"]`: filters by globs of names, in the file's order.
+fn filters(section: &mut Section<'_>) -> Vec<(GlobMatcher, Arc<Filters>)> {
+    let (report, path) = (section.report, section.path_of("filters"));
+    let of_glob = |(glob, value): (String, Value)| {
+        let path = join(&path, &glob);
+        let matcher = match Glob::new(&glob) {
+            Ok(glob) => Some(glob.compile_matcher()),
+            Err(error) => {
+                report.error(&path, format!("no glob: {}", error.kind()));
+                None
+            }
+        };
+        let Value::Table(declared) = value else {
+            report.error(&path, format!("expected a table of filters, found {}", kind(&value)));
+            return None;
+        };
+        let declared = declared
+            .into_iter()
+            .filter_map(|(name, value)| filters::check(report, join(&path, &name), &name, value, FoundOrigin::File));
+        Some((matcher?, Arc::new(Filters::new(declared.collect()))))
+    };
+    let filters: Vec<_> = section.table("filters").into_iter().filter_map(of_glob).collect();
+    filters
 }

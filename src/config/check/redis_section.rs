@@ -90,6 +90,7 @@ pub(super) fn check_l1(mut section: Section<'_>) -> L1Config {
         absent_max: as_usize(section.integer("absent_max", 1..=100_000_000, 100_000)),
         shapes_max: as_usize(section.integer("shapes_max", 1..=100_000_000, 100_000)),
         read_ahead: section.boolean("read_ahead", false),
+        filters_bytes_max: section.size("filters_max", 1024..=1 << 40, 64 << 20),
     };
     section.finish();
     config

@@ -2,13 +2,9 @@
 
 use super::origins::Requests;
 use crate::{
-    config::{
-        RequestMethod, RequestTemplate,
-        nearest::suggestion,
-        section::{Section, join},
-    },
+    config::{RequestMethod, RequestTemplate, nearest::suggestion, section::Section},
     listing::{
-        definition::{Filter, Names, Variant},
+        definition::{Names, Variant},
         pattern::NamePattern,
     },
 };
@@ -20,10 +16,9 @@ const OF_PAGING: [&str; 5] = ["page", "offset", "limit", "cursor", "session"];
 pub(super) struct NamedByListing<'d> {
     pub pattern: Option<&'d NamePattern>,
     pub variants: &'d [Variant],
-    pub filters: &'d [Filter],
 }
 
-/// Checks the request of a listing's items, of its names, and of its filters' values.
+/// Checks the requests of a listing's items and of its names.
 pub(super) fn check(
     section: &Section<'_>,
     requests: &Requests,
@@ -45,11 +40,10 @@ pub(super) fn check(
         }
     }
     let variants: Vec<&str> = named.variants.iter().map(|variant| &*variant.parameter).collect();
-    let filters: Vec<&str> = named.filters.iter().map(|filter| &*filter.parameter).collect();
 
     let path = section.path_of("query");
     if let Some(request) = query.and_then(|text| parse(section, &path, text)) {
-        let known = [&parameters[..], &variants, &filters].concat();
+        let known = [&parameters[..], &variants].concat();
         check_values(section, &path, requests, &request, &known);
         for name in parameters.iter().chain(&variants) {
             if !request.holds(name) && !OF_PAGING.contains(name) {
@@ -64,15 +58,6 @@ pub(super) fn check(
         let path = section.path_of("names");
         if let Some(request) = parse(section, &path, text) {
             check_values(section, &path, requests, &request, &[]);
-        }
-    }
-    for filter in named.filters {
-        let path = join(&section.path_of("filters"), &filter.parameter);
-        // Otherwise it is the name of a member.
-        if RequestTemplate::is_meant(&filter.values_query)
-            && let Some(request) = parse(section, &path, &filter.values_query)
-        {
-            check_values(section, &path, requests, &request, &parameters);
         }
     }
 }

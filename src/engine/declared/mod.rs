@@ -3,14 +3,13 @@
 //! - [`Declared`] is one value, replaced as a whole when the configuration is read again. A request or a run takes it once and goes by
 //!   it to the end. A generation that was shaped by an older one is recognised by its definition's hash.
 //! - [`Declaration`] holds the present one, and answers for it: the source of a name's items, the lives of its listings.
-//! - [`names`]: which names exist, by the [`enumeration`] of each definition. [`filters`]: which values a filter may have. [`budget`]: how hard an origin may be used.
+//! - [`names`]: which names exist, by the [`enumeration`] of each definition. [`budget`]: how hard an origin may be used.
 //!
 //! Parts that do not differ from the declaration before live on: origins with their pools and watched files, names that were read,
 //! budgets in use.
 
 pub(super) mod budget;
 mod enumeration;
-pub(super) mod filters;
 pub(super) mod names;
 
 use std::{
@@ -25,7 +24,7 @@ use std::{
 use arc_swap::{ArcSwap, Guard};
 use tokio::{runtime::Handle, sync::watch};
 
-use self::{budget::Budget, filters::KnownFilters, names::KnownNames};
+use self::{budget::Budget, names::KnownNames};
 use crate::{
     engine::{error::EngineError, limits::EngineLimits},
     listing::{Definitions, ListingName, Policy, definition::Resolved},
@@ -40,8 +39,6 @@ pub(crate) struct Declared {
     pub origins: Origins,
     /// Which names exist.
     pub names: KnownNames,
-    /// Which values filters may have.
-    pub filters: KnownFilters,
     budgets: HashMap<Box<str>, Arc<Budget>>,
 }
 
@@ -67,8 +64,7 @@ impl Declared {
         let budgets = of_definitions.map(|name| (name.clone(), budget(name))).collect();
         let known = before.map(|before| &before.names);
         Self {
-            names: KnownNames::new(&definitions, origins.clone(), limits.fill_wait, runtime.clone(), known),
-            filters: KnownFilters::new(origins.clone(), runtime),
+            names: KnownNames::new(&definitions, origins.clone(), limits.fill_wait, runtime, known),
             budgets,
             definitions,
             origins,
@@ -92,7 +88,7 @@ pub struct Declaration {
 }
 
 impl Declaration {
-    /// The first one. Names and filter values are read on `runtime`.
+    /// The first one. Names are read on `runtime`.
     pub(crate) fn new(definitions: Definitions, origins: Origins, limits: EngineLimits, runtime: Handle) -> Self {
         let declared = Declared::new(definitions, origins, &limits, runtime.clone(), None);
         Self {
@@ -149,7 +145,7 @@ impl Declaration {
     pub(crate) fn policy(&self, name: &ListingName) -> Arc<Policy> {
         match self.resolve(name) {
             Resolved::Defined(defined) => defined.definition.policy.clone(),
-            Resolved::Pushed | Resolved::Unknown => self.pushed_policy(),
+            Resolved::Pushed(_) | Resolved::Unknown => self.pushed_policy(),
         }
     }
 

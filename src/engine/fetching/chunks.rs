@@ -9,7 +9,7 @@ use crate::{
         error::EngineError,
         l1::{
             L1,
-            chunk_cache::Partly,
+            chunk_cache::{Partly, Scattered},
             items::PageItems,
             shape::{Layers, Shape},
         },
@@ -83,6 +83,25 @@ impl Chunks {
             items,
             collapsed: joined.collapsed,
         }))
+    }
+
+    /// What is not here of a page whose items lie apart, with what is. `None` where Redis does not hold what the generation promises.
+    pub(crate) async fn read_scattered(
+        &self,
+        key: &ListingKey,
+        layers: &Layers,
+        scattered: Scattered,
+    ) -> Result<Option<PageItems>, EngineError> {
+        let _permit = self.permits.take()?;
+        let (generation, delta) = (layers.shape.generation, layers.delta.as_deref());
+        let ranges = &scattered.missing;
+        let read = self.store.pages.ranges(key, generation, delta, ranges).await?;
+        let read: Vec<Vec<Arc<Chunk>>> = ranges
+            .iter()
+            .zip(read)
+            .map(|(range, chunks)| keep(&self.l1, layers, range.start, chunks).to_vec())
+            .collect();
+        Ok(scattered.with(&read))
     }
 
     /// The items of a plan in a pinned generation, if all are as promised, with the listing's head and the time left, in one turn. `None`

@@ -57,7 +57,7 @@ impl LostPushed {
 
     /// A head that was known here is gone, and no deletion was heard of. A listing with an origin is filled again; another is lost.
     pub(crate) fn head_is_gone(&self, listing: &ListingKey) {
-        if let Resolved::Pushed = self.declaration.take().definitions.resolve(listing.name()) {
+        if let Resolved::Pushed(_) = self.declaration.take().definitions.resolve(listing.name()) {
             self.tell(listing);
         }
     }

@@ -2,7 +2,8 @@
 //!
 //! - [`heads`]: which head may be served. Head and chunks come in **one** round trip: a pipeline of HMGET and an XRANGE that speculates
 //!   on the last known generation. A head that was never seen costs two. No scripts: they cost the server a multiple of a range read.
-//! - [`chunks`]: the missing chunks of a page with one XRANGE over the smallest range that covers them.
+//! - [`chunks`]: the missing chunks of a page with one XRANGE over the smallest range that covers them; those that lie apart with one each, in one turn.
+//! - [`columns`]: what filters are answered by, made of all items of a generation.
 //! - [`pushed_sorts`]: the sorts of a pushed name. [`lost_pushed`]: tells of pushed listings that are gone.
 //!
 //! What must hold:
@@ -14,6 +15,7 @@
 //! - A reading that meets damage makes the head table forget the head, so that the next request mends it.
 
 pub(super) mod chunks;
+pub(super) mod columns;
 pub(super) mod heads;
 pub(super) mod lost_pushed;
 pub(super) mod pushed_sorts;

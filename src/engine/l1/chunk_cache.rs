@@ -6,6 +6,7 @@
 
 mod entry;
 mod per_thread;
+mod scattered;
 
 use std::{
     ops::Range,
@@ -18,8 +19,8 @@ use std::{
 use foldhash::quality::RandomState;
 use moka::sync::Cache;
 
-pub(crate) use self::entry::FragmentPlace;
 use self::entry::{Key, Value};
+pub(crate) use self::{entry::FragmentPlace, scattered::Scattered};
 use super::{items::PageItems, shape::Layers};
 use crate::listing::{Chunk, Fragment, RunPlace, WindowPlan, window::Piece};
 

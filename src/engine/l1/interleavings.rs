@@ -55,6 +55,7 @@ struct Node {
 impl Node {
     fn new() -> Arc<Self> {
         let config = L1Config {
+            filters_bytes_max: 1 << 20,
             ttl: Duration::from_secs(3600),
             chunks_bytes_max: 0,
             heads_max: 100,

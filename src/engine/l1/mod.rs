@@ -1,8 +1,9 @@
-//! L1: heads, chunks and fragments that this process keeps.
+//! L1: heads, chunks, fragments and columns that this process keeps.
 //!
 //! - [`head_cache`]: heads, behind locks that are held for a look. [`head_table`] has the rules, and is pure.
 //! - [`chunk_cache`]: chunks and fragments, bounded in bytes together. Chunks that a thread found lately it finds again without a look
 //!   into the shared table.
+//! - [`filter_cache`]: columns and matches of filters.
 //! - [`items`]: a page's items, plain or packed. [`shape`]: what must be known of a generation to cut a page out of it.
 //!
 //! What must hold:
@@ -15,6 +16,7 @@
 //!   run before it, which is its dictionary.
 
 pub(super) mod chunk_cache;
+pub(super) mod filter_cache;
 pub(super) mod head_cache;
 pub(crate) mod head_table;
 #[cfg(test)]
@@ -26,6 +28,7 @@ use moka::sync::Cache;
 
 use self::{
     chunk_cache::ChunkCache,
+    filter_cache::FilterCache,
     head_cache::HeadCache,
     shape::{Layers, Shape},
 };
@@ -40,6 +43,8 @@ pub(crate) struct L1 {
     pub heads: HeadCache,
     /// The items.
     pub chunks: ChunkCache,
+    /// What filters are answered by.
+    pub filters: FilterCache,
     /// Until when pinned generations are kept at least. By listing too: a generation asked for under another listing's
     /// name is not that listing's. And by shape: what a cursor says of a generation is good for that cursor alone.
     pub pins: Cache<(ListingKey, Shape), Timestamp>,
@@ -54,6 +59,7 @@ impl L1 {
         Self {
             heads: HeadCache::new(config),
             chunks: ChunkCache::new(config.chunks_bytes_max),
+            filters: FilterCache::new(config.filters_bytes_max),
             pins: Cache::builder().max_capacity(shapes_max).build(),
             layers: Cache::builder().max_capacity(shapes_max).build(),
         }

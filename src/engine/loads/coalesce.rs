@@ -243,11 +243,6 @@ where
         self.loads.lock().by_key.contains_key(key)
     }
 
-    /// How many loads are under way.
-    pub(crate) fn len(&self) -> usize {
-        self.loads.lock().by_key.len()
-    }
-
     /// Later callers do not join the load under way; earlier ones still get its result.
     pub(crate) fn detach(&self, key: &K) {
         self.loads.lock().by_key.remove(key);

@@ -186,7 +186,7 @@ impl Holds {
                 let hash = defined.definition.hash_of(&listing.stored).unwrap_or_default();
                 (defined.definition.policy.clone(), hash)
             }
-            Resolved::Pushed | Resolved::Unknown => (self.means.declaration.pushed_policy(), 0),
+            Resolved::Pushed(_) | Resolved::Unknown => (self.means.declaration.pushed_policy(), 0),
         };
         // Drawn now: a refresh that began before is superseded.
         let grant = self.means.store.draws.without_lease(listing.name(), 1).await?;

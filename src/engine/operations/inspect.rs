@@ -325,7 +325,7 @@ impl Inspector {
         let family = match self.means.declaration.resolve(name) {
             Resolved::Unknown => return Err(EngineError::NotFound),
             // A listing that is not there yet may be pushed at any time.
-            Resolved::Pushed => Family::plain(name.clone()),
+            Resolved::Pushed(_) => Family::plain(name.clone()),
             Resolved::Defined(defined) => {
                 let (frozen, now) = (&self.means.frozen, self.means.store.now());
                 check_sort(&self.means.declaration, frozen, now, (&defined, name), sort).await?;
@@ -347,7 +347,7 @@ impl Inspector {
     async fn followed(&self, family: &Family, sort: Option<&SortName>) -> Result<Vec<ListingKey>, EngineError> {
         let sorts: Vec<SortName> = match self.means.declaration.resolve(&family.name) {
             Resolved::Defined(defined) => defined.definition.sorts.iter().map(|sort| sort.name.clone()).collect(),
-            Resolved::Pushed | Resolved::Unknown => self.means.pushed_sorts.of(&family.name).await?.to_vec(),
+            Resolved::Pushed(_) | Resolved::Unknown => self.means.pushed_sorts.of(&family.name).await?.to_vec(),
         };
         let wanted = sorts.into_iter().filter(|one| sort.is_none_or(|sort| one == sort));
         Ok(wanted.map(|sort| family.listing(StoredSort::ascending(sort))).collect())
@@ -362,7 +362,7 @@ impl Inspector {
         let policy: Arc<Policy> = match self.means.declaration.resolve(listing.name()) {
             Resolved::Defined(defined) => defined.definition.policy.clone(),
             // A pushed listing is the truth until it is pushed again.
-            Resolved::Pushed | Resolved::Unknown => return ListingState::Fresh,
+            Resolved::Pushed(_) | Resolved::Unknown => return ListingState::Fresh,
         };
         match policy.freshness(head.as_of, now) {
             Freshness::Fresh(_) if !self.is_reshaped(listing, head) => ListingState::Fresh,
@@ -375,7 +375,7 @@ impl Inspector {
     fn is_reshaped(&self, listing: &ListingKey, head: &Head) -> bool {
         match self.means.declaration.resolve(listing.name()) {
             Resolved::Defined(defined) => defined.definition.reshapes(&listing.stored, head),
-            Resolved::Pushed | Resolved::Unknown => false,
+            Resolved::Pushed(_) | Resolved::Unknown => false,
         }
     }
 }

@@ -12,7 +12,7 @@ use moka::sync::Cache;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    engine::{error::Chain, l1::head_table::Lookup, reading::oldest_stale::OldestStale, refreshing::means::Means},
+    engine::{error::Chain, l1::head_table::Lookup, reading::freshness::OldestStale, refreshing::means::Means},
     listing::{Family, Generation, HeadState, ListingKey, definition::Resolved},
 };
 
@@ -84,7 +84,7 @@ impl ReadCounts {
             else {
                 continue;
             };
-            let pushed = matches!(declaration.resolve(key.name()), Resolved::Pushed);
+            let pushed = matches!(declaration.resolve(key.name()), Resolved::Pushed(_));
             if !pushed || renewed.generations.contains_key(&head.generation) || !store.is_up() {
                 continue;
             }
@@ -140,6 +140,7 @@ impl ReadCounts {
         metrics.oldest_stale_seconds.set(self.oldest_stale.take().as_secs_f64());
         metrics.l1_chunk_bytes.set(l1.chunks.bytes() as i64);
         metrics.l1_fragment_bytes.set(l1.chunks.fragment_bytes() as i64);
+        metrics.filter_bytes.set(l1.filters.bytes() as i64);
         metrics.l1_heads.set(l1.heads.len() as i64);
     }
 }

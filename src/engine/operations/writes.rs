@@ -120,7 +120,7 @@ impl Writes {
         match self.means.declaration.resolve(name) {
             Resolved::Defined(_) => return Err(EngineError::HasOrigin),
             Resolved::Unknown => return Err(EngineError::NotAllowed),
-            Resolved::Pushed => {}
+            Resolved::Pushed(_) => {}
         }
         let listing = Family::plain(name.clone()).listing(StoredSort::ascending(sort));
         let policy = self.means.declaration.pushed_policy();
@@ -161,7 +161,7 @@ impl Writes {
         let mut listings: BTreeSet<ListingKey> = self.means.store.names.ever_of(name).await?.into_iter().collect();
         let policy = match &resolved {
             Resolved::Unknown => return Err(EngineError::NotAllowed),
-            Resolved::Pushed => {
+            Resolved::Pushed(_) => {
                 let sort = sort.cloned().unwrap_or_else(SortName::default_sort);
                 listings.insert(Family::plain(name.clone()).listing(StoredSort::ascending(sort)));
                 self.means.declaration.pushed_policy()
@@ -269,7 +269,7 @@ impl Writes {
         sort: Option<&SortName>,
     ) -> Result<Vec<(Defined, Family)>, EngineError> {
         let defined = match self.means.declaration.resolve(name) {
-            Resolved::Pushed => return Err(EngineError::NoOrigin),
+            Resolved::Pushed(_) => return Err(EngineError::NoOrigin),
             Resolved::Unknown => return Err(EngineError::NotFound),
             Resolved::Defined(defined) => defined,
         };
@@ -277,7 +277,7 @@ impl Writes {
         check_sort(&self.means.declaration, frozen, now, (&defined, name), sort).await?;
         let default = defined.default_family(name);
         let mut others = BTreeSet::new();
-        if !(defined.definition.variants.is_empty() && defined.definition.filters.is_empty()) {
+        if !defined.definition.variants.is_empty() {
             let kept = self.means.store.names.listings_of(name).await?;
             others.extend(kept.into_iter().map(|key| key.family));
         }

@@ -11,6 +11,7 @@ use super::{
     cutting::Cutter,
     fills::Fills,
     freshness::{Freshener, Servable},
+    narrowing::Narrower,
     page::{Page, PageMeta, PageRequest, Served, Waited},
     selection::Selection,
 };
@@ -19,7 +20,7 @@ use crate::{
         declared::names::Existence, error::EngineError, fetching::heads::HeadFrom, l1::head_table::Lookup,
         refreshing::means::Means,
     },
-    listing::{HeadState, Window},
+    listing::{Generation, HeadState, Window},
 };
 
 // The futures of what is rare, or takes long anyway, are boxed: a future is as large as the largest of its branches.
@@ -33,6 +34,7 @@ pub(crate) struct Current {
     pub freshener: Arc<Freshener>,
     pub fills: Fills,
     pub cutter: Arc<Cutter>,
+    pub narrower: Arc<Narrower>,
 }
 
 /// How far a page has come that may have to be begun anew.
@@ -96,11 +98,20 @@ impl Current {
             };
             attempts.is_counted = known != Lookup::Unknown;
             if let Some(servable) = self.head_to_serve(request, known, window, &mut attempts.served).await? {
-                let meta = servable.meta(selection, window, attempts.served);
-                return match is_without_items(selection, &meta) {
-                    true => Err(EngineError::NotFound),
-                    false => Ok(meta),
-                };
+                let mut meta = servable.meta(selection, window, attempts.served);
+                if is_without_items(selection, &meta) {
+                    return Err(EngineError::NotFound);
+                }
+                if selection.filters().is_none() {
+                    return Ok(meta);
+                }
+                let deadline = attempts.deadline.into_std();
+                if Box::pin(self.narrower.narrow(selection, &mut meta, deadline)).await? {
+                    attempts.served.l1_hit &= meta.served.l1_hit;
+                    return Ok(meta);
+                }
+                self.mend(request, meta.generation, attempts).await?;
+                continue;
             }
             attempts.served.l1_hit = false;
             let filled = Box::pin(self.fills.fill(selection, attempts.deadline));
@@ -119,7 +130,6 @@ impl Current {
         mut meta: PageMeta,
         mut attempts: Attempts,
     ) -> Result<Page, EngineError> {
-        let key = &request.selection.key;
         let window = request.selection.window(meta.offset, meta.limit);
         loop {
             let generation = meta.generation;
@@ -127,16 +137,27 @@ impl Current {
                 page.waited = attempts.waited();
                 return Ok(page);
             }
-            // Redis does not hold what the head promises. If it still names that generation, the stream is lost.
-            let again = Box::pin(self.means.heads.reread(key)).await?;
-            if let Some(head) = again.live().filter(|again| again.generation == generation) {
-                tracing::warn!(listing = %key, %generation, "chunks lost from redis");
-                let refilled = Box::pin(self.fills.refill(request.selection, head, attempts.deadline));
-                attempts.fill(refilled).await?;
-            }
-            attempts.served.l1_hit = false;
+            self.mend(request, generation, &mut attempts).await?;
             meta = Box::pin(self.find(request, window, &mut attempts)).await?;
         }
+    }
+
+    /// Redis does not hold what the head promised. If it still names that generation, the stream is lost, and the listing refilled.
+    async fn mend(
+        &self,
+        request: PageRequest<'_>,
+        generation: Generation,
+        attempts: &mut Attempts,
+    ) -> Result<(), EngineError> {
+        let key = &request.selection.key;
+        let again = Box::pin(self.means.heads.reread(key)).await?;
+        if let Some(head) = again.live().filter(|again| again.generation == generation) {
+            tracing::warn!(listing = %key, %generation, "chunks lost from redis");
+            let refilled = Box::pin(self.fills.refill(request.selection, head, attempts.deadline));
+            attempts.fill(refilled).await?;
+        }
+        attempts.served.l1_hit = false;
+        Ok(())
     }
 
     /// The head to serve, of which so much is known; `None` where there is nothing to serve.

@@ -76,7 +76,10 @@ impl Fragments {
     /// A page whose chunks are here: as fragments, as far as there are any.
     pub(crate) fn pack(&self, page: &mut Page) {
         if let Some(items) = &page.items {
-            page.packed = Some(self.pack_items(&page.meta, items));
+            page.packed = Some(match page.meta.matches() {
+                None => self.pack_items(&page.meta, items),
+                Some(_) => stored(items),
+            });
         }
     }
 
@@ -165,6 +168,23 @@ impl Fragments {
             self.means.runtime.spawn_blocking(move || thread.work());
         }
         true
+    }
+}
+
+/// The items as they are, in the frame of a gzip member: those that filters select have no fragments.
+fn stored(items: &PageItems) -> PackedItems {
+    let runs = items.pieces.iter().map(|(chunk, range)| Run {
+        chunk: chunk.clone(),
+        items: range.clone(),
+        direction: items.direction,
+    });
+    let pieces = runs.enumerate().map(|(at, run)| {
+        let sum = RunSum::of(&run, at > 0).text;
+        PackedPiece::Plain(run, sum)
+    });
+    PackedItems {
+        pieces: pieces.collect(),
+        unmade: Vec::new(),
     }
 }
 

@@ -1,6 +1,12 @@
 //! Which head may be served, and how fresh its pages are. A head that is getting old starts a refresh.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use super::{
     page::{PageFreshness, PageMeta, Served, millis},
@@ -42,6 +48,7 @@ impl Servable {
             pinned: false,
             freshness: self.freshness,
             served,
+            narrowed: None,
         }
     }
 }
@@ -150,4 +157,23 @@ fn is_early(selection: &Selection, head: &Head, left: Duration) -> bool {
     // A generation's nonce is as good as chance, and the same for all readers.
     let spread = f64::from(head.generation.nonce) / f64::from(u32::MAX);
     selection.policy.is_early(left, spread)
+}
+
+/// The greatest staleness served since it was last taken.
+#[derive(Default)]
+pub(crate) struct OldestStale {
+    millis: AtomicU64,
+}
+
+impl OldestStale {
+    /// A page was served so long past `fresh_for`.
+    pub(crate) fn saw(&self, stale_for: Duration) {
+        let millis = u64::try_from(stale_for.as_millis()).unwrap_or(u64::MAX);
+        self.millis.fetch_max(millis, Ordering::Relaxed);
+    }
+
+    /// Takes it, and begins anew.
+    pub(crate) fn take(&self) -> Duration {
+        Duration::from_millis(self.millis.swap(0, Ordering::Relaxed))
+    }
 }

@@ -6,6 +6,7 @@
 //!
 //! - [`freshness`]: which head may be served, and how fresh its pages are. It starts a refresh of an ageing head.
 //! - [`cutting`]: the items of a window. [`fragments`]: the same items, deflated.
+//! - [`narrowing`]: which of its items filters select.
 //! - [`fills`]: waits for a listing that is not there.
 //! - [`without_redis`]: the first page straight from the origin. [`read_ahead`]: the page after this one.
 //!
@@ -22,7 +23,7 @@ pub(super) mod cutting;
 pub(super) mod fills;
 pub(super) mod fragments;
 pub(super) mod freshness;
-pub(super) mod oldest_stale;
+pub(super) mod narrowing;
 pub(super) mod page;
 pub(super) mod pages;
 pub(super) mod pins;

@@ -10,12 +10,13 @@ use super::selection::Selection;
 use crate::{
     engine::{
         l1::{
+            filter_cache::KnownColumns,
             items::{Form, PackedItems, PageItems},
             shape::{Layers, Shape},
         },
         refreshing::page_state::PageState,
     },
-    listing::{Delta, Generation, Order},
+    listing::{Delta, Facet, Generation, Matches, Order},
 };
 
 /// A place in a listing, as asked for.
@@ -59,7 +60,7 @@ impl Place {
 pub struct PageMeta {
     /// The snapshot it is cut from.
     pub generation: Generation,
-    /// Items of the listing.
+    /// Items of the listing, selected or not.
     pub total: u64,
     /// Items a chunk.
     pub chunk_len: NonZeroU32,
@@ -77,12 +78,39 @@ pub struct PageMeta {
     pub freshness: PageFreshness,
     /// Which layers were asked.
     pub served: Served,
+    /// What filters make of it; `None` without any, and before the page is narrowed.
+    pub(crate) narrowed: Option<Narrowed>,
+}
+
+/// What filters make of a page's generation.
+#[derive(Clone, Debug)]
+pub(crate) struct Narrowed {
+    /// The items that are selected; `None` where all are.
+    pub matches: Option<Arc<Matches>>,
+    /// What values are counted by; `None` where none are to be.
+    pub columns: Option<Arc<KnownColumns>>,
 }
 
 impl PageMeta {
     /// How many items the page has.
     pub fn count(&self) -> u64 {
-        self.total.saturating_sub(self.offset).min(self.limit.get().into())
+        self.listed().saturating_sub(self.offset).min(self.limit.get().into())
+    }
+
+    /// How many items there are to page through: those of the listing, or those of them that filters select.
+    pub fn listed(&self) -> u64 {
+        self.matches().map_or(self.total, |matches| matches.count())
+    }
+
+    /// The items that filters select; `None` where all are.
+    pub(crate) fn matches(&self) -> Option<&Arc<Matches>> {
+        self.narrowed.as_ref()?.matches.as_ref()
+    }
+
+    /// What the selected items have of the filters whose values are to be counted, by the filters' places.
+    pub fn facets(&self, selection: &Selection) -> Vec<(usize, Facet)> {
+        let narrowed = self.narrowed.as_ref();
+        narrowed.map(|narrowed| narrowed.facets(selection)).unwrap_or_default()
     }
 
     /// Whether it comes straight from the origin: it is of no generation then, and for nobody to keep.
@@ -105,6 +133,22 @@ impl PageMeta {
             total: self.total,
             chunk_len: self.chunk_len,
         }
+    }
+}
+
+impl Narrowed {
+    /// What the matches have of the filters whose values are to be counted, by the filters' places.
+    pub(crate) fn facets(&self, selection: &Selection) -> Vec<(usize, Facet)> {
+        let (Some(known), Some(filters)) = (&self.columns, selection.filters()) else {
+            return Vec::new();
+        };
+        let values_max = usize::try_from(selection.policy.facet_values_max).unwrap_or(usize::MAX);
+        let filtering = selection.filtering.as_deref();
+        let count = |at: &usize| {
+            let facet = Facet::count(filters, *at, &known.columns, filtering, values_max)?;
+            Some((*at, facet))
+        };
+        selection.facets.iter().filter_map(count).collect()
     }
 }
 

@@ -11,8 +11,8 @@ use super::{
     cutting::Cutter,
     fills::Fills,
     fragments::Fragments,
-    freshness::Freshener,
-    oldest_stale::OldestStale,
+    freshness::{Freshener, OldestStale},
+    narrowing::Narrower,
     page::{Page, PageMeta, PageRequest, Place, Served, Waited},
     pins::{Pinned, Pins},
     read_ahead::ReadAhead,
@@ -25,7 +25,7 @@ use crate::{
     engine::{
         declared::names::Existence,
         error::EngineError,
-        fetching::{chunks::Chunks, heads::HeadFrom},
+        fetching::{chunks::Chunks, columns::FilterColumns, heads::HeadFrom},
         l1::{head_table::Lookup, items::Form, shape::Shape},
         refreshing::{means::Means, runs::Refresher},
     },
@@ -43,6 +43,7 @@ pub struct Pages {
     means: Arc<Means>,
     freshener: Arc<Freshener>,
     cutter: Arc<Cutter>,
+    narrower: Arc<Narrower>,
     current: Current,
     pins: Pins,
     direct: Direct,
@@ -84,6 +85,16 @@ impl Pages {
             chunks: chunks.clone(),
             fragments: fragments.clone(),
         });
+        let narrower = Arc::new(Narrower {
+            l1: means.l1.clone(),
+            columns: FilterColumns::new(
+                means.store.clone(),
+                means.l1.clone(),
+                means.permits.clone(),
+                means.metrics.clone(),
+                means.runtime.clone(),
+            ),
+        });
         let freshener = Arc::new(Freshener {
             means: means.clone(),
             refresher: refresher.clone(),
@@ -95,11 +106,13 @@ impl Pages {
             means: means.clone(),
             freshener: freshener.clone(),
             cutter: cutter.clone(),
+            narrower: narrower.clone(),
             current: Current {
                 means: means.clone(),
                 freshener,
                 fills: Fills::new(refresher.clone(), l1_config),
                 cutter: cutter.clone(),
+                narrower,
             },
             pins: Pins {
                 means: means.clone(),
@@ -131,7 +144,8 @@ impl Pages {
             l1_hit: true,
             ..Served::default()
         };
-        let meta = servable.meta(selection, selection.window(*offset, *limit), served);
+        let mut meta = servable.meta(selection, selection.window(*offset, *limit), served);
+        self.narrower.narrow_from_l1(selection, &mut meta)?;
         (!is_without_items(selection, &meta)).then_some(meta)
     }
 
@@ -180,10 +194,12 @@ impl Pages {
             } => Box::pin(self.find_pinned(request, *generation, *offset, *limit)).await,
             Place::Cursor(text) => {
                 let cursor = cursor(selection, text)?;
-                let found = self
-                    .pins
-                    .find(request, Shape::from(&cursor), cursor.offset, cursor.limit);
-                Box::pin(found).await.map(Found::from)
+                let (shape, offset, limit) = (Shape::from(&cursor), cursor.offset, cursor.limit);
+                let found = Box::pin(self.pins.find(request, shape, offset, limit)).await;
+                match found {
+                    Ok(pinned) => Box::pin(self.narrowed(request, pinned)).await,
+                    Err(error) => Err(error),
+                }
             }
         };
         match found {
@@ -201,7 +217,34 @@ impl Pages {
     ) -> Result<Found, EngineError> {
         let window = request.selection.window(offset, limit);
         let shape = self.pins.shape_of(request.selection, generation, window).await?;
-        self.pins.find(request, shape, offset, limit).await.map(Found::from)
+        let pinned = self.pins.find(request, shape, offset, limit).await?;
+        self.narrowed(request, pinned).await
+    }
+
+    /// A pinned page, narrowed by filters. What came along of its items is then of no use.
+    async fn narrowed(&self, request: PageRequest<'_>, pinned: Pinned) -> Result<Found, EngineError> {
+        let selection = request.selection;
+        if selection.filters().is_none() {
+            return Ok(Found::from(pinned));
+        }
+        let mut meta = match pinned {
+            Pinned::Kept(mut meta) => {
+                self.pins.complete(selection, &mut meta).await?;
+                meta
+            }
+            Pinned::Lost(meta) => meta,
+            Pinned::Read(page) => page.meta,
+        };
+        let fill_wait = self.means.declaration.fill_wait(&selection.policy);
+        let deadline = request.began + fill_wait.saturating_sub(selection.waited);
+        match self.narrower.narrow(selection, &mut meta, deadline).await? {
+            true => Ok(Found {
+                meta,
+                waited: Waited::default(),
+                rest: Rest::Pinned,
+            }),
+            false => Err(EngineError::Gone),
+        }
     }
 
     /// The page that was found, with its items. It is of a newer generation than its meta was where the listing has moved meanwhile.
@@ -227,7 +270,10 @@ impl Pages {
         match error {
             // It was one of the names once, or never: nothing is left of it.
             EngineError::Gone if request.selection.existence == Existence::ByHead => Err(EngineError::NotFound),
-            EngineError::RedisDown { .. } | EngineError::RedisRefuses { .. } => {
+            // A page straight from the origin is not filtered.
+            EngineError::RedisDown { .. } | EngineError::RedisRefuses { .. }
+                if request.selection.filters().is_none() =>
+            {
                 let page = self.direct.page(request.selection, request.place, refused);
                 Box::pin(page).await.unwrap_or(Err(error))
             }
@@ -286,7 +332,7 @@ impl From<Page> for Found {
 }
 
 fn cursor(selection: &Selection, text: &str) -> Result<Cursor, EngineError> {
-    let why = match Cursor::decode(text, &selection.key) {
+    let why = match Cursor::decode(text, &selection.key, selection.filters_hash()) {
         Ok(cursor) if cursor.order == selection.order => return Ok(cursor),
         Ok(_) => "a cursor of the other order".to_owned(),
         Err(error) => error.to_string(),

@@ -69,6 +69,7 @@ impl Pins {
                 l1_hit: true,
                 ..Served::default()
             },
+            narrowed: None,
         };
         // Anybody can make a cursor: one that says something else of a generation than is known of it leads nowhere.
         if let Some(known) = self.means.l1.layers_of(&selection.key, shape.generation) {
@@ -84,8 +85,12 @@ impl Pins {
         self.read(request, meta).await
     }
 
-    /// The page with this meta, which L1 knows to be kept.
+    /// The page with this meta, which is known to be kept.
     pub(crate) async fn items(&self, request: PageRequest<'_>, meta: PageMeta) -> Result<Page, EngineError> {
+        if meta.matches().is_some() {
+            // Its items lie apart, and what it was narrowed by was read of this very generation.
+            return self.cutter.cut(request, meta).await?.ok_or(EngineError::Gone);
+        }
         if let Ok(page) = self.cutter.cut_from_l1(request, meta.clone()) {
             return Ok(page);
         }
@@ -237,6 +242,18 @@ impl Pins {
                 }
             }
         }
+    }
+
+    /// Completes the meta of a page that is kept by what its generation takes from others.
+    pub(crate) async fn complete(&self, selection: &Selection, meta: &mut PageMeta) -> Result<(), EngineError> {
+        let window = selection.window(meta.offset, meta.limit);
+        let shape = self.shape_of(selection, meta.generation, window).await?;
+        let known = self.means.l1.layers_of(&selection.key, meta.generation);
+        match known.filter(|_| shape == meta.shape()) {
+            Some(layers) => meta.delta = layers.delta,
+            None => return Err(EngineError::Gone),
+        }
+        Ok(())
     }
 
     /// A pinned page from L1 alone, of a generation that this listing is known to have, and of no delete since.

@@ -34,7 +34,11 @@ impl ReadAhead {
 
     /// Begins to read what the page after this one needs and L1 does not have.
     pub(crate) fn begin(&self, selection: &Selection, meta: &PageMeta, form: Form) {
-        let Some(places) = self.places.as_ref().filter(|_| !meta.is_direct()) else {
+        let Some(places) = self
+            .places
+            .as_ref()
+            .filter(|_| !meta.is_direct() && meta.matches().is_none())
+        else {
             return;
         };
         let Ok(place) = places.clone().try_acquire_owned() else {

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     engine::{declared::names::Existence, error::ParameterError, l1::L1},
     listing::{
-        Definition, Direction, HeadState, ListingKey, Order, Policy, SortName, Window,
+        Definition, Direction, Filtering, Filters, HeadState, ListingKey, Order, Policy, SortName, Window,
         definition::{Defined, Links, Resolved},
     },
 };
@@ -17,20 +17,23 @@ use crate::{
 /// Parameters a name's definition declares, beyond those every listing has.
 #[derive(Clone, Debug, Default)]
 pub struct DeclaredParameters {
-    /// Variants and filters, in the order of declaration.
+    /// Variants, in the order of declaration.
     pub names: Vec<Arc<str>>,
+    /// The names of the filters that are asked for as `f.<name>`.
+    pub filters: Vec<Arc<str>>,
 }
 
 impl DeclaredParameters {
-    /// Empty for pushed and unknown names.
+    /// Empty for unknown names.
     pub fn of(resolved: &Resolved) -> Self {
-        let Resolved::Defined(defined) = resolved else {
-            return Self::default();
+        let (variants, filters) = match resolved {
+            Resolved::Defined(defined) => (&*defined.definition.variants, &defined.definition.filters),
+            Resolved::Pushed(filters) => (&[][..], filters),
+            Resolved::Unknown => return Self::default(),
         };
-        let variants = defined.definition.variants.iter().map(|variant| &variant.parameter);
-        let filters = defined.definition.filters.iter().map(|filter| &filter.parameter);
         Self {
-            names: variants.chain(filters).cloned().collect(),
+            names: variants.iter().map(|variant| variant.parameter.clone()).collect(),
+            filters: filters.iter().map(|filter| filter.name.clone()).collect(),
         }
     }
 }
@@ -42,8 +45,12 @@ pub struct Asked<'a> {
     pub sort: Option<&'a str>,
     /// The order.
     pub order: Order,
-    /// Declared variants and filters with their values.
+    /// Declared variants with their values.
     pub choices: Vec<(&'a str, &'a str)>,
+    /// Names of filters, without `f.`, each with a value.
+    pub filters: Vec<(&'a str, &'a str)>,
+    /// Names of filters whose values are to be counted.
+    pub facets: Vec<&'a str>,
     /// Whether a generation is asked for, by its name or a cursor.
     pub is_pinned: bool,
 }
@@ -65,6 +72,12 @@ pub struct Selection {
     pub canonical_choices: Vec<(Arc<str>, Arc<str>)>,
     /// Whether the sort is the name's default, which canonical URLs drop.
     pub sort_is_default: bool,
+    /// The values that select items; `None` where all are.
+    pub filtering: Option<Arc<Filtering>>,
+    /// The filters whose values are counted, by their places among the declared ones, each once.
+    pub facets: Vec<usize>,
+    /// The filters that the listing declares.
+    pub declared_filters: Arc<Filters>,
     /// The definition of the listing; `None` if it is pushed.
     pub(crate) defined: Option<Defined>,
     /// Whether the name exists, so that an empty listing is a listing.
@@ -87,6 +100,22 @@ pub enum Lasts {
 }
 
 impl Selection {
+    /// The filters that the listing declares, where the page needs them.
+    pub fn filters(&self) -> Option<&Arc<Filters>> {
+        let is_needed = self.filtering.is_some() || !self.facets.is_empty();
+        is_needed.then_some(&self.declared_filters)
+    }
+
+    /// What fills the listing; `None` where it is pushed.
+    pub fn definition(&self) -> Option<&Definition> {
+        self.defined.as_ref().map(|defined| &*defined.definition)
+    }
+
+    /// The hash of what is asked for of filters, as cursors carry it; 0 where nothing is.
+    pub fn filters_hash(&self) -> u64 {
+        self.filtering.as_ref().map_or(0, |filtering| filtering.hash())
+    }
+
     /// The window of a page.
     pub(crate) fn window(&self, offset: u64, limit: NonZeroU32) -> Window {
         Window {
@@ -120,6 +149,9 @@ impl Selection {
             policy,
             links: Links::Pinned,
             canonical_choices: Vec::new(),
+            filtering: None,
+            facets: Vec::new(),
+            declared_filters: Arc::default(),
             defined: None,
             existence: Existence::Enumerated,
             waited: Duration::ZERO,

@@ -12,9 +12,13 @@ use futures_util::FutureExt;
 
 use super::selection::{Asked, Lasts, Selection, invalid, unknown_sort};
 use crate::{
-    engine::{declared::names::Existence, error::EngineError, refreshing::means::Means},
+    engine::{
+        declared::names::Existence,
+        error::{EngineError, ParameterError},
+        refreshing::means::Means,
+    },
     listing::{
-        Family, HeadState, ListingName, Order, SortName, StoredSort,
+        Family, Filtering, Filters, HeadState, ListingName, Policy, SortName, StoredSort,
         definition::{Defined, Resolved},
     },
 };
@@ -47,8 +51,8 @@ impl Selector {
     ) -> Result<Selection, EngineError> {
         let selection = match resolved {
             Resolved::Unknown => return Err(EngineError::NotFound),
-            Resolved::Pushed => self.select_pushed(name, &asked).await?,
-            Resolved::Defined(defined) => self.select_defined(name, defined, &asked, began).await?,
+            Resolved::Pushed(filters) => self.select_pushed(name, &filters, &asked).await?,
+            Resolved::Defined(defined) => self.select_defined(name, defined, &asked).await?,
         };
         Ok(Selection {
             waited: began.elapsed(),
@@ -62,13 +66,12 @@ impl Selector {
         resolved: Resolved,
         name: &ListingName,
         asked: Asked<'_>,
-        began: Instant,
     ) -> Option<Result<Selection, EngineError>> {
         match resolved {
             Resolved::Unknown => Some(Err(EngineError::NotFound)),
-            Resolved::Pushed => self.select_pushed_at_once(name, &asked).transpose(),
+            Resolved::Pushed(filters) => self.select_pushed_at_once(name, &filters, &asked).transpose(),
             // The load that it would wait for goes on by itself, and serves the next request.
-            Resolved::Defined(defined) => self.select_defined(name, defined, &asked, began).now_or_never(),
+            Resolved::Defined(defined) => self.select_defined(name, defined, &asked).now_or_never(),
         }
     }
 
@@ -95,7 +98,6 @@ impl Selector {
         name: &ListingName,
         defined: Defined,
         asked: &Asked<'_>,
-        began: Instant,
     ) -> Result<Selection, EngineError> {
         let declared = self.means.declaration.take();
         let mut existence = declared.names.existence(&defined, name).await;
@@ -136,26 +138,18 @@ impl Selector {
                 ));
             }
         }
-        let mut lasts = match existence {
+        let lasts = match existence {
             Existence::ByHead => Lasts::Once,
             _ => Lasts::WhileItStands,
         };
-        for filter in &definition.filters {
-            let Some(value) = given.get(&*filter.parameter) else {
-                continue;
-            };
-            // Which values there are changes with the items.
-            lasts = Lasts::Once;
-            let deadline = began + self.means.declaration.fill_wait(&definition.policy);
-            let is_known = existence == Existence::Enumerated || self.has_head(name, &defined);
-            let values = declared
-                .filters
-                .values(name, &defined, filter, is_known, deadline)
-                .await?;
-            if !values.contains(*value) {
-                errors.push(invalid(&filter.parameter, "no item has this value".into()));
+        let filters = &definition.filters;
+        let (filtering, facets) = match filters_of(filters, asked, &definition.policy) {
+            Ok(chosen) => chosen,
+            Err(bad) => {
+                errors.extend(bad);
+                Default::default()
             }
-        }
+        };
         let (Some((stored, direction)), true) = (stream, errors.is_empty()) else {
             return Err(EngineError::Invalid(errors));
         };
@@ -184,6 +178,9 @@ impl Selector {
             policy: definition.policy.clone(),
             links: definition.links,
             canonical_choices,
+            filtering,
+            facets,
+            declared_filters: definition.filters.clone(),
             existence,
             waited: Duration::ZERO,
             lasts,
@@ -191,24 +188,26 @@ impl Selector {
         })
     }
 
-    /// Whether a head of the name's default listing is known here.
-    fn has_head(&self, name: &ListingName, defined: &Defined) -> bool {
-        let stream = defined.definition.streams().next();
-        let key = stream.map(|stream| defined.default_family(name).listing(stream.stored()));
-        let known = key.and_then(|key| self.means.l1.heads.last_known(&key));
-        known.is_some_and(|state| state != HeadState::Absent)
-    }
-
-    async fn select_pushed(&self, name: &ListingName, asked: &Asked<'_>) -> Result<Selection, EngineError> {
-        if let Some(selection) = self.select_pushed_at_once(name, asked)? {
+    async fn select_pushed(
+        &self,
+        name: &ListingName,
+        filters: &Arc<Filters>,
+        asked: &Asked<'_>,
+    ) -> Result<Selection, EngineError> {
+        if let Some(selection) = self.select_pushed_at_once(name, filters, asked)? {
             return Ok(selection);
         }
         let sorts = self.means.pushed_sorts.of(name).await?;
-        Ok(self.pushed(name, default_of(&sorts), asked.order))
+        self.pushed(name, default_of(&sorts), filters, asked)
     }
 
     /// `None` where Redis must be asked which sorts there are.
-    fn select_pushed_at_once(&self, name: &ListingName, asked: &Asked<'_>) -> Result<Option<Selection>, EngineError> {
+    fn select_pushed_at_once(
+        &self,
+        name: &ListingName,
+        filters: &Arc<Filters>,
+        asked: &Asked<'_>,
+    ) -> Result<Option<Selection>, EngineError> {
         if let Some(given) = asked.sort {
             let Some(sort) = SortName::parse(given) else {
                 let detail = format!("a sort is named by {}", SortName::RULE);
@@ -216,23 +215,38 @@ impl Selector {
             };
             return Ok(Some(Selection {
                 lasts: Lasts::WhileItStands,
-                ..self.pushed(name, sort, asked.order)
+                ..self.pushed(name, sort, filters, asked)?
             }));
         }
         let default = Selection {
             lasts: Lasts::WhileLive,
-            ..self.pushed(name, SortName::default_sort(), asked.order)
+            ..self.pushed(name, SortName::default_sort(), filters, asked)?
         };
         if let Some(HeadState::Live(_)) = self.means.l1.heads.last_known(&default.key) {
             return Ok(Some(default));
         }
         let sorts = self.means.pushed_sorts.known(name);
-        Ok(sorts.map(|sorts| self.pushed(name, default_of(&sorts), asked.order)))
+        sorts
+            .map(|sorts| self.pushed(name, default_of(&sorts), filters, asked))
+            .transpose()
     }
 
-    fn pushed(&self, name: &ListingName, sort: SortName, order: Order) -> Selection {
+    fn pushed(
+        &self,
+        name: &ListingName,
+        sort: SortName,
+        filters: &Arc<Filters>,
+        asked: &Asked<'_>,
+    ) -> Result<Selection, EngineError> {
+        let policy = self.means.declaration.pushed_policy();
+        let (filtering, facets) = filters_of(filters, asked, &policy).map_err(EngineError::Invalid)?;
         let key = Family::plain(name.clone()).listing(StoredSort::ascending(sort));
-        Selection::pushed(key, order, self.means.declaration.pushed_policy())
+        Ok(Selection {
+            filtering,
+            facets,
+            declared_filters: filters.clone(),
+            ..Selection::pushed(key, asked.order, policy)
+        })
     }
 }
 
@@ -242,4 +256,41 @@ fn default_of(sorts: &[SortName]) -> SortName {
     let default = SortName::default_sort();
     let chosen = sorts.iter().find(|sort| **sort == default).or(sorts.first());
     chosen.cloned().unwrap_or(default)
+}
+
+/// What is asked for of filters, and the filters whose values are to be counted.
+type ChosenFilters = (Option<Arc<Filtering>>, Vec<usize>);
+
+/// Checks what is asked for of filters: all that does not fit is told.
+fn filters_of(filters: &Filters, asked: &Asked<'_>, policy: &Policy) -> Result<ChosenFilters, Vec<ParameterError>> {
+    let values_max = usize::try_from(policy.filter_values_max).unwrap_or(usize::MAX);
+    let mut errors = Vec::new();
+    let filtering = match Filtering::of(filters, asked.filters.iter().copied(), values_max) {
+        Ok(filtering) => filtering.map(Arc::new),
+        Err(bad) => {
+            errors.extend(bad.into_iter().map(|bad| invalid(&bad.parameter, bad.detail)));
+            None
+        }
+    };
+    let mut facets = Vec::new();
+    for name in &asked.facets {
+        match filters.position(name) {
+            Some(at) if facets.contains(&at) => errors.push(invalid("facets", format!("names `{name}` twice"))),
+            Some(at) => facets.push(at),
+            None => errors.push(invalid("facets", no_filter(filters, name))),
+        }
+    }
+    if errors.is_empty() {
+        Ok((filtering, facets))
+    } else {
+        Err(errors)
+    }
+}
+
+fn no_filter(filters: &Filters, name: &str) -> String {
+    let names: Vec<&str> = filters.iter().map(|filter| &*filter.name).collect();
+    match names.is_empty() {
+        true => "this listing has no filters".to_owned(),
+        false => format!("this listing has no filter `{name}`; it has {}", names.join(", ")),
+    }
 }

@@ -145,6 +145,7 @@ impl Direct {
                 ttl_ms: 0,
                 state: PageState::Direct { refused },
             },
+            narrowed: None,
             served: Served {
                 filled: true,
                 collapsed: joined.collapsed,

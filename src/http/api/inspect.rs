@@ -249,7 +249,7 @@ pub(crate) async fn explain(
 ) -> Result<HttpResponse, Problem> {
     let resolved = engine.declaration.resolve(&name);
     let declared = DeclaredParameters::of(&resolved);
-    let query = PageQuery::read(request.query_string(), &declared.names, **sizes);
+    let query = PageQuery::read(request.query_string(), &declared, **sizes);
     let selection = select(&engine, resolved, &name, &query, std::time::Instant::now()).await?;
     let explanation = engine.inspector.explain(&selection).await?;
     Ok(answer::private(StatusCode::OK, &Explained::of(explanation)))

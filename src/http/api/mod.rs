@@ -4,6 +4,7 @@
 //! collects them. The token is the first extractor of a handler that needs it. [`readiness`] and [`configuration`] are values
 //! that the program sets and probes read. Answers are JSON, written by [`answer`], and no cache keeps them.
 
+pub(super) mod about;
 pub(super) mod admin;
 pub(super) mod answer;
 pub(super) mod configuration;

@@ -9,7 +9,7 @@ use utoipa::{
     },
 };
 
-use super::{admin, events, ingest, inspect, ops};
+use super::{about, admin, events, ingest, inspect, ops};
 use crate::http::{pages::page, request::query::Sizes};
 
 #[derive(OpenApi)]
@@ -23,6 +23,7 @@ use crate::http::{pages::page, request::query::Sizes};
     servers((url = "/", description = "This service")),
     paths(
         page::page_route,
+        about::about,
         events::follow,
         ingest::put,
         admin::delete,

@@ -18,8 +18,10 @@ use actix_web::http::header::HeaderValue;
 use bytes::Bytes;
 use foldhash::quality::RandomState;
 use moka::sync::Cache;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::{
+    facets,
     lifetime::Lifetimes,
     links::{self, PageLinks},
     packed::PackedEnvelope,
@@ -57,6 +59,9 @@ struct EnvelopeKey {
     sort_is_default: bool,
     canonical_choices: Vec<(Arc<str>, Arc<str>)>,
     surrogate_keys: Arc<str>,
+    filters: Option<Arc<str>>,
+    /// The filters themselves, by their hash, where their values are counted.
+    facets: (u64, Vec<usize>),
 }
 
 /// The parts of an answer that every request for the page shares.
@@ -114,6 +119,11 @@ impl Envelopes {
             sort_is_default: selection.sort_is_default,
             canonical_choices: selection.canonical_choices.clone(),
             surrogate_keys: selection.policy.surrogate_keys.clone(),
+            filters: selection.filtering.as_ref().map(|filtering| filtering.query().clone()),
+            facets: match selection.filters() {
+                Some(filters) => (filters.hash, selection.facets.clone()),
+                None => Default::default(),
+            },
         };
         if let Some(envelope) = self.kept.get(&key) {
             return envelope;
@@ -132,7 +142,7 @@ impl Envelope {
         let second = SystemTime::UNIX_EPOCH + Duration::from_secs(meta.generation.id / 1_000_000);
         Self {
             shape: meta.shape(),
-            prefix: prefix(&selection.key, meta, &links),
+            prefix: prefix(selection, meta, &links),
             etag: value(etag(selection, meta)),
             link: link(
                 &links,
@@ -141,7 +151,7 @@ impl Envelope {
             .map(value),
             content_location: value(links::canonical(selection, meta, limit_default)),
             surrogate_key: value(surrogate_key(selection)),
-            total_count: value(meta.total.to_string()),
+            total_count: value(meta.listed().to_string()),
             lifetimes: Lifetimes::default(),
             packed: PackedEnvelope::default(),
             second: (second, value(httpdate::fmt_http_date(second))),
@@ -183,7 +193,8 @@ fn value(text: String) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or(HeaderValue::from_static(""))
 }
 
-fn prefix(key: &ListingKey, meta: &PageMeta, links: &PageLinks) -> Bytes {
+fn prefix(selection: &Selection, meta: &PageMeta, links: &PageLinks) -> Bytes {
+    let key = &selection.key;
     let mut text = String::with_capacity(1024);
     let limit = u64::from(meta.limit.get());
     text.push_str("{\"listing\":");
@@ -203,7 +214,7 @@ fn prefix(key: &ListingKey, meta: &PageMeta, links: &PageLinks) -> Bytes {
     let _ = write!(
         text,
         r#","total":{},"offset":{},"limit":{},"count":{}"#,
-        meta.total,
+        meta.listed(),
         meta.offset,
         limit,
         meta.count(),
@@ -212,7 +223,7 @@ fn prefix(key: &ListingKey, meta: &PageMeta, links: &PageLinks) -> Bytes {
         0 => write!(text, r#","page":{}"#, u128::from(meta.offset / limit) + 1),
         _ => write!(text, r#","page":null"#),
     };
-    let _ = write!(text, r#","pages":{}"#, meta.total.div_ceil(limit));
+    let _ = write!(text, r#","pages":{}"#, meta.listed().div_ceil(limit));
     let _ = write!(text, r#","links":{{"self":"{}","first":"{}""#, links.this, links.first);
     for (name, link) in [("prev", &links.prev), ("next", &links.next), ("last", &links.last)] {
         let _ = match link {
@@ -220,7 +231,9 @@ fn prefix(key: &ListingKey, meta: &PageMeta, links: &PageLinks) -> Bytes {
             None => write!(text, r#","{name}":null"#),
         };
     }
-    text.push_str("},\"items\":[");
+    text.push('}');
+    facets::write(&mut text, selection, meta);
+    text.push_str(",\"items\":[");
     text.into()
 }
 
@@ -231,8 +244,15 @@ fn etag(selection: &Selection, meta: &PageMeta) -> String {
         Links::Pinned => "1",
         Links::Plain => "1p",
     };
+    let mut filters = String::new();
+    if let Some(declared) = selection.filters() {
+        // A page with other counts, or of other filters, is another body.
+        let facets = links::facets_text(selection);
+        let facets = xxh3_64_with_seed(facets.as_bytes(), declared.hash);
+        let _ = write!(filters, ".{:016x}{facets:016x}", selection.filters_hash());
+    }
     format!(
-        "W/\"{format}.{}.{}.{}.{}.{}\"",
+        "W/\"{format}.{}.{}.{}.{}.{}{filters}\"",
         meta.generation,
         selection.key.sort(),
         meta.order.as_str(),

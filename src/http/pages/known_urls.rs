@@ -3,7 +3,7 @@
 //! A URL is read by what is declared, so all is forgotten when the declaration is replaced. The listing that was chosen is kept
 //! too, as long as it would be chosen again; and the envelope of the last page.
 
-use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc, time::Instant};
+use std::{cell::RefCell, collections::HashMap, rc::Rc, sync::Arc};
 
 use actix_web::http::Uri;
 use foldhash::fast::RandomState;
@@ -48,7 +48,7 @@ impl Wanted {
         let resolved = engine.declaration.resolve(&name);
         let declared = DeclaredParameters::of(&resolved);
         Self {
-            query: PageQuery::read(uri.query().unwrap_or_default(), &declared.names, sizes),
+            query: PageQuery::read(uri.query().unwrap_or_default(), &declared, sizes),
             name,
             resolved,
             selection: RefCell::default(),
@@ -63,7 +63,7 @@ impl Wanted {
     }
 
     /// The listing that it asks for; `None` where the choice would have to wait, or something is wrong.
-    pub(crate) fn select_at_once(&self, engine: &Engine, began: Instant) -> Option<Rc<Selection>> {
+    pub(crate) fn select_at_once(&self, engine: &Engine) -> Option<Rc<Selection>> {
         if let Some(kept) = self.kept(engine) {
             return Some(kept);
         }
@@ -71,7 +71,7 @@ impl Wanted {
             return None;
         }
         let (resolved, selector) = (self.resolved.clone(), &engine.pages.selector);
-        let selected = selector.select_at_once(resolved, &self.name, self.query.asked(), began)?;
+        let selected = selector.select_at_once(resolved, &self.name, self.query.asked())?;
         let selection = Rc::new(selected.ok()?);
         self.selection
             .replace((selection.lasts != Lasts::Once).then(|| selection.clone()));

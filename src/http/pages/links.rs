@@ -33,19 +33,19 @@ pub(crate) struct PageLinks {
 impl PageLinks {
     /// The links of a page.
     pub(crate) fn of(selection: &Selection, meta: &PageMeta) -> Self {
-        let base = base_of(&selection.key);
+        let base = base_of(selection);
         let limit = u64::from(meta.limit.get());
-        let plain = |offset: u64| {
-            let mut url = base.clone();
+        let listed = meta.listed();
+        let plain = |mut url: Url, offset: u64| {
             if meta.order == Order::Desc {
                 url.push("order", Order::Desc.as_str());
             }
             url.push_place(offset, meta.limit);
             url.text
         };
-        let followed = |offset: u64| match selection.links {
-            _ if meta.is_direct() => plain(offset),
-            Links::Plain => plain(offset),
+        let followed = |mut url: Url, offset: u64| match selection.links {
+            _ if meta.is_direct() => plain(url, offset),
+            Links::Plain => plain(url, offset),
             Links::Pinned => {
                 let cursor = Cursor {
                     generation: meta.generation,
@@ -54,25 +54,28 @@ impl PageLinks {
                     order: meta.order,
                     total: meta.total,
                     chunk_len: meta.chunk_len,
+                    filters: selection.filters_hash(),
                 };
-                let mut url = base.clone();
                 url.push("cursor", &cursor.encode(&selection.key));
                 url.text
             }
         };
         // Pages of this limit counted from the first item, so that `last` is the end of the walk from `first`.
-        let last = meta.total.checked_sub(1).map(|at| at / limit * limit);
+        let last = listed.checked_sub(1).map(|at| at / limit * limit);
         // Past the end the page before is the last one that has items.
         let prev = last
             .filter(|_| meta.offset > 0)
             .map(|last| meta.offset.saturating_sub(limit).min(last));
-        let next = meta.offset.checked_add(limit).filter(|next| *next < meta.total);
+        let next = meta.offset.checked_add(limit).filter(|next| *next < listed);
+        // Counts belong to the page that they were asked for with, and the way on need not pay for them.
+        let mut this = base.clone();
+        this.push_facets(selection);
         Self {
-            this: followed(meta.offset),
-            first: plain(0),
-            prev: prev.map(followed),
-            next: next.map(followed),
-            last: last.map(plain),
+            this: followed(this, meta.offset),
+            first: plain(base.clone(), 0),
+            prev: prev.map(|offset| followed(base.clone(), offset)),
+            next: next.map(|offset| followed(base.clone(), offset)),
+            last: last.map(|offset| plain(base.clone(), offset)),
         }
     }
 }
@@ -87,6 +90,8 @@ pub(crate) fn canonical(selection: &Selection, meta: &PageMeta, limit_default: N
         url.push("order", Order::Desc.as_str());
     }
     url.push_choices(&selection.canonical_choices);
+    url.push_filters(selection);
+    url.push_facets(selection);
     if meta.offset > 0 {
         url.push_number("offset", meta.offset);
     }
@@ -101,14 +106,14 @@ pub(crate) fn canonical(selection: &Selection, meta: &PageMeta, limit_default: N
 
 /// The window that was asked for, in the newest generation: for a request whose generation is gone.
 pub(crate) fn newest(selection: &Selection, place: &Place) -> String {
-    let mut url = base_of(&selection.key);
+    let mut url = base_of(selection);
     if selection.order == Order::Desc {
         url.push("order", Order::Desc.as_str());
     }
     match place {
         Place::Offset { offset, limit, .. } => url.push_place(*offset, *limit),
         Place::Cursor(text) => {
-            if let Ok(cursor) = Cursor::decode(text, &selection.key) {
+            if let Ok(cursor) = Cursor::decode(text, &selection.key, selection.filters_hash()) {
                 url.push_place(cursor.offset, cursor.limit);
             }
         }
@@ -116,11 +121,26 @@ pub(crate) fn newest(selection: &Selection, place: &Place) -> String {
     url.text
 }
 
-fn base_of(key: &ListingKey) -> Url {
+fn base_of(selection: &Selection) -> Url {
+    let key = &selection.key;
     let mut url = Url::new(key);
     url.push("sort", key.sort().as_str());
     url.push_choices(&key.family.choices);
+    url.push_filters(selection);
     url
+}
+
+/// The names of the filters whose values are counted, as they stand in a URL.
+pub(crate) fn facets_text(selection: &Selection) -> String {
+    let Some(filters) = selection.filters() else {
+        return String::new();
+    };
+    let names: Vec<&str> = selection
+        .facets
+        .iter()
+        .filter_map(|at| Some(&*filters.get(*at)?.name))
+        .collect();
+    names.join(",")
 }
 
 /// A URL being written: path first, then parameters in the order they are pushed.
@@ -158,6 +178,23 @@ impl Url {
         }
     }
 
+    /// What selects items, in its one spelling.
+    fn push_filters(&mut self, selection: &Selection) {
+        if let Some(filtering) = &selection.filtering {
+            self.text.push(self.separator);
+            self.separator = '&';
+            self.text.push_str(filtering.query());
+        }
+    }
+
+    /// The filters whose values are counted.
+    fn push_facets(&mut self, selection: &Selection) {
+        let facets = facets_text(selection);
+        if !facets.is_empty() {
+            self.push("facets", &facets);
+        }
+    }
+
     fn push_place(&mut self, offset: u64, limit: NonZeroU32) {
         self.push_number("offset", offset);
         self.push_number("limit", limit.get().into());
@@ -178,7 +215,7 @@ mod tests {
     fn place(selection: &Selection, link: Option<&String>) -> Option<(u64, u32)> {
         let link = link?;
         if let Some((_, cursor)) = link.split_once("cursor=") {
-            let cursor = Cursor::decode(cursor, &selection.key).unwrap();
+            let cursor = Cursor::decode(cursor, &selection.key, 0).unwrap();
             return Some((cursor.offset, cursor.limit.get()));
         }
         let (_, numbers) = link.split_once("offset=").unwrap();

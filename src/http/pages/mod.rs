@@ -18,6 +18,7 @@
 
 pub(super) mod body;
 pub(super) mod envelope;
+pub(super) mod facets;
 pub(super) mod first;
 pub(super) mod headers;
 pub(super) mod known_urls;

@@ -98,7 +98,7 @@ pub(crate) fn from_l1(
     envelopes: &Envelopes,
 ) -> Option<HttpResponse> {
     let began = Instant::now();
-    let selection = wanted.select_at_once(engine, began)?;
+    let selection = wanted.select_at_once(engine)?;
     let asked = Asked::of(wanted, &selection, head, engine, envelopes).ok()?;
     let request = asked.request(began);
     let Some(meta) = engine.pages.find_in_l1(request) else {
@@ -195,6 +195,8 @@ impl<'r> Asked<'r> {
             place: &self.wanted.query.place,
             form: match self.coding {
                 Coding::Identity => Form::Plain,
+                // The matches of filters lie apart: there are no fragments of them.
+                Coding::Gzip { only: false } if self.selection.filtering.is_some() => Form::Plain,
                 Coding::Gzip { .. } => Form::Packed,
             },
             began: self.selection.made_at(began),

@@ -34,5 +34,6 @@ pub(crate) fn meta(total: u64, offset: u64, limit: u32) -> PageMeta {
             l1_hit: true,
             ..Served::default()
         },
+        narrowed: None,
     }
 }

@@ -3,33 +3,53 @@
 //!
 //! Values are decoded as HTML forms and `URLSearchParams` write them: `+` is a space, and a plus sign is `%2B`. That
 //! `+` is literal is said of names, which stand in the path. No parameter of ours holds a space or a plus, so the choice
-//! shows only in the values of filters (`brand=ACME+CO`) and in the `prefix` of the list; links spell both as escapes.
+//! shows only in the values of filters (`f.brand=ACME+CO`) and in the `prefix` of the list; links spell both as escapes.
 
 use std::{borrow::Cow, num::NonZeroU32, sync::Arc};
 
 use crate::{
-    engine::{Asked, ParameterError, Place},
-    listing::{Cursor, Generation, Order, SortName, name::decode_strictly, pattern::PAGE_PARAMETERS},
+    engine::{Asked, DeclaredParameters, ParameterError, Place},
+    listing::{
+        Cursor, Generation, Order, SortName, filtering::PREFIX, name::decode_strictly, pattern::PAGE_PARAMETERS,
+    },
 };
 
 /// The known parameters of a query, each at most once.
 #[derive(Debug)]
 pub(crate) struct Query<'a> {
     given: Vec<(&'a str, Cow<'a, str>)>,
+    /// Filters by their names, without [`PREFIX`], with their values, where they are taken: they alone may repeat.
+    filters: Vec<(Box<str>, Box<str>)>,
+    takes_filters: bool,
     errors: Vec<ParameterError>,
 }
 
 impl<'a> Query<'a> {
     /// Reads a raw query string. Parameters outside `known` are ignored, whatever their spelling.
     pub(crate) fn read(raw: &'a str, known: &[&'a str]) -> Self {
+        Self::read_all(raw, known, false)
+    }
+
+    /// The same with filters: every parameter whose name begins with [`PREFIX`].
+    fn with_filters(raw: &'a str, known: &[&'a str]) -> Self {
+        Self::read_all(raw, known, true)
+    }
+
+    fn read_all(raw: &'a str, known: &[&'a str], takes_filters: bool) -> Self {
         let mut query = Self {
             given: Vec::new(),
+            filters: Vec::new(),
+            takes_filters,
             errors: Vec::new(),
         };
         for pair in raw.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             // A name that cannot be decoded is no name of ours.
             let Ok(name) = decode(name) else { continue };
+            if let Some(filter) = name.strip_prefix(PREFIX).filter(|_| query.takes_filters) {
+                query.take_filter(filter, value);
+                continue;
+            }
             let Some(&name) = known.iter().find(|known| **known == name) else {
                 continue;
             };
@@ -62,6 +82,14 @@ impl<'a> Query<'a> {
             }
         };
         self.given.push((name, value));
+    }
+
+    fn take_filter(&mut self, filter: &str, value: &str) {
+        match decode(value) {
+            Ok(value) if value.is_empty() => self.refuse(&format!("{PREFIX}{filter}"), "must not be empty"),
+            Ok(value) => self.filters.push((filter.into(), value.into())),
+            Err(reason) => self.refuse(&format!("{PREFIX}{filter}"), reason),
+        }
     }
 
     /// Whether the parameter was given at all, well or badly.
@@ -184,8 +212,12 @@ impl Sizes {
 #[derive(Debug)]
 pub(crate) struct PageQuery {
     sort: Option<Box<str>>,
-    /// Declared variants and filters with their values.
+    /// Declared variants and filters that are families of their own, with their values.
     choices: Vec<(Arc<str>, Box<str>)>,
+    /// Filters with their values.
+    filters: Vec<(Box<str>, Box<str>)>,
+    /// Filters whose values are to be counted.
+    facets: Vec<Box<str>>,
     order: Order,
     /// The place in the listing. Means nothing where there are errors.
     pub place: Place,
@@ -195,12 +227,22 @@ pub(crate) struct PageQuery {
 
 impl PageQuery {
     /// Reads a query for a page of a listing that declares further parameters. Errors are kept, see [`Self::errors`].
-    pub(crate) fn read(raw: &str, declared: &[Arc<str>], sizes: Sizes) -> Self {
-        let known: Vec<&str> = PAGE_PARAMETERS
+    pub(crate) fn read(raw: &str, declared: &DeclaredParameters, sizes: Sizes) -> Self {
+        let known = PAGE_PARAMETERS
             .into_iter()
-            .chain(declared.iter().map(|name| &**name))
-            .collect();
-        let mut query = Query::read(raw, &known);
+            .chain(declared.names.iter().map(|name| &**name));
+        let mut known: Vec<&str> = known.collect();
+        // A filter without its prefix would be ignored, and all items be shown.
+        let bare = declared.filters.iter().map(|name| &**name);
+        let bare: Vec<&str> = bare.filter(|name| !known.contains(name)).collect();
+        known.extend(&bare);
+        let mut query = Query::with_filters(raw, &known);
+        for name in bare {
+            if query.holds(name) {
+                query.refuse(name, format!("a filter is asked for as `{PREFIX}{name}`"));
+            }
+        }
+        let facets = facets(&mut query);
         let order = match query.text("order") {
             None | Some("asc") => Order::Asc,
             Some("desc") => Order::Desc,
@@ -217,9 +259,11 @@ impl PageQuery {
         let choice = |name: &Arc<str>| Some((name.clone(), query.text(name)?.into()));
         Self {
             sort: query.text("sort").map(Box::from),
-            choices: declared.iter().filter_map(choice).collect(),
+            choices: declared.names.iter().filter_map(choice).collect(),
+            facets,
             order,
             place,
+            filters: query.filters,
             errors: query.errors,
         }
     }
@@ -230,9 +274,24 @@ impl PageQuery {
             sort: self.sort.as_deref(),
             order: self.order,
             choices: self.choices.iter().map(|(name, value)| (&**name, &**value)).collect(),
+            filters: self.filters.iter().map(|(name, value)| (&**name, &**value)).collect(),
+            facets: self.facets.iter().map(|name| &**name).collect(),
             is_pinned: self.place.is_pinned(),
         }
     }
+}
+
+/// The filters whose values are to be counted: `brand,price_cents`.
+fn facets(query: &mut Query<'_>) -> Vec<Box<str>> {
+    let Some(text) = query.text("facets") else {
+        return Vec::new();
+    };
+    let names: Vec<Box<str>> = text.split(',').map(Box::from).collect();
+    if names.iter().any(|name| name.is_empty()) {
+        query.refuse("facets", "names filters, with commas between them");
+        return Vec::new();
+    }
+    names
 }
 
 fn place_of_cursor(query: &mut Query<'_>, sizes: Sizes) -> (Order, Place) {

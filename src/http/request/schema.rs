@@ -33,7 +33,7 @@ pub(crate) struct ChoiceParameters {
     order: Option<String>,
 }
 
-/// Which page. Declared variants and filters are further parameters.
+/// Which page. Declared variants, and filters as `f.<name>`, are further parameters: `GET /v1/listings/{name}/about` lists them.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageParameters {
@@ -61,6 +61,9 @@ pub(crate) struct PageParameters {
     /// Pins the page to a snapshot.
     #[param(pattern = "^[1-9][0-9]*-[0-9a-f]{8}$")]
     generation: Option<String>,
+    /// Names of filters, with commas between them, whose values are to be counted.
+    #[param(pattern = "^[a-z_][a-z0-9_]*(,[a-z_][a-z0-9_]*)*$")]
+    facets: Option<String>,
 }
 
 /// One sort, or all.
@@ -145,7 +148,7 @@ pub(crate) struct PageDocument {
     order: String,
     /// The snapshot that the page is from; null where it came straight from the origin, as Redis was away.
     generation: Option<String>,
-    /// Items in the listing.
+    /// Items in the listing, or those that the filters select.
     total: u64,
     /// Items before the page.
     offset: u64,
@@ -159,6 +162,10 @@ pub(crate) struct PageDocument {
     pages: u64,
     /// Path-absolute links.
     links: LinksDocument,
+    /// For each filter that `facets` names: `values`, each with its `value`, `label`, `count` and whether it is `selected`, and how many `more`
+    /// there are; or of ranges `min`, `max`, `count` and `steps`, each with its `range` and `count`. Absent where nothing is counted.
+    #[schema(value_type = Option<Object>)]
+    facets: Option<serde_json::Value>,
     /// The origin's JSON, byte for byte.
     #[schema(value_type = Vec<Object>)]
     items: Vec<serde_json::Value>,

@@ -7,9 +7,10 @@ import { askPage, Trouble } from "./asking.js";
 import { showCards, showSkeletons } from "./cards.js";
 import { frontListing, labelOf, loadCategories, markCategory, prepareCategories, revealCategory } from "./categories.js";
 import { byId, count, mark, money, readable, toast } from "./elements.js";
+import { prepareFilters, removeAll, showChips, showFilters } from "./filters.js";
 import { follow, isOutdated } from "./live.js";
 import { pageLink, showPager } from "./pager.js";
-import { addressOf, firstPage, newest, pageUrl, placeFromAddress, SORTS } from "./place.js";
+import { addressOf, firstPage, isFiltered, newest, pageUrl, placeFromAddress, SORTS } from "./place.js";
 import { openPriceDialog, preparePriceDialog } from "./price.js";
 import { showServed } from "./served.js";
 
@@ -60,7 +61,7 @@ async function load({ scroll = null, focus = null, quiet = false, cache = "defau
     loading = null;
     showPage(page);
     if (scroll !== null) scrollTo({ top: scroll, behavior: "instant" });
-    if (focus) byId(focus).focus({ preventScroll: true });
+    if (focus) byId(focus)?.focus({ preventScroll: true });
     catchUp();
   } catch (error) {
     if (loading !== mine || error.name === "AbortError") return;
@@ -119,6 +120,7 @@ function showPage(page) {
   byId("trouble").hidden = true;
   showControls();
   showSummary(page);
+  showFilters(page);
   showCards(page.items, before !== null);
   showPager(page);
   showServed(page);
@@ -150,13 +152,16 @@ function showControls() {
     link.href = addressOf(firstPage(place, { size }));
     mark(link, size === place.size, "true");
   }
+  showChips(place);
   markCategory(place);
 }
 
 function showSummary({ total, offset, count: here, pages }) {
   const summary = byId("summary");
   const all = `${count.format(total)} ${total === 1 ? "product" : "products"}`;
-  if (total === 0) {
+  if (total === 0 && isFiltered(place)) {
+    summary.replaceChildren("No product has all of this. ", removeAll(place));
+  } else if (total === 0) {
     summary.textContent = "No products here at the moment";
   } else if (here === 0) {
     const many = pages === 1 ? "is only one page" : `are only ${count.format(pages)} pages`;
@@ -271,5 +276,6 @@ addEventListener("scroll", () => {
 addEventListener("online", () => byId("trouble").hidden || start());
 prepareCategories();
 prepareControls();
+prepareFilters(() => place, go);
 preparePriceDialog(priceChanged);
 start();

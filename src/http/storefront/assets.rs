@@ -13,7 +13,7 @@ pub(super) const CONTENT_SECURITY_POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
 /// All files, the page first.
-pub(super) const ASSETS: [Asset; 14] = [
+pub(super) const ASSETS: [Asset; 15] = [
     ("/", HTML, include_str!("index.html")),
     ("/storefront/style.css", CSS, include_str!("style.css")),
     ("/storefront/icon.svg", SVG, include_str!("icon.svg")),
@@ -23,6 +23,7 @@ pub(super) const ASSETS: [Asset; 14] = [
     ("/storefront/cards.js", SCRIPT, include_str!("cards.js")),
     ("/storefront/categories.js", SCRIPT, include_str!("categories.js")),
     ("/storefront/elements.js", SCRIPT, include_str!("elements.js")),
+    ("/storefront/filters.js", SCRIPT, include_str!("filters.js")),
     ("/storefront/live.js", SCRIPT, include_str!("live.js")),
     ("/storefront/pager.js", SCRIPT, include_str!("pager.js")),
     ("/storefront/place.js", SCRIPT, include_str!("place.js")),

@@ -2,7 +2,7 @@
 
 import { ask } from "./asking.js";
 import { byId, count, element, mark, readable } from "./elements.js";
-import { addressOf, firstPage } from "./place.js";
+import { addressOf, withoutFilters } from "./place.js";
 
 let categories = [];
 
@@ -46,7 +46,7 @@ export function labelOf(listing) {
 /** Lets every category's link lead to its first page, in the place's sort and size. */
 export function markCategory(place) {
   for (const link of byId("category-list").querySelectorAll("a")) {
-    link.href = addressOf(firstPage(place, { listing: link.dataset.listing }));
+    link.href = addressOf(withoutFilters(place, { listing: link.dataset.listing }));
     mark(link, link.dataset.listing === place.listing, "page");
   }
 }

@@ -1,8 +1,7 @@
 //! Files as origins: NDJSON, a JSON array, CSV or TSV, plain or packed with gzip.
 //!
 //! There is no query: the items of a name are those whose members of the names of the pattern's parameters have the
-//! parameters' values; variants and filters narrow by their members likewise. `names` and a filter's `values_query` are
-//! names of members. The file is read anew each time, on a thread that may block, and nothing of it is kept. A program
+//! parameters' values; variants narrow by their members likewise. `names` are names of members. The file is read anew each time, on a thread that may block, and nothing of it is kept. A program
 //! that replaces it should write another beside it and rename that: then a reader has the old one whole or the new one.
 
 mod csv_quotes;
@@ -36,12 +35,7 @@ use super::{
 };
 use crate::{
     config::CsvConfig,
-    listing::{
-        DataVersion, Field,
-        definition::{Defined, Filter},
-        document::DocumentFormat,
-        key::Choices,
-    },
+    listing::{DataVersion, Field, definition::Defined, document::DocumentFormat, key::Choices},
 };
 
 /// A file of items.
@@ -252,15 +246,6 @@ impl Origin for FileOrigin {
                 false => Field::new(member),
             });
         self.distinct(fields.collect(), Vec::new()).await
-    }
-
-    async fn filter_values(&self, defined: &Defined, filter: &Filter) -> Result<Vec<String>, OriginError> {
-        let definition = &defined.definition;
-        let among = defined.parameters.iter();
-        let among = among.map(|(parameter, value)| (definition.field_of(parameter), value.clone()));
-        let field = filter.field_of_values(definition);
-        let rows = self.distinct(vec![field], among.collect()).await?;
-        Ok(rows.into_iter().flatten().collect())
     }
 
     fn changes(&self) -> Option<BoxStream<'static, std::time::Instant>> {

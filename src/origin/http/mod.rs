@@ -1,8 +1,7 @@
 //! JSON APIs as origins.
 //!
 //! A definition's `query` is a request; how its answers are read (pages, pointers, headers) is the origin's, for an API
-//! has one way of paging. Names and values of filters come from requests too. As with files, items are sorted in the
-//! process, and what the request does not name of the filters is selected here.
+//! has one way of paging. Names come from requests too. As with files, items are sorted in the process.
 //!
 //! A read is whole or fails: see [`pages`] for how that is found out, [`wholeness`] for what is.
 
@@ -47,9 +46,7 @@ use crate::{
     config::{HttpOriginConfig, RequestTemplate},
     listing::{
         DataVersion, Field, Item, ItemId,
-        definition::{Defined, Filter},
         item_json::{check_readable, parse_item},
-        key::Choices,
     },
 };
 
@@ -144,11 +141,7 @@ impl Origin for HttpOrigin {
         let definition = &read.defined.definition;
         let query = definition.query.as_deref().unwrap_or_default();
         let request = parse(query)?;
-        let selected_here = |choice: &&(Arc<str>, Arc<str>)| {
-            let is_filter = |filter: &Filter| filter.parameter == choice.0;
-            definition.filters.iter().any(is_filter) && !request.holds(&choice.0)
-        };
-        let selection = Arc::new(Selection::of_read(&read, read.choices.iter().filter(selected_here)));
+        let selection = Arc::new(Selection::of_read(&read, std::iter::empty()));
         let values = Values::of_texts(read.defined.parameters.iter().chain(read.choices.iter()));
         let columns = selection.columns.to_vec();
         let (id, of_items) = (definition.id.clone(), selection.clone());
@@ -173,22 +166,6 @@ impl Origin for HttpOrigin {
 
     async fn names(&self, query: &str, fields: &[Field]) -> Result<Vec<Vec<String>>, OriginError> {
         self.distinct(query, Values::default(), fields.to_vec()).await
-    }
-
-    async fn filter_values(&self, defined: &Defined, filter: &Filter) -> Result<Vec<String>, OriginError> {
-        let definition = &defined.definition;
-        let mut values = Values::of_texts(defined.parameters.iter());
-        let (request, field) = if RequestTemplate::is_meant(&filter.values_query) {
-            (&*filter.values_query, definition.field_of(&filter.parameter))
-        } else {
-            // Of all items of the name, in the variants that are the defaults.
-            let defaults: Choices = definition.choices(&Default::default());
-            values = Values::of_texts(defined.parameters.iter().chain(defaults.iter()));
-            let query = definition.query.as_deref().unwrap_or_default();
-            (query, filter.field_of_values(definition))
-        };
-        let rows = self.distinct(request, values, vec![field]).await?;
-        Ok(rows.into_iter().flatten().collect())
     }
 }
 
@@ -266,7 +243,7 @@ impl Candidate for ApiItem<'_> {
     }
 }
 
-/// An element that names or values of filters are read from.
+/// An element that names are read from.
 struct NamedElement<'j> {
     members: Vec<Member>,
     json: &'j str,

@@ -34,11 +34,7 @@ use self::{
     typed::ItemColumns,
 };
 use super::{Items, Origin, OriginError, Read, ReadOrder, batches::batches};
-use crate::listing::{
-    DataVersion, Field,
-    definition::{Defined, Filter},
-    key::Choices,
-};
+use crate::listing::{DataVersion, Field, definition::Defined, key::Choices};
 
 /// A database.
 pub struct SqlOrigin {
@@ -217,18 +213,6 @@ impl Origin for SqlOrigin {
             )));
         }
         Ok(rows)
-    }
-
-    async fn filter_values(&self, defined: &Defined, filter: &Filter) -> Result<Vec<String>, OriginError> {
-        let statement = Statement::of_filter(self.dialect(), defined, &filter.values_query)?;
-        let (columns, rows) = self.texts(statement, Blobs::Refused).await?;
-        if columns != 1 {
-            return Err(OriginError::Misdeclared(format!(
-                "the query of the filter `{}` must yield one column, not {columns}",
-                filter.parameter
-            )));
-        }
-        Ok(rows.into_iter().flatten().collect())
     }
 }
 

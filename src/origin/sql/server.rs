@@ -63,7 +63,7 @@ pub(super) trait DatabaseServer: Send + Sync {
     where
         Self: Sized;
 
-    /// The SQL of a statement whose values are texts, as a filter compares them.
+    /// The SQL of a statement whose values are texts.
     fn select_texts(described: &Described<Self::Kind>, statement: &Statement) -> String;
 
     /// A value of such a row; none for null.

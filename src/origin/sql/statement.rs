@@ -1,9 +1,9 @@
-//! Statements: a query of the configuration, wrapped so that a filter narrows it and a sort orders it.
+//! Statements: a query of the configuration, wrapped so that a sort orders it.
 //!
 //! ```sql
 //! select * from (
 //! QUERY
-//! ) as items where cast(items."brand" as text) = ?2
+//! ) as items
 //! order by items."price_cents" collate binary desc nulls last, items."id" collate binary
 //! ```
 //! Nobody parses the query. Columns are named through `items`, or SQLite would take the name of a missing column for a string.
@@ -28,8 +28,6 @@ pub(super) struct Dialect {
     pub identifier_quote: char,
     /// The placeholder of the n-th value, 1-based.
     pub placeholder: fn(usize) -> String,
-    /// An expression compared as text, bytewise.
-    pub as_text: fn(&str) -> String,
     /// An expression sorted as [`ordering`](crate::origin::ordering) sorts: numbers before texts, texts by their bytes.
     /// Where columns have types, only those that do not sort so by themselves are written thus.
     pub sorted: fn(&str) -> String,
@@ -43,7 +41,6 @@ impl Dialect {
         lexis: Lexis::POSTGRES,
         identifier_quote: '"',
         placeholder: |number| format!("${number}"),
-        as_text: |expression| format!("cast({expression} as text) collate \"C\""),
         sorted: |expression| format!("cast({expression} as text) collate \"C\""),
         knows_nulls_last: true,
     };
@@ -53,7 +50,6 @@ impl Dialect {
         lexis: Lexis::MYSQL,
         identifier_quote: '`',
         placeholder: |_| "?".to_owned(),
-        as_text: |expression| format!("cast(convert({expression} using utf8mb4) as binary)"),
         sorted: |expression| format!("cast(convert({expression} using utf8mb4) as binary)"),
         knows_nulls_last: false,
     };
@@ -62,7 +58,6 @@ impl Dialect {
         lexis: Lexis::SQLITE,
         identifier_quote: '"',
         placeholder: |number| format!("?{number}"),
-        as_text: |expression| format!("cast({expression} as text) collate binary"),
         sorted: |expression| format!("{expression} collate binary"),
         knows_nulls_last: true,
     };
@@ -92,17 +87,7 @@ impl Statement {
             OriginError::Misdeclared(format!("the listings `{pattern}` need a `query`"))
         })?;
         let value_of = |name: &str| value_for_items(&read.defined, &read.choices, name);
-        let mut statement = Self::wrapping(dialect, "query", query, value_of)?;
-        let mut before = " where ";
-        for (parameter, value) in read.choices.iter() {
-            if definition.filters.iter().any(|filter| filter.parameter == *parameter) {
-                let column = (dialect.as_text)(&column_of(dialect, definition.field_of(parameter).as_str()));
-                statement.sql.push_str(&format!("{before}{column} = "));
-                statement.bind(dialect, Some(value.clone()));
-                before = " and ";
-            }
-        }
-        Ok(statement)
+        Self::wrapping(dialect, "query", query, value_of)
     }
 
     /// The query that tells whether the items of a family may have changed, where there is one.
@@ -170,13 +155,6 @@ impl Statement {
         Self::wrapping(dialect, "names", query, |_| None)
     }
 
-    /// A query that enumerates the values of a filter, for one name.
-    pub(super) fn of_filter(dialect: &Dialect, defined: &Defined, query: &str) -> Result<Self, OriginError> {
-        Self::wrapping(dialect, "filters", query, |name| {
-            Some(Some(parameter_of(defined, name)?))
-        })
-    }
-
     /// `value_of` gives the value of a name, null for one that was not chosen, and nothing for one that does not exist.
     fn wrapping(
         dialect: &Dialect,
@@ -229,19 +207,15 @@ fn parameter_of(defined: &Defined, name: &str) -> Option<Arc<str>> {
     Some(value.clone())
 }
 
-/// Parameters of the name, then variants and filters; one that was not chosen is null.
+/// Parameters of the name, then variants; one that was not chosen is null.
 fn value_for_items(defined: &Defined, choices: &Choices, name: &str) -> Option<Option<Arc<str>>> {
-    let Definition { variants, filters, .. } = &*defined.definition;
+    let Definition { variants, .. } = &*defined.definition;
     if let Some(value) = parameter_of(defined, name) {
         return Some(Some(value));
     }
     if let Some((_, value)) = choices.iter().find(|(parameter, _)| **parameter == *name) {
         return Some(Some(value.clone()));
     }
-    let declared = variants.iter().map(|variant| &variant.parameter);
-    let declared = declared.chain(filters.iter().map(|filter| &filter.parameter));
-    declared
-        .into_iter()
-        .any(|parameter| **parameter == *name)
-        .then_some(None)
+    let mut declared = variants.iter();
+    declared.any(|variant| *variant.parameter == *name).then_some(None)
 }

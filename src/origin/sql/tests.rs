@@ -5,7 +5,7 @@ mod same_order;
 use super::*;
 use crate::origin::{
     SortValue,
-    testing::{TIMEOUT, TestDatabase, any_order, by, collect, defined, definition, filter, ids, lines, read, variant},
+    testing::{TIMEOUT, TestDatabase, any_order, by, collect, definition, ids, lines, read, variant},
 };
 
 const SHOP: &str = "
@@ -128,15 +128,14 @@ async fn values_are_bound_and_never_pasted() {
 }
 
 #[tokio::test]
-async fn variants_are_bound_and_filters_narrow() {
+async fn variants_are_bound() {
     let shop = TestDatabase::create(SHOP).await;
     let origin = shop.origin();
-    let query = "select id, brand, length(brand) as letters, :currency as currency, :brand as asked from products where category = :category";
+    let query =
+        "select id, brand, length(brand) as letters, :currency as currency from products where category = :category";
     let declared = || {
         let mut definition = definition("{category}", query);
         definition.variants.push(variant("currency", &["EUR", "USD"]));
-        definition.filters.push(filter("brand", ""));
-        definition.filters.push(filter("letters", ""));
         definition
     };
     let all = collect(&origin, read(declared(), "BREAD", &[], ReadOrder::By(by(&["brand"]))))
@@ -144,27 +143,22 @@ async fn variants_are_bound_and_filters_narrow() {
         .unwrap();
     assert_eq!(
         lines(&all),
-        r#"{"id":9,"brand":"Alto","letters":4,"currency":"EUR","asked":null}
-{"id":10,"brand":"Hearth","letters":6,"currency":"EUR","asked":null}
-{"id":2,"brand":null,"letters":null,"currency":"EUR","asked":null}
+        r#"{"id":9,"brand":"Alto","letters":4,"currency":"EUR"}
+{"id":10,"brand":"Hearth","letters":6,"currency":"EUR"}
+{"id":2,"brand":null,"letters":null,"currency":"EUR"}
 "#
     );
-    let chosen = [("brand", "Alto"), ("letters", "4"), ("currency", "USD")];
-    let alto = collect(&origin, read(declared(), "BREAD", &chosen, any_order(&[])))
-        .await
-        .unwrap();
-    assert_eq!(
-        lines(&alto),
-        "{\"id\":9,\"brand\":\"Alto\",\"letters\":4,\"currency\":\"USD\",\"asked\":\"Alto\"}\n"
-    );
-    let none = collect(&origin, read(declared(), "BREAD", &[("brand", "ALTO")], any_order(&[])))
-        .await
-        .unwrap();
-    assert!(none.is_empty());
+    let chosen = collect(
+        &origin,
+        read(declared(), "BREAD", &[("currency", "USD")], any_order(&[])),
+    )
+    .await
+    .unwrap();
+    assert!(lines(&chosen).contains(r#""currency":"USD""#));
 }
 
 #[tokio::test]
-async fn names_and_the_values_of_filters_are_rows_without_nulls() {
+async fn names_are_rows_without_nulls() {
     let shop = TestDatabase::create(SHOP).await;
     let origin = shop.origin();
     let parameters = |names: &[&str]| names.iter().map(|name| Field::new(name)).collect::<Vec<_>>();
@@ -197,15 +191,6 @@ async fn names_and_the_values_of_filters_are_rows_without_nulls() {
     );
     let error = origin.names("select :id", &parameters(&["id"])).await.unwrap_err();
     assert!(message(error).contains("`:id` stands for no value"));
-
-    let bread = defined(definition("{category}", BY_CATEGORY), "BREAD");
-    let brands = filter(
-        "brand",
-        "select distinct brand from products where category = :category order by 1",
-    );
-    assert_eq!(origin.filter_values(&bread, &brands).await.unwrap(), ["Alto", "Hearth"]);
-    let two = filter("brand", "select brand, name from products");
-    assert!(message(origin.filter_values(&bread, &two).await.unwrap_err()).contains("must yield one column, not 2"));
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Reading names, values of filters and versions from a database that is a server, whichever it is.
+//! Reading names and versions from a database that is a server, whichever it is.
 
 use futures_util::TryStreamExt;
 

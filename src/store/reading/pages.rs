@@ -106,7 +106,7 @@ impl<'a> Lying<'a> {
     }
 
     /// How many chunks the replies may have.
-    fn size(&self) -> u64 {
+    pub(super) fn size(&self) -> u64 {
         let layered = self.layered.as_ref().map_or(0, |layered| layered.chunks.len() as u64);
         layered + self.stream.1.end.saturating_sub(self.stream.1.start)
     }

@@ -52,7 +52,7 @@ async fn check_while_away(service: &Service, pinned: &str) {
         LAST_CHUNK,
         "/v1/listings/category:BREAD?sort=number",
         "/v1/listings/category:BREAD?currency=USD",
-        "/v1/listings/category:BREAD?brand=Other",
+        "/v1/listings/category:BREAD?sort=number&f.brand=Other",
         "/v1/listings/category:EMPTY",
         "/v1/listings/plain:BREAD",
         "/v1/listings/short:BREAD",

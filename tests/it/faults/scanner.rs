@@ -50,7 +50,7 @@ fn path(random: &mut fastrand::Rng) -> (String, bool) {
                 true,
             )
         }
-        4 => (format!("{BREAD}?brand={number:x}"), false),
+        4 => (format!("{BREAD}?f.brand={number:x}"), true),
         _ => (format!("{BREAD}?currency={number:x}&size=5"), false),
     }
 }

@@ -166,6 +166,7 @@ async fn forge_cursors(setting: Arc<Setting>) {
                     order: Order::Asc,
                     total: honest::ITEMS as u64,
                     chunk_len: chunk_len.try_into().unwrap(),
+                    filters: 0,
                 };
                 let path = format!("/v1/listings/promo:0?cursor={}", cursor.encode(&key));
                 let _ = honest::fresh_get(&setting.service, &path).await;

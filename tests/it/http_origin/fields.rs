@@ -36,7 +36,6 @@ fn shop(api: &Api, sort: &str) -> Config {
         names = "GET /categories"
         id = "/attributes/sku"
         sorts.price = {{ by = [{sort}] }}
-        filters.brand = "/attributes/brand"
         fields.category = "slug"
         "#,
         api.url
@@ -64,11 +63,7 @@ async fn items_are_sorted_found_and_known_by_members_below() {
     let config = shop(&api, r#"{ field = "/attributes/price", as = "number", desc = true }"#);
     let origin = origin(&config);
     assert_eq!(ids(&origin, &config, "c:tv", &[]).await.unwrap(), "cba");
-    assert_eq!(ids(&origin, &config, "c:tv", &[("brand", "bb")]).await.unwrap(), "b");
     let definition = &config.definitions.defined[0];
-    let read = read_of(&config, "c:tv", &[], unsorted());
-    let values = origin.filter_values(&read.defined, &definition.filters[0]).await;
-    assert_eq!(values.unwrap(), ["aa", "bb", "cc"]);
     let names = origin
         .names("GET /categories", &[definition.field_of("category")])
         .await;
@@ -92,7 +87,7 @@ async fn what_no_item_of_an_api_has_is_an_error_that_names_it() {
         .names("GET /categories", &["category".into()])
         .await
         .unwrap_err();
-    let expect = format!("{misdeclared} `category`, which names or filters go by; the first item has `slug`");
+    let expect = format!("{misdeclared} `category`, which names go by; the first item has `slug`");
     assert!(error.to_string().starts_with(&expect), "{error}");
     assert_eq!(
         ids(&origin(&config), &config, "c:none", &[]).await.unwrap(),

@@ -8,7 +8,7 @@ use crate::support::eventually;
 const SEARCH: &str = r#"POST /_search
 {
   "size": ":limit",
-  "query": {"bool": {"filter": [{"term": {"category": ":category"}}, {"term": {"brand": ":brand"}}]}},
+  "query": {"bool": {"filter": [{"term": {"category": ":category"}}]}},
   "pit": {"id": ":session", "keep_alive": "1m"},
   "sort": [{"price": "asc"}, {"_shard_doc": "asc"}],
   "search_after": ":cursor",
@@ -27,8 +27,6 @@ renewed = "/pit_id"
 close = '''DELETE /_pit
 {"id": ":session"}'''
 "#;
-
-const BRAND: &str = "filters.brand = 'brand'";
 
 /// Answers as Elasticsearch does: positions by `sort`, a newer id of the point in time with each answer.
 fn elastic(request: &ApiRequest) -> ApiAnswer {
@@ -75,7 +73,7 @@ fn elastic(request: &ApiRequest) -> ApiAnswer {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_search_goes_on_after_the_last_hit_within_one_point_in_time() {
     let api = Api::start(elastic);
-    reads_whole(&config(&api.url, ELASTIC, SEARCH, BRAND)).await;
+    reads_whole(&config(&api.url, ELASTIC, SEARCH, "")).await;
 
     let searches: Vec<_> = api
         .requests()
@@ -91,7 +89,7 @@ async fn a_search_goes_on_after_the_last_hit_within_one_point_in_time() {
         "sort": [{"price": "asc"}, {"_shard_doc": "asc"}],
         "track_total_hits": true
     });
-    assert_eq!(searches[0].body, expect, "neither the filter nor the cursor is there");
+    assert_eq!(searches[0].body, expect, "the cursor is not there");
     // What was opened is closed, by its newest id.
     let closed = eventually(async || {
         let requests = api.requests().into_iter();
@@ -108,7 +106,7 @@ async fn a_session_is_closed_when_its_read_fails_too() {
         "/v1/_search" => ApiAnswer::status(400),
         _ => elastic(request),
     });
-    let config = config(&api.url, ELASTIC, SEARCH, BRAND);
+    let config = config(&api.url, ELASTIC, SEARCH, "");
     let error = read(&config, &[], unsorted()).await.unwrap_err();
     assert_eq!(
         chain(&error),
@@ -123,13 +121,15 @@ async fn a_session_is_closed_when_its_read_fails_too() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_chosen_filter_and_a_variant_are_json_strings_in_the_body() {
+async fn a_variant_is_a_json_string_in_the_body() {
     let api = Api::start(|_| ApiAnswer::json(list(0, ITEMS)));
-    let query =
-        "POST /find\n{\"c\": \":category\", \"cur\": \":currency\", \"f\": [{\"b\": \":brand\"}], \"n\": \":limit\"}";
-    let listing = "variants.currency = ['E\"U', 'USD']\nfilters.brand = 'brand'";
+    let query = "POST /find\n{\"c\": \":category\", \"cur\": \":currency\", \"f\": [{\"b\": \":currency\"}], \"n\": \":limit\"}";
+    let listing = "variants.currency = ['E\"U', '\"},{\"x\":\"']";
     let config = config(&api.url, "paging = 'none'", query, listing);
-    read(&config, &[("brand", "\"},{\"x\":\"")], unsorted()).await.unwrap();
-    let expect = json!({"c": "A&B/C", "cur": "E\"U", "f": [{"b": "\"},{\"x\":\""}], "n": 5});
+    read(&config, &[("currency", "\"},{\"x\":\"")], unsorted())
+        .await
+        .unwrap();
+    let hostile = "\"},{\"x\":\"";
+    let expect = json!({"c": "A&B/C", "cur": hostile, "f": [{"b": hostile}], "n": 5});
     assert_eq!(api.requests()[0].body, expect);
 }

@@ -5,10 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use listcache::{
-    listing::{
-        Field,
-        definition::{Defined, Filter},
-    },
+    listing::Field,
     origin::{Items, Origin, OriginError, OriginItem, Read, SortValue},
 };
 use parking_lot::Mutex;
@@ -62,9 +59,5 @@ impl Origin for Diary {
     async fn names(&self, _: &str, _: &[Field]) -> Result<Vec<Vec<String>>, OriginError> {
         let names = (0..100).map(|number| format!("held{number}"));
         Ok(names.chain(["held-too".into()]).map(|name| vec![name]).collect())
-    }
-
-    async fn filter_values(&self, _: &Defined, _: &Filter) -> Result<Vec<String>, OriginError> {
-        Ok(Vec::new())
     }
 }

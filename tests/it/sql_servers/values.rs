@@ -220,7 +220,7 @@ async fn a_value_is_what_it_is_compared_with() {
 }
 
 #[tokio::test]
-async fn filters_and_names_are_texts() {
+async fn names_are_texts() {
     const SHOP: &str = "
         create table products (id int, brand varchar(20), price numeric(8, 2), shelf int);
         insert into products values (1, 'Alto', 3.50, 1), (2, 'alto', 3.50, 2), (3, 'Alto ', 12, 1), (4, null, 2, 1)";
@@ -228,30 +228,6 @@ async fn filters_and_names_are_texts() {
     let mariadb = MariadbDatabase::create(SHOP).await;
     for url in [postgres.url(), mariadb.url()] {
         let origin = open(&url);
-        let mut defined = definition(
-            "{shelf}",
-            "select id, brand, price, shelf from products where shelf = :shelf",
-        );
-        defined.filters = vec![filter("brand"), filter("price")];
-        let narrowed = async |choices: &[(&str, &str)], name: &str| {
-            let read = read_of(defined.clone(), name, choices, ReadOrder::By(by(&["price"])));
-            lines(&collect(&origin, read).await.unwrap())
-        };
-        assert_eq!(
-            narrowed(&[], "1").await,
-            "{\"id\":4,\"brand\":null,\"price\":2.00,\"shelf\":1}\n{\"id\":1,\"brand\":\"Alto\",\"price\":3.50,\"shelf\":1}\n\
-             {\"id\":3,\"brand\":\"Alto \",\"price\":12.00,\"shelf\":1}\n"
-        );
-        // Byte by byte, whatever the column's collation.
-        let only = "{\"id\":1,\"brand\":\"Alto\",\"price\":3.50,\"shelf\":1}\n";
-        assert_eq!(narrowed(&[("brand", "Alto")], "1").await, only, "{url}");
-        assert_eq!(
-            narrowed(&[("brand", "Alto"), ("price", "3.50")], "1").await,
-            only,
-            "{url}"
-        );
-        assert_eq!(narrowed(&[("brand", "ALTO")], "1").await, "", "{url}");
-
         let parameters: Vec<listcache::listing::Field> = vec!["brand".into(), "price".into()];
         let names = origin
             .names("select brand, price from products order by id;", &parameters)
@@ -263,12 +239,6 @@ async fn filters_and_names_are_texts() {
             .await
             .unwrap_err();
         assert!(error.to_string().contains("`names` yields 1 columns"), "{error}");
-        let values = Filter {
-            parameter: "brand".into(),
-            values_query: "select distinct brand from products where shelf = :shelf and id < 3".into(),
-        };
-        let of = read_of(defined.clone(), "2", &[], any_order(&[])).defined;
-        assert_eq!(origin.filter_values(&of, &values).await.unwrap(), ["alto"]);
     }
 }
 

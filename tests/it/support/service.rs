@@ -372,7 +372,7 @@ in_stock = {{ by = ["sold_out", "price_cents"], desc_by = ["sold_out", "price_ce
 [listings.variants]
 currency = ["EUR", "USD"]
 [listings.filters]
-brand = "select distinct brand from products where category = :category"
+brand = {{}}
 
 [[listings]]
 name = "plain:{{category}}"

@@ -21,7 +21,7 @@ use listcache::{
     listing::{
         Cursor, DataVersion, Definition, Definitions, Field, Generation, Item, ItemId, ListingName, Order, Policy,
         SortName,
-        definition::{Defined, Descending, Filter, Links, Names, Pushed, Sort, SortColumn},
+        definition::{Defined, Descending, Links, Names, Pushed, Sort, SortColumn},
         key::Choices,
         pattern::NamePattern,
     },
@@ -109,10 +109,6 @@ impl Origin for ScriptedOrigin {
         self.names_reads.fetch_add(1, Ordering::SeqCst);
         Ok((0..1000).map(|number| vec![format!("known{number}")]).collect())
     }
-
-    async fn filter_values(&self, _: &Defined, _: &Filter) -> Result<Vec<String>, OriginError> {
-        Ok(vec!["A".into()])
-    }
 }
 
 /// Items numbered from `first`, each with the given revision in its JSON.
@@ -141,7 +137,7 @@ pub fn definition(policy: Policy) -> Definition {
         names: None,
         sorts: vec![sort("price")],
         variants: Vec::new(),
-        filters: Vec::new(),
+        filters: Default::default(),
         fields: Vec::new(),
         policy: Arc::new(policy),
         links: Links::Pinned,
@@ -182,12 +178,14 @@ pub fn pushed_definitions(defined: Vec<Definition>, pushed_policy: Policy) -> De
         pushed: Pushed {
             names: names.build().unwrap(),
             policy: Arc::new(pushed_policy),
+            filters: Vec::new(),
         },
     }
 }
 
 pub fn l1() -> L1Config {
     L1Config {
+        filters_bytes_max: 64 << 20,
         ttl: Duration::from_secs(2),
         chunks_bytes_max: 64 << 20,
         heads_max: 10_000,
@@ -295,6 +293,7 @@ pub fn next_cursor(page: &Page) -> Option<Cursor> {
         order: meta.order,
         total: meta.total,
         chunk_len: meta.chunk_len,
+        filters: 0,
     })
 }
 

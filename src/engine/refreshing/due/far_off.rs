@@ -40,7 +40,7 @@ impl FarOff {
             let due_within = |family: &Family| match declared.definitions.resolve(&family.name) {
                 Resolved::Defined(defined) => defined.definition.policy.due_within(),
                 // Once it is due it is found that nothing fills it.
-                Resolved::Pushed | Resolved::Unknown => shortest,
+                Resolved::Pushed(_) | Resolved::Unknown => shortest,
             };
             let is_far_off = |(family, at): &&(Family, Timestamp)| at.since(now) > due_within(family);
             far_off.extend(due.iter().filter(is_far_off).map(|(family, _)| family));

@@ -137,7 +137,7 @@ impl OriginChanges {
                 let old = state.live().is_some_and(|head| !head.is_read_since(read_before, now));
                 let of_origin = || match self.declaration.resolve(listing.name()) {
                     Resolved::Defined(defined) => *defined.definition.origin == *origin,
-                    Resolved::Pushed | Resolved::Unknown => false,
+                    Resolved::Pushed(_) | Resolved::Unknown => false,
                 };
                 if old && !due.contains(&listing.family) && of_origin() {
                     due.insert(&listing.family);

@@ -1,5 +1,3 @@
-use std::sync::Arc;
-
 use super::*;
 
 fn sizes() -> Sizes {
@@ -9,8 +7,11 @@ fn sizes() -> Sizes {
     }
 }
 
-fn declared() -> Vec<Arc<str>> {
-    vec!["currency".into(), "brand".into()]
+fn declared() -> DeclaredParameters {
+    DeclaredParameters {
+        names: vec!["currency".into(), "brand".into()],
+        filters: vec!["colour".into(), "size".into()],
+    }
 }
 
 #[track_caller]
@@ -110,6 +111,32 @@ fn what_is_asked_is_decoded_once() {
 }
 
 #[test]
+fn filters_may_repeat_and_nothing_else_may() {
+    let declared = declared();
+    let raw = "f.colour=red&f.size=S%26M&f.colour=b+l&f.unknown=1&facets=colour,size&size=10&f%2ecolour=z";
+    let query = PageQuery::read(raw, &declared, sizes());
+    assert_eq!(query.errors, []);
+    let asked = query.asked();
+    let filters = [
+        ("colour", "red"),
+        ("size", "S&M"),
+        ("colour", "b l"),
+        ("unknown", "1"),
+        ("colour", "z"),
+    ];
+    assert_eq!(
+        (&asked.filters[..], &asked.facets[..]),
+        (&filters[..], &["colour", "size"][..])
+    );
+    bad("f.colour=", &["f.colour"]);
+    bad("f.colour=%zz", &["f.colour"]);
+    bad("facets=colour&facets=size", &["facets"]);
+    bad("facets=colour,", &["facets"]);
+    // Without its prefix it would be ignored, and everything be shown; what is another parameter stays that.
+    bad("colour=red&size=10", &["colour"]);
+}
+
+#[test]
 fn a_cursor_brings_its_order() {
     let key = crate::listing::ListingKey::parse("a/price.desc").unwrap();
     let cursor = Cursor {
@@ -119,9 +146,10 @@ fn a_cursor_brings_its_order() {
         order: Order::Desc,
         total: 9,
         chunk_len: sizes().default,
+        filters: 0,
     };
     let raw = format!("sort=price&cursor={}", cursor.encode(&key));
-    let query = PageQuery::read(&raw, &[], sizes());
+    let query = PageQuery::read(&raw, &DeclaredParameters::default(), sizes());
     assert_eq!(query.errors, []);
     assert_eq!(query.asked().order, Order::Desc);
     assert!(matches!(&query.place, Place::Cursor(text) if *text == cursor.encode(&key)));

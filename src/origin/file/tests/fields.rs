@@ -26,7 +26,7 @@ async fn what_no_item_has_is_an_error_that_names_it() {
     );
     check(
         origin.names("category", &["category".into()]).await.unwrap_err(),
-        &format!("`category`, which names or filters go by; {has}{optional}"),
+        &format!("`category`, which names go by; {has}{optional}"),
     );
     let mut by_sku = definition("{category}", "");
     by_sku.id = "sku".into();
