@@ -268,15 +268,21 @@ Examples:
 
     /// Check the configuration: every error at once, with its path
     #[command(after_help = "\
-Reads the file and the environment; asks neither Redis nor an origin. Exit codes: 0 if all is good, else 1.
+Reads the file and the environment; Redis is not asked, and origins only with --origins: then each definition's queries are run for
+the first of its names, once for each value of its variants, so that a missing table, column, placeholder or file is named before the
+service meets it. Exit codes: 0 if all is good, else 1.
 
 Examples:
   listcache check-config
-  listcache check-config --config shop.toml")]
+  listcache check-config --config shop.toml
+  listcache check-config --origins          what each origin has for each definition")]
     CheckConfig {
         /// The configuration file
         #[arg(long, value_name = "FILE")]
         config: Option<PathBuf>,
+        /// Ask the origins too
+        #[arg(long)]
+        origins: bool,
     },
 }
 

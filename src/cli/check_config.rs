@@ -1,11 +1,11 @@
-//! `check-config`: every error at once, or what the configuration amounts to, with what is probably not meant.
+//! `check-config`: every error at once, or what the configuration amounts to, with what is probably not meant. With `--origins` also what the origins have for it.
 
 use std::process::ExitCode;
 
-use super::{Outcome, print};
+use super::{CommandError, Outcome, origins_asked::ask, print};
 use crate::config::{ConfigFile, Sources};
 
-pub(super) fn run(sources: Sources) -> Outcome {
+pub(super) async fn run(sources: Sources, origins: bool) -> Outcome {
     let config = sources.load()?;
     let read_from = match sources.file_to_read() {
         ConfigFile::Named(path) => path.display().to_string(),
@@ -28,7 +28,24 @@ pub(super) fn run(sources: Sources) -> Outcome {
     for warning in config.warnings() {
         print(&format!("  warning: {warning}"))?;
     }
-    Ok(ExitCode::SUCCESS)
+    if !origins {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let asked = ask(&config).await.map_err(|source| CommandError::Origin {
+        doing: "cannot open the origins".to_owned(),
+        source,
+    })?;
+    for good in &asked.good {
+        print(&format!("  {good}"))?;
+    }
+    if asked.errors.is_empty() {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let errors = count(asked.errors.len(), "error");
+    let lines: String = asked.errors.iter().map(|error| format!("\n  {error}")).collect();
+    Err(CommandError::Refused(format!(
+        "the origins have {errors} for this configuration:{lines}"
+    )))
 }
 
 fn count(number: usize, what: &str) -> String {

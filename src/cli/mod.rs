@@ -9,6 +9,7 @@ mod freeze;
 mod inspect;
 mod load;
 mod moving;
+mod origins_asked;
 mod outcome;
 mod popularity;
 mod progress;
@@ -61,7 +62,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environme
 
 async fn perform(command: Command, environment: Environment) -> Outcome {
     match command {
-        Command::CheckConfig { config } => check_config::run(sources(config, environment)),
+        Command::CheckConfig { config, origins } => {
+            // What the origins find odd is told too.
+            start_logs(LogLevel::Warn, std::io::stderr());
+            check_config::run(sources(config, environment), origins).await
+        }
         Command::Serve { config, listen, redis } => {
             start_logs(LogLevel::Info, std::io::stderr());
             let mut sources = sources(config, environment);

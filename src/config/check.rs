@@ -13,6 +13,7 @@ mod redis_section;
 mod requests;
 mod sorts;
 mod tls;
+mod variants;
 mod warm;
 
 use toml::Value;

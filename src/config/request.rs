@@ -108,6 +108,26 @@ impl RequestTemplate {
         })
     }
 
+    /// The same where properties of variants may be named too, as `:store.website`: in a target a point may also be what it looks like.
+    pub fn with_properties(mut self, is_property: impl Fn(&str) -> bool) -> Self {
+        for pieces in self.path.iter_mut().chain(&mut self.query) {
+            for at in 0..pieces.len() {
+                let [TargetPiece::Value(name), TargetPiece::Text(text), ..] = &pieces[at..] else {
+                    continue;
+                };
+                let Some(behind) = text.strip_prefix('.') else { continue };
+                let property = word(behind);
+                let full = format!("{name}.{property}");
+                if is_property(&full) {
+                    let rest = behind.get(property.len()..).unwrap_or_default().into();
+                    pieces[at] = TargetPiece::Value(full.into());
+                    pieces[at + 1] = TargetPiece::Text(rest);
+                }
+            }
+        }
+        self
+    }
+
     /// The names of all values, each as often as it stands.
     pub fn values(&self) -> Vec<&str> {
         let in_target = self.path.iter().chain(&self.query).flatten();
@@ -146,9 +166,13 @@ impl fmt::Display for RequestMethod {
     }
 }
 
-/// The name in a string of a body that is a value: `:category`.
+/// The name in a string of a body that is a value: `:category`, or a variant's property, `:store.website`.
 pub fn value_name(text: &str) -> Option<&str> {
-    text.strip_prefix(':').filter(|name| is_parameter_name(name))
+    let is_name = |name: &&str| match name.split_once('.') {
+        Some((name, property)) => is_parameter_name(name) && is_parameter_name(property),
+        None => is_parameter_name(name),
+    };
+    text.strip_prefix(':').filter(is_name)
 }
 
 fn names_in<'v>(value: &'v Value, names: &mut Vec<&'v str>) {
@@ -232,6 +256,18 @@ mod tests {
         let value = |name: &str| TargetPiece::Value(name.into());
         assert_eq!(request.path, [vec![text("a")], vec![value("b")]]);
         assert_eq!(request.query, [vec![text("c="), value("d")], vec![text("e")]]);
+    }
+
+    #[test]
+    fn properties_of_variants_are_values_too() {
+        let request = RequestTemplate::parse(
+            "POST /:store.path/:a.json?w=:store.website&v=:store.1\n{\"x\": \":store.website\"}",
+        );
+        let request = request.unwrap().with_properties(|name| name.starts_with("store."));
+        assert_eq!(
+            request.values(),
+            ["store.path", "a", "store.website", "store.1", "store.website"]
+        );
     }
 
     #[test]

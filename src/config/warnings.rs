@@ -22,7 +22,8 @@ fn unnamed_parameters(definition: &Definition) -> Vec<String> {
     };
     let of_pattern = definition.pattern.parameters();
     let parameters = of_pattern.chain(definition.variants.iter().map(|variant| &variant.parameter));
-    let unnamed = parameters.filter(|parameter| !names(query, parameter));
+    let is_named = |parameter: &str| names(query, parameter) || query.contains(&format!("{{{parameter}."));
+    let unnamed = parameters.filter(|parameter| !is_named(parameter));
     let warning = |parameter| {
         format!("query does not name `:{parameter}`: all names that differ in `{parameter}` only have the same items")
     };

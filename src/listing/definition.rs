@@ -1,6 +1,7 @@
 //! Definitions: how a listing is filled, and which sorts, variants and filters it has.
 
 mod sort;
+mod variant;
 
 use std::{
     collections::BTreeMap,
@@ -11,8 +12,12 @@ use std::{
 use globset::{GlobMatcher, GlobSet};
 use xxhash_rust::xxh3::xxh3_64;
 
-pub use self::sort::{Descending, Sort, SortColumn};
+pub use self::{
+    sort::{Descending, Sort, SortColumn},
+    variant::{Variant, VariantProperty},
+};
 use super::{
+    collate::Collate,
     field::{Field, Taken},
     filtering::Filters,
     head::Head,
@@ -44,6 +49,8 @@ pub struct Definition {
     pub variants: Vec<Variant>,
     /// Columns of the items by which they are filtered, in any combination.
     pub filters: Arc<Filters>,
+    /// Members that items are stored and served without.
+    pub hidden: Arc<[Box<str>]>,
     /// Columns or members of parameters, where they are not spelt as the parameter is.
     pub fields: Vec<(Arc<str>, Field)>,
     /// Lives and limits.
@@ -76,15 +83,6 @@ impl Names {
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         (1..).zip(text.lines()).filter(|(_, line)| !line.is_empty())
     }
-}
-
-/// A parameter of a closed list of values, bound in the query by its name.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Variant {
-    /// The parameter.
-    pub parameter: Arc<str>,
-    /// At least one; the first is the default.
-    pub values: Vec<Arc<str>>,
 }
 
 /// The form of a page's `self`, `prev` and `next` links.
@@ -208,6 +206,29 @@ impl Definition {
         bound.map_or_else(|| Field::new(parameter), |(_, field)| field.clone())
     }
 
+    /// The properties of chosen values, by their full names: `store.website`.
+    pub fn properties(&self, choices: &Choices) -> Vec<(Arc<str>, Arc<str>)> {
+        let of_choice = |(parameter, value): &(Arc<str>, Arc<str>)| {
+            let variant = self.variants.iter().find(|variant| variant.parameter == *parameter);
+            let properties = variant.map(|variant| variant.properties_of(value).collect::<Vec<_>>());
+            properties.unwrap_or_default()
+        };
+        choices.iter().flat_map(of_choice).collect()
+    }
+
+    /// The locale by which a column is sorted in a family of these choices; `None` where no such variant was chosen.
+    pub fn locale_of(&self, collate: &Collate, choices: &Choices) -> Option<Arc<str>> {
+        let variant = match collate {
+            Collate::Locale(locale) => return Some(locale.clone()),
+            Collate::OfVariant(variant) => variant,
+        };
+        let properties = self.properties(choices);
+        let mut named = choices.iter().chain(&properties);
+        named
+            .find(|(name, _)| name == variant)
+            .map(|(_, locale)| locale.clone())
+    }
+
     /// Whether these choices could still be made: a family with an undeclared variant has no definition.
     pub fn declares(&self, choices: &Choices) -> bool {
         let given: BTreeMap<&str, &str> = choices
@@ -300,6 +321,17 @@ impl Definition {
         for (of, field) in sorted_by.chain([("", &self.id)]).chain(bound) {
             if !of.is_empty() || field.taken != Taken::AsIs {
                 let _ = write!(text, "field {of}={field} {:?};", field.taken);
+            }
+        }
+        for collate in stream.by.iter().filter_map(|sort| sort.column.collate.as_ref()) {
+            let _ = write!(text, "collate {collate};");
+        }
+        for member in self.hidden.iter() {
+            let _ = write!(text, "hidden {}:{member};", member.len());
+        }
+        for variant in &self.variants {
+            for VariantProperty { name, of_values } in &variant.properties {
+                let _ = write!(text, "property {}.{name}={:?};", variant.parameter, of_values);
             }
         }
         // 0 is the hash of pushed listings.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::json_pointer::JsonPointer;
+use super::{collate::Collate, json_pointer::JsonPointer};
 
 /// A column, or a member of an item's JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -14,6 +14,8 @@ pub struct Field {
     pub taken: Taken,
     /// Whether all items may lack it.
     pub optional: bool,
+    /// The language in whose order its texts are sorted; without one their bytes decide.
+    pub collate: Option<Collate>,
 }
 
 /// How the values of a field are read.
@@ -43,6 +45,7 @@ impl Field {
             steps,
             taken: Taken::AsIs,
             optional: false,
+            collate: None,
         }
     }
 

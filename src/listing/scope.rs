@@ -205,6 +205,7 @@ mod tests {
     fn definition() -> Definition {
         let variant = |parameter: &str, values: [&str; 2]| Variant {
             parameter: parameter.into(),
+            properties: Vec::new(),
             values: values.map(Arc::from).to_vec(),
         };
         Definition {
@@ -221,6 +222,7 @@ mod tests {
             }],
             variants: vec![variant("currency", ["EUR", "USD"]), variant("segment", ["b2c", "b2b"])],
             filters: Default::default(),
+            hidden: Default::default(),
             policy: Default::default(),
             fields: Vec::new(),
             links: Links::Pinned,

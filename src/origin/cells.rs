@@ -27,6 +27,36 @@ pub struct CellReader {
     places: Vec<Places>,
 }
 
+/// What filters read and no item has had so far.
+#[derive(Debug)]
+pub struct MissingFields<'f> {
+    wanted: WantedFields,
+    /// Of each wanted field the filter, and whether an item has had it.
+    filters: Vec<(&'f FilterColumn, bool)>,
+}
+
+impl<'f> MissingFields<'f> {
+    /// Looks at more items.
+    pub fn look_at<'j>(&mut self, items: impl Iterator<Item = &'j [u8]>) {
+        for json in items {
+            if self.first().is_none() {
+                return;
+            }
+            let members = members_of(json, &self.wanted).unwrap_or_default();
+            for (member, (_, had)) in members.iter().zip(&mut self.filters) {
+                *had |= !matches!(member, Member::Missing);
+            }
+        }
+    }
+
+    /// The first, by its filter's name and its own, that is not said to be optional.
+    pub fn first(&self) -> Option<(&'f str, &Field)> {
+        let each = self.filters.iter().zip(&self.wanted.fields);
+        let mut missing = each.filter(|((_, had), field)| !had && !field.optional);
+        missing.next().map(|((filter, _), field)| (&*filter.name, field))
+    }
+}
+
 /// Where the parts of a cell stand among the wanted fields.
 #[derive(Debug)]
 struct Places {
@@ -69,6 +99,19 @@ impl CellReader {
         Self {
             wanted: WantedFields::new(fields),
             places,
+        }
+    }
+
+    /// A search for what is not there.
+    pub fn missing(filters: &[FilterColumn]) -> MissingFields<'_> {
+        let each = || {
+            filters
+                .iter()
+                .flat_map(|filter| filter.fields().map(move |field| (filter, field)))
+        };
+        MissingFields {
+            wanted: WantedFields::new(each().map(|(_, field)| field.clone()).collect()),
+            filters: each().map(|(filter, _)| (filter, false)).collect(),
         }
     }
 

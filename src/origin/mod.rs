@@ -6,9 +6,12 @@
 
 mod batches;
 mod cells;
+mod collation;
 mod contract;
 mod decimal;
 mod file;
+mod finishing;
+mod hidden;
 mod http;
 mod members;
 mod names_bound;
@@ -26,7 +29,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use self::sql::Formless;
 pub use self::{
-    cells::CellReader,
+    cells::{CellReader, MissingFields},
     contract::{
         ITEM_BYTES_MAX, Items, NAMES_BYTES_MAX, NAMES_MAX, Origin, OriginError, OriginItem, Read, ReadOrder, Reading,
         SortValue,

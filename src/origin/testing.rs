@@ -29,6 +29,7 @@ pub(super) fn definition(pattern: &str, query: &str) -> Definition {
         }],
         variants: Vec::new(),
         filters: Default::default(),
+        hidden: Default::default(),
         fields: Vec::new(),
         policy: Policy::default().into(),
         version_query: None,
@@ -40,6 +41,7 @@ pub(super) fn definition(pattern: &str, query: &str) -> Definition {
 pub(super) fn variant(parameter: &str, values: &[&str]) -> Variant {
     Variant {
         parameter: parameter.into(),
+        properties: Vec::new(),
         values: values.iter().map(|value| Arc::from(*value)).collect(),
     }
 }

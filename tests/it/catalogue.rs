@@ -100,6 +100,7 @@ pub fn catalogue_definition(pattern: &str, query: &str, names: Option<Names>) ->
         sorts: sorts(),
         variants: Vec::new(),
         filters: Default::default(),
+        hidden: Default::default(),
         fields: Vec::new(),
         policy: Arc::new(Policy {
             fresh_for: Duration::from_secs(3600),

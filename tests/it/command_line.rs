@@ -146,7 +146,7 @@ fn a_mistyped_command_line_exits_1() {
 fn check_config_says_good_or_every_error() {
     let dir = tempfile::tempdir().unwrap();
     let good = run(dir.path(), &["check-config", "--config", &fixture("full.toml")]);
-    check(&good, 0, "full.toml: good (4 origins, 3 definitions, 6 sorts)");
+    check(&good, 0, "full.toml: good (4 origins, 3 definitions, 7 sorts)");
     check(
         &run(dir.path(), &["check-config"]),
         0,

@@ -77,6 +77,24 @@ fn the_full_example_and_the_manual_name_every_key() {
 }
 
 #[test]
+fn the_shops_are_good() {
+    let shops = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/shops.md")).unwrap();
+    let examples: Vec<&str> = shops
+        .split("```toml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert_eq!(examples.len(), shops.matches("\n## ").count(), "one a shop");
+    for example in examples {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("shop.toml");
+        fs::write(&file, example).unwrap();
+        let config = load(&file).unwrap_or_else(|errors| panic!("{errors}:\n{example}"));
+        assert_eq!(config.warnings(), [""; 0], "{example}");
+    }
+}
+
+#[test]
 fn the_manual_prints_the_examples() {
     let manual = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/configuration.md")).unwrap();
     for name in ["full.toml", "api.toml"] {

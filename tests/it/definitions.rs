@@ -1,7 +1,9 @@
 //! What a configuration declares, on a real database: parameters, variants, sorts with their descending orders;
 //! and what becomes of kept listings when the declarations change.
 
+mod asked;
 mod names;
+mod shops;
 
 use std::{sync::Arc, time::Duration};
 

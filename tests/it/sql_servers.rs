@@ -38,6 +38,7 @@ fn definition(pattern: &str, query: &str) -> Definition {
         }],
         variants: Vec::new(),
         filters: Default::default(),
+        hidden: Default::default(),
         fields: Vec::new(),
         policy: Policy::default().into(),
         version_query: None,

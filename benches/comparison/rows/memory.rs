@@ -167,7 +167,7 @@ fn fill(machine: &Machine, directory: &Path, shop: &str, compress: &str, listing
     let redis = Redis::start(machine)?;
     let file = directory.join("listcache.toml");
     let config = format!(
-        "[redis]\nurl = \"{}\"\n[defaults]\nfresh_for = \"12h\"\nkeep_for = \"24h\"\ncompress = \"{compress}\"\n\
+        "[redis]\nurl = \"{}\"\n[defaults]\nfresh_for = \"12h\"\nkeep_for = \"24h\"\npin_for = \"24h\"\ncompress = \"{compress}\"\n\
          [origins.shop]\nkind = \"sql\"\nurl = \"{shop}\"\n{listings}",
         redis.url(Way::Socket)
     );

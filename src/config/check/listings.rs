@@ -7,22 +7,15 @@ use toml::Value;
 use super::{
     fields, filters, names,
     origins::{DeclaredOrigins, FoundOrigin},
-    policy, requests, sorts,
+    policy, requests, sorts, variants,
 };
 use crate::{
     config::{
         nearest::suggestion,
         section::{Report, Section, join, kind},
     },
-    listing::{
-        Definition, Field, Filters, ListingName, Policy,
-        definition::{Links, Variant},
-        pattern::{NamePattern, PAGE_PARAMETERS, is_parameter_name},
-    },
+    listing::{Definition, Field, Filters, ListingName, Policy, definition::Links, pattern::NamePattern},
 };
-
-/// The longest value of a variant, in bytes: it stands in keys and URLs.
-const VARIANT_VALUE_BYTES_MAX: usize = 128;
 
 pub(super) fn check(
     report: &Report,
@@ -86,7 +79,11 @@ fn definition(
         .iter()
         .flat_map(|pattern| pattern.parameters().map(|name| name.to_string()))
         .collect();
-    let variants = variants(&mut section, &mut parameters);
+    let variants = variants::check(&mut section, &mut parameters);
+    variants::collated_by_variants(&section, &sorts, &variants);
+    if found == FoundOrigin::Sql {
+        variants::identifiers(&section, query.as_deref().unwrap_or_default(), &variants);
+    }
     let filters = filters(&mut section, found);
     if let FoundOrigin::Http(of_origin) = found {
         let named = requests::NamedByListing {
@@ -101,6 +98,7 @@ fn definition(
         names: names.as_ref(),
     };
     let fields = fields::of_parameters(&mut section, found, &bound);
+    let hidden = hidden(&mut section, id.as_ref(), &filters);
     let policy = policy::read(&mut section, defaults);
     section.finish();
 
@@ -114,6 +112,7 @@ fn definition(
         sorts,
         variants,
         filters: Arc::new(filters),
+        hidden: hidden.into(),
         fields,
         policy: Arc::new(policy),
         hashes: Default::default(),
@@ -200,40 +199,6 @@ fn links(section: &mut Section<'_>) -> Links {
     }
 }
 
-fn variants(section: &mut Section<'_>, parameters: &mut Vec<String>) -> Vec<Variant> {
-    let report = section.report;
-    let variants = section.table("variants").into_iter().filter_map(|(parameter, value)| {
-        let path = join(&section.path_of("variants"), &parameter);
-        check_parameter(report, &path, &parameter, parameters);
-        let mut values: Vec<Arc<str>> = Vec::new();
-        let is_empty = value.as_array().is_some_and(Vec::is_empty);
-        let given = report.texts(&path, value)?;
-        if is_empty {
-            report.error(
-                &path,
-                "no values: the first is the default, the others may be asked for",
-            );
-        }
-        for (path, value) in given {
-            if value.is_empty() || value.len() > VARIANT_VALUE_BYTES_MAX || value.chars().any(char::is_control) {
-                report.error(
-                    &path,
-                    format!("a value has 1 to {VARIANT_VALUE_BYTES_MAX} bytes and no control characters"),
-                );
-            } else if values.iter().any(|before| **before == *value) {
-                report.error(&path, format!("`{value}` stands twice"));
-            } else {
-                values.push(value.into());
-            }
-        }
-        Some(Variant {
-            parameter: parameter.into(),
-            values,
-        })
-    });
-    variants.collect()
-}
-
 /// `[listings.filters]`, in the file's order.
 fn filters(section: &mut Section<'_>, origin: FoundOrigin) -> Filters {
     let report = section.report;
@@ -245,21 +210,33 @@ fn filters(section: &mut Section<'_>, origin: FoundOrigin) -> Filters {
     Filters::new(filters.collect())
 }
 
-fn check_parameter(report: &Report, path: &str, parameter: &str, parameters: &mut Vec<String>) {
-    if !is_parameter_name(parameter) {
-        report.error(
-            path,
-            format!("`{parameter}` is no parameter name: use [a-z_][a-z0-9_]*"),
-        );
-    } else if PAGE_PARAMETERS.contains(&parameter) {
-        // It could never be reached.
-        report.error(
-            path,
-            format!("every listing has the query parameter `{parameter}` already: take another name"),
-        );
-    } else if parameters.iter().any(|before| before == parameter) {
-        report.error(path, format!("the listing has a parameter `{parameter}` already"));
-    } else {
-        parameters.push(parameter.to_owned());
+/// `hidden`: members, sorted, each once. What is read again from stored items cannot be among them.
+fn hidden(section: &mut Section<'_>, id: Option<&Field>, filters: &Filters) -> Vec<Box<str>> {
+    let report = section.report;
+    let given = section.texts("hidden");
+    let mut hidden: Vec<Box<str>> = Vec::new();
+    for (path, name) in given.unwrap_or_default() {
+        let is_at = |field: &Field| field.steps().first().is_some_and(|step| **step == *name);
+        let filter = filters.iter().find(|filter| filter.fields().any(is_at));
+        if name.is_empty() || name.starts_with('/') {
+            report.error(
+                &path,
+                "expected the name of a column, or of a member of the item itself",
+            );
+        } else if id.is_some_and(is_at) {
+            report.error(&path, format!("`{name}` is the id: every item is served with it"));
+        } else if let Some(filter) = filter {
+            let name = &filter.name;
+            report.error(
+                &path,
+                format!("the filter `{name}` is read from what is stored: it cannot be hidden"),
+            );
+        } else if hidden.iter().any(|before| **before == *name) {
+            report.error(&path, format!("`{name}` twice"));
+        } else {
+            hidden.push(name.into());
+        }
     }
+    hidden.sort();
+    hidden
 }

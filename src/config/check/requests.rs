@@ -42,11 +42,25 @@ pub(super) fn check(
     let variants: Vec<&str> = named.variants.iter().map(|variant| &*variant.parameter).collect();
 
     let path = section.path_of("query");
+    let properties: Vec<String> = named
+        .variants
+        .iter()
+        .flat_map(|variant| {
+            let properties = variant.properties.iter();
+            properties.map(move |property| format!("{}.{}", variant.parameter, property.name))
+        })
+        .collect();
+    let properties: Vec<&str> = properties.iter().map(String::as_str).collect();
     if let Some(request) = query.and_then(|text| parse(section, &path, text)) {
-        let known = [&parameters[..], &variants].concat();
+        let request = request.with_properties(|name| properties.contains(&name));
+        let known = [&parameters[..], &variants, &properties].concat();
         check_values(section, &path, requests, &request, &known);
+        let is_named = |name: &str| {
+            let of_it = |value: &&str| value.split_once('.').is_some_and(|(variant, _)| variant == name);
+            request.holds(name) || request.values().iter().any(of_it)
+        };
         for name in parameters.iter().chain(&variants) {
-            if !request.holds(name) && !OF_PAGING.contains(name) {
+            if !is_named(name) && !OF_PAGING.contains(name) {
                 section.report.error(
                     &path,
                     format!("does not name `:{name}`: each of its values would have the same items"),

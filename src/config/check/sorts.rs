@@ -6,7 +6,7 @@ use super::{fields, origins::FoundOrigin};
 use crate::{
     config::section::{Report, Section, join, kind},
     listing::{
-        SortName,
+        Collate, SortName,
         definition::{Descending, Sort, SortColumn},
     },
 };
@@ -117,18 +117,31 @@ fn element_of(report: &Report, path: &str, element: Value, origin: FoundOrigin) 
         Value::Table(_) => {
             let mut section = Section::new(report, path, Some(element));
             let field = fields::of_table(&mut section, origin);
+            let collate = collate(&mut section);
             let descending = section.boolean("desc", false);
             section.finish();
-            Some(SortColumn {
-                column: field?,
-                descending,
-            })
+            let mut column = field?;
+            column.collate = collate;
+            Some(SortColumn { column, descending })
         }
         other => {
             report.error(path, format!("expected a text or a table, found {}", kind(&other)));
             None
         }
     }
+}
+
+/// `collate = "de"`, or `":lang"`.
+fn collate(section: &mut Section<'_>) -> Option<Collate> {
+    let text = section.text("collate")?;
+    let collate = Collate::parse(&text);
+    if collate.is_none() {
+        section.error(
+            "collate",
+            format!("`{text}` is no locale: write one such as \"de\", or a variant whose values are locales, such as \":lang\""),
+        );
+    }
+    collate
 }
 
 /// `price_cents`, `price_cents asc`, `price_cents desc`.

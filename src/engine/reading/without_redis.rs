@@ -26,8 +26,8 @@ use crate::{
         loads::coalesce::Coalescer,
         refreshing::{means::Means, page_state::PageState},
     },
-    listing::{Chunk, Direction, Generation, ListingKey, definition::Defined},
-    origin::{Origin, OriginError, Read, ReadOrder},
+    listing::{Chunk, Direction, Field, Generation, ListingKey, definition::Defined},
+    origin::{Origin, OriginError, Read, ReadOrder, ordering::in_order},
 };
 
 /// Listings that are read at once; there is no place for more.
@@ -205,20 +205,37 @@ async fn read(origin: &dyn Origin, key: &ListingKey, defined: &Defined) -> Resul
     let definition = &defined.definition;
     let stream = definition.streams().find(|stream| stream.stored() == key.stored);
     let order = stream.ok_or_else(|| OriginError::Misdeclared(format!("no sort {}", key.sort())))?;
+    let is_collated = order.by.iter().any(|sort| sort.column.collate.is_some());
+    let columns: Vec<Field> = order.by.iter().map(|sort| sort.column.clone()).collect();
     let mut items = origin
         .read(Read {
             defined: defined.clone(),
             choices: key.family.choices.clone(),
-            order: ReadOrder::By(order.by.to_vec()),
+            order: match is_collated {
+                true => ReadOrder::Any {
+                    columns: columns.clone(),
+                },
+                false => ReadOrder::By(order.by.to_vec()),
+            },
         })
         .await?;
     let mut ends = Ends::default();
+    let mut to_sort = Vec::new();
     while let Some(batch) = items.try_next().await? {
-        batch.into_iter().for_each(|item| ends.push(item.item.json));
+        match is_collated {
+            true => to_sort.extend(batch),
+            false => batch.into_iter().for_each(|item| ends.push(item.item.json)),
+        }
         if ends.total > definition.policy.max_items {
             return Err(OriginError::Misdeclared("more items than max_items".to_owned()));
         }
+        if to_sort.len() as u64 > definition.policy.sort_in_memory_max {
+            return Err(OriginError::Misdeclared(
+                "more items than are sorted in the process".to_owned(),
+            ));
+        }
     }
+    in_order(to_sort, &columns, order.by).for_each(|item| ends.push(item.item.json));
     if ends.total < definition.policy.min_items {
         return Err(OriginError::Misdeclared("fewer items than min_items".to_owned()));
     }

@@ -68,7 +68,13 @@ impl<'a> Build<'a> {
     /// Whether one read is to serve all streams.
     pub(crate) fn in_memory(&self) -> bool {
         let sort_max = self.policy().sort_in_memory_max;
-        self.streams.len() > 1 && self.standing.before.is_none_or(|before| before <= sort_max)
+        self.is_collated() || self.streams.len() > 1 && self.standing.before.is_none_or(|before| before <= sort_max)
+    }
+
+    /// Whether a sort goes by the order of a language, which only this process knows.
+    fn is_collated(&self) -> bool {
+        let mut by = self.streams.iter().flat_map(|stream| stream.by);
+        by.any(|column| column.column.collate.is_some())
     }
 
     /// The columns that any stream is sorted by.
@@ -112,7 +118,13 @@ impl<'a> Build<'a> {
             all.extend(batch);
             self.check(all.len() as u64)?;
             if all.len() as u64 > self.policy().sort_in_memory_max || bytes > SORT_IN_MEMORY_BYTES_MAX {
-                return Ok(None);
+                return match self.is_collated() {
+                    true => Err(BuildError::TooManyToCollate {
+                        max: self.policy().sort_in_memory_max,
+                        bytes: SORT_IN_MEMORY_BYTES_MAX,
+                    }),
+                    false => Ok(None),
+                };
             }
         }
         self.standing.believe(all.len() as u64).await?;

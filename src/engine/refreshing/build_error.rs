@@ -24,6 +24,16 @@ pub enum BuildError {
         /// The limit.
         max: u64,
     },
+    /// More than is sorted in the process, and a sort by a language that no origin knows.
+    #[error(
+        "it has more than {max} items, or more than {bytes} bytes, and `collate` sorts in the process: raise `sort_in_memory_max`, or leave out `collate`"
+    )]
+    TooManyToCollate {
+        /// `sort_in_memory_max`.
+        max: u64,
+        /// Bytes of JSON that may be sorted.
+        bytes: usize,
+    },
     /// Not believable.
     #[error("{0}")]
     Refused(Box<Unbelieved>),

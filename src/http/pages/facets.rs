@@ -10,11 +10,11 @@ use crate::{
 /// What the selected items have of one filter, whatever is selected of that filter itself.
 #[derive(Debug, Serialize)]
 #[serde(untagged)]
-enum FacetDocument {
+enum FacetDocument<'f> {
     /// Of a filter with values.
     Values {
         /// By rank where the filter has one, else the most frequent first.
-        values: Vec<FacetValueDocument>,
+        values: Vec<FacetValueDocument<'f>>,
         /// Values beyond `facet_values_max`, which are not listed.
         more: u64,
     },
@@ -27,18 +27,18 @@ enum FacetDocument {
         /// The greatest.
         max: Option<serde_json::Number>,
         /// How many lie between the declared steps.
-        steps: Vec<FacetStepDocument>,
+        steps: Vec<FacetStepDocument<'f>>,
     },
 }
 
 /// A value, and how many have it.
 #[derive(Debug, Serialize)]
-struct FacetValueDocument {
+struct FacetValueDocument<'f> {
     /// As it is asked for: `f.brand=<value>`.
-    value: String,
+    value: &'f str,
     /// What is shown for it; absent where the filter declares no label.
     #[serde(skip_serializing_if = "Option::is_none")]
-    label: Option<String>,
+    label: Option<&'f str>,
     /// How many items have it.
     count: u64,
     /// Whether it is selected.
@@ -47,36 +47,36 @@ struct FacetValueDocument {
 
 /// A range, and how many lie in it.
 #[derive(Debug, Serialize)]
-struct FacetStepDocument {
+struct FacetStepDocument<'f> {
     /// As it is asked for: `f.price_cents=<range>`.
-    range: String,
+    range: &'f str,
     /// How many items lie in it.
     count: u64,
 }
 
-impl From<Facet> for FacetDocument {
-    fn from(facet: Facet) -> Self {
+impl<'f> From<&'f Facet> for FacetDocument<'f> {
+    fn from(facet: &'f Facet) -> Self {
         match facet {
             Facet::Values { values, more } => Self::Values {
                 values: values
-                    .into_iter()
+                    .iter()
                     .map(|value| FacetValueDocument {
-                        value: value.value.to_string(),
-                        label: value.label.map(|label| label.to_string()),
+                        value: &value.value,
+                        label: value.label.as_deref(),
                         count: value.count,
                         selected: value.is_selected,
                     })
                     .collect(),
-                more,
+                more: *more,
             },
             Facet::Numbers { count, bounds, steps } => Self::Ranges {
-                count,
+                count: *count,
                 min: bounds.and_then(|(least, _)| number(least)),
                 max: bounds.and_then(|(_, most)| number(most)),
                 steps: steps
-                    .into_iter()
+                    .iter()
                     .map(|step| FacetStepDocument {
-                        range: step.range,
+                        range: &step.range,
                         count: step.count,
                     })
                     .collect(),
@@ -103,7 +103,7 @@ pub(super) fn write(text: &mut String, selection: &Selection, meta: &PageMeta) {
         }
         // The name of a filter holds nothing that JSON escapes; texts and numbers are always JSON.
         text.push_str(&format!("\"{}\":", filter.name));
-        text.push_str(&serde_json::to_string(&FacetDocument::from(facet)).unwrap_or_default());
+        text.push_str(&serde_json::to_string(&FacetDocument::from(&facet)).unwrap_or_default());
     }
     text.push('}');
 }

@@ -68,56 +68,38 @@ impl Facet {
             Some(filtering) => filtering.bits_but(columns, filter),
             None => matches::all(columns.total),
         };
-        let is_match = |at: usize| words.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
-        Some(match &column.0 {
+        let (values, counts) = match &column.0 {
             Held::Numbers(numbers) => {
-                let of_matches = numbers
-                    .iter()
-                    .enumerate()
-                    .filter(|(at, number)| is_match(*at) && !number.is_nan());
+                let of_matches = matches::kept(&words, numbers).filter(|number| !number.is_nan());
                 let steps = match &declared.kind {
                     FilterKind::Numbers { steps } => &**steps,
                     FilterKind::Values { .. } => &[],
                 };
-                count_numbers(of_matches.map(|(_, number)| *number), steps)
+                return Some(count_numbers(of_matches.copied(), steps));
             }
-            Held::One(values, numbers) => {
-                let mut counts = vec![0_u64; values.all.len()];
-                for (_, number) in numbers.iter().enumerate().filter(|(at, _)| is_match(*at)) {
-                    if let Some(count) = counts.get_mut(*number as usize) {
-                        *count += 1;
-                    }
-                }
-                listed(
-                    &values.all,
-                    &counts,
-                    |value| filtering.is_some_and(|asked| asked.is_wanted(filter, value)),
-                    values_max,
-                )
-            }
+            Held::One(values, numbers) => (&values.all, tally(values.all.len(), matches::kept(&words, numbers))),
             Held::Many(values, numbers, ends) => {
-                let mut counts = vec![0_u64; values.all.len()];
-                let mut start = 0;
-                for (at, end) in ends.iter().enumerate() {
-                    let own = numbers.get(start..*end as usize).unwrap_or_default();
-                    start = *end as usize;
-                    if is_match(at) {
-                        for number in own {
-                            if let Some(count) = counts.get_mut(*number as usize) {
-                                *count += 1;
-                            }
-                        }
-                    }
-                }
-                listed(
-                    &values.all,
-                    &counts,
-                    |value| filtering.is_some_and(|asked| asked.is_wanted(filter, value)),
-                    values_max,
-                )
+                let end = |at: Option<usize>| at.and_then(|at| ends.get(at)).map_or(0, |end| *end as usize);
+                let of_position = |at: usize| numbers.get(end(at.checked_sub(1))..end(Some(at)));
+                let of_matches = matches::positions(&words).filter_map(of_position).flatten();
+                (&values.all, tally(values.all.len(), of_matches))
             }
-        })
+        };
+        let is_selected = |value: &str| filtering.is_some_and(|asked| asked.is_wanted(filter, value));
+        Some(listed(values, &counts, is_selected, values_max))
     }
+}
+
+/// How often each value's number comes.
+fn tally<'n>(values: usize, numbers: impl Iterator<Item = &'n u32>) -> Vec<u64> {
+    let mut counts = vec![0; values];
+    for number in numbers {
+        // No value has a number that is beyond them all.
+        if let Some(count) = counts.get_mut(*number as usize) {
+            *count += 1;
+        }
+    }
+    counts
 }
 
 fn count_numbers(numbers: impl Iterator<Item = f64>, steps: &[f64]) -> Facet {
@@ -152,16 +134,21 @@ fn listed(values: &[Value], counts: &[u64], is_selected: impl Fn(&str) -> bool, 
         .map(|(value, count)| (value, *count, is_selected(&value.text)))
         .filter(|(_, count, is_selected)| *count > 0 || *is_selected)
         .collect();
-    listed.sort_by(|(left, left_count, _), (right, right_count, _)| {
+    let in_order = |(left, left_count, _): &(&Value, u64, bool), (right, right_count, _): &(&Value, u64, bool)| {
         // Without a rank behind those that have one.
         let rank = |value: &Value| value.rank.unwrap_or(f64::INFINITY);
         let by_rank = rank(left).total_cmp(&rank(right));
         by_rank
             .then(right_count.cmp(left_count))
             .then_with(|| left.text.cmp(&right.text))
-    });
-    let more = listed.len().saturating_sub(values_max) as u64;
-    listed.truncate(values_max);
+    };
+    let more = listed.len().saturating_sub(values_max);
+    // Only what is listed is sorted: there may be many more values.
+    if more > 0 {
+        listed.select_nth_unstable_by(values_max, in_order);
+        listed.truncate(values_max);
+    }
+    listed.sort_unstable_by(in_order);
     Facet::Values {
         values: listed
             .into_iter()
@@ -172,6 +159,6 @@ fn listed(values: &[Value], counts: &[u64], is_selected: impl Fn(&str) -> bool, 
                 is_selected,
             })
             .collect(),
-        more,
+        more: more as u64,
     }
 }

@@ -98,6 +98,18 @@ pub(super) fn all(total: usize) -> Box<[u64]> {
     words
 }
 
+/// The positions whose bits are set.
+pub(super) fn positions(words: &[u64]) -> impl Iterator<Item = usize> + '_ {
+    let words = words.iter().enumerate();
+    words.flat_map(|(at, word)| ones(*word).map(move |bit| at * BITS + bit as usize))
+}
+
+/// The values of these positions. There is a value for each position.
+pub(super) fn kept<'v, T>(words: &'v [u64], values: &'v [T]) -> impl Iterator<Item = &'v T> {
+    let words = words.iter().zip(values.chunks(BITS));
+    words.flat_map(|(word, values)| ones(*word).filter_map(|bit| values.get(bit as usize)))
+}
+
 /// Clears the bits of positions whose value is not wanted. There is a value for each position.
 pub(super) fn keep<T>(words: &mut [u64], values: &[T], is_wanted: impl Fn(&T) -> bool) {
     for (word, values) in words.iter_mut().zip(values.chunks(BITS)) {

@@ -109,6 +109,15 @@ impl FilterColumn {
         matches!(self.kind, FilterKind::Numbers { .. })
     }
 
+    /// All that is read of an item for it.
+    pub fn fields(&self) -> impl Iterator<Item = &Field> {
+        let (label, rank) = match &self.kind {
+            FilterKind::Values { label, rank, .. } => (label.as_ref(), rank.as_ref()),
+            FilterKind::Numbers { .. } => (None, None),
+        };
+        [Some(&self.field), label, rank].into_iter().flatten()
+    }
+
     /// The parameter by which it is asked for: `f.brand`.
     pub fn parameter(&self) -> String {
         format!("{PREFIX}{}", self.name)

@@ -28,6 +28,7 @@ use self::reading::{Each, ReadError};
 use super::{
     Items, Origin, OriginError, Read, ReadOrder, Unpacked,
     batches::{ItemSender, batches},
+    finishing::finished,
     members::WantedFields,
     names_bound::NamesBound,
     ordering::in_order,
@@ -220,6 +221,7 @@ impl Origin for FileOrigin {
     async fn read(&self, read: Read) -> Result<Items, OriginError> {
         let selection = Selection::of_family(&read);
         let (mut sender, items) = batches(Instant::now() + self.timeout);
+        let items = finished(items, &read)?;
         let origin = self.clone();
         tokio::task::spawn_blocking(move || {
             let outcome = origin.read_family(&selection, &read, &mut sender);

@@ -37,6 +37,7 @@ use self::{
 use super::{
     ITEM_BYTES_MAX, Items, Origin, OriginError, OriginItem, Read, ReadOrder, Reading,
     batches::in_batches,
+    finishing::finished,
     members::{Member, members_of, names_of},
     names_bound::NamesBound,
     ordering::in_order,
@@ -140,9 +141,11 @@ impl Origin for HttpOrigin {
         let known = known.and_then(|version| Validator::from_version(version, self.identity));
         let definition = &read.defined.definition;
         let query = definition.query.as_deref().unwrap_or_default();
-        let request = parse(query)?;
+        let properties = definition.properties(&read.choices);
+        let request = parse(query)?.with_properties(|name| properties.iter().any(|(full, _)| **full == *name));
         let selection = Arc::new(Selection::of_read(&read, std::iter::empty()));
-        let values = Values::of_texts(read.defined.parameters.iter().chain(read.choices.iter()));
+        let chosen = read.choices.iter().chain(&properties);
+        let values = Values::of_texts(read.defined.parameters.iter().chain(chosen));
         let columns = selection.columns.to_vec();
         let (id, of_items) = (definition.id.clone(), selection.clone());
         let each: Each<SeenItem> = Arc::new(move |position, json| see(position, json, &id, &of_items));
@@ -151,15 +154,18 @@ impl Origin for HttpOrigin {
         };
         self.judge(query, &selection)?;
         let items: Vec<OriginItem> = seen.into_iter().filter_map(|seen| seen.item).collect();
-        let items = match read.order {
+        let items = match &read.order {
             ReadOrder::Any { .. } => items,
             // Off the runtime's own threads: there may be many.
-            ReadOrder::By(by) => tokio::task::spawn_blocking(move || in_order(items, &columns, &by).collect())
-                .await
-                .map_err(|died| OriginError::Unavailable(Box::new(died)))?,
+            ReadOrder::By(by) => {
+                let by = by.clone();
+                tokio::task::spawn_blocking(move || in_order(items, &columns, &by).collect())
+                    .await
+                    .map_err(|died| OriginError::Unavailable(Box::new(died)))?
+            }
         };
         Ok(Reading::Items {
-            items: in_batches(items),
+            items: finished(in_batches(items), &read)?,
             version: validator.and_then(|validator| validator.version(self.identity)),
         })
     }

@@ -33,7 +33,7 @@ use self::{
     statement::Statement,
     typed::ItemColumns,
 };
-use super::{Items, Origin, OriginError, Read, ReadOrder, batches::batches};
+use super::{Items, Origin, OriginError, Read, ReadOrder, batches::batches, finishing::finished};
 use crate::listing::{DataVersion, Field, definition::Defined, key::Choices};
 
 /// A database.
@@ -171,6 +171,7 @@ impl Origin for SqlOrigin {
         };
         let database = self.database.clone();
         let (mut sender, items) = batches(Instant::now() + self.timeout);
+        let items = finished(items, &read)?;
         tokio::spawn(async move {
             let outcome = match &database {
                 Database::Sqlite(sqlite) => sqlite.items(statement, &columns, &mut sender).await,

@@ -65,8 +65,10 @@ pub(super) struct CutQuery<'q> {
 pub(super) enum QueryPiece<'q> {
     /// As it stands.
     Sql(&'q str),
-    /// A value, by its name.
+    /// A value, by its name: `category`, or a variant's property, `store.website`.
     Value(&'q str),
+    /// A variant's property that stands for an identifier: `store.table`.
+    Identifier(&'q str),
 }
 
 /// Why a text is not one query.
@@ -103,6 +105,11 @@ impl<'q> CutQuery<'q> {
                     pieces.push(QueryPiece::Value(&sql[range.start + 1..range.end]));
                     from = range.end;
                 }
+                Token::Identifier => {
+                    pieces.push(QueryPiece::Sql(&sql[from..range.start]));
+                    pieces.push(QueryPiece::Identifier(&sql[range.start + 1..range.end - 1]));
+                    from = range.end;
+                }
                 Token::Other => {}
             }
             if end.is_some() {
@@ -124,6 +131,8 @@ enum Token {
     Blank,
     Semicolon,
     Value,
+    /// A property in braces.
+    Identifier,
     /// A placeholder of another kind.
     Foreign,
     Other,
@@ -160,7 +169,8 @@ impl Lexer<'_> {
             '[' if lexis.brackets_quote => (Token::Other, closed(rest, "[", "]")?),
             ';' => (Token::Semicolon, 1),
             ':' if rest.starts_with("::") => (Token::Other, 2),
-            ':' if word(&rest[1..]) > 0 => (Token::Value, 1 + word(&rest[1..])),
+            ':' if word(&rest[1..]) > 0 => (Token::Value, 1 + dotted(&rest[1..])),
+            '{' if is_property(&rest[1..]) => (Token::Identifier, 1 + dotted(&rest[1..]) + 1),
             '$' if lexis.dollar_quotes => dollar(rest)?,
             '?' if lexis.foreign_values => (Token::Foreign, 1),
             '@' if !lexis.foreign_values => (Token::Other, 1),
@@ -229,6 +239,21 @@ fn word(text: &str) -> usize {
         .count()
 }
 
+/// The length of a name, with that of a property behind a point.
+fn dotted(text: &str) -> usize {
+    let name = word(text);
+    match text[name..].strip_prefix('.').map(word) {
+        Some(property @ 1..) => name + 1 + property,
+        _ => name,
+    }
+}
+
+/// Whether a text begins with a property and a closing brace: `store.table}`. Other braces are the database's.
+fn is_property(text: &str) -> bool {
+    let (name, property) = (word(text), dotted(text));
+    name > 0 && property > name && text[property..].starts_with('}')
+}
+
 fn identifier(rest: &str) -> usize {
     rest.find(|one: char| !(one.is_alphanumeric() || one == '_' || one == '$'))
         .unwrap_or(rest.len())
@@ -250,6 +275,7 @@ mod tests {
             let pieces = query.pieces.iter().map(|piece| match piece {
                 QueryPiece::Sql(sql) => (*sql).to_owned(),
                 QueryPiece::Value(name) => format!("{{{name}}}"),
+                QueryPiece::Identifier(name) => format!("<{name}>"),
             });
             pieces.collect::<String>()
         });
@@ -263,6 +289,21 @@ mod tests {
         check(":a", Ok("{a}"));
         check("(:a,:a)", Ok("({a},{a})"));
         check("é = :a é", Ok("é = {a} é"));
+    }
+
+    #[test]
+    fn properties_of_variants_are_values_or_identifiers() {
+        check("a = :store.website and b = :b", Ok("a = {store.website} and b = {b}"));
+        check("from {store.table} t", Ok("from <store.table> t"));
+        check("from index_{store.number}", Ok("from index_<store.number>"));
+        check(
+            "'{store.table}', \"{store.table}\"",
+            Ok("'{store.table}', \"{store.table}\""),
+        );
+        for same in ["{a}", "{a.b", "{a.}", "{d '2020-01-01'}", "{a b.c}"] {
+            check(same, Ok(same));
+        }
+        check(":a.", Ok("{a}."));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use std::{ops::Range, sync::Arc};
 use super::placeholders::{CutQuery, Lexis, QueryPiece};
 use crate::{
     listing::{
-        definition::{Defined, Definition},
+        definition::{Defined, Definition, VariantProperty},
         key::Choices,
     },
     origin::{OriginError, Read, ReadOrder},
@@ -180,6 +180,22 @@ impl Statement {
                     })?;
                     statement.bind(dialect, value);
                 }
+                // From the configuration alone: no client can say what is pasted here.
+                QueryPiece::Identifier(name) => match value_of(name) {
+                    Some(Some(identifier)) if VariantProperty::is_identifier(&identifier) => {
+                        statement.sql.push_str(&identifier)
+                    }
+                    Some(Some(other)) => {
+                        return Err(OriginError::Misdeclared(format!(
+                            "`{key}`: `{{{name}}}` is `{other}`, and an identifier has A-Z, a-z, 0-9, `_` and `.` only"
+                        )));
+                    }
+                    _ => {
+                        return Err(OriginError::Misdeclared(format!(
+                            "`{key}`: `{{{name}}}` is no property of a variant"
+                        )));
+                    }
+                },
             }
         }
         statement.query = start..statement.sql.len();
@@ -207,7 +223,7 @@ fn parameter_of(defined: &Defined, name: &str) -> Option<Arc<str>> {
     Some(value.clone())
 }
 
-/// Parameters of the name, then variants; one that was not chosen is null.
+/// Parameters of the name, then variants with their properties; one that was not chosen is null.
 fn value_for_items(defined: &Defined, choices: &Choices, name: &str) -> Option<Option<Arc<str>>> {
     let Definition { variants, .. } = &*defined.definition;
     if let Some(value) = parameter_of(defined, name) {
@@ -215,6 +231,11 @@ fn value_for_items(defined: &Defined, choices: &Choices, name: &str) -> Option<O
     }
     if let Some((_, value)) = choices.iter().find(|(parameter, _)| **parameter == *name) {
         return Some(Some(value.clone()));
+    }
+    if name.contains('.') {
+        let properties = defined.definition.properties(choices);
+        let property = properties.into_iter().find(|(full, _)| **full == *name);
+        return property.map(|(_, value)| Some(value));
     }
     let mut declared = variants.iter();
     declared.any(|variant| *variant.parameter == *name).then_some(None)

@@ -2,7 +2,13 @@ mod database;
 mod ending;
 mod same_order;
 
+use std::sync::Arc;
+
 use super::*;
+use crate::listing::{
+    SortName, StoredSort,
+    definition::{Variant, VariantProperty},
+};
 use crate::origin::{
     SortValue,
     testing::{TIMEOUT, TestDatabase, any_order, by, collect, definition, ids, lines, read, variant},
@@ -155,6 +161,65 @@ async fn variants_are_bound() {
     .await
     .unwrap();
     assert!(lines(&chosen).contains(r#""currency":"USD""#));
+}
+
+#[tokio::test]
+async fn properties_of_a_variant_are_bound_or_name_tables() {
+    let shop = TestDatabase::create(
+        "create table index_1 (id integer, website integer); create table index_2 (id integer, website integer);
+         insert into index_1 values (1, 10), (2, 11); insert into index_2 values (3, 20), (4, 20)",
+    )
+    .await;
+    let origin = shop.origin();
+    let declared = |tables: [&str; 2]| {
+        let query = "select id, '{store.table} :store.website' as text from {store.table} where website = cast(:store.website as integer)";
+        let mut definition = definition("all", query);
+        let property = |name: &str, of_values: [&str; 2]| VariantProperty {
+            name: name.into(),
+            of_values: of_values.map(Arc::from).to_vec(),
+        };
+        definition.variants.push(Variant {
+            properties: vec![property("website", ["10", "20"]), property("table", tables)],
+            ..variant("store", &["de", "at"])
+        });
+        definition
+    };
+    let tables = ["index_1", "main.index_2"];
+    let of = async |store: &str| {
+        collect(
+            &origin,
+            read(declared(tables), "all", &[("store", store)], any_order(&[])),
+        )
+        .await
+    };
+    assert_eq!(ids(&of("de").await.unwrap()), ["1"]);
+    let at = of("at").await.unwrap();
+    assert_eq!(ids(&at), ["3", "4"]);
+    assert!(lines(&at).contains(":store.website"), "what stands in a string is left");
+    for hostile in [
+        "index_1; drop table index_2",
+        "index_1 --",
+        "(select 1)",
+        "\"index_1\"",
+        "",
+    ] {
+        let read = read(declared([hostile, "index_2"]), "all", &[], any_order(&[]));
+        let error = message(collect(&origin, read).await.unwrap_err());
+        assert!(error.contains("`{store.table}` is"), "{error}");
+    }
+    let unknown = definition("all", "select id from {store.table}");
+    let error = message(
+        collect(&origin, read(unknown, "all", &[], any_order(&[])))
+            .await
+            .unwrap_err(),
+    );
+    assert!(error.contains("is no property of a variant"), "{error}");
+    // A change of a property is a change of the definition.
+    let stored = StoredSort::ascending(SortName::default_sort());
+    assert_ne!(
+        declared(tables).hash_of(&stored),
+        declared(["index_2", "index_1"]).hash_of(&stored)
+    );
 }
 
 #[tokio::test]

@@ -48,6 +48,7 @@ impl Small {
         one.sorts = sorts.iter().map(|sort| shop::sort(sort)).collect();
         one.variants = vec![Variant {
             parameter: "group".into(),
+            properties: Vec::new(),
             values: ["0", "1", "2", "3"].map(Arc::from).into(),
         }];
         definitions(vec![one])

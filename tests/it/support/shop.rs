@@ -138,6 +138,7 @@ pub fn definition(policy: Policy) -> Definition {
         sorts: vec![sort("price")],
         variants: Vec::new(),
         filters: Default::default(),
+        hidden: Default::default(),
         fields: Vec::new(),
         policy: Arc::new(policy),
         links: Links::Pinned,
