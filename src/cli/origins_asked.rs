@@ -14,7 +14,7 @@ use crate::{
         Definition, Field,
         definition::{Defined, Names},
     },
-    origin::{CellReader, Origin, OriginError, Origins, Read, ReadOrder, names_in_file},
+    origin::{Origin, OriginError, Origins, Read, ReadOrder, Unmet, names_in_file},
 };
 
 /// What was found: a line a read that went well, and the errors.
@@ -90,49 +90,67 @@ async fn ask_for(place: &str, defined: &Defined, origin: &dyn Origin, asked: &mu
             .collect();
         let values = defined.parameters.iter().map(|(_, value)| &**value).collect::<Vec<_>>();
         let name = definition.pattern.fill(&values).unwrap_or_default();
-        let found = read(defined, &given, origin).await;
-        let is_good = found.is_ok();
-        let found = found.map(|items| match items {
-            1 => format!("{name}{choices} has 1 item"),
-            items => format!("{name}{choices} has {items} items"),
-        });
-        asked.note(place, found.map_err(|error| format!("{name}{choices}: {error}")));
-        // The other values of a definition that does not fit would say the same.
-        if !is_good {
-            return;
+        match read(defined, &given, origin).await {
+            Ok(0) if definition.names.is_none() && !values.is_empty() => asked.note(
+                place,
+                Ok(format!(
+                    "the queries run; {name} was made up, for no `names` says which there are"
+                )),
+            ),
+            Ok(1) => asked.note(place, Ok(format!("{name}{choices} has 1 item"))),
+            Ok(items) => asked.note(place, Ok(format!("{name}{choices} has {items} items"))),
+            Err(complaints) => {
+                for complaint in complaints {
+                    asked.note(place, Err(format!("{name}{choices}: {complaint}")));
+                }
+                // The other values of a definition that does not fit would say the same.
+                return;
+            }
         }
     }
 }
 
-/// How many items there are, once all has been read that the definition names.
-async fn read(defined: &Defined, given: &BTreeMap<&str, &str>, origin: &dyn Origin) -> Result<u64, String> {
+/// How many items there are, or what is wrong, a line each, once all has been read that the definition names.
+async fn read(defined: &Defined, given: &BTreeMap<&str, &str>, origin: &dyn Origin) -> Result<u64, Vec<String>> {
     let definition = &defined.definition;
     let choices = definition.choices(given);
-    let text = |error: OriginError| Chain(&error).to_string();
-    origin.version(defined, &choices).await.map_err(text)?;
-    let columns: BTreeSet<&Field> = definition
-        .streams()
-        .flat_map(|stream| stream.by)
-        .map(|sort| &sort.column)
-        .collect();
+    let lines = |error: OriginError| vec![Chain(&error).to_string()];
+    origin.version(defined, &choices).await.map_err(lines)?;
+    let by = || definition.streams().flat_map(|stream| stream.by);
+    let columns: BTreeSet<&Field> = by().map(|sort| &sort.column).collect();
+    // With what is hidden, to see that it is there.
+    let shown = Definition {
+        hidden: Arc::default(),
+        ..Definition::clone(definition)
+    };
     let read = Read {
-        defined: defined.clone(),
+        defined: Defined {
+            definition: Arc::new(shown),
+            parameters: defined.parameters.clone(),
+        },
         choices,
         order: ReadOrder::Any {
             columns: columns.into_iter().cloned().collect(),
         },
     };
-    let mut items = origin.read(read).await.map_err(text)?;
-    let mut missing = CellReader::missing(&definition.filters);
-    let mut count = 0;
-    while let Some(batch) = items.try_next().await.map_err(text)? {
+    let mut items = origin.read(read).await.map_err(lines)?;
+    let (mut unmet, mut count) = (Unmet::of(definition), 0);
+    while let Some(batch) = items.try_next().await.map_err(lines)? {
         count += batch.len() as u64;
-        missing.look_at(batch.iter().map(|item| &*item.item.json));
+        batch.iter().for_each(|item| unmet.look_at(&item.item.json));
     }
-    match missing.first() {
-        Some((filter, field)) if count > 0 => Err(format!(
-            "no item has `{field}`, which the filter `{filter}` reads. Where all items may lack it, say `optional = true`"
-        )),
-        _ => Ok(count),
+    let mut complaints = match count {
+        0 => Vec::new(),
+        _ => unmet.complaints(),
+    };
+    let max = definition.policy.sort_in_memory_max;
+    if count > max && by().any(|sort| sort.column.collate.is_some()) {
+        complaints.push(format!(
+            "it has {count} items, and `collate` sorts in the process, at most `sort_in_memory_max`: {max}"
+        ));
+    }
+    match complaints.is_empty() {
+        true => Ok(count),
+        false => Err(complaints),
     }
 }

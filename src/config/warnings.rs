@@ -1,7 +1,7 @@
 //! Warnings of `check-config`: settings that are allowed and probably not meant.
 
 use super::Config;
-use crate::listing::Definition;
+use crate::listing::{Collate, Definition};
 
 impl Config {
     /// A line each, with the path of what it is about.
@@ -22,7 +22,17 @@ fn unnamed_parameters(definition: &Definition) -> Vec<String> {
     };
     let of_pattern = definition.pattern.parameters();
     let parameters = of_pattern.chain(definition.variants.iter().map(|variant| &variant.parameter));
-    let is_named = |parameter: &str| names(query, parameter) || query.contains(&format!("{{{parameter}."));
+    let collating: Vec<&str> = definition
+        .streams()
+        .flat_map(|stream| stream.by)
+        .filter_map(|sort| match &sort.column.collate {
+            Some(Collate::OfVariant(named)) => named.split('.').next(),
+            _ => None,
+        })
+        .collect();
+    let is_named = |parameter: &str| {
+        names(query, parameter) || query.contains(&format!("{{{parameter}.")) || collating.contains(&parameter)
+    };
     let unnamed = parameters.filter(|parameter| !is_named(parameter));
     let warning = |parameter| {
         format!("query does not name `:{parameter}`: all names that differ in `{parameter}` only have the same items")

@@ -27,41 +27,12 @@ pub struct CellReader {
     places: Vec<Places>,
 }
 
-/// What filters read and no item has had so far.
-#[derive(Debug)]
-pub struct MissingFields<'f> {
-    wanted: WantedFields,
-    /// Of each wanted field the filter, and whether an item has had it.
-    filters: Vec<(&'f FilterColumn, bool)>,
-}
-
-impl<'f> MissingFields<'f> {
-    /// Looks at more items.
-    pub fn look_at<'j>(&mut self, items: impl Iterator<Item = &'j [u8]>) {
-        for json in items {
-            if self.first().is_none() {
-                return;
-            }
-            let members = members_of(json, &self.wanted).unwrap_or_default();
-            for (member, (_, had)) in members.iter().zip(&mut self.filters) {
-                *had |= !matches!(member, Member::Missing);
-            }
-        }
-    }
-
-    /// The first, by its filter's name and its own, that is not said to be optional.
-    pub fn first(&self) -> Option<(&'f str, &Field)> {
-        let each = self.filters.iter().zip(&self.wanted.fields);
-        let mut missing = each.filter(|((_, had), field)| !had && !field.optional);
-        missing.next().map(|((filter, _), field)| (&*filter.name, field))
-    }
-}
-
 /// Where the parts of a cell stand among the wanted fields.
 #[derive(Debug)]
 struct Places {
     value: usize,
     taken: Taken,
+    decimal_comma: bool,
     label: Option<usize>,
     rank: Option<usize>,
     kind: FilterKind,
@@ -90,6 +61,7 @@ impl CellReader {
                 Places {
                     value: place_of(&filter.field),
                     taken: filter.field.taken,
+                    decimal_comma: filter.decimal_comma,
                     label: label.map(&mut place_of),
                     rank: rank.map(&mut place_of),
                     kind: filter.kind.clone(),
@@ -99,19 +71,6 @@ impl CellReader {
         Self {
             wanted: WantedFields::new(fields),
             places,
-        }
-    }
-
-    /// A search for what is not there.
-    pub fn missing(filters: &[FilterColumn]) -> MissingFields<'_> {
-        let each = || {
-            filters
-                .iter()
-                .flat_map(|filter| filter.fields().map(move |field| (filter, field)))
-        };
-        MissingFields {
-            wanted: WantedFields::new(each().map(|(_, field)| field.clone()).collect()),
-            filters: each().map(|(filter, _)| (filter, false)).collect(),
         }
     }
 
@@ -127,6 +86,8 @@ impl Places {
         let Some(member) = members.get(self.value) else {
             return Cell::Nothing;
         };
+        let with_comma = self.decimal_comma.then(|| member.clone().with_comma(self.taken));
+        let member = with_comma.as_ref().unwrap_or(member);
         let (each, is_boolean) = match &self.kind {
             FilterKind::Numbers { .. } => return number_of(member, self.taken).map_or(Cell::Nothing, Cell::Number),
             FilterKind::Values { each, is_boolean, .. } => (each, *is_boolean),
@@ -199,6 +160,7 @@ mod tests {
     fn filter(place: &str, kind: FilterKind) -> FilterColumn {
         FilterColumn {
             name: "x".into(),
+            decimal_comma: false,
             field: Field::new(place),
             kind,
         }
@@ -309,6 +271,15 @@ mod tests {
                 Cell::Number(12.5),
                 Cell::Number(7.25),
             ]
+        );
+        let with_comma = FilterColumn {
+            decimal_comma: true,
+            field: Field::new("t").taken_for(Taken::Number),
+            ..filter("t", FilterKind::Numbers { steps: Vec::new() })
+        };
+        assert_eq!(
+            CellReader::new(&[with_comma]).read(br#"{"t":"7,25"}"#),
+            [Cell::Number(7.25)]
         );
         assert_eq!(
             reader.read(br#"{"p":{"amount":"x"},"t":"n/a"}"#),

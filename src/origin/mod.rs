@@ -23,13 +23,14 @@ mod sample;
 mod selection;
 pub mod sort_key;
 mod sql;
+mod unmet;
 mod unpacked;
 
 use std::{collections::HashMap, sync::Arc};
 
 use self::sql::Formless;
 pub use self::{
-    cells::{CellReader, MissingFields},
+    cells::CellReader,
     contract::{
         ITEM_BYTES_MAX, Items, NAMES_BYTES_MAX, NAMES_MAX, Origin, OriginError, OriginItem, Read, ReadOrder, Reading,
         SortValue,
@@ -39,6 +40,7 @@ pub use self::{
     names_file::names_in_file,
     sample::SampleCatalogue,
     sql::{SqlLimits, SqlOrigin},
+    unmet::Unmet,
     unpacked::Unpacked,
 };
 use crate::{

@@ -36,7 +36,7 @@ const CATEGORIES: &str = r#"
 "#;
 /// Sixteen groups of customers. In the last four of them three products of a hundred, other ones in each, have other prices.
 const PRICED: &str = "select id, name, department, category, type, brand, manufacturer_id, list_cents, orders, units, stores, first_sold,
-    price_cents + (:grp > 11 and id % 100 between :grp * 3 and :grp * 3 + 2) * 10 as price_cents
+    price_cents + (cast(:grp as integer) > 11 and id % 100 between :grp * 3 and :grp * 3 + 2) * 10 as price_cents
     from products where category = :category";
 const SORTS: &str = r#"
     [listings.sorts]

@@ -119,7 +119,7 @@ pub(super) fn of_parameters(
         None if **parameter == *member => {}
         None => fields.extend(named(report, path, member, origin).map(|field| (parameter.clone(), field))),
     };
-    if let (FoundOrigin::File, Some(Names::Query(members)), Some(pattern)) =
+    if let (FoundOrigin::File { .. }, Some(Names::Query(members)), Some(pattern)) =
         (origin, parameters.names, parameters.pattern)
     {
         let path = section.path_of("names");

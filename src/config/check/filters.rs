@@ -40,8 +40,12 @@ pub(super) fn check(
     if !section.is_given() {
         return None;
     }
-    let field = place(&mut section, "at", origin).unwrap_or_else(|| Field::new(name));
+    let mut field = place(&mut section, "at", origin).unwrap_or_else(|| Field::new(name));
     let (taken, is_boolean) = taken(&mut section);
+    let optional = section.boolean("optional", false);
+    if optional && origin == FoundOrigin::Sql {
+        section.error("optional", "is for files and APIs; a query always yields its columns");
+    }
     let range = section.boolean("range", false);
     let many = section.boolean("many", false);
     let separator = section.text("separator");
@@ -79,7 +83,11 @@ pub(super) fn check(
             "is for filters of which an item has one value: which of several it would be of is not known",
         );
     }
+    if many && separator.is_some() {
+        section.error("many", "is for arrays, and `separator` for texts: one of them");
+    }
     section.finish();
+    field.optional = optional;
     let kind = match range {
         true => FilterKind::Numbers {
             steps: steps.unwrap_or_default(),
@@ -98,6 +106,7 @@ pub(super) fn check(
     Some(FilterColumn {
         name: name.into(),
         field: field.taken_for(taken),
+        decimal_comma: origin == FoundOrigin::File { decimal_comma: true },
         kind,
     })
 }

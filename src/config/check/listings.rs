@@ -158,7 +158,7 @@ fn pattern(section: &mut Section<'_>, before: &[Option<NamePattern>]) -> Option<
 fn query(section: &mut Section<'_>, origin: FoundOrigin) -> Option<String> {
     match origin {
         FoundOrigin::Sql => section.required_text("query", "a `sql` origin needs the query that reads a name's items"),
-        FoundOrigin::File => {
+        FoundOrigin::File { .. } => {
             if section.take("query").is_some() {
                 section.error(
                     "query",
@@ -179,7 +179,7 @@ fn version_query(section: &mut Section<'_>, origin: FoundOrigin) -> Option<Strin
     match origin {
         FoundOrigin::Sql if query.trim().is_empty() => section.error("version_query", "empty"),
         FoundOrigin::Sql | FoundOrigin::Broken | FoundOrigin::No => {}
-        FoundOrigin::File => section.error(
+        FoundOrigin::File { .. } => section.error(
             "version_query",
             "a `file` origin takes no query: a file that did not change is noticed by itself",
         ),
@@ -221,7 +221,7 @@ fn hidden(section: &mut Section<'_>, id: Option<&Field>, filters: &Filters) -> V
         if name.is_empty() || name.starts_with('/') {
             report.error(
                 &path,
-                "expected the name of a column, or of a member of the item itself",
+                "expected the name of a column or of a member of the item itself; a pointer cannot be hidden",
             );
         } else if id.is_some_and(is_at) {
             report.error(&path, format!("`{name}` is the id: every item is served with it"));
@@ -229,7 +229,7 @@ fn hidden(section: &mut Section<'_>, id: Option<&Field>, filters: &Filters) -> V
             let name = &filter.name;
             report.error(
                 &path,
-                format!("the filter `{name}` is read from what is stored: it cannot be hidden"),
+                format!("the filter `{name}` reads it from the stored items, which do not have what is hidden"),
             );
         } else if hidden.iter().any(|before| **before == *name) {
             report.error(&path, format!("`{name}` twice"));

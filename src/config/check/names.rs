@@ -33,7 +33,7 @@ pub(super) fn check(section: &mut Section<'_>, pattern: Option<&NamePattern>, or
             return None;
         }
         (Some(Value::String(query)), _) => {
-            if let (FoundOrigin::File, Some(pattern)) = (origin, pattern) {
+            if let (FoundOrigin::File { .. }, Some(pattern)) = (origin, pattern) {
                 check_members(section, pattern, &query);
             }
             return Some(Names::Query(query.into()));

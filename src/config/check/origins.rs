@@ -30,7 +30,10 @@ pub(super) struct DeclaredOrigins {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum FoundOrigin {
     Sql,
-    File,
+    File {
+        /// Whether its numbers have a comma for their decimal point.
+        decimal_comma: bool,
+    },
     Http(Requests),
     /// Declared, but wrong.
     Broken,
@@ -54,7 +57,9 @@ impl DeclaredOrigins {
             Some((_, None)) => FoundOrigin::Broken,
             Some((_, Some(origin))) => match &origin.kind {
                 OriginKind::Sql { .. } => FoundOrigin::Sql,
-                OriginKind::File { .. } => FoundOrigin::File,
+                OriginKind::File { decimal_comma, .. } => FoundOrigin::File {
+                    decimal_comma: *decimal_comma,
+                },
                 OriginKind::Http(api) => FoundOrigin::Http(Requests {
                     value: api.paging.value(),
                     session: api.session.is_some(),

@@ -58,6 +58,9 @@ pub(super) fn check(mut section: Section<'_>, defaults: &Policy, defaults_are_cl
     }
 }
 
+/// Pushed items are JSON.
+const JSON: FoundOrigin = FoundOrigin::File { decimal_comma: false };
+
 /// `[pushed.filters."promo:*"]`: filters by globs of names, in the file's order.
 fn filters(section: &mut Section<'_>) -> Vec<(GlobMatcher, Arc<Filters>)> {
     let (report, path) = (section.report, section.path_of("filters"));
@@ -76,7 +79,7 @@ fn filters(section: &mut Section<'_>) -> Vec<(GlobMatcher, Arc<Filters>)> {
         };
         let declared = declared
             .into_iter()
-            .filter_map(|(name, value)| filters::check(report, join(&path, &name), &name, value, FoundOrigin::File));
+            .filter_map(|(name, value)| filters::check(report, join(&path, &name), &name, value, JSON));
         Some((matcher?, Arc::new(Filters::new(declared.collect()))))
     };
     let filters: Vec<_> = section.table("filters").into_iter().filter_map(of_glob).collect();

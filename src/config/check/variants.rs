@@ -128,11 +128,13 @@ pub(super) fn collated_by_variants(section: &Section<'_>, sorts: &[Sort], varian
             Descending::Own(by) => by,
             _ => &[],
         };
-        for column in sort.by.iter().chain(own) {
+        let keyed = |key: &'static str, by: &'_ [SortColumn]| (0..by.len()).map(move |at| format!("{key}[{at}]"));
+        let keys = keyed("by", &sort.by).chain(keyed("desc_by", own));
+        for (column, key) in sort.by.iter().chain(own).zip(keys) {
             let Some(Collate::OfVariant(named)) = &column.column.collate else {
                 continue;
             };
-            let path = format!("{}.{}", section.path_of("sorts"), sort.name);
+            let path = format!("{}.{}.{key}.collate", section.path_of("sorts"), sort.name);
             let locales = variants.iter().find_map(|variant| match named.split_once('.') {
                 None => (variant.parameter == *named).then_some(&variant.values),
                 Some((parameter, name)) => {

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::{
     engine::{DeclaredParameters, Engine, EngineError, Form, PageRequest, Place},
     http::{
-        pages::{links::LISTINGS, page::select},
+        pages::{facets::json_number, links, page::select},
         problem::{Problem, ProblemDocument},
         request::{
             name::Name,
@@ -48,7 +48,7 @@ pub(crate) struct About {
     pub variants: Vec<AboutVariant>,
     /// By which its items can be filtered and counted.
     pub filters: Vec<AboutFilter>,
-    /// The URL of the first page.
+    /// The URL of its first page.
     pub first: String,
 }
 
@@ -93,7 +93,8 @@ pub(crate) struct AboutFilter {
     /// Whether its values have labels.
     pub labels: bool,
     /// The numbers between which it is counted.
-    pub steps: Vec<f64>,
+    #[schema(value_type = Vec<f64>)]
+    pub steps: Vec<serde_json::Number>,
 }
 
 impl AboutSort {
@@ -113,7 +114,10 @@ impl AboutFilter {
     fn of(filter: &FilterColumn) -> Self {
         let (kind, many, labels, steps) = match &filter.kind {
             FilterKind::Values { each, label, .. } => ("values", *each != Each::One, label.is_some(), Vec::new()),
-            FilterKind::Numbers { steps } => ("ranges", false, false, steps.clone()),
+            FilterKind::Numbers { steps } => {
+                let steps = steps.iter().filter_map(|step| json_number(*step));
+                ("ranges", false, false, steps.collect())
+            }
         };
         Self {
             name: filter.name.to_string(),
@@ -200,7 +204,7 @@ pub(crate) async fn about(
             variants.collect()
         }),
         filters: selection.declared_filters.iter().map(AboutFilter::of).collect(),
-        first: format!("{LISTINGS}/{}", name.encoded()),
+        first: links::first(&selection),
     };
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, CACHE_CONTROL))

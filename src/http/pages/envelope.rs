@@ -86,8 +86,8 @@ pub(crate) struct Envelope {
     pub lifetimes: Lifetimes,
     /// The parts of the page's gzip member besides its items.
     pub packed: PackedEnvelope,
-    /// The generation's second.
-    second: (SystemTime, HeaderValue),
+    /// The generation's second; none where a tag alone tells of changes.
+    second: Option<(SystemTime, HeaderValue)>,
     is_over: AtomicBool,
 }
 
@@ -154,7 +154,9 @@ impl Envelope {
             total_count: value(meta.listed().to_string()),
             lifetimes: Lifetimes::default(),
             packed: PackedEnvelope::default(),
-            second: (second, value(httpdate::fmt_http_date(second))),
+            // What filters and counts read is declared, and a declaration has no date: there the tag alone tells of a change.
+            second: (selection.filtering.is_none() && selection.facets.is_empty())
+                .then(|| (second, value(httpdate::fmt_http_date(second)))),
             is_over: AtomicBool::default(),
         }
     }
@@ -171,7 +173,7 @@ impl Envelope {
     }
 
     fn last_modified_by(&self, now: impl FnOnce() -> SystemTime) -> Option<(&SystemTime, &HeaderValue)> {
-        let (second, text) = &self.second;
+        let (second, text) = self.second.as_ref()?;
         // A past second stays past, and looking at the clock costs as much as all the rest of it.
         let is_over = self.is_over.load(Ordering::Relaxed) || {
             let is_over = *second + Duration::from_secs(1) <= now();

@@ -71,8 +71,8 @@ impl<'f> From<&'f Facet> for FacetDocument<'f> {
             },
             Facet::Numbers { count, bounds, steps } => Self::Ranges {
                 count: *count,
-                min: bounds.and_then(|(least, _)| number(least)),
-                max: bounds.and_then(|(_, most)| number(most)),
+                min: bounds.and_then(|(least, _)| json_number(least)),
+                max: bounds.and_then(|(_, most)| json_number(most)),
                 steps: steps
                     .iter()
                     .map(|step| FacetStepDocument {
@@ -86,7 +86,7 @@ impl<'f> From<&'f Facet> for FacetDocument<'f> {
 }
 
 /// A number as it is asked for: `349`, and not `349.0`.
-fn number(number: f64) -> Option<serde_json::Number> {
+pub(crate) fn json_number(number: f64) -> Option<serde_json::Number> {
     serde_json::from_str(&write_number(number)).ok()
 }
 

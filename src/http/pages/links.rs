@@ -104,6 +104,20 @@ pub(crate) fn canonical(selection: &Selection, meta: &PageMeta, limit_default: N
     url.text
 }
 
+/// The first page of what is selected, in the size of requests that say none.
+pub(crate) fn first(selection: &Selection) -> String {
+    let mut url = Url::new(&selection.key);
+    if !selection.sort_is_default {
+        url.push("sort", selection.key.sort().as_str());
+    }
+    if selection.order == Order::Desc {
+        url.push("order", Order::Desc.as_str());
+    }
+    url.push_choices(&selection.canonical_choices);
+    url.push_filters(selection);
+    url.text
+}
+
 /// The window that was asked for, in the newest generation: for a request whose generation is gone.
 pub(crate) fn newest(selection: &Selection, place: &Place) -> String {
     let mut url = base_of(selection);

@@ -111,8 +111,12 @@ impl Filtering {
             return Ok(None);
         }
         let query: Arc<str> = write(filters, &narrowed).into();
+        let mut hashed = query.to_string();
+        for filter in narrowed.iter().filter_map(|narrowed| filters.get(narrowed.filter)) {
+            let _ = write!(hashed, "\n{}", filter.shape());
+        }
         Ok(Some(Self {
-            hash: xxh3_64(query.as_bytes()).max(1),
+            hash: xxh3_64(hashed.as_bytes()).max(1),
             narrowed,
             query,
         }))
@@ -123,7 +127,7 @@ impl Filtering {
         &self.query
     }
 
-    /// A hash of it, never 0.
+    /// A hash of it, and of what its filters read: a filter that is declared otherwise matches other items. Never 0.
     pub fn hash(&self) -> u64 {
         self.hash
     }
@@ -201,6 +205,8 @@ fn add(wanted: &mut Option<Wanted>, filter: &FilterColumn, value: &str) -> Resul
             Some(Wanted::Ranges(ranges)) => ranges.push(range),
             _ => *wanted = Some(Wanted::Ranges(vec![range])),
         }
+    } else if filter.is_boolean() && !["true", "false"].contains(&value) {
+        return Err("the values are `true` and `false`".to_owned());
     } else {
         match wanted {
             Some(Wanted::Values(values)) => {

@@ -14,7 +14,7 @@ use super::{
 pub enum Facet {
     /// Of values.
     Values {
-        /// By rank where the filter has ranks, else the most frequent first; then by their texts. Values that no match has are
+        /// At most as many as are asked for, and beyond them those that are selected. By rank where the filter has ranks, else the most frequent first; then by their texts. Values that no match has are
         /// left out, unless they are asked for.
         values: Vec<FacetValue>,
         /// Values beyond the most that are listed.
@@ -142,13 +142,19 @@ fn listed(values: &[Value], counts: &[u64], is_selected: impl Fn(&str) -> bool, 
             .then(right_count.cmp(left_count))
             .then_with(|| left.text.cmp(&right.text))
     };
-    let more = listed.len().saturating_sub(values_max);
+    let found = listed.len();
     // Only what is listed is sorted: there may be many more values.
-    if more > 0 {
+    if found > values_max {
         listed.select_nth_unstable_by(values_max, in_order);
-        listed.truncate(values_max);
+        let mut at = 0;
+        // Whoever asked for a value must see it, to take it back.
+        listed.retain(|(_, _, is_selected)| {
+            at += 1;
+            at <= values_max || *is_selected
+        });
     }
     listed.sort_unstable_by(in_order);
+    let more = found - listed.len();
     Facet::Values {
         values: listed
             .into_iter()

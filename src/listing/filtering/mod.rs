@@ -67,6 +67,8 @@ pub struct FilterColumn {
     pub name: Arc<str>,
     /// Where its values stand in the items.
     pub field: Field,
+    /// Whether numbers that are texts have a comma for their decimal point.
+    pub decimal_comma: bool,
     /// What they are.
     pub kind: FilterKind,
 }
@@ -107,6 +109,21 @@ impl FilterColumn {
     /// Whether ranges are asked for.
     pub fn is_range(&self) -> bool {
         matches!(self.kind, FilterKind::Numbers { .. })
+    }
+
+    /// Whether its values are true or false.
+    pub fn is_boolean(&self) -> bool {
+        matches!(self.kind, FilterKind::Values { is_boolean: true, .. })
+    }
+
+    /// All that decides which items it matches, as a text: neither labels nor steps do.
+    fn shape(&self) -> String {
+        let kind = match &self.kind {
+            FilterKind::Values { each, is_boolean, .. } => format!("{each:?} {is_boolean}"),
+            FilterKind::Numbers { .. } => "numbers".to_owned(),
+        };
+        let (field, taken) = (&self.field, self.field.taken);
+        format!("{field} {taken:?} {} {kind}", self.decimal_comma)
     }
 
     /// All that is read of an item for it.

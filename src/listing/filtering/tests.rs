@@ -1,5 +1,7 @@
 //! Matches, pages and counts, held against a plain filter of rows.
 
+mod listed;
+
 use std::{borrow::Cow, collections::BTreeMap};
 
 use proptest::prelude::*;
@@ -10,6 +12,7 @@ use crate::listing::window::Direction;
 fn column(name: &str, kind: FilterKind) -> FilterColumn {
     FilterColumn {
         name: name.into(),
+        decimal_comma: false,
         field: Field::new(name),
         kind,
     }
@@ -168,71 +171,6 @@ fn ranges_have_both_kinds_of_bounds() {
         let matches = filtering(&[("price", range)]).unwrap().matches(&columns);
         assert_eq!(matches.iter().collect::<Vec<_>>(), found, "{range}");
     }
-}
-
-#[test]
-fn values_are_listed_by_rank_or_by_count_and_selected_ones_always() {
-    let ranked = FilterColumn {
-        kind: FilterKind::Values {
-            each: Each::One,
-            is_boolean: false,
-            label: Some(Field::new("name")),
-            rank: Some(Field::new("rank")),
-        },
-        ..column("brand", values(Each::One))
-    };
-    let mut builder = ColumnBuilder::new(&ranked);
-    for (text, label, rank) in [("a", "A", 2.0), ("b", "B", 1.0), ("b", "Bee", 1.0)] {
-        builder.push(&Cell::One(Valued {
-            text: text.into(),
-            label: Some(label.into()),
-            rank: Some(rank),
-        }));
-    }
-    builder.push(&Cell::One(Valued {
-        text: "c".into(),
-        label: None,
-        rank: None,
-    }));
-    let columns = Columns {
-        total: 4,
-        columns: vec![builder.finish()],
-    };
-    let of = |asked: &[(&str, &str)], max| {
-        let filtering = Filtering::of(std::slice::from_ref(&ranked), asked.iter().copied(), 50).unwrap();
-        match Facet::count(std::slice::from_ref(&ranked), 0, &columns, filtering.as_ref(), max) {
-            Some(Facet::Values { values, more }) => {
-                let values = values.into_iter();
-                let shown = values.map(|value| {
-                    (
-                        value.value.to_string(),
-                        value.label.map(|label| label.to_string()),
-                        value.count,
-                        value.is_selected,
-                    )
-                });
-                (shown.collect::<Vec<_>>(), more)
-            }
-            other => panic!("{other:?}"),
-        }
-    };
-    let value = |text: &str, label: Option<&str>, count, is_selected| {
-        (text.to_owned(), label.map(str::to_owned), count, is_selected)
-    };
-    // The label that came last.
-    let (b, a, c) = (
-        value("b", Some("Bee"), 2, false),
-        value("a", Some("A"), 1, false),
-        value("c", None, 1, false),
-    );
-    assert_eq!(of(&[], 9), (vec![b.clone(), a.clone(), c.clone()], 0));
-    assert_eq!(of(&[], 2), (vec![b.clone(), a.clone()], 1));
-    // Counted without its own selection.
-    assert_eq!(
-        of(&[("brand", "a")], 9),
-        (vec![b, value("a", Some("A"), 1, true), c], 0)
-    );
-    assert_eq!(Facet::count(std::slice::from_ref(&ranked), 1, &columns, None, 9), None);
 }
 
 fn any_row() -> impl Strategy<Value = Row> {

@@ -56,7 +56,7 @@ async fn what_an_origin_does_not_have_is_named() {
         "{\"id\":1,\"price\":2,\"kind\":\"x\"}\n",
     )
     .unwrap();
-    let api = Api::start(|_| ApiAnswer::json(r#"[{"id":1,"price":1}]"#));
+    let api = Api::start(|_| ApiAnswer::json(r#"[{"id":1,"price":1,"name":"x"}]"#));
     let select = "select id, brand, price_cents from products where category = :category";
     let good = of_shop("good", select, "hidden = [\"price_cents\"]")
         + BY_PRICE
@@ -91,13 +91,15 @@ async fn what_an_origin_does_not_have_is_named() {
             &format!("version_query = \"select no_such from products\"\n{BY_PRICE}"),
         ),
         of("gone", ""),
+        of("export", "hidden = [\"pirce\"]").replace("name = \"export\"", "name = \"hidden\""),
         of("export", "").replace("by = [\"price\"]", "by = [\"cost\"]"),
-        of("api", "query = \"GET /products\"") + "[listings.filters]\nkind = {}\n",
+        of("api", "query = \"GET /products\"")
+            + "[listings.filters]\nkind = {}\nsize = { at = \"name\", range = true }\n",
     ];
     let (code, out, err) = check(shop.path(), &bad.concat(), &api.url);
     assert_eq!(code, Some(1), "{out}{err}");
     assert!(
-        err.contains("the origins have 9 errors for this configuration"),
+        err.contains("the origins have 11 errors for this configuration"),
         "{err}"
     );
     assert!(out.contains("table:BREAD has 31 items"), "{out}");
@@ -112,8 +114,16 @@ async fn what_an_origin_does_not_have_is_named() {
         ("listings[4] (syntax:{category})", "syntax error"),
         ("listings[5] (version:{category})", "no_such"),
         ("listings[6] (gone)", "gone.csv"),
-        ("listings[7] (export)", "no item has `cost`, which sorts go by"),
-        ("listings[8] (api)", "no item has `kind`, which the filter `kind` reads"),
+        ("listings[7] (hidden)", "no item has `pirce`, which `hidden` names"),
+        ("listings[8] (export)", "no item has `cost`, which sorts go by"),
+        (
+            "listings[9] (api): api: no item has `kind`",
+            "which the filter `kind` reads",
+        ),
+        (
+            "listings[9] (api): api: no item has a number",
+            "at `name`, which the filter `size` reads; the first has `x`",
+        ),
     ] {
         let line = err.lines().find(|line| line.contains(place)).unwrap_or_default();
         assert!(line.contains(said), "{place} {said}: {err}");

@@ -61,6 +61,11 @@ async fn stores_with_a_table_each_need_one_definition_and_show_no_hidden_column(
         let expect = if sort.is_empty() { [four, five] } else { [five, four] };
         assert_eq!(items(&of_at), format!("[{}]", expect.join(",")));
     }
+    let (_, about) = page(&service, "/v1/listings/category:A/about?store=at").await;
+    assert_eq!(
+        (&about["total"], &about["first"]),
+        (&2.into(), &"/v1/listings/category:A?store=at".into())
+    );
     // Nothing that a client sends is a part of a statement, whether it is a value or a property's name.
     for hostile in [
         "store=index_2",
