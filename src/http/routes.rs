@@ -63,7 +63,7 @@ pub(super) fn register(service: &mut web::ServiceConfig, reach: &Reach) {
     }
     if let Some(storefront) = &reach.storefront {
         service.app_data(storefront.clone());
-        others.push(Methods::at("/").get(storefront::file));
+        others.push(Methods::at("/").get(storefront::front));
         others.push(Methods::at("/storefront/{file}").get(storefront::file));
         others.push(Methods::at("/demo/categories").get(storefront::categories));
         others.push(Methods::at("/demo/price").only(Method::POST, storefront::price));

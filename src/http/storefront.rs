@@ -1,8 +1,10 @@
 //! The sample storefront, in the demo only: its page, and what the page needs beyond the API.
 
 mod assets;
+mod menu;
+mod plain;
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -17,16 +19,20 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use xxhash_rust::xxh3::xxh3_64;
 
-use self::assets::{ASSETS, CONTENT_SECURITY_POLICY};
+use self::{
+    assets::{ASSETS, CONTENT_SECURITY_POLICY, HTML, INDEX, PLAIN},
+    menu::{menu, totals},
+};
 use super::{
     api::answer,
+    pages::envelope::Envelopes,
     problem::{Kind, Problem},
-    request::{conditional::Conditions, query::Query},
+    request::{
+        conditional::Conditions,
+        query::{Query, Sizes},
+    },
 };
-use crate::{
-    engine::{Engine, ListingState},
-    listing::ListingName,
-};
+use crate::{engine::Engine, listing::ListingName};
 
 /// Changes a product's price, given its id and the price in cents, in the shop's database, and refreshes the listing
 /// that it is in. `None` where there is no such product.
@@ -45,12 +51,30 @@ impl fmt::Debug for Storefront {
     }
 }
 
-/// `GET /` and `GET /storefront/{file}`: the files as they are.
+/// `GET /`: the page, with what it shows without JavaScript.
+pub(super) async fn front(
+    request: HttpRequest,
+    engine: Data<Engine>,
+    sizes: Data<Sizes>,
+    envelopes: Data<Envelopes>,
+) -> Result<HttpResponse, Problem> {
+    // Whatever is away, the page itself is there.
+    let totals = totals(&engine).await.unwrap_or_default();
+    let plain = plain::render(request.query_string(), &menu(&totals), &engine, **sizes, &envelopes).await;
+    Ok(file_of(&request, HTML, INDEX.replacen(PLAIN, &plain, 1)))
+}
+
+/// `GET /storefront/{file}`: the files as they are.
 pub(super) async fn file(request: HttpRequest) -> Result<HttpResponse, Problem> {
     let (_, content_type, text) = ASSETS
         .iter()
         .find(|(path, ..)| *path == request.path())
         .ok_or_else(|| Problem::new(Kind::UNKNOWN_ROUTE))?;
+    Ok(file_of(&request, content_type, *text))
+}
+
+fn file_of(request: &HttpRequest, content_type: &'static str, text: impl Into<Cow<'static, str>>) -> HttpResponse {
+    let text = text.into();
     let etag = format!("\"{:016x}\"", xxh3_64(text.as_bytes()));
     let is_known = Conditions::of(request.headers()).not_modified(&etag, None);
     let mut response = if is_known {
@@ -65,63 +89,14 @@ pub(super) async fn file(request: HttpRequest) -> Result<HttpResponse, Problem> 
         .insert_header((header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY))
         .insert_header((header::REFERRER_POLICY, "same-origin"));
     if is_known {
-        return Ok(response.finish());
+        return response.finish();
     }
-    Ok(response.content_type(*content_type).body(*text))
+    response.content_type(content_type).body(text.into_owned())
 }
-
-/// A listing in the storefront's menu.
-#[derive(Debug, Serialize)]
-struct Category<'a> {
-    listing: &'a str,
-    label: &'a str,
-    total: u64,
-}
-
-/// Sorts of listings that are looked through for the menu; the rest is not in it.
-const LOOKED_THROUGH_MAX: usize = 20_000;
-const LOOKED_THROUGH_AT_ONCE: usize = 1000;
 
 /// `GET /demo/categories`: names with their totals, by label.
 pub(super) async fn categories(engine: Data<Engine>) -> Result<HttpResponse, Problem> {
-    let mut totals = BTreeMap::new();
-    let mut after = None;
-    for _ in 0..LOOKED_THROUGH_MAX / LOOKED_THROUGH_AT_ONCE {
-        let entries = engine
-            .inspector
-            .listings("", after.as_ref(), LOOKED_THROUGH_AT_ONCE)
-            .await?;
-        let goes_on = entries.len() == LOOKED_THROUGH_AT_ONCE;
-        after = entries.last().map(|last| last.listing.clone());
-        for entry in entries {
-            let is_there = !matches!(entry.state, ListingState::Absent | ListingState::Deleted);
-            // A filtered listing is part of one that is in the menu.
-            if is_there && entry.listing.family.choices.is_empty() {
-                totals.insert(entry.listing.family.name, entry.total);
-            }
-        }
-        if !goes_on {
-            break;
-        }
-    }
-    let mut categories: Vec<Category<'_>> = totals
-        .iter()
-        .map(|(name, total)| Category {
-            listing: name.as_str(),
-            label: label(name.as_str()),
-            total: *total,
-        })
-        .collect();
-    categories.sort_by_key(|category| category.label);
-    Ok(answer::private(StatusCode::OK, &categories))
-}
-
-/// `category:BREAD` is labelled `BREAD`.
-fn label(name: &str) -> &str {
-    match name.split_once(':') {
-        Some((_, label)) if !label.is_empty() => label,
-        _ => name,
-    }
+    Ok(answer::private(StatusCode::OK, &menu(&totals(&engine).await?)))
 }
 
 /// A price to be changed.
@@ -306,17 +281,5 @@ mod tests {
             assert!(parse_price(&form, bad).is_err());
         }
         assert!(parse_price(&headers(&[]), b"").is_err());
-    }
-
-    #[test]
-    fn a_label_is_what_follows_the_kind() {
-        for (name, expect) in [
-            ("category:BREAD", "BREAD"),
-            ("a:b:c", "b:c"),
-            ("promo", "promo"),
-            ("x:", "x:"),
-        ] {
-            assert_eq!(label(name), expect);
-        }
     }
 }

@@ -13,6 +13,7 @@ use crate::support::{demo::Demo, eventually};
 
 mod browser;
 mod filtering;
+mod plain;
 
 /// The product and the price in cents of every card, in order.
 async fn cards(browser: &Browser) -> Vec<(String, i64)> {

@@ -3,7 +3,12 @@
 /// One file: its path, its media type, its text.
 pub(super) type Asset = (&'static str, &'static str, &'static str);
 
-const HTML: &str = "text/html; charset=utf-8";
+/// The shop's page, with [`PLAIN`] where the shop without JavaScript stands.
+pub(super) const INDEX: &str = include_str!("index.html");
+/// The mark in [`INDEX`].
+pub(super) const PLAIN: &str = "<!-- plain -->";
+
+pub(super) const HTML: &str = "text/html; charset=utf-8";
 const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
@@ -12,9 +17,8 @@ const SVG: &str = "image/svg+xml";
 pub(super) const CONTENT_SECURITY_POLICY: &str =
     "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'";
 
-/// All files, the page first.
+/// All files but the page.
 pub(super) const ASSETS: [Asset; 15] = [
-    ("/", HTML, include_str!("index.html")),
     ("/storefront/style.css", CSS, include_str!("style.css")),
     ("/storefront/icon.svg", SVG, include_str!("icon.svg")),
     ("/storefront/app.js", SCRIPT, include_str!("app.js")),
@@ -26,6 +30,7 @@ pub(super) const ASSETS: [Asset; 15] = [
     ("/storefront/filters.js", SCRIPT, include_str!("filters.js")),
     ("/storefront/live.js", SCRIPT, include_str!("live.js")),
     ("/storefront/pager.js", SCRIPT, include_str!("pager.js")),
+    ("/storefront/plain.css", CSS, include_str!("plain.css")),
     ("/storefront/place.js", SCRIPT, include_str!("place.js")),
     ("/storefront/price.js", SCRIPT, include_str!("price.js")),
     ("/storefront/served.js", SCRIPT, include_str!("served.js")),
@@ -51,7 +56,8 @@ mod tests {
 
     #[test]
     fn nothing_is_inline_and_nothing_comes_from_outside() {
-        for (path, _, text) in ASSETS {
+        assert_eq!(INDEX.matches(PLAIN).count(), 1);
+        for (path, _, text) in ASSETS.into_iter().chain([("/", HTML, INDEX)]) {
             for forbidden in [
                 "style=",
                 "onclick=",
