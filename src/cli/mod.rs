@@ -63,7 +63,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>, environment: Environme
 async fn perform(command: Command, environment: Environment) -> Outcome {
     match command {
         Command::CheckConfig { config, origins } => {
-            // What the origins find odd is told too.
+            // Origins log warnings of values that they cannot read.
             start_logs(LogLevel::Warn, std::io::stderr());
             check_config::run(sources(config, environment), origins).await
         }

@@ -1,4 +1,4 @@
-//! `check-config --origins`: what the origins have for each definition. Every query is run for one name, and each error names its definition.
+//! `check-config --origins`. Every query is run for one name, and each error names its definition.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ use crate::{
     origin::{Origin, OriginError, Origins, Read, ReadOrder, Unmet, names_in_file},
 };
 
-/// What was found: a line a read that went well, and the errors.
+/// The findings: a line for each read that went well, and the errors.
 #[derive(Default)]
 pub(super) struct Asked {
     pub good: Vec<String>,

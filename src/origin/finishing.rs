@@ -2,7 +2,7 @@
 
 use super::{Items, OriginError, Read, collation::collated, hidden::without_hidden};
 
-/// What an origin gives in the end: keys in the order of languages, and no hidden members.
+/// The same items with keys in the order of languages, and without hidden members.
 pub(super) fn finished(items: Items, read: &Read) -> Result<Items, OriginError> {
     let items = collated(items, read)?;
     Ok(without_hidden(items, &read.defined.definition.hidden))

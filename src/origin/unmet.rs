@@ -1,4 +1,4 @@
-//! What a definition names and no item has: a filter's columns, hidden members. For `check-config --origins`.
+//! Columns that a definition names and no item has, of filters and of hidden members. For `check-config --origins`.
 
 use super::{
     cells::CellReader,
@@ -12,7 +12,7 @@ use crate::listing::{
 /// Letters of a value that a message shows.
 const SHOWN: usize = 40;
 
-/// What no item has had so far. The items must have all that the origin gave: hidden members too.
+/// A search for them. The items must have all that the origin gave: hidden members too.
 #[derive(Debug)]
 pub struct Unmet<'d> {
     wanted: WantedFields,

@@ -1,6 +1,6 @@
 //! Filtered pages of a whole catalogue beside plain ones: in L1, from Redis, and of combinations that nobody has asked for before.
 //!
-//! What is compared alternates. The catalogue is the one beside the project where there is one, else that of the demo.
+//! The sides of a comparison alternate. The catalogue is the one beside the project where there is one, else that of the demo.
 
 use std::{
     fs,

@@ -53,7 +53,7 @@ const SMALL: u64 = 500;
 const SMALL_BEFORE: u64 = 1_100;
 const SMALL_ITEMS_MAX: u64 = 5;
 
-/// What a Redis holds, in bytes by kind of key.
+/// Bytes in a Redis, by kind of key.
 #[derive(Default)]
 struct Held {
     listings: u64,

@@ -1,4 +1,4 @@
-//! What a page from Redis costs by its place and by the length of its listing.
+//! The time of a page from Redis, by its place and by the length of its listing.
 //!
 //! One connection asks for one page after the other: requests for the same page at once would share one read. Places and lengths
 //! alternate from request to request, so that they differ by what they are and not by when they were measured. Each place is a

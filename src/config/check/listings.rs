@@ -210,7 +210,7 @@ fn filters(section: &mut Section<'_>, origin: FoundOrigin) -> Filters {
     Filters::new(filters.collect())
 }
 
-/// `hidden`: members, sorted, each once. What is read again from stored items cannot be among them.
+/// `hidden`: members, sorted, each once. Columns that filters read cannot be among them: they are read again from stored items.
 fn hidden(section: &mut Section<'_>, id: Option<&Field>, filters: &Filters) -> Vec<Box<str>> {
     let report = section.report;
     let given = section.texts("hidden");

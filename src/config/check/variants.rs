@@ -154,7 +154,7 @@ pub(super) fn collated_by_variants(section: &Section<'_>, sorts: &[Sort], varian
     }
 }
 
-/// What an SQL query names in braces is pasted into it.
+/// Properties that an SQL query names in braces are pasted into it, so they must be identifiers.
 pub(super) fn identifiers(section: &Section<'_>, query: &str, variants: &[Variant]) {
     for variant in variants {
         for property in &variant.properties {

@@ -85,7 +85,7 @@ impl Chunks {
         }))
     }
 
-    /// What is not here of a page whose items lie apart, with what is. `None` where Redis does not hold what the generation promises.
+    /// The items of a page that lie apart, from chunks that are here and chunks of Redis. `None` where Redis lacks a chunk that the generation promises.
     pub(crate) async fn read_scattered(
         &self,
         key: &ListingKey,

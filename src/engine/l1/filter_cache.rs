@@ -26,7 +26,7 @@ pub(crate) struct KnownColumns {
     pub columns: Columns,
 }
 
-/// What is kept of filters.
+/// Columns and matches of filters, within a bound.
 pub(crate) struct FilterCache {
     columns: Cache<ColumnsKey, Arc<KnownColumns>>,
     /// By what is asked for too.
@@ -37,7 +37,7 @@ pub(crate) struct FilterCache {
 }
 
 impl FilterCache {
-    /// Nothing yet, and never more than so many bytes.
+    /// An empty cache of at most so many bytes.
     pub(crate) fn new(bytes_max: u64) -> Self {
         let weight = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
         let of_columns = bytes_max / 4 * COLUMNS_OF_FOUR;

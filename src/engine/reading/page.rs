@@ -107,7 +107,7 @@ impl PageMeta {
         self.narrowed.as_ref()?.matches.as_ref()
     }
 
-    /// What the selected items have of the filters whose values are to be counted, by the filters' places.
+    /// The counts of the filters whose values are to be counted, by the filters' places.
     pub fn facets(&self, selection: &Selection) -> Vec<(usize, Facet)> {
         let narrowed = self.narrowed.as_ref();
         narrowed.map(|narrowed| narrowed.facets(selection)).unwrap_or_default()

@@ -154,7 +154,7 @@ impl Envelope {
             total_count: value(meta.listed().to_string()),
             lifetimes: Lifetimes::default(),
             packed: PackedEnvelope::default(),
-            // What filters and counts read is declared, and a declaration has no date: there the tag alone tells of a change.
+            // A filter may be declared otherwise, and a declaration has no date: with filters and counts the tag alone tells of that.
             second: (selection.filtering.is_none() && selection.facets.is_empty())
                 .then(|| (second, value(httpdate::fmt_http_date(second)))),
             is_over: AtomicBool::default(),
