@@ -13,7 +13,10 @@ use actix_web::{
     },
 };
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{Object, Schema, Type},
+};
 
 use crate::engine::{EngineError, ParameterError};
 
@@ -45,44 +48,55 @@ const fn kind(code: &'static str, status: u16, title: &'static str, caching: &'s
     }
 }
 
-#[rustfmt::skip]
-#[allow(missing_docs)]
-impl Kind {
-    pub const BAD_PARAMETERS: Self = kind("bad-parameters", 400, "Some parameters are not valid", A_MINUTE);
-    pub const BAD_NAME: Self = kind("bad-name", 400, "The path holds no listing name", A_MINUTE);
-    pub const BAD_REQUEST: Self = kind("bad-request", 400, "The request could not be read", NO_STORE);
-    pub const BROKEN_BODY: Self = kind("broken-body", 400, "The body is cut off or damaged", NO_STORE);
-    pub const UNAUTHORIZED: Self = kind("unauthorized", 401, "A valid token is needed", NO_STORE);
-    pub const NO_TOKEN_CONFIGURED: Self = kind("no-token-configured", 403, "This service has no admin token", NO_STORE);
-    pub const NOT_ALLOWED: Self = kind("not-allowed", 403, "This name may not be pushed", NO_STORE);
-    pub const CROSS_ORIGIN: Self = kind("cross-origin", 403, "Only the storefront's own page may do this", NO_STORE);
-    pub const UNKNOWN_ROUTE: Self = kind("unknown-route", 404, "Nothing is served under this path", NO_STORE);
-    pub const UNKNOWN_LISTING: Self = kind("unknown-listing", 404, "There is no such listing", A_MOMENT);
-    pub const UNKNOWN_PRODUCT: Self = kind("unknown-product", 404, "There is no such product", NO_STORE);
-    pub const METHOD_NOT_ALLOWED: Self = kind("method-not-allowed", 405, "This path does not allow that method", NO_STORE);
-    pub const NOT_ACCEPTABLE: Self = kind("not-acceptable", 406, "The client accepts neither identity nor gzip", NO_STORE);
-    pub const SLOW_BODY: Self = kind("slow-body", 408, "The body stopped coming", NO_STORE);
-    pub const HAS_ORIGIN: Self = kind("has-origin", 409, "A definition fills this listing", NO_STORE);
-    pub const NO_ORIGIN: Self = kind("no-origin", 409, "This listing is pushed and has no origin", NO_STORE);
-    pub const SUPERSEDED: Self = kind("superseded", 409, "A later write was published first", NO_STORE);
-    pub const SHRUNK: Self = kind("shrunk", 409, "Too few items would be left of the listing", NO_STORE);
-    pub const GENERATION_GONE: Self = kind("generation-gone", 410, "The generation asked for is no longer kept", A_MINUTE);
-    pub const PRECONDITION_FAILED: Self = kind("precondition-failed", 412, "The page is not the one asked for", NO_STORE);
-    pub const BODY_TOO_LARGE: Self = kind("body-too-large", 413, "The body is too large", NO_STORE);
-    pub const ITEM_TOO_LARGE: Self = kind("item-too-large", 413, "An item is too large", NO_STORE);
-    pub const TOO_MANY_ITEMS: Self = kind("too-many-items", 413, "The listing has too many items", NO_STORE);
-    pub const URI_TOO_LONG: Self = kind("uri-too-long", 414, "The URL is too long", NO_STORE);
-    pub const UNSUPPORTED_MEDIA_TYPE: Self = kind("unsupported-media-type", 415, "This path does not accept the body's type", NO_STORE);
-    pub const UNSUPPORTED_ENCODING: Self = kind("unsupported-encoding", 415, "This path does not accept the body's coding", NO_STORE);
-    pub const BAD_ITEM: Self = kind("bad-item", 422, "An item is not valid", NO_STORE);
-    pub const REFRESH_FAILED: Self = kind("refresh-failed", 502, "The refresh failed; the old generation stays", NO_STORE);
-    pub const PRICE_NOT_CHANGED: Self = kind("price-not-changed", 502, "The shop did not accept the price", NO_STORE);
-    pub const NOTHING_YET: Self = kind("nothing-yet", 503, "There is nothing to serve yet", NO_STORE);
-    pub const OVERLOADED: Self = kind("overloaded", 503, "A limit is reached", NO_STORE);
-    pub const REDIS_DOWN: Self = kind("redis-down", 503, "Redis does not answer and the page is not in memory", NO_STORE);
-    pub const REDIS_REFUSES: Self = kind("redis-refuses", 503, "Redis answers but refuses a needed command", NO_STORE);
-    pub const REDIS_FULL: Self = kind("redis-full", 503, "Redis takes no more data", NO_STORE);
-    pub const NOT_READY: Self = kind("not-ready", 503, "Not ready for traffic", NO_STORE);
+/// The kinds, and [`Kind::ALL`] of them: none can be left out of the description.
+macro_rules! kinds {
+    ($($name:ident = $kind:expr;)*) => {
+        #[allow(missing_docs)]
+        impl Kind {
+            $(pub const $name: Self = $kind;)*
+
+            /// Each kind once.
+            pub(super) const ALL: &'static [Self] = &[$(Self::$name),*];
+        }
+    };
+}
+
+kinds! {
+    BAD_PARAMETERS = kind("bad-parameters", 400, "Some parameters are not valid", A_MINUTE);
+    BAD_NAME = kind("bad-name", 400, "The path holds no listing name", A_MINUTE);
+    BAD_REQUEST = kind("bad-request", 400, "The request could not be read", NO_STORE);
+    BROKEN_BODY = kind("broken-body", 400, "The body is cut off or damaged", NO_STORE);
+    UNAUTHORIZED = kind("unauthorized", 401, "A valid token is needed", NO_STORE);
+    NO_TOKEN_CONFIGURED = kind("no-token-configured", 403, "This service has no admin token", NO_STORE);
+    NOT_ALLOWED = kind("not-allowed", 403, "This name may not be pushed", NO_STORE);
+    CROSS_ORIGIN = kind("cross-origin", 403, "Only the storefront's own page may do this", NO_STORE);
+    UNKNOWN_ROUTE = kind("unknown-route", 404, "Nothing is served under this path", NO_STORE);
+    UNKNOWN_LISTING = kind("unknown-listing", 404, "There is no such listing", A_MOMENT);
+    UNKNOWN_PRODUCT = kind("unknown-product", 404, "There is no such product", NO_STORE);
+    METHOD_NOT_ALLOWED = kind("method-not-allowed", 405, "This path does not allow that method", NO_STORE);
+    NOT_ACCEPTABLE = kind("not-acceptable", 406, "The client accepts neither identity nor gzip", NO_STORE);
+    SLOW_BODY = kind("slow-body", 408, "The body stopped coming", NO_STORE);
+    HAS_ORIGIN = kind("has-origin", 409, "A definition fills this listing", NO_STORE);
+    NO_ORIGIN = kind("no-origin", 409, "This listing is pushed and has no origin", NO_STORE);
+    SUPERSEDED = kind("superseded", 409, "A later write was published first", NO_STORE);
+    SHRUNK = kind("shrunk", 409, "Too few items would be left of the listing", NO_STORE);
+    GENERATION_GONE = kind("generation-gone", 410, "The generation asked for is no longer kept", A_MINUTE);
+    PRECONDITION_FAILED = kind("precondition-failed", 412, "The page is not the one asked for", NO_STORE);
+    BODY_TOO_LARGE = kind("body-too-large", 413, "The body is too large", NO_STORE);
+    ITEM_TOO_LARGE = kind("item-too-large", 413, "An item is too large", NO_STORE);
+    TOO_MANY_ITEMS = kind("too-many-items", 413, "The listing has too many items", NO_STORE);
+    URI_TOO_LONG = kind("uri-too-long", 414, "The URL is too long", NO_STORE);
+    UNSUPPORTED_MEDIA_TYPE = kind("unsupported-media-type", 415, "This path does not accept the body's type", NO_STORE);
+    UNSUPPORTED_ENCODING = kind("unsupported-encoding", 415, "This path does not accept the body's coding", NO_STORE);
+    BAD_ITEM = kind("bad-item", 422, "An item is not valid", NO_STORE);
+    REFRESH_FAILED = kind("refresh-failed", 502, "The refresh failed; the old generation stays", NO_STORE);
+    PRICE_NOT_CHANGED = kind("price-not-changed", 502, "The shop did not accept the price", NO_STORE);
+    NOTHING_YET = kind("nothing-yet", 503, "There is nothing to serve yet", NO_STORE);
+    OVERLOADED = kind("overloaded", 503, "A limit is reached", NO_STORE);
+    REDIS_DOWN = kind("redis-down", 503, "Redis does not answer and the page is not in memory", NO_STORE);
+    REDIS_REFUSES = kind("redis-refuses", 503, "Redis answers but refuses a needed command", NO_STORE);
+    REDIS_FULL = kind("redis-full", 503, "Redis takes no more data", NO_STORE);
+    NOT_READY = kind("not-ready", 503, "Not ready for traffic", NO_STORE);
 }
 
 /// A bad parameter.
@@ -96,7 +110,7 @@ pub(super) struct BadParameter {
 
 /// The body of every error, RFC 9457.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
-#[schema(title = "Problem")]
+#[schema(as = Problem)]
 pub(super) struct ProblemDocument {
     /// `urn:listcache:problem:<code>`.
     #[serde(rename = "type")]
@@ -107,27 +121,41 @@ pub(super) struct ProblemDocument {
     pub status: u16,
     /// The details of this case.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
     pub detail: Option<String>,
     /// Stays the same from release to release.
+    #[schema(schema_with = codes)]
     pub code: &'static str,
     /// Every bad parameter at once.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<BadParameter>,
     /// Line of the document where a bad item begins.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u64)]
     pub line: Option<u64>,
     /// How many items the listing has, where a push would leave too few.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u64)]
     pub before: Option<u64>,
     /// How many it would have.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u64)]
     pub after: Option<u64>,
     /// The same window of the newest generation.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
     pub newest: Option<String>,
     /// The generation that is current.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
     pub generation: Option<String>,
+}
+
+fn codes() -> Schema {
+    let codes = Kind::ALL.iter().map(|kind| kind.code);
+    let code = Object::builder().schema_type(Type::String).enum_values(Some(codes));
+    let description = "Stays the same from release to release.";
+    code.description(Some(description)).build().into()
 }
 
 /// A failure on its way to the client.

@@ -15,7 +15,7 @@ use actix_web::{
 };
 
 use super::{
-    api::{about, admin, events, ingest, inspect, ops},
+    api::{about, admin, description, events, ingest, inspect, ops},
     pages::page,
     problem::{Kind, Problem},
     storefront::{self, Storefront},
@@ -44,7 +44,7 @@ pub(super) fn register(service: &mut web::ServiceConfig, reach: &Reach) {
     let mut others = vec![
         Methods::at("/health/live").get(ops::live),
         Methods::at("/health/ready").get(ops::ready),
-        Methods::at("/openapi.json").get(ops::description),
+        Methods::at("/openapi.json").get(description::description),
     ];
     if reach.pages {
         listing = listing.get(page::page_route);

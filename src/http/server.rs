@@ -15,7 +15,9 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    api::{configuration::ConfigurationState, ingest::BodyLimits, openapi, ops::DescriptionText, readiness::Readiness},
+    api::{
+        configuration::ConfigurationState, description::Description, ingest::BodyLimits, openapi, readiness::Readiness,
+    },
     edge::Edge,
     listener::{DISCONNECT_TIMEOUT, SocketService, listen},
     pages::envelope::Envelopes,
@@ -106,7 +108,11 @@ impl Server {
                 bytes_max: config.limits.body_bytes_max,
                 item_bytes_max: config.limits.item_bytes_max,
             });
-            let description = web::Data::new(DescriptionText(openapi::text(sizes).into()));
+            let (declaration, described) = (engine.declaration.clone(), engine.declaration.clone());
+            let description = web::Data::new(Description::new(
+                move || declaration.edition(),
+                move || openapi::text(sizes, &described.definitions()),
+            ));
             let closing = web::Data::new(closing.clone());
             move |service: &mut web::ServiceConfig| {
                 service

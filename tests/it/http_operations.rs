@@ -216,6 +216,26 @@ async fn the_api_describes_itself() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_description_is_of_the_configuration_that_was_read_last() {
+    let redis = RedisServer::start();
+    let shop = Shop::new().await;
+    let config = shop.config(&redis.url(), "");
+    let service = Service::start(&config);
+    let declared = async || {
+        let description = json_of(service.request(Method::GET, "/openapi.json")).await;
+        let declared = description["components"]["parameters"].as_object().unwrap().keys();
+        declared.map(String::as_str).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(declared().await, "currency f.brand facets sort");
+    service.reconfigure(&config.replace("brand = {}", "price = { at = \"price_cents\", range = true }"));
+    eventually(async || match declared().await {
+        declared if declared == "currency f.price facets sort" => Ok(()),
+        declared => Err(declared),
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_process_that_was_paused_goes_on() {
     let redis = RedisServer::start();
     let shop = Shop::new().await;

@@ -2,6 +2,7 @@
 //! `docs/judges.md` says what each judges and what is left out; `.ci/install judges` installs them.
 
 mod cache_tests;
+mod clients;
 mod description;
 mod lifetimes;
 mod states;
@@ -46,6 +47,14 @@ fn node(name: &str) -> Command {
 pub fn patient(config: String) -> String {
     let config = config.replace("[redis]", "[redis]\nread_timeout = \"2s\"");
     format!("{config}\n[l1]\nttl = \"5m\"\n")
+}
+
+/// A configuration whose listings of categories have a filter of each kind.
+fn filtered(config: String) -> String {
+    let more = "brand = {}\nprice_cents = { range = true, steps = [500, 800] }\nsold_out = { as = \"boolean\" }";
+    let filtered = config.replace("brand = {}", more);
+    assert_ne!(filtered, config);
+    filtered
 }
 
 /// Gives a judge JSON and takes its verdict, JSON too.

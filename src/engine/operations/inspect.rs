@@ -49,6 +49,9 @@ pub enum ListingState {
 }
 
 impl ListingState {
+    /// Each state once.
+    pub const ALL: [Self; 5] = [Self::Fresh, Self::Stale, Self::Expired, Self::Absent, Self::Deleted];
+
     /// The state in one word.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -135,6 +138,9 @@ pub enum RedisTrouble {
 }
 
 impl RedisTrouble {
+    /// All that [`Self::as_str`] says.
+    pub const WORDS: [&'static str; 4] = ["down", "refusing", "full", "deaf"];
+
     /// The trouble in one word.
     pub fn as_str(&self) -> &'static str {
         match self {

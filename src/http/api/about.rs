@@ -8,7 +8,10 @@ use actix_web::{
     web::Data,
 };
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{
+    ToSchema,
+    openapi::{RefOr, Schema, schema::ArrayBuilder},
+};
 
 use crate::{
     engine::{DeclaredParameters, Engine, EngineError, Form, PageRequest, Place},
@@ -37,8 +40,10 @@ pub(crate) struct About {
     /// The listing's name.
     pub listing: String,
     /// The current generation, of the sort and variants in the URL; null where there is nothing to serve yet.
+    #[schema(required = true)]
     pub generation: Option<String>,
     /// Items of that.
+    #[schema(required = true)]
     pub total: Option<u64>,
     /// Items a page.
     pub sizes: AboutSizes,
@@ -67,6 +72,7 @@ pub(crate) struct AboutSort {
     /// Its name, for `sort`.
     pub name: String,
     /// The orders that it has, for `order`.
+    #[schema(schema_with = orders)]
     pub orders: Vec<&'static str>,
 }
 
@@ -87,6 +93,7 @@ pub(crate) struct AboutFilter {
     /// The parameter by which it is asked for.
     pub parameter: String,
     /// `values`, or `ranges` of numbers.
+    #[schema(schema_with = kinds)]
     pub kind: &'static str,
     /// Whether an item may have several values.
     pub many: bool,
@@ -95,6 +102,24 @@ pub(crate) struct AboutFilter {
     /// The numbers between which it is counted.
     #[schema(value_type = Vec<f64>)]
     pub steps: Vec<serde_json::Number>,
+}
+
+const VALUES: &str = "values";
+const RANGES: &str = "ranges";
+
+fn kinds() -> Schema {
+    schema::one_of(
+        "Values of which some are asked for, or numbers of which ranges are.",
+        [VALUES, RANGES],
+    )
+}
+
+fn orders() -> Schema {
+    let orders = ArrayBuilder::new().items(RefOr::T(schema::order()));
+    orders
+        .description(Some("The orders that it has, for `order`."))
+        .build()
+        .into()
 }
 
 impl AboutSort {
@@ -113,10 +138,10 @@ impl AboutSort {
 impl AboutFilter {
     fn of(filter: &FilterColumn) -> Self {
         let (kind, many, labels, steps) = match &filter.kind {
-            FilterKind::Values { each, label, .. } => ("values", *each != Each::One, label.is_some(), Vec::new()),
+            FilterKind::Values { each, label, .. } => (VALUES, *each != Each::One, label.is_some(), Vec::new()),
             FilterKind::Numbers { steps } => {
                 let steps = steps.iter().filter_map(|step| json_number(*step));
-                ("ranges", false, false, steps.collect())
+                (RANGES, false, false, steps.collect())
             }
         };
         Self {
@@ -136,6 +161,7 @@ impl AboutFilter {
 #[utoipa::path(
     method(get, head),
     path = "/v1/listings/{name}/about",
+    operation_id = "getAbout",
     tag = "pages",
     params(schema::NameParameter, schema::ChoiceParameters),
     responses(

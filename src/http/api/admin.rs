@@ -2,7 +2,7 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, http::header, web::Data};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{ToSchema, openapi::Schema};
 
 use super::answer;
 use crate::{
@@ -20,6 +20,7 @@ use crate::{
 #[utoipa::path(
     delete,
     path = "/v1/listings/{name}",
+    operation_id = "deleteListing",
     tag = "writes",
     security(("token" = [])),
     params(schema::NameParameter, schema::SortParameter),
@@ -52,16 +53,26 @@ pub(crate) struct RefreshAnswer {
     /// The listing's name.
     pub listing: String,
     /// `accepted`, or `refreshed` where the request waited.
+    #[schema(schema_with = states)]
     pub state: &'static str,
     /// The first of `refreshed`: of the sort asked for, or of the default one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
     pub generation: Option<String>,
     /// Its items.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u64)]
     pub total: Option<u64>,
     /// The published generations, one for each stored order.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub refreshed: Vec<RefreshedOrder>,
+}
+
+const ACCEPTED: &str = "accepted";
+const REFRESHED: &str = "refreshed";
+
+fn states() -> Schema {
+    schema::one_of("`refreshed` where the request waited.", [ACCEPTED, REFRESHED])
 }
 
 /// One stored order of a refreshed listing.
@@ -72,6 +83,7 @@ pub(crate) struct RefreshedOrder {
     /// The sort.
     pub sort: String,
     /// `desc` for the stream of a sort that stores its descending order by itself.
+    #[schema(schema_with = schema::order)]
     pub order: &'static str,
     /// The generation that is current, drawn after the request came in.
     pub generation: String,
@@ -85,6 +97,7 @@ pub(crate) struct RefreshedOrder {
 #[utoipa::path(
     post,
     path = "/v1/listings/{name}/refresh",
+    operation_id = "refreshListing",
     tag = "writes",
     security(("token" = [])),
     params(schema::NameParameter, schema::RefreshParameters),
@@ -114,7 +127,7 @@ pub(crate) async fn refresh(
     query.finish().map_err(Problem::parameters)?;
     let mut answer = RefreshAnswer {
         listing: name.to_string(),
-        state: "accepted",
+        state: ACCEPTED,
         generation: None,
         total: None,
         refreshed: Vec::new(),
@@ -124,7 +137,7 @@ pub(crate) async fn refresh(
         return Ok(answer::private(StatusCode::ACCEPTED, &answer));
     }
     let refreshed = engine.writes.refresh_and_wait(&name, sort.as_ref(), shrink).await?;
-    answer.state = "refreshed";
+    answer.state = REFRESHED;
     answer.refreshed = refreshed.iter().map(RefreshedOrder::of).collect();
     answer.generation = refreshed.first().map(|first| first.generation.to_string());
     answer.total = refreshed.first().map(|first| first.total);

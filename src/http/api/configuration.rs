@@ -2,7 +2,9 @@
 
 use parking_lot::Mutex;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{ToSchema, openapi::Schema};
+
+use crate::http::request::schema;
 
 /// Paths of errors that are told, at most.
 const PATHS_MAX: usize = 20;
@@ -11,6 +13,7 @@ const PATHS_MAX: usize = 20;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct ConfigurationHealth {
     /// `current`, or `refused`: it is bad, or loses too many listings, and the one before is in use.
+    #[schema(schema_with = states)]
     pub state: &'static str,
     /// Where its errors are, some of them; the log says what they are.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -23,6 +26,14 @@ pub struct ConfigurationHealth {
     pub needs_restart: Vec<&'static str>,
 }
 
+const CURRENT: &str = "current";
+const REFUSED: &str = "refused";
+
+fn states() -> Schema {
+    let description = "`refused`: it is bad, or loses too many listings, and the one before is in use.";
+    schema::one_of(description, [CURRENT, REFUSED])
+}
+
 /// The known outcome; `None` before the configuration was read a second time.
 #[derive(Debug, Default)]
 pub struct ConfigurationState(Mutex<Option<ConfigurationHealth>>);
@@ -31,7 +42,7 @@ impl ConfigurationState {
     /// A configuration is in use, but for some sections.
     pub fn accepted(&self, needs_restart: Vec<&'static str>) {
         *self.0.lock() = Some(ConfigurationHealth {
-            state: "current",
+            state: CURRENT,
             errors: Vec::new(),
             loses: Vec::new(),
             needs_restart,
@@ -50,7 +61,7 @@ impl ConfigurationState {
         let mut known = self.0.lock();
         let needs_restart = known.take().map_or_else(Vec::new, |known| known.needs_restart);
         *known = Some(ConfigurationHealth {
-            state: "refused",
+            state: REFUSED,
             errors,
             loses,
             needs_restart,

@@ -42,6 +42,7 @@ const FULL_FOR_MAX: Duration = Duration::from_secs(10);
 
 /// The data of an event.
 #[derive(Debug, Serialize, ToSchema)]
+#[schema(as = EventData)]
 pub(crate) struct EventDocument {
     /// The listing's name.
     pub listing: String,
@@ -51,22 +52,29 @@ pub(crate) struct EventDocument {
     pub generation: String,
     /// How many items it has; not sent with `deleted`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u64)]
     pub total: Option<u64>,
 }
 
 /// One server-sent event.
 #[derive(ToSchema)]
-#[schema(title = "Event")]
 #[allow(dead_code, reason = "described, not built")]
 pub(crate) struct FollowedEvent {
     /// `published` or `deleted`.
-    #[schema(pattern = "^(published|deleted)$")]
+    #[schema(schema_with = event_kinds)]
     event: String,
     /// The generation.
     id: String,
     /// JSON.
     #[schema(schema_with = event_data)]
     data: String,
+}
+
+const PUBLISHED: &str = "published";
+const DELETED: &str = "deleted";
+
+fn event_kinds() -> Schema {
+    schema::one_of("The kind of the event.", [PUBLISHED, DELETED])
 }
 
 fn event_data() -> Schema {
@@ -82,6 +90,7 @@ fn event_data() -> Schema {
 #[utoipa::path(
     get,
     path = "/v1/listings/{name}/events",
+    operation_id = "followListing",
     tag = "pages",
     params(schema::NameParameter, schema::SortParameter),
     responses(
@@ -152,8 +161,8 @@ fn text_of(event: &Event) -> Bytes {
             listing,
             generation,
             total,
-        } => ("published", listing, generation, Some(*total)),
-        Event::Deleted { listing, generation } => ("deleted", listing, generation, None),
+        } => (PUBLISHED, listing, generation, Some(*total)),
+        Event::Deleted { listing, generation } => (DELETED, listing, generation, None),
     };
     let data = serde_json::to_string(&document(listing, *generation, total)).unwrap_or_default();
     format!("event: {kind}\nid: {generation}\ndata: {data}\n\n").into()

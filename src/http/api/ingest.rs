@@ -70,6 +70,7 @@ pub(crate) struct Pushed {
 #[utoipa::path(
     put,
     path = "/v1/listings/{name}",
+    operation_id = "putListing",
     tag = "writes",
     security(("token" = [])),
     params(schema::NameParameter, schema::PushParameters),

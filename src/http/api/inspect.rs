@@ -2,11 +2,14 @@
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web::Data};
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{ToSchema, openapi::Schema};
 
-use super::{answer, ops::RefusedByRedis};
+use super::{
+    answer,
+    ops::{self, RefusedByRedis},
+};
 use crate::{
-    engine::{DeclaredParameters, Engine, Explanation, ListingEntry, RedisTrouble},
+    engine::{DeclaredParameters, Engine, Explanation, ListingEntry, ListingState, RedisTrouble},
     http::{
         pages::{links::LISTINGS, page::select},
         problem::{Problem, ProblemDocument},
@@ -29,6 +32,7 @@ pub(crate) struct ListingList {
     /// In the order of their keys.
     pub listings: Vec<Listed>,
     /// Where the list goes on; null at its end.
+    #[schema(required = true)]
     pub next: Option<String>,
 }
 
@@ -48,6 +52,7 @@ pub(crate) struct Listed {
     /// How long ago its items were read.
     pub age_ms: u64,
     /// `fresh`, `stale`, `expired`, `absent` or `deleted`.
+    #[schema(schema_with = states)]
     pub state: &'static str,
 }
 
@@ -57,6 +62,7 @@ pub(crate) struct Listed {
 #[utoipa::path(
     method(get, head),
     path = "/v1/listings",
+    operation_id = "getListings",
     tag = "operations",
     security(("token" = [])),
     params(schema::ListParameters),
@@ -138,6 +144,10 @@ impl Listed {
     }
 }
 
+fn states() -> Schema {
+    schema::one_of("The state of the listing.", ListingState::ALL.map(ListingState::as_str))
+}
+
 /// How a listing lies in Redis, and what this process knows of it.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Explained {
@@ -148,52 +158,70 @@ pub(crate) struct Explained {
     /// The head's key in Redis.
     pub head_key: String,
     /// The key of its stream in Redis: its base's where it names one.
+    #[schema(required = true)]
     pub stream_key: Option<String>,
     /// The current generation.
+    #[schema(required = true)]
     pub generation: Option<String>,
     /// How many items it has.
     pub total: u64,
     /// Items a chunk.
+    #[schema(required = true)]
     pub chunk_len: Option<u32>,
     /// Entries of the stream.
     pub chunks: u64,
     /// The memory of that stream.
+    #[schema(required = true)]
     pub bytes: Option<u64>,
     /// The memory of its sidecar in Redis.
+    #[schema(required = true)]
     pub sidecar_bytes: Option<u64>,
     /// How its chunks lie in Redis: `plain`, `packed`, or `packed` and the dictionary's hash; absent where there are none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
     pub codec: Option<String>,
     /// The generation that holds the chunks which have not changed since, with `@<listing>` behind it where it is another listing's;
     /// absent where it is whole.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
     pub base: Option<String>,
     /// The memory of all that was changed since its base, in Redis; absent where it is whole.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u64)]
     pub deltas_bytes: Option<u64>,
     /// The chunks that have changed since its base, counted from 0, such as `17-18,40`; absent where it is whole.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
     pub changed: Option<String>,
     /// `fresh`, `stale`, `expired`, `absent` or `deleted`.
+    #[schema(schema_with = states)]
     pub state: &'static str,
     /// RFC 3339, by Redis's clock.
+    #[schema(required = true)]
     pub fresh_until: Option<String>,
     /// The refresh under way.
+    #[schema(required = true)]
     pub lease: Option<ExplainedLease>,
     /// RFC 3339, by Redis's clock.
+    #[schema(required = true)]
     pub next_refresh: Option<String>,
     /// Why the last refresh failed.
+    #[schema(required = true)]
     pub last_error: Option<String>,
     /// Why the names that exist could not be read last; absent where they could.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
     pub names_error: Option<String>,
     /// Until when it is not refreshed, RFC 3339; absent where nobody has frozen it.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
     pub frozen_until: Option<String>,
     /// Its state in this process.
+    #[schema(required = true)]
     pub l1: Option<ExplainedL1>,
     /// The trouble with Redis, as in `/health/ready`; absent without one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = ops::troubles)]
     pub redis: Option<&'static str>,
     /// The commands that Redis refuses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -213,6 +241,7 @@ pub(crate) struct ExplainedLease {
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ExplainedL1 {
     /// Null where L1 knows that there is none.
+    #[schema(required = true)]
     pub generation: Option<String>,
     /// How old the knowledge is.
     pub age_ms: u64,
@@ -228,6 +257,7 @@ pub(crate) struct ExplainedL1 {
 #[utoipa::path(
     method(get, head),
     path = "/v1/listings/{name}/explain",
+    operation_id = "getExplanation",
     tag = "operations",
     security(("token" = [])),
     params(schema::NameParameter, schema::ChoiceParameters),

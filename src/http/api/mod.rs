@@ -1,13 +1,14 @@
 //! Everything that is not a page: writes, events, probes, metrics, and the description of the interface.
 //!
 //! A file holds the handlers of one topic, and each handler carries its part of the description as an annotation; [`openapi`]
-//! collects them. The token is the first extractor of a handler that needs it. [`readiness`] and [`configuration`] are values
+//! collects them, adds what the configuration declares, and [`description`] serves the whole. The token is the first extractor of a handler that needs it. [`readiness`] and [`configuration`] are values
 //! that the program sets and probes read. Answers are JSON, written by [`answer`], and no cache keeps them.
 
 pub(super) mod about;
 pub(super) mod admin;
 pub(super) mod answer;
 pub(super) mod configuration;
+pub(super) mod description;
 pub(super) mod events;
 pub(super) mod ingest;
 pub(super) mod inspect;

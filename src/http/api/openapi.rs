@@ -1,16 +1,27 @@
-//! The API's description, OpenAPI 3.1, from the annotations of the handlers and the types in
-//! [`schema`](crate::http::request::schema).
+//! The API's description, OpenAPI 3.1, from the annotations of the handlers, the types in [`schema`](crate::http::request::schema),
+//! and the configuration that is in use.
+//!
+//! [`declared`] makes parameters of the definitions, and [`examples`] has an example for each operation. Names of operations are camelCase:
+//! clients are generated from them, so a name stays once it was released.
+
+mod declared;
+mod examples;
 
 use utoipa::{
     Modify, OpenApi,
     openapi::{
-        OpenApi as Document, RefOr, Schema,
+        OpenApi as Document, Ref, RefOr, Schema,
+        path::{Operation, Parameter, PathItem},
         security::{Http, HttpAuthScheme, SecurityScheme},
     },
 };
 
-use super::{about, admin, events, ingest, inspect, ops};
-use crate::http::{pages::page, request::query::Sizes};
+use self::declared::ConfiguredParameters;
+use super::{about, admin, description, events, ingest, inspect, ops};
+use crate::{
+    http::{pages::page, request::query::Sizes},
+    listing::Definitions,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -33,7 +44,7 @@ use crate::http::{pages::page, request::query::Sizes};
         ops::live,
         ops::ready,
         ops::metrics,
-        ops::description,
+        description::description,
     ),
     tags(
         (name = "operations", description = "For operators"),
@@ -65,7 +76,7 @@ impl Modify for HeadOperations {
             .filter_map(|item| item.head.as_mut())
         {
             if let Some(id) = &mut head.operation_id {
-                *id = format!("{id}_head");
+                *id = id.replacen("get", "head", 1);
             }
             for response in head.responses.responses.values_mut() {
                 if let RefOr::T(response) = response {
@@ -76,16 +87,28 @@ impl Modify for HeadOperations {
     }
 }
 
-/// The description as JSON, with the largest page that is configured.
-pub(crate) fn text(sizes: Sizes) -> String {
+const PAGE: &str = "/v1/listings/{name}";
+/// The operations that read a listing: each takes a sort and variants.
+const READS: [&str; 3] = [PAGE, "/v1/listings/{name}/about", "/v1/listings/{name}/explain"];
+
+/// The description as JSON, with the largest page that is configured and the parameters of all definitions.
+pub(crate) fn text(sizes: Sizes, definitions: &Definitions) -> String {
     let mut description = ApiDescription::openapi();
+    add_sizes(&mut description, sizes);
+    add_declared(&mut description, ConfiguredParameters::of(definitions));
+    examples::add(&mut description, definitions);
+    description.to_json().unwrap_or_default()
+}
+
+/// GET and HEAD of a path.
+fn reads_of<'d>(description: &'d mut Document, path: &str) -> impl Iterator<Item = &'d mut Operation> {
+    let item = description.paths.paths.get_mut(path).into_iter();
+    item.flat_map(|PathItem { get, head, .. }| [get, head]).flatten()
+}
+
+fn add_sizes(description: &mut Document, sizes: Sizes) {
     let most = usize::try_from(sizes.max.get()).unwrap_or(usize::MAX);
-    let pages = description.paths.paths.get_mut("/v1/listings/{name}");
-    for operation in pages
-        .into_iter()
-        .flat_map(|item| [&mut item.get, &mut item.head])
-        .flatten()
-    {
+    for operation in reads_of(description, PAGE) {
         for parameter in operation.parameters.iter_mut().flatten() {
             if let RefOr::T(parameter) = parameter
                 && matches!(&*parameter.name, "size" | "limit")
@@ -95,22 +118,39 @@ pub(crate) fn text(sizes: Sizes) -> String {
             }
         }
     }
-    description.to_json().unwrap_or_default()
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_route_is_described() {
-        let description: serde_json::Value = serde_json::from_str(&text(Sizes::new(24, 250))).unwrap();
-        assert!(description["openapi"].as_str().unwrap().starts_with("3.1."));
-        for (path, methods) in crate::http::routes::described() {
-            for method in methods {
-                let method = method.to_lowercase();
-                assert!(description["paths"][path][&method].is_object(), "{method} {path}");
+/// Each parameter once among the components, and a reference to it wherever it is taken.
+fn add_declared(description: &mut Document, declared: ConfiguredParameters) {
+    let reference = |parameter: &Parameter| RefOr::Ref(Ref::new(format!("#/components/parameters/{}", parameter.name)));
+    for path in READS {
+        for operation in reads_of(description, path) {
+            let parameters = operation.parameters.get_or_insert_default();
+            let is_sort =
+                |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(parameter) if parameter.name == "sort");
+            parameters.retain(|parameter| !is_sort(parameter));
+            parameters.push(reference(&declared.sort));
+            parameters.extend(declared.variants.iter().map(reference));
+            if path == PAGE {
+                parameters.extend(declared.filters.iter().map(reference));
+                if declared.left_out > 0 {
+                    let text = operation.description.get_or_insert_default();
+                    text.push_str(&format!(
+                        "\n\n{} more declared parameters have no room in this description: `{}` lists those of a listing.",
+                        declared.left_out, READS[1]
+                    ));
+                }
             }
         }
     }
+    let components = description.components.get_or_insert_default();
+    let all = [declared.sort]
+        .into_iter()
+        .chain(declared.variants)
+        .chain(declared.filters);
+    let all = all.map(|parameter| (parameter.name.clone(), RefOr::T(parameter)));
+    components.parameters.extend(all);
 }
+
+#[cfg(test)]
+mod tests;

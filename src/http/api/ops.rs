@@ -1,14 +1,14 @@
-//! Health, metrics, the API's description.
+//! Health and metrics.
 
 use std::time::Instant;
 
 use actix_web::{
     HttpResponse,
     http::{StatusCode, header},
-    web::{Bytes, Data},
+    web::Data,
 };
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{ToSchema, openapi::Schema};
 
 use super::{
     answer,
@@ -17,7 +17,10 @@ use super::{
 };
 use crate::{
     engine::{Engine, RedisTrouble},
-    http::problem::{Kind, Problem, ProblemDocument},
+    http::{
+        problem::{Kind, Problem, ProblemDocument},
+        request::schema,
+    },
     telemetry::Metrics,
 };
 
@@ -25,6 +28,7 @@ use crate::{
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct Health {
     /// `live` or `ready`.
+    #[schema(schema_with = statuses)]
     pub status: &'static str,
     /// Listings whose last refresh here was refused, some of them: too few items to be believed, or too many. They are served
     /// as they were before; `explain` says why. And `names of` patterns whose names were refused.
@@ -36,13 +40,29 @@ pub(crate) struct Health {
     /// `down`: Redis does not answer. `refusing`: it answers and refuses commands. `full`: it takes no more data. `deaf`: this
     /// process does not hear announcements. Pages that are known are served on.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(schema_with = troubles)]
     pub redis: Option<&'static str>,
     /// The commands that Redis refuses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub redis_refuses: Vec<RefusedByRedis>,
     /// The outcome of the last reload, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = ConfigurationHealth)]
     pub configuration: Option<ConfigurationHealth>,
+}
+
+const LIVE: &str = "live";
+const READY: &str = "ready";
+
+fn statuses() -> Schema {
+    schema::one_of("The probe that was asked for.", [LIVE, READY])
+}
+
+/// The trouble with Redis in one word.
+pub(super) fn troubles() -> Schema {
+    let description = "`down`: Redis does not answer. `refusing`: it answers and refuses commands. `full`: it takes no more data. `deaf`: this \
+                       process does not hear announcements. Pages that are known are served on. Absent without a trouble.";
+    schema::one_of(description, RedisTrouble::WORDS)
 }
 
 /// An operation that Redis refuses although it answers.
@@ -81,12 +101,13 @@ const REFUSED_MAX: usize = 20;
 #[utoipa::path(
     method(get, head),
     path = "/health/live",
+    operation_id = "getLiveness",
     tag = "operations",
     responses((status = 200, description = "It does", body = Health))
 )]
 pub(crate) async fn live() -> HttpResponse {
     let health = Health {
-        status: "live",
+        status: LIVE,
         ..Health::default()
     };
     answer::private(StatusCode::OK, &health)
@@ -98,6 +119,7 @@ pub(crate) async fn live() -> HttpResponse {
 #[utoipa::path(
     method(get, head),
     path = "/health/ready",
+    operation_id = "getReadiness",
     tag = "operations",
     responses(
         (status = 200, description = "It should", body = Health),
@@ -113,7 +135,7 @@ pub(crate) async fn ready(
         Ok(()) => {
             let trouble = engine.inspector.redis_trouble();
             let health = Health {
-                status: "ready",
+                status: READY,
                 refused: engine.inspector.refused(REFUSED_MAX),
                 names_unread: engine.inspector.names_unread(REFUSED_MAX),
                 redis: trouble.as_ref().map(RedisTrouble::as_str),
@@ -134,6 +156,7 @@ pub(crate) async fn ready(
 #[utoipa::path(
     method(get, head),
     path = "/metrics",
+    operation_id = "getMetrics",
     tag = "operations",
     responses((status = 200, description = "OpenMetrics 1.0", body = String, content_type = "application/openmetrics-text"))
 )]
@@ -147,21 +170,18 @@ pub(crate) async fn metrics(metrics: Data<Metrics>) -> HttpResponse {
         .body(metrics.encode())
 }
 
-/// The description of the interface, as it is sent.
-pub(crate) struct DescriptionText(pub Bytes);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// This description.
-///
-/// Made from the code, with the bounds that are configured.
-#[utoipa::path(
-    method(get, head),
-    path = "/openapi.json",
-    tag = "operations",
-    responses((status = 200, description = "OpenAPI 3.1", body = Object))
-)]
-pub(crate) async fn description(description: Data<DescriptionText>) -> HttpResponse {
-    HttpResponse::Ok()
-        .insert_header((header::CONTENT_TYPE, "application/json"))
-        .insert_header((header::CACHE_CONTROL, "max-age=60"))
-        .body(description.0.clone())
+    #[test]
+    fn every_trouble_is_described() {
+        let troubles = [
+            RedisTrouble::Down,
+            RedisTrouble::Refusing(Vec::new()),
+            RedisTrouble::Full,
+            RedisTrouble::Deaf(Vec::new()),
+        ];
+        assert_eq!(troubles.each_ref().map(RedisTrouble::as_str), RedisTrouble::WORDS);
+    }
 }

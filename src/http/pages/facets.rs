@@ -1,6 +1,7 @@
 //! The member `facets` of a page: the values of filters and how many of the selected items have each.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::{
     engine::{PageMeta, Selection},
@@ -8,10 +9,12 @@ use crate::{
 };
 
 /// What the selected items have of one filter, whatever is selected of that filter itself.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
-enum FacetDocument<'f> {
+#[schema(as = Facet)]
+pub(super) enum FacetDocument<'f> {
     /// Of a filter with values.
+    #[schema(title = "Values")]
     Values {
         /// By rank where the filter has one, else the most frequent first.
         values: Vec<FacetValueDocument<'f>>,
@@ -19,12 +22,15 @@ enum FacetDocument<'f> {
         more: u64,
     },
     /// Of a filter with ranges.
+    #[schema(title = "Ranges")]
     Ranges {
         /// How many items have a number.
         count: u64,
         /// The least number; null where no item has one.
+        #[schema(value_type = Option<f64>, required = true)]
         min: Option<serde_json::Number>,
         /// The greatest.
+        #[schema(value_type = Option<f64>, required = true)]
         max: Option<serde_json::Number>,
         /// How many lie between the declared steps.
         steps: Vec<FacetStepDocument<'f>>,
@@ -32,12 +38,14 @@ enum FacetDocument<'f> {
 }
 
 /// A value, and how many have it.
-#[derive(Debug, Serialize)]
-struct FacetValueDocument<'f> {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FacetValue)]
+pub(super) struct FacetValueDocument<'f> {
     /// As it is asked for: `f.brand=<value>`.
     value: &'f str,
     /// What is shown for it; absent where the filter declares no label.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
     label: Option<&'f str>,
     /// How many items have it.
     count: u64,
@@ -46,8 +54,9 @@ struct FacetValueDocument<'f> {
 }
 
 /// A range, and how many lie in it.
-#[derive(Debug, Serialize)]
-struct FacetStepDocument<'f> {
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = FacetStep)]
+pub(super) struct FacetStepDocument<'f> {
     /// As it is asked for: `f.price_cents=<range>`.
     range: &'f str,
     /// How many items lie in it.

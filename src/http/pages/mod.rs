@@ -5,7 +5,7 @@
 //!   asks for none.
 //! - [`envelope`]: what stands around the items, written once a generation and window, with the [`links`]. [`headers`], [`lifetime`] and
 //!   [`timing`]: what each answer adds.
-//! - [`body`]: slices of chunks. [`packed`]: the same page as one gzip member, stitched of parts that were deflated before.
+//! - [`document`]: the page as the description of the API has it. [`body`]: slices of chunks. [`packed`]: the same page as one gzip member, stitched of parts that were deflated before.
 //!
 //! What must hold:
 //!
@@ -17,6 +17,7 @@
 //! - The memory of URLs is of one worker. It is forgotten when the declaration is replaced.
 
 pub(super) mod body;
+mod document;
 pub(super) mod envelope;
 pub(super) mod facets;
 pub(super) mod first;

@@ -13,6 +13,7 @@ use actix_web::{
 
 use super::{
     body::PageBody,
+    document::PageDocument,
     envelope::{Envelope, Envelopes},
     headers,
     known_urls::Wanted,
@@ -48,10 +49,11 @@ const PACKED_BYTES_LEAST: u64 = 600;
 #[utoipa::path(
     method(get, head),
     path = "/v1/listings/{name}",
+    operation_id = "getPage",
     tag = "pages",
     params(schema::NameParameter, schema::PageParameters),
     responses(
-        (status = 200, description = "The page; past the end without items", body = schema::PageDocument, headers(
+        (status = 200, description = "The page; past the end without items", body = PageDocument, headers(
             ("ETag" = String, description = "Weak, from generation and window; the same for both codings"),
             ("Content-Encoding" = String, description = "`gzip` where `Accept-Encoding` takes it and the page is not tiny"),
             ("Vary" = String, description = "`Accept-Encoding`"),

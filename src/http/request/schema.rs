@@ -1,15 +1,18 @@
-//! Parameters and documents of the API, for its description.
+//! Parameters of the API and the items that are pushed, for its description.
 //!
-//! Nothing builds these types. [`query`](super::query) reads the parameters by hand, [`ingest`](crate::http::api::ingest) the
-//! pushed items, and [`body`](crate::http::pages::body) writes the pages.
+//! Nothing builds these types. [`query`](super::query) reads the parameters by hand, and [`ingest`](crate::http::api::ingest) the
+//! pushed items. [`openapi`](crate::http::api::openapi) adds the parameters that the configuration declares.
 #![allow(dead_code, reason = "described, not built")]
 
 use utoipa::{
-    IntoParams, ToSchema,
-    openapi::{Object, Schema, Type, schema::SchemaType},
+    IntoParams, PartialSchema, ToSchema,
+    openapi::{
+        Object, RefOr, Schema, Type,
+        schema::{AdditionalProperties, ObjectBuilder, SchemaType},
+    },
 };
 
-use crate::listing::ItemId;
+use crate::listing::{ItemId, Order};
 
 /// `{name}` in a path.
 #[derive(IntoParams)]
@@ -29,11 +32,11 @@ pub(crate) struct ChoiceParameters {
     #[param(pattern = "^[a-z0-9_-]{1,32}$")]
     sort: Option<String>,
     /// `asc` or `desc`.
-    #[param(pattern = "^(asc|desc)$", default = "asc")]
-    order: Option<String>,
+    #[param(inline)]
+    order: Option<AskedOrder>,
 }
 
-/// Which page. Declared variants, and filters as `f.<name>`, are further parameters: `GET /v1/listings/{name}/about` lists them.
+/// Which page. Declared variants, filters and `facets` are added when the description is written.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageParameters {
@@ -41,8 +44,8 @@ pub(crate) struct PageParameters {
     #[param(pattern = "^[a-z0-9_-]{1,32}$")]
     sort: Option<String>,
     /// `asc` or `desc`. Not beside `cursor`.
-    #[param(pattern = "^(asc|desc)$", default = "asc")]
-    order: Option<String>,
+    #[param(inline)]
+    order: Option<AskedOrder>,
     /// Counted from 1. Not beside `offset`, `limit` or `cursor`.
     #[param(minimum = 1, maximum = 9007199254740991_u64)]
     page: Option<u64>,
@@ -61,9 +64,13 @@ pub(crate) struct PageParameters {
     /// Pins the page to a snapshot.
     #[param(pattern = "^[1-9][0-9]*-[0-9a-f]{8}$")]
     generation: Option<String>,
-    /// Names of filters, with commas between them, whose values are to be counted.
-    #[param(pattern = "^[a-z_][a-z0-9_]*(,[a-z_][a-z0-9_]*)*$")]
-    facets: Option<String>,
+}
+
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase", default = "asc")]
+enum AskedOrder {
+    Asc,
+    Desc,
 }
 
 /// One sort, or all.
@@ -120,70 +127,42 @@ pub(crate) struct ListParameters {
     limit: Option<u32>,
 }
 
-/// An item that is pushed: an object with an id, and whatever else it has.
-#[derive(ToSchema)]
-#[schema(title = "Item")]
-pub(crate) struct PushedItem {
-    /// A text of 1 to 256 bytes, or an integer; under another name with `id_field`.
-    #[schema(schema_with = item_id)]
-    id: String,
+/// An item that is pushed. `derive` cannot say of a struct that it has further members.
+pub(crate) struct PushedItem;
+
+impl PartialSchema for PushedItem {
+    fn schema() -> RefOr<Schema> {
+        let item = open_object().property("id", item_id()).required("id");
+        let description = "An item that is pushed: an object with an id, and whatever else it has.";
+        RefOr::T(item.description(Some(description)).build().into())
+    }
+}
+
+impl ToSchema for PushedItem {}
+
+/// An object that may have any members.
+pub(crate) fn open_object() -> ObjectBuilder {
+    let object = Object::builder().schema_type(Type::Object);
+    object.additional_properties(Some(AdditionalProperties::FreeForm(true)))
 }
 
 fn item_id() -> Schema {
     let types = SchemaType::from_iter([Type::String, Type::Integer]);
     let id = Object::builder().schema_type(types).min_length(Some(1));
     let id = id.max_length(Some(ItemId::BYTES_MAX));
+    let id = id.description(Some(
+        "A text of 1 to 256 bytes, or an integer; under another name with `id_field`.",
+    ));
     id.minimum(Some(isize::MIN)).maximum(Some(usize::MAX)).build().into()
 }
 
-/// One page.
-#[derive(ToSchema)]
-#[schema(title = "Page")]
-pub(crate) struct PageDocument {
-    /// The listing's name.
-    listing: String,
-    /// The sort.
-    sort: String,
-    /// `asc` or `desc`.
-    order: String,
-    /// The snapshot that the page is from; null where it came straight from the origin, as Redis was away.
-    generation: Option<String>,
-    /// Items in the listing, or those that the filters select.
-    total: u64,
-    /// Items before the page.
-    offset: u64,
-    /// Items asked for.
-    limit: u32,
-    /// Items on the page.
-    count: u64,
-    /// Counted from 1; null where `offset` is no multiple of `limit`.
-    page: Option<u64>,
-    /// Pages of this limit.
-    pages: u64,
-    /// Path-absolute links.
-    links: LinksDocument,
-    /// For each filter that `facets` names: `values`, each with its `value`, `label`, `count` and whether it is `selected`, and how many `more`
-    /// there are; or of ranges `min`, `max`, `count` and `steps`, each with its `range` and `count`. Absent where nothing is counted.
-    #[schema(value_type = Option<Object>)]
-    facets: Option<serde_json::Value>,
-    /// The origin's JSON, byte for byte.
-    #[schema(value_type = Vec<Object>)]
-    items: Vec<serde_json::Value>,
+/// A text that is one of these words.
+pub(crate) fn one_of(description: &str, words: impl IntoIterator<Item = &'static str>) -> Schema {
+    let word = Object::builder().schema_type(Type::String).enum_values(Some(words));
+    word.description(Some(description)).build().into()
 }
 
-/// The links of a page; null where there is nothing to lead to.
-#[derive(ToSchema)]
-#[schema(title = "Links")]
-pub(crate) struct LinksDocument {
-    /// This page, pinned.
-    #[schema(rename = "self")]
-    this: String,
-    /// The first page, unpinned.
-    first: String,
-    /// The page before, pinned.
-    prev: Option<String>,
-    /// The page after, pinned.
-    next: Option<String>,
-    /// The last page, unpinned.
-    last: Option<String>,
+/// An order in an answer.
+pub(crate) fn order() -> Schema {
+    one_of("The order.", [Order::Asc, Order::Desc].map(Order::as_str))
 }

@@ -16,7 +16,7 @@ use super::*;
 use crate::{
     config::Secret,
     http::{
-        api::{configuration::ConfigurationState, ingest::BodyLimits, ops::DescriptionText, readiness::Readiness},
+        api::{configuration::ConfigurationState, description::Description, ingest::BodyLimits, readiness::Readiness},
         edge::{Edge, URI_BYTES_MAX, edge},
         request::{auth::Auth, query::Sizes},
     },
@@ -39,7 +39,7 @@ fn parts(service: &mut web::ServiceConfig) {
             bytes_max: 1000,
             item_bytes_max: 100,
         }))
-        .app_data(Data::new(DescriptionText(web::Bytes::new())))
+        .app_data(Data::new(Description::new(|| 0, || "{}".to_owned())))
         .app_data(Data::new(Readiness::default()))
         .app_data(Data::new(ConfigurationState::default()));
 }

@@ -5,7 +5,7 @@ use std::{path::PathBuf, process::Command};
 use serde_json::json;
 use tempfile::TempDir;
 
-use super::{installed, patient, script};
+use super::{filtered, installed, patient, script};
 use crate::support::{
     RedisServer,
     service::{Service, Shop, TOKEN},
@@ -16,7 +16,7 @@ const EXAMPLES: &str = "30";
 /// What is made up is the same each time, unless `SCHEMATHESIS_SEED` says another: a finding must not be a matter of luck.
 const SEED: &str = "1";
 
-async fn description(service: &Service, directory: &TempDir) -> PathBuf {
+pub(super) async fn description(service: &Service, directory: &TempDir) -> PathBuf {
     let text = reqwest::get(service.url("/openapi.json"))
         .await
         .unwrap()
@@ -43,7 +43,7 @@ fn finds_nothing(command: &mut Command) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn spectral_finds_nothing_in_the_description() {
     let redis = RedisServer::start();
-    let service = Service::start(&patient(Shop::new().await.config(&redis.url(), "")));
+    let service = Service::start(&patient(filtered(Shop::new().await.config(&redis.url(), ""))));
     let directory = TempDir::new().unwrap();
     let mut spectral = Command::new(installed("node_modules/.bin/spectral"));
     spectral.args(["lint", "--fail-severity", "warn", "--ruleset"]);
@@ -57,7 +57,7 @@ async fn spectral_finds_nothing_in_the_description() {
 async fn schemathesis_finds_the_service_as_described() {
     let redis = RedisServer::start();
     let shop = Shop::new().await;
-    let service = Service::start(&patient(shop.config(&redis.url(), "")));
+    let service = Service::start(&patient(filtered(shop.config(&redis.url(), ""))));
     for name in ["promo:a", "promo:b"] {
         let items: Vec<_> = (0..60).map(|id| json!({"id": id})).collect();
         let push = service
