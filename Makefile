@@ -5,7 +5,7 @@ CARGO ?= cargo
 TESTS_AT_ONCE ?= $(shell expr 2 '*' $$(nproc))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test judges lint audit bench bench-quick instructions bench-churn bulk mutants overload schedule hostile soak
+.PHONY: help demo test judges lint audit bench bench-quick instructions bench-churn bulk mutants overload schedule hostile soak catalogue
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -72,3 +72,7 @@ hostile: ## Ten minutes of attacks beside honest readers: sockets held, follower
 soak: ## An hour of faults around three nodes and a Redis, with walkers who check every item (SOAK_SECONDS=600 for less)
 	@.ci/install test
 	$(CARGO) test --locked --test it -- --ignored --nocapture soak
+
+catalogue: ## 20,000 combinations of filters through five origins, a million by a crawler (optimised build; COMBINATIONS=2000 CRAWLED=100000 for less)
+	@.ci/install test
+	COMBINATIONS=$${COMBINATIONS:-20000} CRAWLED=$${CRAWLED:-1000000} $(CARGO) test --release --locked --test it -- --nocapture --test-threads=1 filters::catalogue filters::crawler

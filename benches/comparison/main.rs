@@ -29,6 +29,19 @@ mod servers;
 mod table;
 mod used;
 
+// The database is that of the tests, which use more of it.
+#[allow(dead_code)]
+#[path = "../../tests/it/support/postgres.rs"]
+mod postgres;
+#[allow(dead_code)]
+#[path = "../../tests/it/support/redis_server.rs"]
+mod redis_server;
+#[allow(dead_code)]
+#[path = "../../tests/it/support/server_program.rs"]
+mod server_program;
+#[path = "../../tests/it/support/watched.rs"]
+mod watched;
+
 use std::{env, error::Error, process::ExitCode, time::Duration};
 
 use effort::Effort;

@@ -1,184 +1,239 @@
-//! Random combinations over the catalogue.
+//! Random combinations over a catalogue through five origins: every page, total and count, held against a plain filter, sort and
+//! group-by of the rows.
+//!
+//! `make test` asks for a thousand combinations of the sample in `fixtures/`. `make catalogue` asks for 20,000 of the full catalogue
+//! (68,167 products, 302 categories) where it lies beside the project: `COMBINATIONS`, evenly over the origins.
 
-use proptest::{
-    prelude::*,
-    strategy::ValueTree,
-    test_runner::{Config, RngAlgorithm, TestRng, TestRunner},
+mod asked;
+mod model;
+mod origins;
+mod rows;
+
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{
+        Arc, LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
-use super::{PRODUCTS, Product, Shop, count_by, counted, ids};
+use fastrand::Rng;
+use parking_lot::Mutex;
+use reqwest::Method;
+use serde_json::Value;
+use tokio::task::JoinSet;
 
-/// Combinations that are asked for.
-const COMBINATIONS: usize = 300;
+use self::{
+    asked::{Asked, encoded},
+    origins::Source,
+    rows::{Catalogue, SORTS},
+};
+use crate::support::{RedisServer, service::Service};
 
-/// One combination, and a way to page through it.
-#[derive(Clone, Debug)]
-struct Asked {
-    brands: Vec<String>,
-    kinds: Vec<String>,
-    prices: Vec<(i64, i64, bool)>,
-    sort: &'static str,
-    is_desc: bool,
-    limit: usize,
-    offset: usize,
+/// Origins that the combinations are divided among.
+const ORIGINS: usize = 5;
+/// Combinations in all, unless `COMBINATIONS` says otherwise.
+const COMBINATIONS: usize = 1000;
+/// Pages of a walk at most.
+const PAGES_MAX: usize = 12;
+/// One walk in so many goes to the end, however long it is, in pages of the greatest size.
+const LONG_EVERY: usize = 100;
+const LONG_SIZE: usize = 250;
+/// Connections that ask at the same time.
+const WALKERS: usize = 4;
+/// The longest answer is that of a listing which is read from its origin first.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Combinations that are asked for by the environment, in all.
+fn asked_for() -> Option<usize> {
+    let given = std::env::var("COMBINATIONS").ok()?;
+    Some(given.parse().expect("COMBINATIONS is a number"))
 }
 
-impl Asked {
-    fn holds(&self, product: &Product, but: &str) -> bool {
-        let is_one = |name: &str, asked: &[String], value: &str| {
-            name == but || asked.is_empty() || asked.iter().any(|asked| asked == value)
-        };
-        let in_one = |(least, most, is_open): &(i64, i64, bool)| {
-            product.price >= *least && (product.price < *most || !is_open && product.price == *most)
-        };
-        is_one("brand", &self.brands, &product.brand)
-            && is_one("kind", &self.kinds, &product.kind)
-            && (but == "price_cents" || self.prices.is_empty() || self.prices.iter().any(in_one))
-    }
+/// The catalogue: where combinations are asked for by the environment, the full one.
+static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
+    let root = env!("CARGO_MANIFEST_DIR");
+    let file = match asked_for() {
+        Some(_) => crate::catalogue::catalogue_file(),
+        None => PathBuf::from(root).join("fixtures/catalogue.ndjson.gz"),
+    };
+    Catalogue::read(&file)
+});
 
-    fn url(&self) -> String {
-        let mut url = format!(
-            "/v1/listings/all?sort={}&offset={}&limit={}&facets=brand,kind,price_cents",
-            self.sort, self.offset, self.limit
-        );
-        if self.is_desc {
-            url.push_str("&order=desc");
-        }
-        let mut push = |name: &str, value: &str| {
-            url.push_str(&format!(
-                "&f.{name}={}",
-                listcache::listing::name::encode_query_value(value)
-            ));
-        };
-        self.brands.iter().for_each(|brand| push("brand", brand));
-        self.kinds.iter().for_each(|kind| push("kind", kind));
-        for (least, most, is_open) in &self.prices {
-            push(
-                "price_cents",
-                &format!("{least}..{}{most}", if *is_open { "<" } else { "" }),
-            );
-        }
-        url
-    }
+/// What was seen so far.
+#[derive(Default)]
+struct Seen {
+    next: AtomicUsize,
+    pages: AtomicUsize,
+    items: AtomicUsize,
+    /// Walks from the first match to the last.
+    whole: AtomicUsize,
+    /// Combinations that match nothing.
+    empty: AtomicUsize,
+    listings: Mutex<BTreeSet<String>>,
 }
 
-fn any_asked() -> impl Strategy<Value = Asked> {
-    let one_of = |value: fn(&Product) -> &str| (0..PRODUCTS.len()).prop_map(move |at| value(&PRODUCTS[at]).to_owned());
-    let price =
-        (0i64..1500, 0i64..2000, any::<bool>()).prop_map(|(least, more, is_open)| (least, least + more, is_open));
-    (
-        prop::collection::vec(one_of(|product| &product.brand), 0..3),
-        prop::collection::vec(one_of(|product| &product.kind), 0..4),
-        prop::collection::vec(price, 0..3),
-        prop_oneof![Just("price"), Just("name")],
-        any::<bool>(),
-        prop_oneof![Just(7usize), Just(24), Just(250)],
-        prop_oneof![3 => 0usize..40, 1 => 0usize..6000],
-    )
-        .prop_map(|(mut brands, mut kinds, prices, sort, is_desc, limit, offset)| {
-            brands.retain(|brand| !brand.is_empty());
-            kinds.retain(|kind| !kind.is_empty());
-            Asked {
-                brands,
-                kinds,
-                prices,
-                sort,
-                is_desc,
-                limit,
-                offset,
+/// Asks for the combinations of the n-th origin: each has its own.
+async fn check(nth: usize, name: &str, source: Source) {
+    let combinations = asked_for().unwrap_or(COMBINATIONS) / ORIGINS;
+    let first = nth * combinations;
+    let redis = RedisServer::start();
+    let service = Arc::new(Service::start(&source.config(&redis.url())));
+    let (seen, begun) = (Arc::new(Seen::default()), Instant::now());
+    let mut walkers = JoinSet::new();
+    for _ in 0..WALKERS {
+        let (service, seen) = (service.clone(), seen.clone());
+        walkers.spawn(async move {
+            loop {
+                let number = seen.next.fetch_add(1, Ordering::Relaxed);
+                if number >= combinations {
+                    return;
+                }
+                walk(&service, first + number, &seen).await;
             }
-        })
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn pages_totals_and_counts_of_any_combination_are_those_of_a_plain_filter() {
-    // Counts of all values: there are some 1,400 types.
-    let shop = Shop::start_with(&PRODUCTS, "", &format!("facet_values_max = 10000\n{}", super::FILTERS));
-    let mut by_price: Vec<&Product> = PRODUCTS.iter().collect();
-    by_price.sort_by_key(|product| (product.price, product.id));
-    let mut by_name: Vec<&Product> = PRODUCTS.iter().collect();
-    by_name.sort_by(|left, right| left.name.cmp(&right.name).then(left.id.cmp(&right.id)));
-    let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[7; 32]);
-    let mut runner = TestRunner::new_with_rng(Config::default(), rng);
-    let mut items = 0;
-    for _ in 0..COMBINATIONS {
-        let asked = any_asked().new_tree(&mut runner).unwrap().current();
-        let sorted = if asked.sort == "price" { &by_price } else { &by_name };
-        let mut expected: Vec<&Product> = sorted
-            .iter()
-            .copied()
-            .filter(|product| asked.holds(product, ""))
-            .collect();
-        if asked.is_desc {
-            expected.reverse();
-        }
-        let url = asked.url();
-        let page = shop.page(&url).await;
-        assert_eq!(page["total"], expected.len(), "{url}");
-        let window: Vec<i64> = expected
-            .iter()
-            .skip(asked.offset)
-            .take(asked.limit)
-            .map(|product| product.id)
-            .collect();
-        items += window.len();
-        assert_eq!(ids(&page), window, "{url}");
-        assert_eq!(page["count"], window.len(), "{url}");
-        for (name, value) in [
-            ("brand", (|product| &product.brand) as fn(&Product) -> &str),
-            ("kind", |product| &product.kind),
-        ] {
-            let others: Vec<&Product> = PRODUCTS.iter().filter(|product| asked.holds(product, name)).collect();
-            assert_eq!(
-                counted(&page["facets"][name]),
-                count_by(&others, value),
-                "{name} of {url}"
-            );
-        }
-        let prices: Vec<i64> = PRODUCTS
-            .iter()
-            .filter(|product| asked.holds(product, "price_cents"))
-            .map(|product| product.price)
-            .collect();
-        let facet = &page["facets"]["price_cents"];
-        assert_eq!(facet["count"], prices.len(), "{url}");
-        assert_eq!(facet["min"].as_i64(), prices.iter().min().copied(), "{url}");
-        assert_eq!(facet["max"].as_i64(), prices.iter().max().copied(), "{url}");
-        for (at, (range, from, to)) in [
-            ("..<100", i64::MIN, 100),
-            ("100..<500", 100, 500),
-            ("500..<1000", 500, 1000),
-            ("1000..", 1000, i64::MAX),
-        ]
-        .into_iter()
-        .enumerate()
-        {
-            let count = prices.iter().filter(|price| (from..to).contains(*price)).count();
-            let expected = serde_json::json!({"range": range, "count": count});
-            assert_eq!(facet["steps"][at], expected, "{url}");
-        }
+        });
     }
-    assert!(items > 1000, "combinations that match little say little: {items} items");
-    assert_eq!(shop.reads().await, 1.0, "the origin is not asked");
+    while let Some(walked) = walkers.join_next().await {
+        walked.unwrap();
+    }
+    let [pages, items, whole, empty] =
+        [&seen.pages, &seen.items, &seen.whole, &seen.empty].map(|count| count.load(Ordering::Relaxed));
+    let listings = seen.listings.lock().len();
+    println!(
+        "{name}: {combinations} combinations of {listings} listings, {} products: {pages} pages, {items} items, 0 differences; \
+         {whole} walks from first to last, {empty} without a match; {:.0} s",
+        CATALOGUE.rows.len(),
+        begun.elapsed().as_secs_f64()
+    );
+    assert!(items > 10 * combinations && whole * 4 > combinations && empty * 4 < combinations);
+    // The family of a listing is read once, or once for each sort where it is long.
+    let reads = service.metric("listcache_origin_reads_total").await;
+    let reads_max = listings + 2 * SORTS.len();
+    assert!(
+        reads <= reads_max as f64,
+        "{reads} reads of the origin for {listings} listings"
+    );
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_crawler_of_combinations_leaves_nothing_behind() {
-    let shop = Shop::start_with(&PRODUCTS, "[l1]\nfilters_max = \"256KiB\"\n", super::FILTERS);
-    shop.page("/v1/listings/all?f.brand=National").await;
-    let (keys, reads) = (shop.keys(), shop.reads().await);
-    for number in 0..3000 {
-        let url = format!(
-            "/v1/listings/all?size=1&f.price_cents={}..{}",
-            number % 1999,
-            number % 1999 + number
+/// Asks for the combination of a number, and walks from some match on.
+async fn walk(service: &Service, number: usize, seen: &Seen) {
+    let catalogue = &*CATALOGUE;
+    let mut rng = Rng::with_seed(number as u64);
+    let all: Vec<usize>;
+    let (listing, members) = match number % 2 {
+        0 => {
+            all = (0..catalogue.rows.len()).collect();
+            ("all".to_owned(), &all)
+        }
+        _ => {
+            let (category, members) = &catalogue.categories[number / 2 % catalogue.categories.len()];
+            (format!("category%3A{}", encoded(category)), members)
+        }
+    };
+    let mut asked = Asked::any(catalogue, members, &mut rng);
+    let pages_max = match number % LONG_EVERY {
+        0 => {
+            asked.size = LONG_SIZE;
+            usize::MAX
+        }
+        _ => PAGES_MAX,
+    };
+    let expected = model::matches(catalogue, members, &asked);
+    let total = expected.len();
+    let offset = match rng.u8(0..4) {
+        _ if pages_max > PAGES_MAX => 0,
+        0 | 1 => 0,
+        2 => rng.usize(0..=total.min(60)),
+        // Beyond the end too.
+        _ => rng.usize(0..total + 10),
+    };
+    let follows_links = rng.bool();
+    let base = format!("/v1/listings/{listing}?{}", asked.query(offset));
+    let said = format!("combination {number}, {base}");
+    let (mut path, mut ids, mut pages, mut generation) = (base, Vec::new(), 0, None);
+    loop {
+        let page = page(service, &path).await;
+        if pages == 0 {
+            model::check_facets(catalogue, members, &asked, &page, &said);
+        }
+        assert_eq!(page["total"], total, "{said}");
+        assert_eq!(
+            *generation.get_or_insert_with(|| page["generation"].clone()),
+            page["generation"],
+            "{said}"
         );
-        shop.page(&url).await;
+        let here = ids_of(&page);
+        assert_eq!(page["count"], here.len(), "{said}");
+        ids.extend(here);
+        pages += 1;
+        let next = page["links"]["next"].as_str();
+        let at = offset + pages * asked.size;
+        assert_eq!(next.is_some(), at < total, "{said}: page {pages} of {total} items");
+        match next {
+            Some(next) if pages < pages_max && follows_links => path = next.to_owned(),
+            Some(_) if pages < pages_max => path = format!("/v1/listings/{listing}?{}", asked.query(at)),
+            _ => break,
+        }
     }
-    assert_eq!((shop.keys(), shop.reads().await), (keys, reads));
-    crate::support::eventually(async || match shop.service.metric("listcache_filter_bytes").await {
-        bytes if bytes > 0.0 && bytes <= 256.0 * 1024.0 => Ok(()),
-        bytes => Err(bytes),
-    })
-    .await;
+    let window = expected.iter().copied().skip(offset).take(pages * asked.size);
+    assert!(
+        ids.iter().copied().eq(window),
+        "{said}: {pages} pages from {offset} on\n{ids:?}"
+    );
+    let counts = [
+        (&seen.pages, pages),
+        (&seen.items, ids.len()),
+        (&seen.whole, usize::from(ids.len() == total)),
+        (&seen.empty, usize::from(total == 0)),
+    ];
+    for (count, more) in counts {
+        count.fetch_add(more, Ordering::Relaxed);
+    }
+    seen.listings.lock().insert(listing);
+}
+
+async fn page(service: &Service, path: &str) -> Value {
+    let answer = service
+        .request(Method::GET, path)
+        .timeout(PATIENCE)
+        .send()
+        .await
+        .unwrap();
+    let (status, bytes) = (answer.status(), answer.bytes().await.unwrap());
+    assert_eq!(status, 200, "{path}: {}", String::from_utf8_lossy(&bytes));
+    serde_json::from_slice(&bytes).unwrap()
+}
+
+/// The ids of a page: numbers, or texts where the origin has them so.
+fn ids_of(page: &Value) -> Vec<i64> {
+    let items = page["items"].as_array().unwrap();
+    let id = |item: &Value| item["id"].as_i64().or_else(|| item["id"].as_str()?.parse().ok());
+    items.iter().map(|item| id(item).unwrap()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_combination_is_a_plain_filter_of_the_rows_on_sqlite() {
+    check(0, "SQLite", Source::sqlite(&CATALOGUE).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_combination_is_a_plain_filter_of_the_rows_on_postgresql() {
+    check(1, "PostgreSQL", Source::postgres(&CATALOGUE).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_combination_is_a_plain_filter_of_the_rows_on_mariadb() {
+    check(2, "MariaDB", Source::mariadb(&CATALOGUE).await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_combination_is_a_plain_filter_of_the_rows_on_ndjson() {
+    check(3, "NDJSON", Source::ndjson(&CATALOGUE)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_combination_is_a_plain_filter_of_the_rows_on_a_json_api() {
+    check(4, "JSON:API", Source::json_api(&CATALOGUE)).await;
 }

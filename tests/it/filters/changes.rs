@@ -9,7 +9,7 @@ use super::{FILTERS, PRODUCTS, Product, Shop, ids};
 use crate::support::eventually;
 
 /// Generations that are published while walkers walk.
-const PUBLISHED: i64 = 40;
+const PUBLISHED: i64 = 500;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_walk_sees_one_generation_and_each_match_once_whatever_is_published() {

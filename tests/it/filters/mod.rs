@@ -3,8 +3,9 @@
 mod asking;
 mod catalogue;
 mod changes;
+mod crawler;
 
-use std::{collections::HashMap, fs, io::Read, path::Path, sync::LazyLock};
+use std::{fs, io::Read, path::Path, sync::LazyLock};
 
 use flate2::read::GzDecoder;
 use reqwest::{Method, Response};
@@ -16,7 +17,6 @@ use crate::support::{RedisServer, service::Service};
 #[derive(Clone, Debug)]
 struct Product {
     id: i64,
-    name: String,
     brand: String,
     kind: String,
     price: i64,
@@ -37,7 +37,6 @@ impl Product {
         let text = |name: &str| product[name].as_str().unwrap_or_default().to_owned();
         Self {
             id: product["id"].as_i64().unwrap(),
-            name: text("name"),
             brand: text("brand"),
             kind: text("type"),
             price: product["price_cents"].as_i64().unwrap(),
@@ -163,27 +162,4 @@ fn config(redis: &RedisServer, directory: &Path, extra: &str, filters: &str) -> 
 fn ids(page: &Value) -> Vec<i64> {
     let items = page["items"].as_array().unwrap();
     items.iter().map(|item| item["id"].as_i64().unwrap()).collect()
-}
-
-/// How many have each value.
-fn count_by(products: &[&Product], value: impl Fn(&Product) -> &str) -> HashMap<String, u64> {
-    let mut counts = HashMap::new();
-    for product in products.iter().filter(|product| !value(product).is_empty()) {
-        *counts.entry(value(product).to_owned()).or_default() += 1;
-    }
-    counts
-}
-
-/// The counts of a facet with values.
-fn counted(facet: &Value) -> HashMap<String, u64> {
-    let values = facet["values"].as_array().unwrap();
-    let pairs = values.iter().filter(|value| value["count"] != 0);
-    pairs
-        .map(|value| {
-            (
-                value["value"].as_str().unwrap().to_owned(),
-                value["count"].as_u64().unwrap(),
-            )
-        })
-        .collect()
 }
