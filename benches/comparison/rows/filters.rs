@@ -65,7 +65,20 @@ struct Selection {
     chunks_a_page: f64,
     from_redis: Series,
     in_l1: Series,
+    page_by_sql: Series,
     by_sql: Series,
+}
+
+impl Selection {
+    /// In the order in which [`alternate`] measures them.
+    fn series(&mut self) -> [&mut Series; 4] {
+        [
+            &mut self.from_redis,
+            &mut self.in_l1,
+            &mut self.page_by_sql,
+            &mut self.by_sql,
+        ]
+    }
 }
 
 /// A page of a combination, without and with counts.
@@ -129,10 +142,10 @@ pub fn run(machine: &Machine, effort: &Effort) -> Outcome<Section> {
             push(&mut in_l1[at], load.requests_per_second);
         }
         let measured = alternate(&service, &without_l1, &mut sql, &selections, effort.duration)?;
-        for (selection, [from_redis, in_l1, by_sql]) in selections.iter_mut().zip(measured) {
-            push(&mut selection.from_redis, from_redis.median());
-            push(&mut selection.in_l1, in_l1.median());
-            push(&mut selection.by_sql, by_sql.median());
+        for (selection, measured) in selections.iter_mut().zip(measured) {
+            for (series, measured) in selection.series().into_iter().zip(measured) {
+                push(series, measured.median());
+            }
         }
         let number = u64::try_from(round)? * NEW;
         let of_new = |facets: &'static str| {
@@ -152,7 +165,10 @@ pub fn run(machine: &Machine, effort: &Effort) -> Outcome<Section> {
             &mut ours.again,
             one_by_one(&service, |_| format!("{PLAIN}{}", FILTERED[0]))?,
         );
-        push(&mut theirs.again, median_of_new(|_| sql.page(SELECTIONS[1].2, 1))?);
+        push(
+            &mut theirs.again,
+            median_of_new(|_| Ok(sql.page(SELECTIONS[1].2, 1)?[1]))?,
+        );
         push(&mut ours.new, one_by_one(&service, of_new(""))?);
         push(
             &mut theirs.new,
@@ -222,6 +238,7 @@ fn selections(sql: &mut BySql) -> Outcome<Vec<Selection>> {
             chunks_a_page: sql.chunks_a_page(&condition)?,
             from_redis: Series::default(),
             in_l1: Series::default(),
+            page_by_sql: Series::default(),
             by_sql: Series::default(),
             name,
             filters,
@@ -239,6 +256,7 @@ fn of_one_connection(selections: &[Selection]) -> Table {
         "ratio to plain",
         "in L1, µs",
         "PostgreSQL, µs",
+        "its page alone, µs",
         "÷ from Redis",
         "÷ in L1",
     ]);
@@ -251,6 +269,7 @@ fn of_one_connection(selections: &[Selection]) -> Table {
             format!("{:.3}", selection.from_redis.ratio(&selections[0].from_redis)),
             micros(&selection.in_l1),
             micros(&selection.by_sql),
+            micros(&selection.page_by_sql),
             format!("{:.1}", selection.by_sql.ratio(&selection.from_redis)),
             format!("{:.1}", selection.by_sql.ratio(&selection.in_l1)),
         ]);
@@ -297,17 +316,17 @@ fn alternate(
     sql: &mut BySql,
     selections: &[Selection],
     during: Duration,
-) -> Outcome<Vec<[Series; 3]>> {
+) -> Outcome<Vec<[Series; 4]>> {
     client::block_on(async {
         let mut clients = [
             Client::connect(without_l1.address()).await?,
             Client::connect(service.address()).await?,
         ];
-        let mut measured: Vec<[Series; 3]> = selections.iter().map(|_| Default::default()).collect();
+        let mut measured: Vec<[Series; 4]> = selections.iter().map(|_| Default::default()).collect();
         let begun = Instant::now();
         while begun.elapsed() < during {
             for turn in 0..PAGES as usize {
-                for (selection, [from_redis, in_l1, _]) in selections.iter().zip(&mut measured) {
+                for (selection, [from_redis, in_l1, ..]) in selections.iter().zip(&mut measured) {
                     let path = format!("{PLAIN}{}&page={}", selection.filters, selection.pages[turn]);
                     for (client, series) in clients.iter_mut().zip([from_redis, in_l1]) {
                         series.push(seconds_of(client, &path).await?);
@@ -321,8 +340,10 @@ fn alternate(
         let begun = Instant::now();
         while begun.elapsed() < during {
             for turn in 0..PAGES as usize {
-                for (selection, [.., by_sql]) in selections.iter().zip(&mut measured) {
-                    by_sql.push(sql.page(&selection.condition, selection.pages[turn])?);
+                for (selection, [.., alone, whole]) in selections.iter().zip(&mut measured) {
+                    let seconds = sql.page(&selection.condition, selection.pages[turn])?;
+                    alone.push(seconds[0]);
+                    whole.push(seconds[1]);
                 }
             }
         }

@@ -89,8 +89,8 @@ impl BySql {
         Ok(self.runtime.block_on(average)?)
     }
 
-    /// Seconds that a page and its total take.
-    pub fn page(&mut self, condition: &str, number: u64) -> Outcome<f64> {
+    /// Seconds that a page takes, and the page with its total.
+    pub fn page(&mut self, condition: &str, number: u64) -> Outcome<[f64; 2]> {
         let connection = &mut self.database.writer;
         let offset = (i64::try_from(number)? - 1) * SIZE;
         self.runtime.block_on(async {
@@ -99,8 +99,9 @@ impl BySql {
                 format!("select * from products where {condition} order by orders desc, id limit {SIZE} offset $1");
             let page = sqlx::query(AssertSqlSafe(query)).bind(offset);
             let rows = page.fetch_all(&mut *connection).await?;
+            let alone = begun.elapsed().as_secs_f64();
             let total = total(connection, condition).await?;
-            let seconds = begun.elapsed().as_secs_f64();
+            let seconds = [alone, begun.elapsed().as_secs_f64()];
             match rows.len() {
                 24 if total >= offset + SIZE => Ok(seconds),
                 other => Err(format!("{other} rows of {total}").into()),
