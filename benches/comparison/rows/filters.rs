@@ -38,7 +38,7 @@ const FILTERED: [&str; 3] = [
     "&f.brand=Private",
     "&f.brand=Private&f.price=200..500",
 ];
-/// Of one connection: name, filters, and the same in SQL. The second is the one with a bound.
+/// Selections of one connection: name, filters, and the same in SQL. The second is the one with a bound.
 const SELECTIONS: [(&str, &str, &str); 4] = [
     ("plain", "", "true"),
     ("brand National", "&f.brand=National", "brand = 'National'"),
@@ -49,7 +49,7 @@ const SELECTIONS: [(&str, &str, &str); 4] = [
         "brand = 'Private' and price_cents between 200 and 500",
     ),
 ];
-/// The types of most products are selected too.
+/// The number of types that are selected too: those of most products.
 const TYPES: i64 = 3;
 const PAGES: u64 = 8;
 /// Combinations that nobody has asked for before, in a measurement.
@@ -70,7 +70,7 @@ struct Selection {
 }
 
 impl Selection {
-    /// In the order in which [`alternate`] measures them.
+    /// Its series in the order in which [`alternate`] measures them.
     fn series(&mut self) -> [&mut Series; 4] {
         [
             &mut self.from_redis,

@@ -62,7 +62,7 @@ static CATALOGUE: LazyLock<Catalogue> = LazyLock::new(|| {
     Catalogue::read(&file)
 });
 
-/// What was seen so far.
+/// Counts of all walks so far.
 #[derive(Default)]
 struct Seen {
     next: AtomicUsize,
@@ -75,7 +75,7 @@ struct Seen {
     listings: Mutex<BTreeSet<String>>,
 }
 
-/// Asks for the combinations of the n-th origin: each has its own.
+/// Asks for the combinations of the n-th origin. Each origin has its own.
 async fn check(nth: usize, name: &str, source: Source) {
     let combinations = asked_for().unwrap_or(COMBINATIONS) / ORIGINS;
     let first = nth * combinations;

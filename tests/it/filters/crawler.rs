@@ -1,4 +1,4 @@
-//! A crawler that asks for one combination of filters after another, beside an honest reader: nothing of it stays.
+//! A crawler asks for one combination of filters after another, beside an honest reader. Nothing of it stays.
 //!
 //! `make test` asks for some thousand combinations, `make catalogue` for a million: `CRAWLED`.
 
@@ -30,7 +30,7 @@ const CONNECTIONS: u64 = 4;
 const AT_ONCE: u64 = 16;
 /// Memory for columns and matches: the matches of some hundred combinations fit.
 const FILTERS_MAX: f64 = 1024.0 * 1024.0;
-/// How often the honest reader asks for all its pages, before and after.
+/// Rounds of the honest reader through all its pages, before and after.
 const HONEST_ROUNDS: usize = 20;
 const SAMPLE_EVERY: Duration = Duration::from_millis(200);
 
@@ -113,7 +113,7 @@ impl Connection {
     }
 }
 
-/// The honest reader: how many of its pages came from L1, and how long each took.
+/// The answers to the honest reader: the number from L1, and the time of each.
 #[derive(Default)]
 struct Honest {
     hits: usize,
@@ -161,7 +161,7 @@ async fn a_crawler_of_combinations_leaves_nothing_behind() {
         FILTERS,
     ));
     let mut connection = Connection::open(&shop.service.address).await.unwrap();
-    // From here on L1 has all of it.
+    // L1 has all honest pages from here on.
     Honest::default().read(&mut connection).await;
     let (keys, reads) = (shop.keys(), shop.reads().await);
     let mut before = Honest::default();

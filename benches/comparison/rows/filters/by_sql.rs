@@ -11,7 +11,7 @@ use crate::{Outcome, postgres::PostgresDatabase};
 
 const TABLE: &str = "create table products (id bigint primary key, name text, department text, category text, type text, brand text,
     manufacturer_id bigint, price_cents bigint, list_cents bigint, orders bigint, units bigint, stores bigint, first_sold text)";
-/// The order of the listing, then each filter with it; the price alone, and beside the brand.
+/// Indexes for the order of the listing, for each filter in that order, and for the price, alone and beside the brand.
 const INDEXES: &str = "create index on products (orders desc, id);
     create index on products (brand, orders desc, id);
     create index on products (category, orders desc, id);
@@ -68,13 +68,13 @@ impl BySql {
         Ok(self.runtime.block_on(found)?)
     }
 
-    /// How many products a condition selects.
+    /// The number of products that a condition selects.
     pub fn total(&mut self, condition: &str) -> Outcome<i64> {
         let total = total(&mut self.database.writer, condition);
         self.runtime.block_on(total)
     }
 
-    /// Of how many chunks the items of a page are, on average over all pages.
+    /// The number of chunks in which the items of a page lie, on average over all pages.
     pub fn chunks_a_page(&mut self, condition: &str) -> Outcome<f64> {
         let query = format!(
             "select avg(chunks)::float8 from (

@@ -8,7 +8,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::rows::{Catalogue, RANGES, Row, SORTS, VALUES};
 
 const SIZES: [usize; 3] = [7, 24, 250];
-/// How far a range reaches from the number of some row.
+/// The reach of a range on either side of some row's number, at most.
 const REACHES: [i64; 4] = [0, 10, 100, 1000];
 /// Filters that a combination has.
 const FILTERS: Range<usize> = 1..5;
@@ -71,7 +71,7 @@ impl Asked {
         let mut filters: Vec<usize> = (0..VALUES.len() + RANGES.len()).collect();
         rng.shuffle(&mut filters);
         let (mut values, mut ranges) = (Vec::new(), Vec::new());
-        // A row that has all of it: most combinations of unrelated values match nothing.
+        // Most combinations of unrelated values match nothing; one row has nearly all of these.
         let row = |rng: &mut Rng| &catalogue.rows[*rng.choice(members).unwrap()];
         let fitting = row(rng);
         for filter in &filters[..rng.usize(FILTERS)] {
@@ -130,7 +130,7 @@ pub fn encoded(text: &str) -> String {
     utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
-/// A value of each row; one that nothing has where a row has none, and now and then beside the others.
+/// A value of each row. Sometimes a value is added that no row has; without any other value it stands alone.
 fn values_of(filter: usize, rows: &[&Row], rng: &mut Rng) -> Vec<String> {
     let mut values: Vec<String> = rows
         .iter()

@@ -20,17 +20,17 @@ const ROWS: usize = 500;
 /// Items of a page of the API.
 const PAGE: usize = 1000;
 
-/// An origin that is there for as long as this is.
+/// An origin. It ends when this is dropped.
 pub struct Source {
-    /// What `[origins.shop]` says of it.
+    /// Its keys in `[origins.shop]`.
     origin: String,
-    /// What its listings read: all, and a category.
+    /// The queries of its two listings: all, and a category.
     queries: [Option<&'static str>; 2],
-    /// What stands before a column's name.
+    /// The beginning of a column's place in an item.
     prefix: &'static str,
-    /// Where the id stands, unless it is a column like the others.
+    /// The declaration of the id, unless it is a column like the others.
     id: &'static str,
-    /// What answers: a database, a file or a server.
+    /// The database, the file's folder or the server.
     _kept: Box<dyn Any>,
 }
 
@@ -84,7 +84,7 @@ impl Source {
         }
     }
 
-    /// Each page names the next one, and the members of a product are below `attributes`.
+    /// An API whose pages name the next one; the members of a product are below `attributes`.
     pub fn json_api(catalogue: &Catalogue) -> Self {
         let mut listings: HashMap<String, Vec<String>> = HashMap::new();
         for row in &catalogue.rows {

@@ -1,4 +1,4 @@
-//! The rows of a catalogue: what each origin is filled with, and what each page is held against.
+//! The rows of a catalogue: each origin is filled with them, and each page is held against them.
 
 use std::{io::Read as _, path::Path};
 
@@ -47,16 +47,16 @@ pub const RANGES: [(&str, &str, &[i64]); 3] = [
     ("orders", "orders", &[2, 10, 100, 1000]),
     ("discount", "discount", &[10, 50]),
 ];
-/// Between two tags of a row.
+/// The character between two tags of a row.
 pub const SEPARATOR: char = '|';
 
-/// A product, as the model sees it.
+/// A product, for the model.
 pub struct Row {
     pub id: i64,
     pub category: Option<String>,
-    /// What it has of each of [`VALUES`].
+    /// Its values of each of [`VALUES`].
     pub values: Vec<Vec<String>>,
-    /// What it has of each of [`RANGES`].
+    /// Its number of each of [`RANGES`].
     pub numbers: Vec<Option<i64>>,
     /// All its columns.
     pub json: Value,
@@ -72,7 +72,7 @@ pub struct Catalogue {
 }
 
 impl Catalogue {
-    /// Reads gzipped NDJSON.
+    /// Reads gzipped NDJSON, and sorts it in all ways.
     pub fn read(file: &Path) -> Self {
         let mut text = String::new();
         let packed = std::fs::File::open(file).unwrap();
