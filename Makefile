@@ -57,7 +57,7 @@ schedule: ## 10,000 listings with lives of a minute, refreshed by two nodes, one
 	@.ci/install test
 	LISTINGS=10000 $(CARGO) test --locked --test it -- --ignored --nocapture schedule_at_scale
 
-bench-churn: ## A year of price changes, 30,000 times faster: refreshes coalesced, then everything flushed (35 minutes; CHURN="--days 7")
+bench-churn: ## A year of price changes, 30,000 times faster: changes told, refreshes coalesced, everything flushed (53 minutes; CHURN="--days 7")
 	@.ci/install test
 	$(CARGO) bench --locked --bench churn -- $(CHURN)
 

@@ -144,6 +144,7 @@ impl App {
             tls: config.tls.clone(),
             admin_listen: config.admin_listen,
             token: config.admin_token.clone(),
+            hooks: config.hooks.clone(),
             storefront,
         })
         .map_err(|source| AppError::Listen {
@@ -230,6 +231,7 @@ async fn serve_until(
         engine: app.engine.clone(),
         state: bound.server.configuration.clone(),
         certificate: bound.server.certificate.clone(),
+        hooks: bound.server.hooks.clone(),
         doubted: None,
     };
     let reloading = reloading.run(shutdown.clone());

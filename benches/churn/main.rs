@@ -1,11 +1,12 @@
-//! A real year of price changes, 30,000 times faster: what coalesced refreshes cost and how old pages are, beside a shop
-//! that flushes everything when anything has changed.
+//! A real year of price changes, 30,000 times faster, three times: with changes told product by product, with refreshes
+//! that are coalesced, and by a shop that flushes everything when anything has changed. What each costs, and how old its
+//! pages are.
 //!
 //! ```text
 //! make bench-churn               cargo bench --bench churn -- --days 365 --window 1000 --pages 300
 //! ```
-//! The year takes some 17.5 minutes for each of the two, one after the other, with the same changes. What is measured, and
-//! how, is told in `tests/it/support/churn/mod.rs`. The data is not part of the project: it lies in `../shared/data`.
+//! The year takes some 17.5 minutes for each of the three, one after the other, with the same changes. What is measured,
+//! and how, is told in `tests/it/support/churn/mod.rs`. The data is not part of the project: it lies in `../shared/data`.
 //!
 //! The whole year on 2 cores of an AMD EPYC that other builds kept busy, Redis 7.0.15 (175,820 changes, 302 listings, two
 //! nodes, 300 pages/s, `coalesce_for` 1 s):
@@ -58,8 +59,12 @@ async fn main() {
         year.listings.len()
     );
     let mut columns = Vec::new();
-    // The first is told when it is there: the second takes as long again.
-    for strategy in [Strategy::AsksForRefreshes, Strategy::FlushesEverything] {
+    // Each is told when it is there: the next takes as long again.
+    for strategy in [
+        Strategy::TellsChanges,
+        Strategy::AsksForRefreshes,
+        Strategy::FlushesEverything,
+    ] {
         let replay = Replay {
             strategy,
             coalesce_for,
@@ -88,7 +93,7 @@ fn print(columns: &[Figures], coalesce_for: Duration) {
         let ms = |percent| percentile(values, percent).as_millis();
         format!("{} / {} / {} ms", ms(50.0), ms(99.0), ms(100.0))
     };
-    let names = ["coalesced refreshes", "flush everything"].map(|name| format!("{name:>22}"));
+    let names = ["changes told", "coalesced refreshes", "flush everything"].map(|name| format!("{name:>22}"));
     println!("\n| {:<49} | {} |", "", names[..columns.len()].join(" | "));
     println!("|{:-<51}|{}", "", format!("{:->24}|", ":").repeat(columns.len()));
     row("replayed in", &|figures| format!("{:.1} s", figures.took.as_secs_f64()));
@@ -120,6 +125,12 @@ fn print(columns: &[Figures], coalesce_for: Duration) {
     row("answers that were no page", &|figures| figures.reads.failed.to_string());
     row("bytes to redis a changed item", &|figures| {
         figures.bytes_a_change().to_string()
+    });
+    row("rows read from the database a changed item", &|figures| {
+        format!("{:.1}", figures.rows as f64 / figures.changes as f64)
+    });
+    row("listings that differ in the end", &|figures| {
+        figures.wrong.len().to_string()
     });
     row("chunks that stay in the process when a head moves", &|figures| {
         format!("{:.2} %", figures.stay_rate() * 100.0)

@@ -2,7 +2,7 @@
 //! nothing, and is told in the log, in health and in a metric. So does one that loses too many listings, unless the same file
 //! is read at a second signal soon after.
 //!
-//! Listings, pushed names, origins and the certificate are swapped. The settings of sockets, pools and tables (`[http]`, `[admin]`,
+//! Listings, pushed names, origins, webhooks and the certificate are swapped. The settings of sockets, pools and tables (`[http]`, `[admin]`,
 //! `[redis]`, `[l1]`, `[warm]`, the token) stay until the next start: the log names those that differ.
 
 use std::{
@@ -17,7 +17,7 @@ use super::{AppError, losses::Losses};
 use crate::{
     config::{Config, Sources},
     engine::{Chain, Engine},
-    http::{Certificate, ConfigurationState},
+    http::{Certificate, ConfigurationState, Hooks},
 };
 
 /// SIGHUP, from here on: it does not end the process, and one that comes before the service is up is not lost.
@@ -41,6 +41,8 @@ pub(super) struct Reloading {
     pub state: Arc<ConfigurationState>,
     /// The certificate of handshakes, if there are any.
     pub certificate: Option<Arc<Certificate>>,
+    /// The webhooks that are taken.
+    pub hooks: Arc<Hooks>,
     /// The file that was refused last for its losses, and when.
     pub doubted: Option<(String, Instant)>,
 }
@@ -99,6 +101,7 @@ impl Reloading {
         if let (Some(certificate), Some(identity)) = (&self.certificate, &config.tls) {
             certificate.replace(identity);
         }
+        self.hooks.replace(&config.hooks);
         self.doubted = None;
         self.engine.declaration.replace(config.definitions, origins);
         self.engine.metrics.config_last_reload_successful.set(1);

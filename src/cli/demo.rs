@@ -1,23 +1,29 @@
 //! `demo`: a shop to look at, with nothing to set up but redis-server.
 
-use std::{process::ExitCode, sync::Arc};
+use std::{
+    process::ExitCode,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
+use futures_util::FutureExt;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{CommandError, Outcome, warm};
 use crate::{
     app::{App, Bound, Role, say, shutdown_on_signals},
     config::{Config, Environment, Flag, OriginKind, Secret, Sources},
-    engine::{Chain, Engine, Shrink},
-    http::{ChangePrice, Storefront},
+    engine::{Chain, Engine},
+    http::{ChangePrice, ChangedPrice, Storefront},
     listing::ListingName,
     origin::SampleCatalogue,
 };
 
 /// The demo's configuration; environment and flags go above it. Its origins are all the sample catalogue.
 const CONFIG: &str = include_str!("../../fixtures/demo.toml");
-/// Its listing of the whole catalogue.
-const ALL: &str = "all";
+/// How long the answer waits for the listing.
+const SHOWN_WITHIN: Duration = Duration::from_secs(3);
 /// Random bytes of a token that nobody gave.
 const TOKEN_BYTES: usize = 16;
 
@@ -51,23 +57,31 @@ pub(super) async fn run(environment: Environment, flags: Vec<Flag>) -> Outcome {
     served.map(|()| ExitCode::SUCCESS)
 }
 
-/// The control on the page: the database first, then the listings that the product is in. The answer waits for its
-/// category, which is small; the whole catalogue follows.
+/// The control on the page: it changes the database, and no more. A trigger writes into the outbox, and the listings follow; the answer waits for
+/// the product's category.
 fn change_price(catalogue: SampleCatalogue, engine: Arc<Engine>) -> ChangePrice {
     Arc::new(move |id, price_cents| {
         let (catalogue, engine) = (catalogue.clone(), engine.clone());
         Box::pin(async move {
-            let changed = catalogue.change_price(id, price_cents).await;
-            let Some(category) = changed.map_err(|error| Chain(&error).to_string())? else {
+            let category = catalogue.category_of(id).await;
+            let Some(category) = category.map_err(|error| Chain(&error).to_string())? else {
                 return Ok(None);
             };
-            let name = |text: &str| ListingName::parse(text).map_err(|error| error.to_string());
-            let category = name(&format!("category:{category}"))?;
-            let refreshed = engine.writes.refresh_and_wait(&category, None, Shrink::Refused).await;
-            refreshed.map_err(|error| Chain(&error).to_string())?;
-            let all = engine.writes.refresh(&name(ALL)?, None, Shrink::Refused).await;
-            all.map_err(|error| Chain(&error).to_string())?;
-            Ok(Some(category))
+            let listing = ListingName::parse(&format!("category:{category}")).map_err(|error| error.to_string())?;
+            let follower = engine.inspector.follow(&listing, None).await;
+            let mut follower = follower.map_err(|error| Chain(&error).to_string())?;
+            // The state that it begins with.
+            while follower.next().now_or_never().flatten().is_some() {}
+            let (rows, began) = (engine.metrics.changed_rows_read.get(), Instant::now());
+            let changed = catalogue.change_price(id, price_cents).await;
+            changed.map_err(|error| Chain(&error).to_string())?;
+            // A price that was set again changes nothing.
+            let shown = timeout(SHOWN_WITHIN, follower.next()).await;
+            Ok(Some(ChangedPrice {
+                listing,
+                took: shown.is_ok().then(|| began.elapsed()),
+                rows_read: engine.metrics.changed_rows_read.get() - rows,
+            }))
         })
     })
 }
@@ -157,7 +171,7 @@ mod tests {
             sorts,
             ["popularity", "price", "list_price", "name", "newest", "discount"]
         );
-        assert!(matches!(resolve(ALL), Resolved::Defined(_)));
+        assert!(matches!(resolve("all"), Resolved::Defined(_)));
         assert!(matches!(resolve("promo:x"), Resolved::Pushed(_)));
     }
 

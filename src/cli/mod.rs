@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed (a mistyped command line too), and 2 for a warm-up, an export or a load that did only a part.
 
 mod arguments;
+mod changes;
 mod check_config;
 mod demo;
 mod freeze;
@@ -13,9 +14,11 @@ mod origins_asked;
 mod outcome;
 mod popularity;
 mod progress;
+mod progress_mode;
 mod rollback;
 mod visit;
 mod warm;
+mod warm_options;
 
 use std::{ffi::OsString, future::Future, process::ExitCode, time::Duration};
 
@@ -103,6 +106,12 @@ async fn perform(command: Command, environment: Environment) -> Outcome {
         Command::Export { glob, layout } => moving::export::run(environment, layout, &glob).await,
         Command::Claim { layout, while_running } => moving::claim::run(environment, layout, while_running).await,
         Command::Remove { layout, dry_run } => moving::remove::run(environment, layout, dry_run).await,
+        Command::Changes { ids, file, wait } => {
+            visiting(environment, async |app| {
+                changes::run(app, file.as_deref(), &ids, wait).await
+            })
+            .await
+        }
         Command::Inspect {
             name,
             sort,

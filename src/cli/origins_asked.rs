@@ -132,6 +132,7 @@ async fn read(defined: &Defined, given: &BTreeMap<&str, &str>, origin: &dyn Orig
         order: ReadOrder::Any {
             columns: columns.into_iter().cloned().collect(),
         },
+        only: None,
     };
     let mut items = origin.read(read).await.map_err(lines)?;
     let (mut unmet, mut count) = (Unmet::of(definition), 0);

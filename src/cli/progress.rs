@@ -9,7 +9,7 @@ use std::{
 use indicatif::{HumanCount, HumanDuration, MultiProgress, ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 
-use super::arguments::ProgressMode;
+use super::progress_mode::ProgressMode;
 use crate::engine::{
     Chain, Refreshed,
     warm_up::{Difference, Ended, Joined, Step, Target, Verified, Why},

@@ -1,7 +1,9 @@
 //! From the file's shape to a [`Config`], or every error at once.
 
+mod changes;
 mod fields;
 mod filters;
+mod hooks;
 mod http;
 mod http_origin;
 mod listings;
@@ -73,6 +75,7 @@ fn config(report: &Report, table: toml::Table) -> Config {
         defaults_are_clean,
     );
     let definitions = Definitions { defined, pushed };
+    let hooks = hooks::check(report, root.take("hooks"));
     let warm = warm::check(Section::new(report, "warm", root.take("warm")), &definitions);
     root.finish();
 
@@ -86,6 +89,7 @@ fn config(report: &Report, table: toml::Table) -> Config {
         defaults,
         origins: origins.into_configs(),
         definitions,
+        hooks,
         warm,
         ignored: report.warnings(),
     }

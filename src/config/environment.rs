@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, ffi::OsString, path::PathBuf};
 pub(super) const PREFIX: &str = "LISTCACHE_";
 /// The tables whose keys have variables, besides `origins`.
 pub(super) const TABLES: [&str; 7] = ["http", "admin", "redis", "l1", "defaults", "pushed", "warm"];
+/// The keys of a hook that have variables. The other keys stand in the file only.
+pub(super) const HOOK_SECRETS: [&str; 2] = ["secret", "secret_2"];
 
 /// The variables whose names begin with `LISTCACHE_`, by name.
 #[derive(Clone, Debug, Default)]
@@ -89,12 +91,20 @@ impl Variable {
             ["origins", origin, "url_file"] if !origin.is_empty() => {
                 Self::File(vec!["origins".into(), origin.into(), "url".into()])
             }
+            ["origins", origin, "changes_url_file"] if !origin.is_empty() => {
+                Self::File(vec!["origins".into(), origin.into(), "changes_url".into()])
+            }
             ["origins", origin, "headers", header] if !origin.is_empty() && !header.is_empty() => {
                 match header.strip_suffix("_file").filter(|header| !header.is_empty()) {
                     Some(header) => Self::File(vec!["origins".into(), origin.into(), "headers".into(), header.into()]),
                     None => Self::Key(path),
                 }
             }
+            ["hooks", hook, key] if !hook.is_empty() => match key.strip_suffix("_file") {
+                Some(key) if HOOK_SECRETS.contains(&key) => Self::File(vec!["hooks".into(), hook.into(), key.into()]),
+                _ if HOOK_SECRETS.contains(&key) => Self::Key(path),
+                _ => Self::Unknown,
+            },
             [table, key] if TABLES.contains(&table) && !key.is_empty() => Self::Key(path),
             ["defaults", "redis_down", key] if !key.is_empty() => Self::Key(path),
             ["origins", origin, key] if !origin.is_empty() && !key.is_empty() => Self::Key(path),
@@ -141,6 +151,8 @@ mod tests {
             "LISTCACHE_ORIGINS__SHOP__HEADERS__AUTHORIZATION_FILE",
             file("origins.shop.headers.authorization"),
         );
+        check("LISTCACHE_HOOKS__SHOP__SECRET", key("hooks.shop.secret"));
+        check("LISTCACHE_HOOKS__SHOP__SECRET_2_FILE", file("hooks.shop.secret_2"));
     }
 
     #[test]
@@ -155,6 +167,9 @@ mod tests {
             "LISTCACHE_ORIGINS__URL",
             "LISTCACHE_ORIGINS__SHOP__HEADERS__",
             "LISTCACHE_ORIGINS__SHOP__SESSION__OPEN",
+            "LISTCACHE_HOOKS__SECRET",
+            "LISTCACHE_HOOKS__SHOP__IDS",
+            "LISTCACHE_HOOKS____SECRET",
             "LISTCACHE_redis__url",
             "LISTCACHE_REDIS__URL__X",
         ] {

@@ -8,6 +8,7 @@ mod check;
 mod environment;
 mod error;
 mod files;
+mod hook;
 mod http_origin;
 mod nearest;
 mod raw;
@@ -27,13 +28,14 @@ pub use crate::listing::json_pointer::{InvalidPointer, JsonPointer};
 pub use self::environment::Environment;
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::files::read_names_file;
+pub use self::hook::{GoneSign, GoneWhen, HookConfig, SignatureConfig, SignatureEncoding};
 pub use self::http_origin::{HttpOriginConfig, Paging, SessionConfig, Total};
 pub use self::raw::{ConfigFile, Flag};
 pub use self::request::{InvalidRequest, RequestMethod, RequestTemplate, TargetPiece, value_name};
 pub use self::secret::Secret;
 pub use self::settings::{
-    Config, CsvConfig, HttpConfig, HttpLimits, L1Config, OriginBounds, OriginConfig, OriginKind, PRIVATE_REDIS,
-    RedisConfig, WarmConfig,
+    ChangelogConfig, ChangesConfig, Config, CsvConfig, HttpConfig, HttpLimits, L1Config, OriginBounds, OriginConfig,
+    OriginKind, OutboxConfig, PRIVATE_REDIS, RedisConfig, WarmConfig,
 };
 pub use self::tls::TlsIdentity;
 

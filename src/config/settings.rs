@@ -4,7 +4,7 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use encoding_rs::Encoding;
 
-use super::{http_origin::HttpOriginConfig, secret::Secret, tls::TlsIdentity};
+use super::{hook::HookConfig, http_origin::HttpOriginConfig, secret::Secret, tls::TlsIdentity};
 use crate::listing::{Definitions, Policy, WarmScope};
 
 /// A checked configuration.
@@ -28,6 +28,8 @@ pub struct Config {
     pub origins: Vec<OriginConfig>,
     /// The listings, and which names may be pushed.
     pub definitions: Definitions,
+    /// Which webhooks are taken.
+    pub hooks: Vec<HookConfig>,
     /// How listings are warmed up.
     pub warm: WarmConfig,
     /// Keys that were ignored: the path of each, and why.
@@ -49,6 +51,8 @@ pub struct HttpConfig {
     pub workers: usize,
     /// Whether each request is logged.
     pub access_log: bool,
+    /// Whether anybody may ask on which pages an item stands.
+    pub item_lookup: bool,
     /// Bounds of connections and bodies.
     pub limits: HttpLimits,
 }
@@ -143,8 +147,51 @@ pub struct OriginConfig {
     pub timeout: Duration,
     /// The limits for its refreshes.
     pub bounds: OriginBounds,
+    /// How its changes are told.
+    pub changes: ChangesConfig,
     /// Its kind.
     pub kind: OriginKind,
+}
+
+/// `[origins.<name>.changes]`.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ChangesConfig {
+    /// A table that names changed items.
+    pub outbox: Option<OutboxConfig>,
+    /// A query that yields changed items. Not beside an outbox.
+    pub changelog: Option<ChangelogConfig>,
+    /// The database of the outbox or the changelog, where it is not the origin's URL.
+    pub url: Option<Secret>,
+    /// How long after a change the origin may still show the state before.
+    pub lag: Duration,
+}
+
+/// A table that names changed items.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutboxConfig {
+    /// The table, with its schema where it needs one.
+    pub table: String,
+    /// The column of whole numbers by which a row is deleted.
+    pub key: String,
+    /// The column of the items' ids.
+    pub id: String,
+    /// How often it is looked into.
+    pub every: Duration,
+    /// The channel of PostgreSQL that is notified of rows.
+    pub listen: Option<String>,
+}
+
+/// A changelog of another program.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ChangelogConfig {
+    /// Yields versions and ids after the version `:after`, by ascending versions.
+    pub query: String,
+    /// Yields a number: rows with a greater version wait.
+    pub upto: Option<String>,
+    /// So many versions are read again each time.
+    pub overlap: i64,
+    /// How often it is looked into.
+    pub every: Duration,
 }
 
 /// The limits for the refreshes of one origin, in each process.

@@ -305,3 +305,52 @@ fn secrets_of_an_api_come_from_outside_the_file_and_show_nowhere() {
         ],
     );
 }
+
+#[test]
+fn secrets_of_a_hook_come_from_the_environment_or_files() {
+    const HOOK: &str = "[hooks.shop]\nsignature = { header = \"X-Signature\" }\nids = [\"/id\"]";
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    writeln!(file, "hunter2-hunter2-hunter2").unwrap();
+    let path = file.path().to_str().unwrap();
+    let config = good(
+        HOOK,
+        &[
+            ("LISTCACHE_HOOKS__SHOP__SECRET_2_FILE", path),
+            ("LISTCACHE_HOOKS__SHOP__SECRET", "hunter3-hunter3-hunter3"),
+        ],
+    );
+    let secrets: Vec<_> = config.hooks[0].secrets.iter().map(Secret::expose).collect();
+    assert_eq!(secrets, ["hunter3-hunter3-hunter3", "hunter2-hunter2-hunter2"]);
+    assert!(!format!("{config:?}").contains("hunter"));
+    // The second alone will do: the first was taken away.
+    assert_eq!(
+        good(HOOK, &[("LISTCACHE_HOOKS__SHOP__SECRET_2_FILE", path)]).hooks[0]
+            .secrets
+            .len(),
+        1
+    );
+    bad(
+        HOOK,
+        &[
+            ("LISTCACHE_HOOKS__SHOP__SECRET", "short"),
+            ("LISTCACHE_HOOKS__SHPO__SECRET", "hunter2-hunter2-hunter2"),
+            ("LISTCACHE_HOOKS__SHOP__SECRETS", "hunter2-hunter2-hunter2"),
+            ("LISTCACHE_HOOKS__SHOP__GONE", "x"),
+        ],
+        &[
+            "hooks.shop.secret (LISTCACHE_HOOKS__SHOP__SECRET): too short: at least 16 bytes",
+            "hooks.shpo: LISTCACHE_HOOKS__SHPO__SECRET is its secret, and the file has no [hooks.shpo]: is the variable's name right?",
+            "LISTCACHE_HOOKS__SHOP__GONE: unknown variable; of a hook only the secrets are variables: \
+             LISTCACHE_HOOKS__<NAME>__SECRET and …__SECRET_2, or …_FILE",
+            "LISTCACHE_HOOKS__SHOP__SECRETS: unknown variable; did you mean `LISTCACHE_HOOKS__SHOP__SECRET`?",
+        ],
+    );
+    bad(
+        HOOK,
+        &[],
+        &[
+            "hooks.shop.secret: missing: set LISTCACHE_HOOKS__SHOP__SECRET or LISTCACHE_HOOKS__SHOP__SECRET_FILE to the secret that the sender \
+             signs with",
+        ],
+    );
+}

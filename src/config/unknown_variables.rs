@@ -13,8 +13,9 @@ use super::{
 
 const LISTINGS: &str = "listings";
 const ORIGINS: &str = "origins";
+const HOOKS: &str = "hooks";
 /// Keys whose value a file may hold end so.
-const SECRET: &str = ".url";
+const SECRETS: [&str; 3] = [".url", ".secret", ".secret_2"];
 
 /// The error of a variable that sets no key, given the paths of all keys; `None` where it is another program's.
 pub(super) fn complaint(name: &str, keys: &BTreeSet<String>) -> Option<String> {
@@ -29,6 +30,9 @@ pub(super) fn complaint(name: &str, keys: &BTreeSet<String>) -> Option<String> {
     let section = bare.split("__").next().unwrap_or_default();
     match section.to_ascii_lowercase().as_str() {
         LISTINGS => Some("unknown variable; listings are declared in the file only".to_owned()),
+        HOOKS => Some(format!(
+            "unknown variable; of a hook only the secrets are variables: {PREFIX}HOOKS__<NAME>__SECRET and …__SECRET_2, or …_FILE"
+        )),
         table if table == ORIGINS || TABLES.contains(&table) => {
             Some(format!("unknown variable; a key is written {PREFIX}{section}__<KEY>"))
         }
@@ -45,7 +49,7 @@ fn variable_near(bare: &str, keys: &BTreeSet<String>) -> Option<String> {
     // Keys of a list have no variables, nor have whole tables.
     for key in keys.iter().filter(|key| key.contains('.') && !key.contains('[')) {
         let variable = key.to_ascii_uppercase().replace('.', "__").replace('-', "_");
-        if key.ends_with(SECRET) {
+        if SECRETS.iter().any(|secret| key.ends_with(secret)) {
             variables.push(format!("{variable}_FILE"));
         }
         variables.push(variable);
@@ -87,6 +91,7 @@ mod tests {
             "redis.prefix",
             "l1.ttl",
             "origins.shop.url",
+            "hooks.shop.secret",
             "admin.token",
             "listings",
         ];
@@ -113,6 +118,10 @@ mod tests {
             Some("did you mean `LISTCACHE_ORIGINS__SHOP__URL`?"),
         );
         check("LISTCACHE_ADMIN_TOKEN", Some("did you mean `LISTCACHE_ADMIN__TOKEN`?"));
+        check(
+            "LISTCACHE_HOOKS_SHOP_SECRET_FILE",
+            Some("did you mean `LISTCACHE_HOOKS__SHOP__SECRET_FILE`?"),
+        );
         check("LISTCACHE_TOKEN_FILES", Some("did you mean `LISTCACHE_TOKEN_FILE`?"));
         check("LISTCACHE_CONFG", Some("did you mean `LISTCACHE_CONFIG`?"));
         check("LISTCACHE_REDIS", Some("a key is written LISTCACHE_REDIS__<KEY>"));

@@ -6,6 +6,7 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
+    changing::{ChangeFeeds, ChangeWorker, FeedTroubles, Surveys},
     coherence::{checker::Checker, evictions::Evictions, hearing::Hearing},
     operations::read_counts::ReadCounts,
     reading::freshness::OldestStale,
@@ -22,6 +23,8 @@ pub(super) struct Loops {
     pub(super) refresher: Arc<Refresher>,
     pub(super) coalesced: Arc<Coalesced>,
     pub(super) oldest_stale: Arc<OldestStale>,
+    pub(super) surveys: Arc<Surveys>,
+    pub(super) feed_troubles: Arc<FeedTroubles>,
 }
 
 impl Loops {
@@ -71,6 +74,20 @@ impl Loops {
             coalesced: self.coalesced.clone(),
         };
         tasks.spawn(schedule.run(stopping()));
+        let worker = ChangeWorker {
+            means: means.clone(),
+            refresher: self.refresher.clone(),
+            coalesced: self.coalesced.clone(),
+            surveys: self.surveys.clone(),
+        };
+        tasks.spawn(Arc::new(worker).run(stopping()));
+        let feeds = ChangeFeeds {
+            means: means.clone(),
+            surveys: self.surveys.clone(),
+            troubles: self.feed_troubles.clone(),
+            tasks: tasks.clone(),
+        };
+        tasks.spawn(feeds.run(stopping()));
         let keep_warm = KeepWarm {
             store: store.clone(),
             declaration: declaration.clone(),

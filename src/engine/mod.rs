@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `operations` | pushes, deletes and asked-for refreshes; inspection; freezing and rolling back; read counts |
 //! | `reading` | a page: which listing, which generation, which items |
+//! | `changing` | changes that shops tell of: recorded, and worked off |
 //! | `warm_up` | listings are refreshed before they are asked for |
 //! | `refreshing` | when a family is due, which run refreshes it, what that reads and writes |
 //! | `coherence` | every node shows the same: announcements, followers, the live checker |
@@ -15,6 +16,7 @@
 //! | `l1` | what this process keeps |
 //! | `loads` | coalescing, permits |
 
+mod changing;
 mod coherence;
 mod declared;
 mod error;
@@ -34,6 +36,7 @@ use tokio::runtime::Handle;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
+    changing::Surveys,
     coherence::announcer::Announcer,
     fetching::{heads::Heads, lost_pushed::LostPushed, pushed_sorts::PushedSorts},
     l1::L1,
@@ -54,6 +57,7 @@ use crate::{
 #[cfg(test)]
 pub(crate) use self::l1::{head_table, shape::Layers};
 pub use self::{
+    changing::{Changes, ItemPlace, ItemPlaces},
     coherence::followers::{Event, Follower, Followers},
     declared::Declaration,
     error::{Chain, EngineError, ParameterError},
@@ -113,6 +117,8 @@ pub struct Engine {
     pub holds: Holds,
     /// Warms listings up.
     pub warm_ups: WarmUps,
+    /// Changes that shops tell of.
+    pub changes: Changes,
     /// Live subscriptions.
     pub followers: Arc<Followers>,
     /// Where things are counted.
@@ -185,6 +191,8 @@ impl Engine {
             refresher: refresher.clone(),
             coalesced: coalesced.clone(),
             oldest_stale: pages.oldest_stale.clone(),
+            surveys: Arc::new(Surveys::new(means.clone())),
+            feed_troubles: Arc::default(),
         };
         loops.start(&tasks, &stopping, refreshes_due);
         Arc::new(Self {
@@ -199,6 +207,11 @@ impl Engine {
                 followers: followers.clone(),
             },
             holds: Holds { means: means.clone() },
+            changes: Changes {
+                means: means.clone(),
+                surveys: loops.surveys,
+                troubles: loops.feed_troubles,
+            },
             warm_ups: WarmUps { means, refresher },
             store,
             declaration,

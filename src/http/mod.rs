@@ -29,10 +29,10 @@ mod wire;
 #[cfg(any(test, fuzzing))]
 pub(crate) use self::request::query;
 pub use self::{
-    api::{configuration::ConfigurationState, readiness::Readiness},
+    api::{configuration::ConfigurationState, hooks::Hooks, readiness::Readiness},
     beyond_limit::BEYOND_MAX,
     problem::Problem,
     server::{HttpParts, Server},
-    storefront::{ChangePrice, Storefront},
+    storefront::{ChangePrice, ChangedPrice, Storefront},
     wire::tls::Certificate,
 };

@@ -67,12 +67,15 @@ kinds! {
     BAD_REQUEST = kind("bad-request", 400, "The request could not be read", NO_STORE);
     BROKEN_BODY = kind("broken-body", 400, "The body is cut off or damaged", NO_STORE);
     UNAUTHORIZED = kind("unauthorized", 401, "A valid token is needed", NO_STORE);
+    BAD_SIGNATURE = kind("bad-signature", 401, "A valid signature is needed", NO_STORE);
     NO_TOKEN_CONFIGURED = kind("no-token-configured", 403, "This service has no admin token", NO_STORE);
     NOT_ALLOWED = kind("not-allowed", 403, "This name may not be pushed", NO_STORE);
     CROSS_ORIGIN = kind("cross-origin", 403, "Only the storefront's own page may do this", NO_STORE);
     UNKNOWN_ROUTE = kind("unknown-route", 404, "Nothing is served under this path", NO_STORE);
     UNKNOWN_LISTING = kind("unknown-listing", 404, "There is no such listing", A_MOMENT);
     UNKNOWN_PRODUCT = kind("unknown-product", 404, "There is no such product", NO_STORE);
+    UNKNOWN_CHANGES = kind("unknown-changes", 404, "There are no such changes, or they are forgotten", NO_STORE);
+    UNKNOWN_HOOK = kind("unknown-hook", 404, "There is no such hook", NO_STORE);
     METHOD_NOT_ALLOWED = kind("method-not-allowed", 405, "This path does not allow that method", NO_STORE);
     NOT_ACCEPTABLE = kind("not-acceptable", 406, "The client accepts neither identity nor gzip", NO_STORE);
     SLOW_BODY = kind("slow-body", 408, "The body stopped coming", NO_STORE);
@@ -88,6 +91,7 @@ kinds! {
     URI_TOO_LONG = kind("uri-too-long", 414, "The URL is too long", NO_STORE);
     UNSUPPORTED_MEDIA_TYPE = kind("unsupported-media-type", 415, "This path does not accept the body's type", NO_STORE);
     UNSUPPORTED_ENCODING = kind("unsupported-encoding", 415, "This path does not accept the body's coding", NO_STORE);
+    BAD_CHANGE = kind("bad-change", 422, "A change is not valid; none was taken", NO_STORE);
     BAD_ITEM = kind("bad-item", 422, "An item is not valid", NO_STORE);
     REFRESH_FAILED = kind("refresh-failed", 502, "The refresh failed; the old generation stays", NO_STORE);
     PRICE_NOT_CHANGED = kind("price-not-changed", 502, "The shop did not accept the price", NO_STORE);

@@ -15,7 +15,7 @@ use actix_web::{
 };
 
 use super::{
-    api::{about, admin, description, events, ingest, inspect, ops},
+    api::{about, admin, changes, description, events, hooks::post, ingest, inspect, items, ops},
     pages::page,
     problem::{Kind, Problem},
     storefront::{self, Storefront},
@@ -24,10 +24,12 @@ use super::{
 /// The routes of a socket.
 #[derive(Clone)]
 pub(super) struct Reach {
-    /// Pages and events.
+    /// Pages, events and webhooks.
     pub pages: bool,
     /// Token routes and metrics.
     pub admin: bool,
+    /// Lookups of items without the token.
+    pub items: bool,
     /// The sample storefront.
     pub storefront: Option<web::Data<Storefront>>,
 }
@@ -40,6 +42,10 @@ pub(super) fn register(service: &mut web::ServiceConfig, reach: &Reach) {
     let mut events = Methods::at("/v1/listings/{name}/events");
     let mut refresh = Methods::at("/v1/listings/{name}/refresh");
     let mut explain = Methods::at("/v1/listings/{name}/explain");
+    let mut item = Methods::at("/v1/items/{id}");
+    let mut tell = Methods::at("/v1/changes");
+    let mut outcome = Methods::at("/v1/changes/{token}");
+    let mut hook = Methods::at("/v1/hooks/{hook}");
     let mut metrics = Methods::at("/metrics");
     let mut others = vec![
         Methods::at("/health/live").get(ops::live),
@@ -51,6 +57,7 @@ pub(super) fn register(service: &mut web::ServiceConfig, reach: &Reach) {
         about_route = about_route.get(about::about);
         // No HEAD: it would be a subscription that is never read.
         events = events.only(Method::GET, events::follow);
+        hook = hook.only(Method::POST, post::post_hook);
     }
     if reach.admin {
         list = list.get(inspect::list);
@@ -59,7 +66,14 @@ pub(super) fn register(service: &mut web::ServiceConfig, reach: &Reach) {
             .only(Method::DELETE, admin::delete);
         refresh = refresh.only(Method::POST, admin::refresh);
         explain = explain.get(inspect::explain);
+        tell = tell.only(Method::POST, changes::post_changes);
+        outcome = outcome.get(changes::get_changes);
         metrics = metrics.get(ops::metrics);
+    }
+    if reach.items {
+        item = item.get(items::public_item);
+    } else if reach.admin {
+        item = item.get(items::item);
     }
     if let Some(storefront) = &reach.storefront {
         service.app_data(storefront.clone());
@@ -68,7 +82,18 @@ pub(super) fn register(service: &mut web::ServiceConfig, reach: &Reach) {
         others.push(Methods::at("/demo/categories").get(storefront::categories));
         others.push(Methods::at("/demo/price").only(Method::POST, storefront::price));
     }
-    others.extend([list, about_route, events, refresh, explain, metrics]);
+    others.extend([
+        list,
+        about_route,
+        events,
+        refresh,
+        explain,
+        item,
+        tell,
+        outcome,
+        hook,
+        metrics,
+    ]);
     // The router asks one after the other, and pages are nearly all that is asked for.
     for methods in std::iter::once(listing).chain(others) {
         methods.register(service);
@@ -183,6 +208,10 @@ pub(super) fn described() -> Vec<(&'static str, &'static [&'static str])> {
         ("/v1/listings/{name}/events", &["GET"]),
         ("/v1/listings/{name}/refresh", &["POST"]),
         ("/v1/listings/{name}/explain", &["GET", "HEAD"]),
+        ("/v1/items/{id}", &["GET", "HEAD"]),
+        ("/v1/changes", &["POST"]),
+        ("/v1/changes/{token}", &["GET", "HEAD"]),
+        ("/v1/hooks/{hook}", &["POST"]),
         ("/health/live", &["GET", "HEAD"]),
         ("/health/ready", &["GET", "HEAD"]),
         ("/metrics", &["GET", "HEAD"]),

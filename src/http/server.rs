@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     api::{
-        configuration::ConfigurationState, description::Description, ingest::BodyLimits, openapi, readiness::Readiness,
+        configuration::ConfigurationState, description::Description, hooks::Hooks, ingest::BodyLimits, openapi,
+        readiness::Readiness,
     },
     edge::Edge,
     listener::{DISCONNECT_TIMEOUT, SocketService, listen},
@@ -33,7 +34,7 @@ use super::{
     },
 };
 use crate::{
-    config::{HttpConfig, HttpLimits, Secret, TlsIdentity},
+    config::{HookConfig, HttpConfig, HttpLimits, Secret, TlsIdentity},
     engine::Engine,
 };
 
@@ -54,6 +55,8 @@ pub struct HttpParts {
     pub admin_listen: Option<SocketAddr>,
     /// The token for writes; without one there are none.
     pub token: Option<Secret>,
+    /// The webhooks that are taken, on the public socket.
+    pub hooks: Vec<HookConfig>,
     /// The sample storefront, in the demo.
     pub storefront: Option<Storefront>,
 }
@@ -69,6 +72,8 @@ pub struct Server {
     pub configuration: Arc<ConfigurationState>,
     /// The certificate, if the public socket speaks TLS; replaced by a reload.
     pub certificate: Option<Arc<Certificate>>,
+    /// The webhooks that are taken; replaced by a reload.
+    pub hooks: Arc<Hooks>,
     closing: CancellationToken,
     drain_timeout: Duration,
 }
@@ -82,8 +87,10 @@ impl Server {
             tls,
             admin_listen,
             token,
+            hooks,
             storefront,
         } = parts;
+        let hooks = Arc::new(Hooks::new(&hooks));
         let certificate = tls.map(|identity| Arc::new(Certificate::new(&identity)));
         let tls = certificate
             .clone()
@@ -103,6 +110,7 @@ impl Server {
         let parts = {
             let (engine, edge, envelopes) = (engine.clone(), edge.clone(), envelopes.clone());
             let (readiness, configuration) = (readiness.clone(), configuration.clone());
+            let hooks = web::Data::from(hooks.clone());
             let auth = web::Data::new(Auth { token });
             let body_limits = web::Data::new(BodyLimits {
                 bytes_max: config.limits.body_bytes_max,
@@ -124,6 +132,7 @@ impl Server {
                     .app_data(auth.clone())
                     .app_data(body_limits.clone())
                     .app_data(description.clone())
+                    .app_data(hooks.clone())
                     .app_data(web::Data::from(readiness.clone()))
                     .app_data(web::Data::from(configuration.clone()))
                     .app_data(closing.clone());
@@ -132,6 +141,7 @@ impl Server {
         let public = Reach {
             pages: true,
             admin: admin_listen.is_none(),
+            items: config.item_lookup,
             storefront: storefront.map(web::Data::new),
         };
         let served = SocketService {
@@ -153,6 +163,7 @@ impl Server {
             let admin = Reach {
                 pages: false,
                 admin: true,
+                items: false,
                 storefront: None,
             };
             let served = SocketService {
@@ -170,6 +181,7 @@ impl Server {
             readiness,
             configuration,
             certificate,
+            hooks,
             closing,
             drain_timeout: config.limits.drain_timeout,
         })

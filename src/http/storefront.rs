@@ -34,9 +34,20 @@ use super::{
 };
 use crate::{engine::Engine, listing::ListingName};
 
-/// Changes a product's price, given its id and the price in cents, in the shop's database, and refreshes the listing
-/// that it is in. `None` where there is no such product.
-pub type ChangePrice = Arc<dyn Fn(i64, i64) -> BoxFuture<'static, Result<Option<ListingName>, String>> + Send + Sync>;
+/// Changes a product's price, given its id and the price in cents, in the shop's database, and waits until its category shows it. `None`
+/// where there is no such product.
+pub type ChangePrice = Arc<dyn Fn(i64, i64) -> BoxFuture<'static, Result<Option<ChangedPrice>, String>> + Send + Sync>;
+
+/// A price that was changed.
+#[derive(Clone, Debug)]
+pub struct ChangedPrice {
+    /// The listing that shows it.
+    pub listing: ListingName,
+    /// From the change of the database until the listing showed it; `None` where that was not seen.
+    pub took: Option<Duration>,
+    /// Rows of changed products that were read from the database meanwhile.
+    pub rows_read: u64,
+}
 
 /// The storefront's way to change the shop.
 #[derive(Clone)]
@@ -112,6 +123,10 @@ struct PriceChanged {
     price_cents: i64,
     /// The listing that shows it.
     listing: String,
+    /// From the change of the database until the listing showed it.
+    milliseconds: Option<u128>,
+    /// Rows of changed products that were read from the database meanwhile.
+    rows_read: u64,
 }
 
 const PRICE_CENTS_MAX: i64 = 9_999_999;
@@ -135,12 +150,14 @@ pub(super) async fn price(
     let price = parse_price(request.headers(), &body)?;
     let changed = (storefront.change_price)(price.id, price.price_cents).await;
     match changed {
-        Ok(Some(listing)) => Ok(answer::private(
+        Ok(Some(changed)) => Ok(answer::private(
             StatusCode::OK,
             &PriceChanged {
                 id: price.id,
                 price_cents: price.price_cents,
-                listing: listing.to_string(),
+                listing: changed.listing.to_string(),
+                milliseconds: changed.took.map(|took| took.as_millis()),
+                rows_read: changed.rows_read,
             },
         )),
         Ok(None) => Err(Problem::new(Kind::UNKNOWN_PRODUCT)),

@@ -71,6 +71,11 @@ impl ContentHasher {
         }
     }
 
+    /// Takes a whole chunk by its number, between two chunks.
+    pub fn push_chunk(&mut self, chunk: u64) {
+        self.content.chunks.push(chunk);
+    }
+
     /// The numbers of the chunks that have ended.
     pub fn chunks(&self) -> &[u64] {
         &self.content.chunks

@@ -43,6 +43,10 @@ pub struct Definition {
     pub id: Field,
     /// The enumeration of the names that exist. Without it a name exists when it has items.
     pub names: Option<Names>,
+    /// The query that tells which names an item belongs to: its id, and the pattern's parameters.
+    pub names_of: Option<Box<str>>,
+    /// The request that reads some items of one name alone, for origins that are asked by requests.
+    pub item_query: Option<Box<str>>,
     /// At least one; the first is the default.
     pub sorts: Vec<Sort>,
     /// Parameters of a closed list of values; the first value is the default.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
 /// A pointer such as `/hits/hits`, cut at its slashes. The empty one means the whole document.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct JsonPointer {
@@ -38,6 +40,33 @@ impl JsonPointer {
     pub fn steps(&self) -> impl Iterator<Item = &str> {
         self.steps.iter().map(|step| &**step)
     }
+
+    /// The values at this place, in the order of the document. In an array `*` stands for each element; in an object it is a member's name.
+    pub fn values<'d>(&self, document: &'d Value) -> Vec<&'d Value> {
+        let mut found = vec![document];
+        for step in self.steps() {
+            let mut below = Vec::new();
+            for value in found {
+                match value {
+                    Value::Array(elements) if step == EACH => below.extend(elements),
+                    Value::Array(elements) => below.extend(position(step).and_then(|at| elements.get(at))),
+                    Value::Object(members) => below.extend(members.get(step)),
+                    _ => {}
+                }
+            }
+            found = below;
+        }
+        found
+    }
+}
+
+/// The step that stands for each element of an array.
+const EACH: &str = "*";
+
+/// A position in an array: digits without zeros before them (RFC 6901, section 4).
+fn position(step: &str) -> Option<usize> {
+    let is_number = step == "0" || !step.starts_with('0') && step.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| step.parse().ok()).flatten()
 }
 
 impl fmt::Display for JsonPointer {
@@ -83,5 +112,30 @@ mod tests {
         check("#/hits", Err(InvalidPointer::NoSlash));
         check("/a~", Err(InvalidPointer::BadEscape));
         check("/a~2", Err(InvalidPointer::BadEscape));
+    }
+
+    #[test]
+    fn a_star_is_each_element_of_an_array() {
+        let document = serde_json::json!({
+            "id": 7, "a/b": "x", "variants": [{"product_id": 1}, {"sku": "s"}, {"product_id": "2"}, 3],
+            "nested": [[1, 2], [], [3]], "named": {"*": 4, "0": 5},
+        });
+        for (pointer, expect) in [
+            ("/id", serde_json::json!([7])),
+            ("/a~1b", serde_json::json!(["x"])),
+            ("/variants/*/product_id", serde_json::json!([1, "2"])),
+            ("/variants/2/product_id", serde_json::json!(["2"])),
+            ("/variants/02/product_id", serde_json::json!([])),
+            ("/variants/9", serde_json::json!([])),
+            ("/nested/*/*", serde_json::json!([1, 2, 3])),
+            ("/named/*", serde_json::json!([4])),
+            ("/named/0", serde_json::json!([5])),
+            ("/id/*", serde_json::json!([])),
+            ("/none", serde_json::json!([])),
+        ] {
+            let pointer = JsonPointer::parse(pointer).unwrap();
+            assert_eq!(serde_json::json!(pointer.values(&document)), expect, "{pointer}");
+        }
+        assert_eq!(JsonPointer::default().values(&document), [&document]);
     }
 }

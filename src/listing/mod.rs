@@ -4,6 +4,8 @@
 //! take it as an argument.
 
 pub mod belief;
+pub mod change;
+pub mod change_token;
 pub mod checksum;
 pub mod chunk;
 pub mod codec;
@@ -15,6 +17,7 @@ pub mod definition;
 pub mod deflate;
 pub mod delta;
 pub mod document;
+pub mod exchange;
 pub mod field;
 pub mod filtering;
 pub mod fragment;
@@ -34,6 +37,8 @@ pub mod sidecar;
 pub mod window;
 
 pub use self::belief::Refusal;
+pub use self::change::{BadChange, Change, ChangeOf, ItemState};
+pub use self::change_token::{ChangeToken, ChangesOutcome};
 pub use self::checksum::Checksum;
 pub use self::chunk::{Chunk, ChunkIndex};
 pub use self::codec::Codec;

@@ -215,6 +215,8 @@ mod tests {
             version_query: None,
             id: "id".into(),
             names: None,
+            names_of: None,
+            item_query: None,
             sorts: vec![Sort {
                 name: SortName::parse("price").unwrap(),
                 by: Vec::new(),

@@ -1,12 +1,12 @@
 //! The trait of all origins, and what they give: items with their sort values, or an error.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
 use crate::listing::{
-    DataVersion, Field, Item, ListingName,
+    DataVersion, Definition, Field, Item, ItemId, ListingName,
     definition::{Defined, SortColumn},
     key::Choices,
 };
@@ -20,6 +20,9 @@ pub const NAMES_MAX: usize = 1_000_000;
 /// The most bytes that these may have together: as many names as there may be, at their longest, each with a line feed.
 pub const NAMES_BYTES_MAX: usize = NAMES_MAX * (ListingName::BYTES_MAX + 1);
 
+/// The most items whose rows are read at once.
+pub const ROWS_MAX: usize = 500;
+
 /// The subject of a read: one family, in one order.
 #[derive(Clone, Debug)]
 pub struct Read {
@@ -29,6 +32,8 @@ pub struct Read {
     pub choices: Choices,
     /// In which order the items must come.
     pub order: ReadOrder,
+    /// Only the rows of these items, at most [`ROWS_MAX`] of them: for origins that [read rows](Origin::reads_rows). `None`: all items.
+    pub only: Option<Arc<[ItemId]>>,
 }
 
 /// The order of a read.
@@ -105,6 +110,23 @@ pub trait Origin: Send + Sync {
         }
         let items = self.read(read).await?;
         Ok(Reading::Items { items, version })
+    }
+
+    /// Whether it can read the rows of [some items](Read::only) of a definition alone.
+    fn reads_rows(&self, _definition: &Definition) -> bool {
+        false
+    }
+
+    /// The names that items belong to by a query of the definition, as rows of the item's id and the pattern's parameters in its order: for
+    /// origins that read rows. At most [`ROWS_MAX`] items.
+    async fn names_of(
+        &self,
+        _query: &str,
+        _id: &Field,
+        _fields: &[Field],
+        _ids: &[ItemId],
+    ) -> Result<Vec<Vec<String>>, OriginError> {
+        Err(OriginError::Misdeclared("this origin has no `names_of`".to_owned()))
     }
 
     /// The version of a family's items, found out without reading them; `None` where the origin cannot tell.

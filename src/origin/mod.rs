@@ -26,20 +26,20 @@ mod sql;
 mod unmet;
 mod unpacked;
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use self::sql::Formless;
 pub use self::{
     cells::CellReader,
     contract::{
-        ITEM_BYTES_MAX, Items, NAMES_BYTES_MAX, NAMES_MAX, Origin, OriginError, OriginItem, Read, ReadOrder, Reading,
-        SortValue,
+        ITEM_BYTES_MAX, Items, NAMES_BYTES_MAX, NAMES_MAX, Origin, OriginError, OriginItem, ROWS_MAX, Read, ReadOrder,
+        Reading, SortValue,
     },
     file::FileOrigin,
     http::HttpOrigin,
     names_file::names_in_file,
     sample::SampleCatalogue,
-    sql::{SqlLimits, SqlOrigin},
+    sql::{ChangeFeed, ChangeRow, Changelog, OUTBOX_ROWS_MAX, Outbox, OutboxListener, SqlLimits, SqlOrigin},
     unmet::Unmet,
     unpacked::Unpacked,
 };
@@ -61,6 +61,7 @@ pub struct Origins {
 struct Opened {
     origin: Arc<dyn Origin>,
     config: Option<OriginConfig>,
+    changes: Option<ChangeFeed>,
 }
 
 impl Origins {
@@ -115,21 +116,30 @@ impl Origins {
                 }),
                 OriginKind::Http(api) => HttpOrigin::open(api, config.timeout).map(|origin| Arc::new(origin) as _),
             };
-            let origin = origin.map_err(|error| match error {
-                OriginError::Misdeclared(reason) => {
-                    OriginError::Misdeclared(format!("origin `{}`: {reason}", config.name))
-                }
-                other => other,
-            })?;
-            let config = Some(config.clone());
-            origins.by_name.insert(name.clone(), Opened { origin, config });
+            let origin = origin.map_err(|error| of_origin(name, error))?;
+            let changes = match &config.kind {
+                OriginKind::Sql { url, .. } => ChangeFeed::open(url.expose(), &config.changes, config.timeout)
+                    .map_err(|error| of_origin(name, error))?,
+                OriginKind::File { .. } | OriginKind::Http(_) => None,
+            };
+            let opened = Opened {
+                origin,
+                config: Some(config.clone()),
+                changes,
+            };
+            origins.by_name.insert(name.clone(), opened);
         }
         Ok(origins)
     }
 
     /// Adds an origin; a later one of the same name replaces it.
     pub fn insert(&mut self, name: &str, origin: Arc<dyn Origin>) {
-        self.by_name.insert(name.into(), Opened { origin, config: None });
+        let opened = Opened {
+            origin,
+            config: None,
+            changes: None,
+        };
+        self.by_name.insert(name.into(), opened);
     }
 
     /// The origin of a name. The configuration has checked that every definition's origin is there.
@@ -137,10 +147,30 @@ impl Origins {
         self.by_name.get(name).map(|opened| opened.origin.clone())
     }
 
+    /// The databases that tell of changes, each with the name of its origin.
+    pub fn change_feeds(&self) -> impl Iterator<Item = (&str, &ChangeFeed)> {
+        let opened = self.by_name.iter();
+        opened.filter_map(|(name, opened)| Some((&**name, opened.changes.as_ref()?)))
+    }
+
+    /// How long after a change the rows of an origin may still show the state before.
+    pub fn changes_lag(&self, name: &str) -> Duration {
+        let config = self.by_name.get(name).and_then(|opened| opened.config.as_ref());
+        config.map(|config| config.changes.lag).unwrap_or_default()
+    }
+
     /// The limits for the refreshes of an origin.
     pub fn bounds(&self, name: &str) -> OriginBounds {
         let config = self.by_name.get(name).and_then(|opened| opened.config.as_ref());
         config.map(|config| config.bounds.clone()).unwrap_or_default()
+    }
+}
+
+/// Names the origin of which the configuration is wrong.
+fn of_origin(name: &str, error: OriginError) -> OriginError {
+    match error {
+        OriginError::Misdeclared(reason) => OriginError::Misdeclared(format!("origin `{name}`: {reason}")),
+        other => other,
     }
 }
 

@@ -42,6 +42,12 @@ const TABLE: &str = "
         first_sold text not null
     )";
 
+/// The outbox, and the trigger that tells of each product that changes: as docs/changes.md has them.
+const OUTBOX: &str = "
+    create table listcache_outbox (id integer primary key autoincrement, product_id integer not null);
+    create trigger products_changed after update on products
+      begin insert into listcache_outbox (product_id) values (new.id); end";
+
 /// The catalogue comes as one JSON array.
 const FILL: &str = "
     insert into products
@@ -91,6 +97,10 @@ impl SampleCatalogue {
             .execute(&mut *transaction)
             .await
             .map_err(unavailable)?;
+        sqlx::raw_sql(OUTBOX)
+            .execute(&mut *transaction)
+            .await
+            .map_err(unavailable)?;
         transaction.commit().await.map_err(unavailable)?;
         Ok(Self {
             path: path.to_owned(),
@@ -102,6 +112,16 @@ impl SampleCatalogue {
     pub fn url(&self) -> String {
         let path = self.path.to_string_lossy();
         format!("sqlite:{}", utf8_percent_encode(&path, PATH))
+    }
+
+    /// In which category a product is; `None` where there is no such product, or it is in none.
+    pub async fn category_of(&self, id: i64) -> Result<Option<String>, OriginError> {
+        let found: Option<Option<String>> = sqlx::query_scalar("select category from products where id = ?1")
+            .bind(id)
+            .fetch_optional(&self.writer)
+            .await
+            .map_err(unavailable)?;
+        Ok(found.flatten())
     }
 
     /// Changes a product's price, and says in which category it is; `None` where there is no such product or it is in none.

@@ -22,6 +22,8 @@ pub(super) fn definition(pattern: &str, query: &str) -> Definition {
         query: (!query.is_empty()).then(|| query.into()),
         id: "id".into(),
         names: None,
+        names_of: None,
+        item_query: None,
         sorts: vec![Sort {
             name: SortName::default_sort(),
             by: Vec::new(),
@@ -59,6 +61,7 @@ pub(super) fn read(definition: Definition, name: &str, choices: &[(&str, &str)],
         choices: definition.choices(&choices.iter().copied().collect()),
         defined: defined(definition, name),
         order,
+        only: None,
     }
 }
 

@@ -148,6 +148,7 @@ async fn the_sample_is_the_catalogue_and_its_prices_change() {
 #[tokio::test]
 async fn configured_origins_are_opened_by_name() {
     let config = |name: &str, kind| OriginConfig {
+        changes: Default::default(),
         name: name.into(),
         timeout: TIMEOUT,
         bounds: Default::default(),

@@ -182,6 +182,7 @@ impl Node {
         now: u64,
     ) {
         match heard {
+            Heard::Changes(_) => {}
             Heard::NewEpoch => {
                 self.table.begin_epoch();
                 self.epoch += 1;

@@ -314,6 +314,7 @@ impl World {
         for heard in heard {
             match &heard {
                 Heard::NewEpoch => self.tally.count("epochs"),
+                Heard::Changes(_) => {}
                 Heard::Announcement(_) => self.tally.count("announcements"),
             }
             self.nodes[node].apply(&heard, &self.places, own, now);

@@ -14,8 +14,8 @@ use super::{
     layout::{announcements::Heard, keys::Keys, seen::Seen},
     reading::{exports::ExportReads, heads::HeadReads, pages::PageReads, worker_reads::ReadsNearby},
     records::{
-        coalesced::CoalescedRequests, due::DueTimes, evictions, failures::FailureRecords, footprint::Footprint,
-        freezes::FreezeRecords, names::NameIndex, reads::ReadRecords, warm_ups::WarmUpRecords,
+        changes::ChangeRecords, coalesced::CoalescedRequests, due::DueTimes, evictions, failures::FailureRecords,
+        footprint::Footprint, freezes::FreezeRecords, names::NameIndex, reads::ReadRecords, warm_ups::WarmUpRecords,
     },
     start,
     wire::address::Server,
@@ -62,8 +62,8 @@ pub struct Store {
     pub freezes: FreezeRecords,
     /// Counts of reads.
     pub reads: ReadRecords,
-    /// Warm-up jobs.
-    pub warm_ups: WarmUpRecords,
+    /// Changes that shops tell of.
+    pub changes: ChangeRecords,
 }
 
 impl Store {
@@ -96,7 +96,7 @@ impl Store {
             failures: FailureRecords(access.clone()),
             freezes: FreezeRecords(access.clone()),
             reads: ReadRecords(access.clone()),
-            warm_ups: WarmUpRecords(access.clone()),
+            changes: ChangeRecords(access.clone()),
             access,
         })
     }
@@ -157,6 +157,11 @@ impl Store {
     /// How many keys the server has evicted since its start, keys of other programs included; `None` when the user may not ask.
     pub async fn evicted_keys(&self) -> Result<Option<u64>, StoreError> {
         evictions::count(&self.access).await
+    }
+
+    /// Warm-up jobs.
+    pub fn warm_ups(&self) -> WarmUpRecords {
+        WarmUpRecords(self.access.clone())
     }
 
     /// Whole generations, for exports.

@@ -64,6 +64,9 @@ pub use self::{
         worker_reads::ReadsNearby,
     },
     records::{
+        change_outcomes::ChangeOutcomes,
+        changelogs::ChangelogPositions,
+        changes::{ChangesSince, RecordedChanges, Recording},
         coalesced::ReadEnd,
         due::{Claim, LATER_A_PARTITION},
         failures::{Emptiness, Failing, Failure},
@@ -76,6 +79,6 @@ pub use self::{
         confirm::{Confirmation, Confirmed, Kept},
         draw::{Drawn, DrawnFor, Grant},
         leases::{Lease, LeaseState},
-        publish::Published,
+        publish::{Publication, Published},
     },
 };

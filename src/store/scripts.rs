@@ -64,4 +64,5 @@ scripts! {
     ASK = "ask";
     SETTLE = "settle";
     BEGIN_WARM_UP = "begin_warm_up";
+    RECORD_CHANGES = "record_changes";
 }

@@ -12,6 +12,7 @@ use prometheus_client::{
 };
 
 use super::{
+    change_labels::{ByPatchOutcome, BySource, ChangeSource, PatchOutcome},
     logs::lost_lines,
     redis_code::{ByCode, RedisCode},
 };
@@ -157,6 +158,13 @@ metrics! {
     filter_reads: Counter, "Generations that were read to answer filters";
     filter_bytes: Gauge, "Bytes of columns and matches of filters in this process";
     oldest_stale_seconds: Gauge<f64, AtomicU64>, "Age past fresh_for of the oldest listing served stale in the last five seconds";
+    changes: Family<BySource, Counter>, "Changes recorded, by where they were told";
+    hooks_refused: Counter, "Webhooks without a valid signature";
+    changes_waiting: Gauge, "Changes that this process, where it works them off, has not worked off";
+    patches: Family<ByPatchOutcome, Counter>, "Families brought up to date after changes, by outcome";
+    patch_seconds: Histogram = Histogram::new([0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0]), "From the recording of a family's first change until it was worked off";
+    changed_rows_read: Counter, "Rows of changed items read from origins";
+    outbox_lag_seconds: Gauge<f64, AtomicU64>, "For how long an outbox or a changelog could not be read, the worst of them; 0 while all are read";
     redis_seconds: Histogram = Histogram::new(ROUND_TRIPS), "Round trips to Redis";
     redis_errors: Counter, "Calls to Redis that failed or timed out";
     redis_up: Gauge, "1 while Redis answers";
@@ -199,6 +207,12 @@ impl Metrics {
         for outcome in RefreshOutcome::ALL {
             drop(metrics.refreshes.get_or_create(&ByOutcome { outcome }));
         }
+        for source in ChangeSource::ALL {
+            drop(metrics.changes.get_or_create(&BySource { source }));
+        }
+        for outcome in PatchOutcome::ALL {
+            drop(metrics.patches.get_or_create(&ByPatchOutcome { outcome }));
+        }
         for code in RedisCode::ALL {
             drop(metrics.redis_refused.get_or_create(&ByCode { code: *code }));
         }
@@ -232,7 +246,13 @@ mod tests {
     use super::*;
 
     /// Every metric's name, as it is encoded without its suffix.
-    const NAMES: [(&str, &str); 35] = [
+    const NAMES: [(&str, &str); 42] = [
+        ("listcache_changes", "counter"),
+        ("listcache_changes_waiting", "gauge"),
+        ("listcache_patches", "counter"),
+        ("listcache_patch_seconds", "histogram"),
+        ("listcache_changed_rows_read", "counter"),
+        ("listcache_outbox_lag_seconds", "gauge"),
         ("listcache_pages", "counter"),
         ("listcache_pages_stale", "counter"),
         ("listcache_refreshes", "counter"),
@@ -242,6 +262,7 @@ mod tests {
         ("listcache_filter_reads", "counter"),
         ("listcache_filter_bytes", "gauge"),
         ("listcache_oldest_stale_seconds", "gauge"),
+        ("listcache_hooks_refused", "counter"),
         ("listcache_redis_seconds", "histogram"),
         ("listcache_redis_errors", "counter"),
         ("listcache_redis_up", "gauge"),

@@ -97,6 +97,8 @@ pub fn catalogue_definition(pattern: &str, query: &str, names: Option<Names>) ->
         query: Some(query.into()),
         id: "id".into(),
         names,
+        names_of: None,
+        item_query: None,
         sorts: sorts(),
         variants: Vec::new(),
         filters: Default::default(),
@@ -132,6 +134,7 @@ pub async fn catalogue_engine(redis: &RedisServer, directory: &Path, defined: Ve
     .await
     .unwrap();
     let origins = Origins::open(&[OriginConfig {
+        changes: Default::default(),
         name: "shop".into(),
         timeout: Duration::from_secs(60),
         bounds: Default::default(),

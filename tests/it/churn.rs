@@ -52,3 +52,42 @@ async fn a_week_of_price_changes_is_shown_in_time_and_each_listing_is_read_once_
     // What does not change costs nothing: chunks of listings in the order of their prices, whole ones among them.
     assert!(figures.stay_rate() >= 0.6, "{}", figures.stay_rate());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "measures times: `make test` runs it by itself"]
+async fn a_week_of_changes_told_product_by_product_reads_a_row_each_and_leaves_no_listing_wrong() {
+    let Some(year) = Year::read() else {
+        eprintln!("skipped: the price changes are not beside the project, see ../shared/data");
+        return;
+    };
+    let replay = Replay {
+        strategy: Strategy::TellsChanges,
+        coalesce_for: COALESCE_FOR,
+        pages_a_second: 200,
+        waits: false,
+    };
+    let figures = churn::run(&year, year.busiest_week(), replay).await;
+    let rows = figures.rows as f64 / figures.changes as f64;
+    eprintln!(
+        "{} changes in {:?}: shown after {:?} (p50), {:?} (p99); {} pages, {:.2} % hits; {rows:.2} rows and {} bytes to redis a change, {:.2} % of chunks stay",
+        figures.changes,
+        figures.took,
+        percentile(&figures.staleness, 50.0),
+        percentile(&figures.staleness, 99.0),
+        figures.reads.count,
+        figures.hit_rate() * 100.0,
+        figures.bytes_a_change(),
+        figures.stay_rate() * 100.0,
+    );
+    assert_eq!(figures.wrong, Vec::<String>::new());
+    assert_eq!((figures.never_shown, figures.reads.failed), (0, 0));
+    // Each is due once a day, whatever is told: one or two may be so now.
+    assert!(
+        figures.builds.len() <= 2,
+        "{} listings were read in full",
+        figures.builds.len()
+    );
+    // One listing has a product; several changes of it at once need one reading.
+    assert!(rows <= 1.2, "{rows}");
+    assert!(figures.hit_rate() >= 0.95, "{}", figures.hit_rate());
+}

@@ -145,8 +145,15 @@ fn a_mistyped_command_line_exits_1() {
 #[test]
 fn check_config_says_good_or_every_error() {
     let dir = tempfile::tempdir().unwrap();
-    let good = run(dir.path(), &["check-config", "--config", &fixture("full.toml")]);
-    check(&good, 0, "full.toml: good (4 origins, 3 definitions, 7 sorts)");
+    let full = ["check-config", "--config", &fixture("full.toml")];
+    check(&run(dir.path(), &full), 1, "set LISTCACHE_HOOKS__SHOPIFY__SECRET or");
+    let mut full = listcache(dir.path(), &full);
+    full.env("LISTCACHE_HOOKS__SHOPIFY__SECRET", "a-secret-for-tests");
+    check(
+        &full.output().unwrap(),
+        0,
+        "full.toml: good (4 origins, 3 definitions, 7 sorts)",
+    );
     check(
         &run(dir.path(), &["check-config"]),
         0,

@@ -22,8 +22,12 @@ fn toml_files(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn load(file: &Path) -> Result<listcache::config::Config, listcache::config::ConfigErrors> {
+    // No file holds a secret.
+    let secret = ("LISTCACHE_HOOKS__SHOPIFY__SECRET", "a-secret-for-tests");
+    let has_hook = fs::read_to_string(file).is_ok_and(|text| text.contains("[hooks.shopify]"));
     let sources = Sources {
         file: Some(file.to_owned()),
+        environment: has_hook.then_some(secret).into_iter().collect(),
         ..Sources::default()
     };
     sources.load()
@@ -73,6 +77,12 @@ fn the_full_example_and_the_manual_name_every_key() {
                 "docs/configuration.md lacks {section}.{key}"
             );
         }
+    }
+    for key in full["hooks"]["shopify"].as_table().unwrap().keys() {
+        assert!(
+            manual.contains(&format!("| `{key}` |")),
+            "docs/configuration.md lacks hooks.<name>.{key}"
+        );
     }
 }
 

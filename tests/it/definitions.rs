@@ -224,7 +224,12 @@ async fn variants_are_listings_of_their_own() {
     world.sql("update products set price = 1 where id = 10").await;
     let refreshed = node
         .writes
-        .refresh_and_wait(&shop::name("category:BREAD"), None, Shrink::Refused)
+        .refresh_and_wait(
+            &shop::name("category:BREAD"),
+            &Default::default(),
+            None,
+            Shrink::Refused,
+        )
         .await
         .unwrap();
     assert_eq!(refreshed[0].listing.to_string(), "category:BREAD/price?currency=USD");
@@ -307,7 +312,12 @@ async fn what_is_no_longer_declared_is_refused_and_refreshed_no_more() {
     let after = world.node(&changed).await;
     let refreshed = after
         .writes
-        .refresh_and_wait(&shop::name("category:BREAD"), None, Shrink::Refused)
+        .refresh_and_wait(
+            &shop::name("category:BREAD"),
+            &Default::default(),
+            None,
+            Shrink::Refused,
+        )
         .await
         .unwrap();
     assert!(
@@ -337,7 +347,10 @@ async fn a_sort_that_is_new_is_filled_and_one_that_never_was_is_refused() {
     let name = shop::name("any:BREAD");
     let sort = SortName::parse("sideways").unwrap();
     for refused in [
-        after.writes.refresh(&name, Some(&sort), Shrink::Refused).await,
+        after
+            .writes
+            .refresh(&name, &Default::default(), Some(&sort), Shrink::Refused)
+            .await,
         after.writes.delete(&name, Some(&sort)).await,
         after.inspector.follow(&name, Some(&sort)).await.map(drop),
     ] {

@@ -58,6 +58,7 @@ fn files_that_the_documents_name_are_there() {
         "CONTRIBUTING.md",
         "SECURITY.md",
         "docs/redis-layout.md",
+        "docs/changes.md",
         "docs/judges.md",
         "docs/operating.md",
         "docs/benchmarks.md",

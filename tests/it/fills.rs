@@ -152,7 +152,7 @@ async fn a_waited_for_refresh_never_answers_with_the_row_of_before() {
             for revision in 1..=RACES / CLIENTS {
                 origin.items.lock()[client as usize] = item(client, revision);
                 node.writes
-                    .refresh_and_wait(&bread(), None, Shrink::Refused)
+                    .refresh_and_wait(&bread(), &Default::default(), None, Shrink::Refused)
                     .await
                     .unwrap();
                 let page = page(&node, &bread(), &place(client, 1)).await.unwrap();
@@ -253,7 +253,10 @@ async fn a_truncated_table_does_not_empty_the_shop() {
     let node = engine(&redis.url(), &origin, definitions(vec![definition(shop::policy())])).await;
     page(&node, &bread(), &place(0, 24)).await.unwrap();
     origin.items.lock().clear();
-    let refused = node.writes.refresh_and_wait(&bread(), None, Shrink::Refused).await;
+    let refused = node
+        .writes
+        .refresh_and_wait(&bread(), &Default::default(), None, Shrink::Refused)
+        .await;
     assert!(matches!(refused, Err(EngineError::RefreshFailed(_))), "{refused:?}");
     assert_eq!(page(&node, &bread(), &place(0, 24)).await.unwrap().meta.total, 30);
 }
@@ -295,7 +298,11 @@ async fn a_delete_during_a_refresh_stays_deleted_until_the_next_read_fills_it_ag
     origin.shut();
     let refreshing = tokio::spawn({
         let node = node.clone();
-        async move { node.writes.refresh_and_wait(&bread(), None, Shrink::Refused).await }
+        async move {
+            node.writes
+                .refresh_and_wait(&bread(), &Default::default(), None, Shrink::Refused)
+                .await
+        }
     });
     eventually(async || match origin.reads() {
         reads if reads > before => Ok(()),

@@ -85,6 +85,7 @@ fn read_of(config: &Config, name: &str, choices: &[(&str, &str)], order: ReadOrd
         choices: defined.definition.choices(&choices),
         defined,
         order,
+        only: None,
     }
 }
 

@@ -4,6 +4,7 @@ mod support;
 
 mod believable;
 mod catalogue;
+mod changing;
 mod churn;
 mod coalesced_refreshes;
 mod coherence;

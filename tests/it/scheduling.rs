@@ -161,7 +161,10 @@ async fn what_is_loaded_together_is_not_due_together() {
 
     // From the second time on a jitter keeps them apart.
     for name in &names {
-        node.writes.refresh_and_wait(name, None, Shrink::Refused).await.unwrap();
+        node.writes
+            .refresh_and_wait(name, &Default::default(), None, Shrink::Refused)
+            .await
+            .unwrap();
     }
     let parts = due_after().await;
     assert!(parts.iter().all(|part| (0.85..1.1).contains(part)), "{parts:?}");
@@ -287,7 +290,12 @@ async fn refreshes_that_wait_are_bounded_and_who_comes_later_hears_it_at_once() 
     .await;
     let refused = node
         .writes
-        .refresh(&shop::name("category:held-too"), None, Shrink::Refused)
+        .refresh(
+            &shop::name("category:held-too"),
+            &Default::default(),
+            None,
+            Shrink::Refused,
+        )
         .await;
     assert!(matches!(refused, Err(EngineError::Overloaded { .. })), "{refused:?}");
     origin.held.add_permits(1000);

@@ -60,7 +60,11 @@ async fn what_is_written_is_kept_while_the_origin_pauses() {
         metrics: Arc::new(Metrics::new()),
         refreshes_due: false,
     });
-    let refresh = tokio::spawn(async move { node.writes.refresh_and_wait(&bread(), None, Shrink::Refused).await });
+    let refresh = tokio::spawn(async move {
+        node.writes
+            .refresh_and_wait(&bread(), &Default::default(), None, Shrink::Refused)
+            .await
+    });
     let mut least = i64::MAX;
     eventually(async || {
         let stream = redis.cli(&["--scan", "--pattern", "*:gen:*"]);

@@ -31,6 +31,8 @@ fn definition(pattern: &str, query: &str) -> Definition {
         query: Some(query.into()),
         id: "id".into(),
         names: None,
+        names_of: None,
+        item_query: None,
         sorts: vec![Sort {
             name: SortName::default_sort(),
             by: Vec::new(),
@@ -56,6 +58,7 @@ fn read_of(definition: Definition, name: &str, choices: &[(&str, &str)], order: 
             parameters,
         },
         order,
+        only: None,
     }
 }
 

@@ -194,7 +194,10 @@ async fn what_is_asked_for_is_read_whatever_its_version_says_and_whoever_reads_i
     };
     assert_eq!(total().await, 30);
     origin.items.lock().pop();
-    node.writes.refresh(&bread(), None, Shrink::Refused).await.unwrap();
+    node.writes
+        .refresh(&bread(), &Default::default(), None, Shrink::Refused)
+        .await
+        .unwrap();
     becomes(29).await;
     // Asked of a node that dies: this one reads it because it is stale.
     origin.items.lock().pop();
@@ -245,7 +248,7 @@ async fn a_refresh_that_is_demanded_gives_a_new_generation() {
     let (first, _) = current(&node).await;
     let refreshed = node
         .writes
-        .refresh_and_wait(&bread(), None, Shrink::Refused)
+        .refresh_and_wait(&bread(), &Default::default(), None, Shrink::Refused)
         .await
         .unwrap();
     assert!(refreshed[0].generation.id > first.id);
@@ -317,7 +320,7 @@ async fn a_node_with_an_older_definition_serves_and_leaves_the_listing_as_it_is(
     assert_eq!(current(&old).await.1, 24);
     let refused = old
         .writes
-        .refresh_and_wait(&bread(), None, Shrink::Refused)
+        .refresh_and_wait(&bread(), &Default::default(), None, Shrink::Refused)
         .await
         .unwrap_err();
     assert!(refused.to_string().contains("definition_version"), "{refused}");

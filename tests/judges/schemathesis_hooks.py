@@ -132,6 +132,8 @@ def lead(case):
             # To a schema 1.0 is an integer; here an integer is written as one.
             elif isinstance(item, dict) and isinstance(item.get("id"), float):
                 item["id"] = int(item["id"])
+            if isinstance(item, dict) and isinstance(item.get("gone_for"), float):
+                item["gone_for"] = int(item["gone_for"])
 
 
 # Names of which one sort was deleted, and others may be there.
@@ -180,9 +182,10 @@ def filter_failure(context, failure, case, response):
 
 @schemathesis.hook
 def before_load_schema(context, raw_schema):
-    """An item a line: of what a line is, the description of the array tells."""
-    content = raw_schema["paths"][PAGES]["put"]["requestBody"]["content"]
-    content["application/x-ndjson"]["schema"] = content["application/json"]["schema"]
+    """An item, or a change, a line: of what a line is, the description of the array tells."""
+    for operation in [raw_schema["paths"][PAGES]["put"], raw_schema["paths"]["/v1/changes"]["post"]]:
+        content = operation["requestBody"]["content"]
+        content["application/x-ndjson"]["schema"] = content["application/json"]["schema"]
 
 
 @schemathesis.serializer("application/x-ndjson")

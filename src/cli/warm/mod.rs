@@ -16,9 +16,10 @@ use tokio_util::sync::CancellationToken;
 use self::order::Ranking;
 use super::{
     CommandError, Outcome,
-    arguments::{ProgressMode, WarmOptions, WarmVariants},
     progress::{JsonTo, Progress, Tally},
+    progress_mode::ProgressMode,
     visit::refuse_private_redis,
+    warm_options::{WarmOptions, WarmVariants},
 };
 use crate::{
     app::{App, Role, shutdown_on_signals},

@@ -5,8 +5,8 @@ use std::{cmp::Reverse, fs::File};
 use crate::{
     cli::{
         CommandError,
-        arguments::{WarmOptions, WarmOrder},
         popularity::Popularity,
+        warm_options::{WarmOptions, WarmOrder},
     },
     engine::warm_up::{RecordedReads, Target},
 };

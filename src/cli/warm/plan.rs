@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     app::App,
-    cli::{CommandError, Outcome, arguments::WarmOptions, print, progress},
+    cli::{CommandError, Outcome, print, progress, warm_options::WarmOptions},
     engine::warm_up::{Amount, Effort, Plan, Target},
 };
 

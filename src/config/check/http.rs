@@ -24,6 +24,7 @@ pub(super) fn check(mut section: Section<'_>) -> (HttpConfig, Option<TlsIdentity
     let fill_wait = section.duration("fill_wait", Duration::ZERO..=seconds(60), seconds(5));
     let workers = section.integer("workers", 1..=256, default_workers());
     let access_log = section.boolean("access_log", false);
+    let item_lookup = section.boolean("item_lookup", false);
     let limits = HttpLimits {
         connections_max: as_usize(section.integer("connections_max", 1..=1_000_000, 10_000)),
         streams_max: as_u32(section.integer("streams_max", 1..=10_000, 128)),
@@ -43,6 +44,7 @@ pub(super) fn check(mut section: Section<'_>) -> (HttpConfig, Option<TlsIdentity
         fill_wait,
         workers: as_usize(workers),
         access_log,
+        item_lookup,
         limits,
     };
     (config, identity)

@@ -65,6 +65,8 @@ fn definition(
     let names = names::check(&mut section, pattern.as_ref(), found);
     let query = query(&mut section, found);
     let version_query = version_query(&mut section, found);
+    let names_of = names_of(&mut section, found);
+    let item_query = item_query(&mut section, found);
     let id = match section.take("id") {
         Some(value) => fields::check(section.report, &section.path_of("id"), value, found),
         None => Some(Field::new("id")),
@@ -91,6 +93,9 @@ fn definition(
             variants: &variants,
         };
         requests::check(&section, &of_origin, &named, query.as_deref(), names.as_ref());
+        if let Some(item_query) = &item_query {
+            requests::check_item_query(&section, &of_origin, &named, item_query);
+        }
     }
     let bound = fields::Parameters {
         pattern: pattern.as_ref(),
@@ -109,6 +114,8 @@ fn definition(
         version_query: version_query.map(Into::into),
         id: id.unwrap_or_else(|| Field::new("id")),
         names,
+        names_of: names_of.map(Into::into),
+        item_query: item_query.map(Into::into),
         sorts,
         variants,
         filters: Arc::new(filters),
@@ -184,6 +191,34 @@ fn version_query(section: &mut Section<'_>, origin: FoundOrigin) -> Option<Strin
             "a `file` origin takes no query: a file that did not change is noticed by itself",
         ),
         FoundOrigin::Http(_) => section.error("version_query", "an `http` origin cannot be asked for a version"),
+    }
+    Some(query)
+}
+
+fn names_of(section: &mut Section<'_>, origin: FoundOrigin) -> Option<String> {
+    let query = section.text("names_of")?;
+    match origin {
+        FoundOrigin::Sql if query.trim().is_empty() => section.error("names_of", "empty"),
+        FoundOrigin::Sql | FoundOrigin::Broken | FoundOrigin::No => {}
+        FoundOrigin::File { .. } | FoundOrigin::Http(_) => {
+            section.error(
+                "names_of",
+                "only a `sql` origin can be asked which names an item belongs to",
+            );
+        }
+    }
+    Some(query)
+}
+
+fn item_query(section: &mut Section<'_>, origin: FoundOrigin) -> Option<String> {
+    let query = section.text("item_query")?;
+    match origin {
+        FoundOrigin::Http(_) | FoundOrigin::Broken | FoundOrigin::No => {}
+        FoundOrigin::Sql => section.error(
+            "item_query",
+            "a `sql` origin needs none: rows of some items are read by `query`",
+        ),
+        FoundOrigin::File { .. } => section.error("item_query", "a `file` origin takes no query"),
     }
     Some(query)
 }

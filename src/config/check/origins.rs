@@ -6,7 +6,7 @@ use encoding_rs::Encoding;
 use toml::{Table, Value};
 use url::Url;
 
-use super::http_origin;
+use super::{changes, http_origin};
 use crate::config::{
     CsvConfig, OriginBounds, OriginConfig, OriginKind, Secret,
     nearest::suggestion,
@@ -157,9 +157,11 @@ fn origin(mut section: Section<'_>, name: &str) -> Option<OriginConfig> {
             let _ = section.take(key);
         }
     }
+    let changes = changes::check(&mut section, kind.as_ref());
     let clean = section.is_clean();
     section.finish();
     kind.filter(|_| clean).map(|kind| OriginConfig {
+        changes,
         name: name.into(),
         timeout,
         bounds,

@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::followers::Followers;
+use super::{followers::Followers, moves::Moves};
 use crate::{
     engine::fetching::{heads::Heads, lost_pushed::LostPushed, pushed_sorts::PushedSorts},
     listing::{Head, HeadState, ListingKey},
@@ -23,6 +23,8 @@ pub(crate) struct Announcer {
     followers: Arc<Followers>,
     metrics: Arc<Metrics>,
     waiting: Mutex<HashMap<ListingKey, Vec<oneshot::Sender<()>>>>,
+    /// For the node that works changes off.
+    pub moves: Moves,
 }
 
 impl Announcer {
@@ -41,6 +43,7 @@ impl Announcer {
             followers,
             metrics,
             waiting: Mutex::default(),
+            moves: Moves::default(),
         }
     }
 
@@ -49,11 +52,13 @@ impl Announcer {
     pub(crate) fn hear(&self, heard: &Heard, first: bool) {
         match heard {
             Heard::Announcement(announcement) => self.apply(announcement, false),
+            Heard::Changes(nonce) => self.moves.hear(*nonce),
             Heard::NewEpoch if first => self.heads.begin_epoch(),
             Heard::NewEpoch => {
                 tracing::warn!("redis was restarted, flushed or rewound: heads are read again before they are served");
                 self.metrics.epochs.inc();
                 self.heads.begin_epoch();
+                self.moves.lose();
             }
         }
     }
@@ -61,6 +66,7 @@ impl Announcer {
     /// A head moved; `own`: by this node, which keeps the head even if nobody asked for the listing here yet.
     pub(crate) fn apply(&self, announcement: &Announcement, own: bool) {
         self.metrics.announcements.inc();
+        self.moves.note(&announcement.listing, &announcement.head);
         let waiting = self.waiting.lock().remove(&announcement.listing);
         let insist = own || waiting.is_some();
         self.heads

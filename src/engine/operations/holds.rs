@@ -13,7 +13,7 @@ use globset::{Glob, GlobMatcher};
 use crate::{
     engine::{
         error::{EngineError, ParameterError},
-        refreshing::means::Means,
+        refreshing::{means::Means, patching::removal::without_gone},
     },
     listing::{Generation, ListingKey, ListingName, Timestamp, definition::Resolved},
     store::{FREEZES_MAX, Freeze, Published},
@@ -195,7 +195,11 @@ impl Holds {
         let copied = writes.copy(&listing, from, generation, grant.as_of, hash, &policy);
         // It was at the end of its life.
         let Some(copied) = copied.await? else { return Ok(None) };
-        let total = copied.total();
+        let Some(copied) = without_gone(&self.means, copied, &policy).await? else {
+            tracing::warn!(%listing, %from, "not rolled back: items that are gone cannot be found in it");
+            return Ok(None);
+        };
+        let (generation, total) = (copied.generation(), copied.total());
         let next_due = matches!(resolved, Resolved::Defined(_)).then(|| policy.fresh_for.max(hold));
         match writes.publish(copied, &policy, None, next_due).await? {
             Published::Moved { announcement, .. } => {
@@ -213,7 +217,9 @@ impl Holds {
                 }))
             }
             Published::Older { current } => Err(EngineError::Superseded { current }),
-            Published::Fenced | Published::Incomplete | Published::Unwanted => Err(EngineError::broken_load()),
+            Published::Fenced | Published::Incomplete | Published::Unwanted | Published::Overtaken(_) => {
+                Err(EngineError::broken_load())
+            }
         }
     }
 }

@@ -1,6 +1,10 @@
 //! Writes that clients ask for: pushing a listing, deleting one, refreshing one.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::FutureExt;
 
@@ -21,7 +25,7 @@ use crate::{
         Family, Generation, HeadState, Item, ListingKey, ListingName, Policy, SortName, StoredSort,
         definition::{Defined, Resolved},
     },
-    store::{Base, GenerationWriter, Published, Store},
+    store::{Base, GenerationWriter, Publication, Published, Store},
 };
 
 /// A push under way. Dropped without [`Push::finish`], nothing changes.
@@ -80,7 +84,7 @@ impl Push {
         let published = self
             .store
             .writes
-            .publish_over(finished, &self.policy, None, None, believe);
+            .publish_over(finished, Publication::plain(&self.policy), believe);
         match published.await? {
             Published::Moved { announcement, replaced } => {
                 self.announcer.apply(&announcement, true);
@@ -94,7 +98,7 @@ impl Push {
             }
             Published::Older { current } => Err(EngineError::Superseded { current }),
             // The stream expired or was evicted while it was written.
-            Published::Fenced | Published::Incomplete => Err(EngineError::broken_load()),
+            Published::Fenced | Published::Incomplete | Published::Overtaken(_) => Err(EngineError::broken_load()),
             Published::Unwanted => {
                 let refusal = believed.err().ok_or(EngineError::broken_load())?;
                 tracing::warn!(listing = %self.listing, %refusal, "push refused");
@@ -103,6 +107,9 @@ impl Push {
         }
     }
 }
+
+/// Values of some variants, by parameter.
+pub(crate) type Chosen = BTreeMap<Arc<str>, Arc<str>>;
 
 /// Writes listings and asks for refreshes.
 pub struct Writes {
@@ -200,11 +207,12 @@ impl Writes {
     pub async fn refresh(
         &self,
         name: &ListingName,
+        chosen: &Chosen,
         sort: Option<&SortName>,
         shrink: Shrink,
     ) -> Result<(), EngineError> {
         self.accept_names(name, shrink).await;
-        let families = self.families(name, sort).await?;
+        let families = self.families(name, chosen, sort).await?;
         let coalesce_for = families
             .first()
             .map_or(Duration::ZERO, |(defined, _)| defined.definition.policy.coalesce_for);
@@ -232,12 +240,13 @@ impl Writes {
     pub async fn refresh_and_wait(
         &self,
         name: &ListingName,
+        chosen: &Chosen,
         sort: Option<&SortName>,
         shrink: Shrink,
     ) -> Result<Vec<Refreshed>, EngineError> {
         self.accept_names(name, shrink).await;
         let waits: Vec<_> = self
-            .families(name, sort)
+            .families(name, chosen, sort)
             .await?
             .into_iter()
             .map(|(defined, family)| self.refresher.demand(&defined, &family, shrink))
@@ -262,10 +271,11 @@ impl Writes {
         }
     }
 
-    /// The families of a defined name: the default one, and those with other choices that are kept.
+    /// The families of a defined name with the chosen values: the default one or its like, and those with other choices that are kept.
     async fn families(
         &self,
         name: &ListingName,
+        chosen: &Chosen,
         sort: Option<&SortName>,
     ) -> Result<Vec<(Defined, Family)>, EngineError> {
         let defined = match self.means.declaration.resolve(name) {
@@ -275,13 +285,22 @@ impl Writes {
         };
         let (frozen, now) = (&self.means.frozen, self.means.store.now());
         check_sort(&self.means.declaration, frozen, now, (&defined, name), sort).await?;
-        let default = defined.default_family(name);
+        let given = chosen.iter().map(|(parameter, value)| (&**parameter, &**value));
+        let default = Family {
+            name: name.clone(),
+            choices: defined.definition.choices(&given.collect()),
+        };
         let mut others = BTreeSet::new();
         if !defined.definition.variants.is_empty() {
             let kept = self.means.store.names.listings_of(name).await?;
             others.extend(kept.into_iter().map(|key| key.family));
         }
+        let has = |family: &Family, (parameter, value): (&Arc<str>, &Arc<str>)| {
+            let mut choices = family.choices.iter();
+            choices.any(|(name, of)| name == parameter && of == value)
+        };
         others.retain(|family| *family != default && defined.definition.declares(&family.choices));
+        others.retain(|family| chosen.iter().all(|one| has(family, one)));
         let families = std::iter::once(default).chain(others);
         Ok(families.map(|family| (defined.clone(), family)).collect())
     }

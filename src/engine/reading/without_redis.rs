@@ -217,6 +217,7 @@ async fn read(origin: &dyn Origin, key: &ListingKey, defined: &Defined) -> Resul
                 },
                 false => ReadOrder::By(order.by.to_vec()),
             },
+            only: None,
         })
         .await?;
     let mut ends = Ends::default();

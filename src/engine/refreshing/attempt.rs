@@ -7,6 +7,7 @@ use super::{
     build::Build,
     build_error::BuildError,
     means::Means,
+    patching::{kept::KeptChanges, rows::RowReader},
     request::{Refreshed, Request, Wants},
     unchanged::{Confirming, KeptStream},
 };
@@ -16,13 +17,18 @@ use crate::{
         error::Chain,
     },
     listing::{Freshness, Head, definition::StreamOrder},
-    origin::OriginError,
-    store::{FinishedGeneration, Grant, Published, ReadEnd},
+    origin::{Origin, OriginError},
+    store::{FinishedGeneration, Grant, Publication, Published, ReadEnd},
     telemetry::{ByOutcome, RefreshOutcome},
 };
 
 /// A due family that only a newer definition may refresh is left to other nodes for so long.
 const LEFT_TO_OTHERS: Duration = Duration::from_secs(1);
+
+/// So often a read follows changes that were recorded while it followed others; then it is published, and read again.
+const FOLLOWED_ROUNDS: u32 = 3;
+/// So often it follows later generations of earlier reads.
+const ROUNDS_MAX: u32 = 16;
 
 /// The outcome of an attempt.
 pub(crate) enum Done {
@@ -148,6 +154,7 @@ impl Attempt<'_> {
             None => None,
         };
         let is_kept = kept.iter().any(|kept| kept.head().is_some());
+        let mut changes = self.changes(&*origin);
         let mut changed = false;
         let mut refreshed = Vec::new();
         for (at, kept) in kept.iter().enumerate() {
@@ -164,7 +171,8 @@ impl Attempt<'_> {
                 }
                 Some(finished) => {
                     changed = true;
-                    self.publish(finished, confirming.next_due).await?
+                    self.publish(finished, &streams[at], &mut changes, confirming.next_due)
+                        .await?
                 }
                 None => {
                     let confirmed = confirming.confirm(kept, built.version.as_ref(), true).await?;
@@ -233,14 +241,55 @@ impl Attempt<'_> {
         }
     }
 
-    async fn publish(&self, finished: FinishedGeneration, next_due: Option<Duration>) -> Result<Refreshed, BuildError> {
+    /// The changes since this read was drawn.
+    fn changes<'s>(&'s self, origin: &'s dyn Origin) -> KeptChanges<'s> {
+        let Request { defined, family, .. } = self.request;
+        let reader = origin.reads_rows(&defined.definition).then_some(RowReader {
+            means: self.means,
+            origin,
+            defined,
+            family,
+        });
+        let drawn = self.grant.generations.first().map_or(0, |first| first.id);
+        let lag = self.declared.origins.changes_lag(&defined.definition.origin);
+        let drawn = drawn.saturating_sub(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX));
+        KeptChanges::new(self.means, family, &defined.definition.policy, reader, drawn)
+    }
+
+    async fn publish(
+        &self,
+        finished: FinishedGeneration,
+        stream: &StreamOrder<'_>,
+        changes: &mut KeptChanges<'_>,
+        next_due: Option<Duration>,
+    ) -> Result<Refreshed, BuildError> {
         let (means, request) = (self.means, self.request);
         let policy = &request.defined.definition.policy;
-        let (listing, generation, total) = (finished.key().clone(), finished.generation(), finished.total());
-        let next_due = next_due.filter(|_| !request.is_nothing(total));
-        let lease = self.grant.lease.as_ref();
-        let published = means.store.writes.publish(finished, policy, lease, next_due);
-        let generation = match published.await? {
+        let mut finished = changes.follow(finished, stream, false).await?;
+        let (mut rounds, mut is_behind) = (0, false);
+        let (published, listing, generation, total) = loop {
+            let (listing, generation, total) = (finished.key().clone(), finished.generation(), finished.total());
+            let publication = Publication {
+                policy,
+                lease: self.grant.lease.as_ref(),
+                next_due: next_due.filter(|_| !request.is_nothing(total)),
+                follows: (rounds < FOLLOWED_ROUNDS).then_some(changes.last),
+                is_patch: false,
+            };
+            match means.store.writes.publish_over(finished, publication, |_| true).await? {
+                Published::Overtaken(overtaken) if rounds < ROUNDS_MAX => {
+                    rounds += 1;
+                    is_behind = rounds >= FOLLOWED_ROUNDS;
+                    finished = changes.follow(*overtaken, stream, true).await?;
+                }
+                published => break (published, listing, generation, total),
+            }
+        };
+        if is_behind {
+            // Changes came faster than they could be followed: what is published may lack the last ones.
+            means.store.due.bring_forward(std::iter::once(&request.family)).await?;
+        }
+        let generation = match published {
             Published::Moved { announcement, .. } => {
                 // Applied here before any caller is answered: from then on this node serves this generation or a newer one.
                 means.announcer.apply(&announcement, true);
@@ -255,7 +304,9 @@ impl Attempt<'_> {
                 current
             }
             Published::Fenced => return Err(BuildError::LeaseLost),
-            Published::Incomplete | Published::Unwanted => return Err(BuildError::StreamLost),
+            Published::Incomplete | Published::Unwanted | Published::Overtaken(_) => {
+                return Err(BuildError::StreamLost);
+            }
         };
         Ok(Refreshed {
             listing,

@@ -228,6 +228,7 @@ impl<'a> Build<'a> {
             defined: self.request.defined.clone(),
             choices: self.request.family.choices.clone(),
             order,
+            only: None,
         };
         let name = &self.request.defined.definition.origin;
         let reading = self.means.latencies.measure(name, self.origin.read_unless(read, known));

@@ -7,7 +7,8 @@
 //!                └─► attempt    looks at what is kept, reads, publishes or confirms
 //!                      ├─ unchanged    a generation that holds what the origin still has lives on
 //!                      ├─ belief       may these items replace those that are kept?
-//!                      └─ build        from the origin's items to finished generations, written aside
+//!                      ├─ build        from the origin's items to finished generations, written aside
+//!                      └─ patching     only changed items are read, and exchanged
 //! request, means, failures, frozen, latencies, build_error, page_state        what these have in common
 //! ```
 //!
@@ -38,6 +39,7 @@ pub(super) mod frozen;
 pub(super) mod latencies;
 pub(super) mod means;
 pub(super) mod page_state;
+pub(super) mod patching;
 pub(super) mod refresh;
 pub(super) mod request;
 pub(super) mod runs;

@@ -52,7 +52,7 @@ impl WarmUps {
         resumable_for: Duration,
     ) -> Result<WarmUpJob, EngineError> {
         let (store, id) = (self.means.store.clone(), scope.job(skip_fresh));
-        let record = store.warm_ups.begin(id, resumable_for, anew).await?;
+        let record = store.warm_ups().begin(id, resumable_for, anew).await?;
         Ok(WarmUpJob {
             store,
             id,
@@ -79,7 +79,8 @@ impl WarmUpJob {
 
     /// Says that this process is still at work on it.
     pub(super) async fn renew(&self) {
-        let renewed = self.store.warm_ups.renew(self.id, self.began(), self.resumable_for);
+        let records = self.store.warm_ups();
+        let renewed = records.renew(self.id, self.began(), self.resumable_for);
         if let Err(error) = renewed.await {
             tracing::debug!(error = %Chain(&error), "the warm-up's record was not renewed");
         }
@@ -90,14 +91,14 @@ impl WarmUpJob {
     pub async fn leave(&self) {
         let at_work = AT_WORK_WITHIN + Duration::from_millis(1);
         let left = self.resumable_for.saturating_sub(at_work);
-        if let Err(error) = self.store.warm_ups.renew(self.id, self.began(), left).await {
+        if let Err(error) = self.store.warm_ups().renew(self.id, self.began(), left).await {
             tracing::debug!(error = %Chain(&error), "the warm-up's record was not shortened");
         }
     }
 
     /// The job is done: the next one of the same scope begins anew.
     pub async fn end(&self) {
-        if let Err(error) = self.store.warm_ups.end(self.id, self.began()).await {
+        if let Err(error) = self.store.warm_ups().end(self.id, self.began()).await {
             tracing::warn!(error = %Chain(&error), "the warm-up's record stays: for {} s the same command finds it done", self.resumable_for.as_secs());
         }
     }

@@ -172,6 +172,7 @@ async fn read_once(origins: &Origins, target: &Target) -> Result<ReadOnce, Engin
         defined: target.defined.clone(),
         choices: target.family.choices.clone(),
         order: ReadOrder::Any { columns: Vec::new() },
+        only: None,
     };
     let began = Instant::now();
     let mut items = origin.read(read).await.map_err(failed)?;

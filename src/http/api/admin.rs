@@ -1,5 +1,7 @@
 //! Writes without a body: deletes and refreshes.
 
+use std::collections::BTreeMap;
+
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, http::header, web::Data};
 use serde::Serialize;
 use utoipa::{ToSchema, openapi::Schema};
@@ -11,7 +13,7 @@ use crate::{
         problem::{Problem, ProblemDocument},
         request::{auth::Authorized, name::Name, query::Query, schema},
     },
-    listing::Order,
+    listing::{Order, definition::Resolved},
 };
 
 /// Forgets a listing: all sorts of it, unless one is named. Pinned generations are gone with it.
@@ -91,7 +93,7 @@ pub(crate) struct RefreshedOrder {
     pub total: u64,
 }
 
-/// Refreshes a listing from its origin: all sorts of it, unless one is named.
+/// Refreshes a listing from its origin: all sorts of it, unless one is named, and all variants that are kept, unless values of some are named.
 ///
 /// One that arrives while another runs causes exactly one more, however many arrive.
 #[utoipa::path(
@@ -120,8 +122,24 @@ pub(crate) async fn refresh(
     request: HttpRequest,
     engine: Data<Engine>,
 ) -> Result<HttpResponse, Problem> {
-    let mut query = Query::read(request.query_string(), &["sort", "wait", "accept_shrink"]);
+    let variants = match engine.declaration.resolve(&name) {
+        Resolved::Defined(defined) => defined.definition.variants.clone(),
+        Resolved::Pushed(_) | Resolved::Unknown => Vec::new(),
+    };
+    let known = variants.iter().map(|variant| &*variant.parameter);
+    let known: Vec<&str> = ["sort", "wait", "accept_shrink"].into_iter().chain(known).collect();
+    let mut query = Query::strict(request.query_string(), &known);
     let sort = query.sort_name();
+    let mut choices = BTreeMap::new();
+    for variant in &variants {
+        let Some(value) = query.text(&variant.parameter).map(str::to_owned) else {
+            continue;
+        };
+        match variant.values.iter().any(|declared| **declared == *value) {
+            true => drop(choices.insert(variant.parameter.clone(), value.into())),
+            false => query.refuse(&variant.parameter, format!("`{value}` is no value of it")),
+        }
+    }
     let waits = query.flag("wait");
     let shrink = Shrink::accepted_if(query.flag("accept_shrink"));
     query.finish().map_err(Problem::parameters)?;
@@ -133,10 +151,13 @@ pub(crate) async fn refresh(
         refreshed: Vec::new(),
     };
     if !waits {
-        engine.writes.refresh(&name, sort.as_ref(), shrink).await?;
+        engine.writes.refresh(&name, &choices, sort.as_ref(), shrink).await?;
         return Ok(answer::private(StatusCode::ACCEPTED, &answer));
     }
-    let refreshed = engine.writes.refresh_and_wait(&name, sort.as_ref(), shrink).await?;
+    let refreshed = engine
+        .writes
+        .refresh_and_wait(&name, &choices, sort.as_ref(), shrink)
+        .await?;
     answer.state = REFRESHED;
     answer.refreshed = refreshed.iter().map(RefreshedOrder::of).collect();
     answer.generation = refreshed.first().map(|first| first.generation.to_string());

@@ -3,17 +3,14 @@
 //! Of the body no more is in memory than one piece and the items that it completes. Nothing is published before the last
 //! byte: a body that breaks off, a bad item or a limit leaves the old generation as it is.
 
-use std::time::Duration;
-
 use actix_web::{
     HttpRequest, HttpResponse,
     http::{
         StatusCode,
         header::{self, HeaderMap},
     },
-    web::{Bytes, Data, Payload},
+    web::{Data, Payload},
 };
-use futures_util::StreamExt;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -25,6 +22,7 @@ use crate::{
         problem::{Kind, Problem, ProblemDocument},
         request::{
             auth::Authorized,
+            body::{badly_packed, coding_of, next_part, refuse_announced_excess, too_large},
             name::Name,
             query::Query,
             schema,
@@ -37,8 +35,6 @@ use crate::{
     },
 };
 
-/// How long a body may pause. A client that sends a byte now and then is cut by the limits on size and connections.
-const BODY_PAUSE_MAX: Duration = Duration::from_secs(30);
 /// The longest name of an id member.
 const ID_FIELD_BYTES_MAX: usize = 128;
 
@@ -103,7 +99,7 @@ pub(crate) async fn put(
     let asked = PushQuery::read(request.query_string())?;
     let format = format_of(request.headers())?;
     let coding = coding_of(request.headers())?;
-    refuse_announced_excess(request.headers(), &limits)?;
+    refuse_announced_excess(request.headers(), limits.bytes_max)?;
 
     let push = engine.writes.push(&name, asked.sort, asked.shrink).await?;
     let reader = DocumentReader::new(format, &asked.id_field, limits.item_bytes_max);
@@ -167,43 +163,6 @@ fn format_of(headers: &HeaderMap) -> Result<DocumentFormat, Problem> {
     }
 }
 
-fn coding_of(headers: &HeaderMap) -> Result<BodyCoding, Problem> {
-    let unsupported = || {
-        Problem::new(Kind::UNSUPPORTED_ENCODING)
-            .detail("send the body plain, or once packed as gzip")
-            .header(header::ACCEPT_ENCODING, "gzip")
-    };
-    let mut given = headers.get_all(header::CONTENT_ENCODING);
-    let coding = match given.next() {
-        None => BodyCoding::Identity,
-        Some(value) => value
-            .to_str()
-            .ok()
-            .and_then(BodyCoding::parse)
-            .ok_or_else(unsupported)?,
-    };
-    // A second header would be a second coding.
-    if given.next().is_some() {
-        return Err(unsupported());
-    }
-    Ok(coding)
-}
-
-/// A body that says itself that it is too large need not be sent.
-fn refuse_announced_excess(headers: &HeaderMap, limits: &BodyLimits) -> Result<(), Problem> {
-    let length = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    match length {
-        Some(length) if length > limits.bytes_max => Err(too_large(limits.bytes_max)),
-        _ => Ok(()),
-    }
-}
-
-fn too_large(max: u64) -> Problem {
-    Problem::new(Kind::BODY_TOO_LARGE).detail(format!("at most {max} bytes, counted after unpacking"))
-}
-
 /// A body on its way into a push.
 struct Ingest {
     reader: DocumentReader,
@@ -263,19 +222,6 @@ impl Ingest {
     }
 }
 
-async fn next_part(body: &mut Payload) -> Result<Option<Bytes>, Problem> {
-    match tokio::time::timeout(BODY_PAUSE_MAX, body.next()).await {
-        Ok(None) => Ok(None),
-        Ok(Some(Ok(part))) => Ok(Some(part)),
-        Ok(Some(Err(error))) => Err(Problem::new(Kind::BROKEN_BODY).detail(error.to_string())),
-        Err(_) => Err(Problem::new(Kind::SLOW_BODY).detail(format!("nothing came for {} s", BODY_PAUSE_MAX.as_secs()))),
-    }
-}
-
-fn badly_packed() -> Problem {
-    Problem::new(Kind::BROKEN_BODY).detail("the body is not whole gzip")
-}
-
 fn bad_item(error: BadItem) -> Problem {
     let kind = if error.too_large {
         Kind::ITEM_TOO_LARGE
@@ -311,19 +257,6 @@ mod tests {
             assert_eq!(of(other), Err(Kind::UNSUPPORTED_MEDIA_TYPE), "{other}");
         }
         assert!(format_of(&HeaderMap::new()).is_err());
-    }
-
-    #[test]
-    fn one_coding_is_taken() {
-        let of = |value| coding_of(&headers(header::CONTENT_ENCODING, value)).map_err(|problem| problem.kind());
-        assert_eq!(of("gzip"), Ok(BodyCoding::Gzip));
-        assert_eq!(of("identity"), Ok(BodyCoding::Identity));
-        for other in ["br", "gzip, gzip", "deflate", "zstd"] {
-            assert_eq!(of(other), Err(Kind::UNSUPPORTED_ENCODING), "{other}");
-        }
-        let mut twice = headers(header::CONTENT_ENCODING, "gzip");
-        twice.append(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
-        assert!(coding_of(&twice).is_err());
     }
 
     #[test]

@@ -7,11 +7,14 @@
 pub(super) mod about;
 pub(super) mod admin;
 pub(super) mod answer;
+pub(super) mod changes;
 pub(super) mod configuration;
 pub(super) mod description;
 pub(super) mod events;
+pub(super) mod hooks;
 pub(super) mod ingest;
 pub(super) mod inspect;
+pub(super) mod items;
 pub(super) mod openapi;
 pub(super) mod ops;
 pub(super) mod readiness;

@@ -17,7 +17,7 @@ use utoipa::{
 };
 
 use self::declared::ConfiguredParameters;
-use super::{about, admin, description, events, ingest, inspect, ops};
+use super::{about, admin, changes, description, events, hooks::post, ingest, inspect, items, ops};
 use crate::{
     http::{pages::page, request::query::Sizes},
     listing::Definitions,
@@ -39,6 +39,10 @@ use crate::{
         ingest::put,
         admin::delete,
         admin::refresh,
+        changes::post_changes,
+        changes::get_changes,
+        post::post_hook,
+        items::item,
         inspect::list,
         inspect::explain,
         ops::live,
@@ -47,6 +51,7 @@ use crate::{
         description::description,
     ),
     tags(
+        (name = "hooks", description = "For other programs that send webhooks; they sign them"),
         (name = "operations", description = "For operators"),
         (name = "pages", description = "For shop fronts"),
         (name = "writes", description = "For programs that feed the cache; they need the token"),

@@ -45,6 +45,9 @@ pub(crate) struct Health {
     /// The commands that Redis refuses.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub redis_refuses: Vec<RefusedByRedis>,
+    /// Outboxes and changelogs that cannot be read: changes that they hold are not seen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outboxes_unread: Vec<UnreadOutbox>,
     /// The outcome of the last reload, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = ConfigurationHealth)]
@@ -65,6 +68,15 @@ pub(super) fn troubles() -> Schema {
     schema::one_of(description, RedisTrouble::WORDS)
 }
 
+/// An outbox or a changelog that cannot be read.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UnreadOutbox {
+    /// The origin that it is of.
+    pub origin: String,
+    /// For how long.
+    pub seconds: u64,
+}
+
 /// An operation that Redis refuses although it answers.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct RefusedByRedis {
@@ -76,6 +88,15 @@ pub(crate) struct RefusedByRedis {
     pub sentence: String,
     /// How long ago it was refused last.
     pub seconds_ago: u64,
+}
+
+impl UnreadOutbox {
+    fn of((origin, lasts): (Box<str>, std::time::Duration)) -> Self {
+        Self {
+            origin: origin.into(),
+            seconds: lasts.as_secs(),
+        }
+    }
 }
 
 impl RefusedByRedis {
@@ -140,6 +161,12 @@ pub(crate) async fn ready(
                 names_unread: engine.inspector.names_unread(REFUSED_MAX),
                 redis: trouble.as_ref().map(RedisTrouble::as_str),
                 redis_refuses: RefusedByRedis::all(trouble.as_ref()),
+                outboxes_unread: engine
+                    .changes
+                    .outbox_troubles()
+                    .into_iter()
+                    .map(UnreadOutbox::of)
+                    .collect(),
                 configuration: configuration.health(),
             };
             Ok(answer::private(StatusCode::OK, &health))

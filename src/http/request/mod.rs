@@ -4,6 +4,7 @@
 //! a request that could be parsed is a problem document.
 
 pub(super) mod auth;
+pub(super) mod body;
 pub(super) mod coding;
 pub(super) mod conditional;
 pub(super) mod name;

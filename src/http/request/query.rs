@@ -30,6 +30,24 @@ impl<'a> Query<'a> {
         Self::read_all(raw, known, false)
     }
 
+    /// The same where a parameter outside `known` is an error.
+    pub(crate) fn strict(raw: &'a str, known: &[&'a str]) -> Self {
+        let mut query = Self::read(raw, known);
+        for pair in raw.split('&').filter(|pair| !pair.is_empty()) {
+            let name = pair.split_once('=').map_or(pair, |(name, _)| name);
+            let name = decode(name).unwrap_or(Cow::Borrowed(name));
+            if !known.contains(&&*name) {
+                let known = known
+                    .iter()
+                    .map(|known| format!("`{known}`"))
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                query.refuse(&name, format!("is unknown here; known: {known}"));
+            }
+        }
+        query
+    }
+
     /// The same with filters: every parameter whose name begins with [`PREFIX`].
     fn with_filters(raw: &'a str, known: &[&'a str]) -> Self {
         Self::read_all(raw, known, true)

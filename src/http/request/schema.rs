@@ -7,7 +7,7 @@
 use utoipa::{
     IntoParams, PartialSchema, ToSchema,
     openapi::{
-        Object, RefOr, Schema, Type,
+        Array, Object, OneOf, RefOr, Schema, Type,
         schema::{AdditionalProperties, ObjectBuilder, SchemaType},
     },
 };
@@ -97,6 +97,42 @@ pub(crate) struct RefreshParameters {
     accept_shrink: Option<bool>,
 }
 
+/// Whether a request waits.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct WaitParameter {
+    /// Answer when the changes are worked off, or after 30 seconds.
+    #[param(default = false)]
+    wait: Option<bool>,
+}
+
+/// `{id}` in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct ItemParameter {
+    /// 1 to 256 bytes of UTF-8, percent-encoded as one segment.
+    #[param(min_length = 1, max_length = 256, pattern = r"^(?!\.{1,2}$)[^\x00-\x1F\x7F-\x9F]+$")]
+    id: String,
+}
+
+/// `{hook}` in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct HookParameter {
+    /// A hook that the configuration declares.
+    #[param(min_length = 1, max_length = 32, pattern = "^[a-z0-9_]+$")]
+    hook: String,
+}
+
+/// `{token}` in a path.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+pub(crate) struct ChangeTokenParameter {
+    /// From the answer to `POST /v1/changes`.
+    #[param(pattern = "^[0-9a-f]{32}$")]
+    token: String,
+}
+
 /// How a pushed document is read.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -139,6 +175,75 @@ impl PartialSchema for PushedItem {
 }
 
 impl ToSchema for PushedItem {}
+
+/// A change in one of its three forms, which `derive` cannot tell.
+struct ChangeDocument;
+
+impl PartialSchema for ChangeDocument {
+    fn schema() -> RefOr<Schema> {
+        let text = || {
+            Object::builder()
+                .schema_type(Type::String)
+                .min_length(Some(1))
+                .max_length(Some(256))
+        };
+        let name = text().pattern(Some(r"^(?!\.{1,2}$)[^\x00-\x1F\x7F-\x9F]+$"));
+        let names = Array::builder().items(name).max_items(Some(1000));
+        let names = names
+            .description(Some("Only listings of these names are concerned."))
+            .build();
+        let variants = Object::builder().schema_type(Type::Object);
+        let value = Object::builder().schema_type(Type::String).build();
+        let variants = variants.additional_properties(Some(RefOr::T(Schema::Object(value))));
+        let variants = variants
+            .description(Some("Only families with these choices are concerned."))
+            .build();
+        let closed = || {
+            Object::builder()
+                .schema_type(Type::Object)
+                .additional_properties(Some(AdditionalProperties::FreeForm(false)))
+        };
+        let of_item = || {
+            let item = closed().property("id", item_id()).required("id");
+            item.property("names", names.clone())
+                .property("variants", variants.clone())
+        };
+        let only_true = Object::builder().schema_type(Type::Boolean).enum_values(Some([true]));
+        let seconds = Object::builder()
+            .schema_type(Type::Integer)
+            .minimum(Some(1))
+            .maximum(Some(2_678_400));
+        let seconds = seconds.description(Some("For so many seconds; an hour unless it is said."));
+        let gone = of_item()
+            .property("gone", only_true)
+            .required("gone")
+            .property("gone_for", seconds);
+        let glob = text().pattern(Some(r"^[^\x00-\x1F\x7F-\x9F\[\]{}\\!?]+$"));
+        let listings = closed()
+            .property("listings", glob)
+            .required("listings")
+            .property("variants", variants.clone());
+        let forms = OneOf::builder()
+            .item(of_item().description(Some("An item has changed.")))
+            .item(gone.description(Some("An item is gone, whatever the origin says.")))
+            .item(listings.description(Some(
+                "All listings whose names fit a glob have changed, as after a price rule.",
+            )));
+        RefOr::T(forms.title(Some("Change")).build().into())
+    }
+}
+
+/// Changes that are told together: one at least.
+pub(crate) struct ChangeDocuments;
+
+impl PartialSchema for ChangeDocuments {
+    fn schema() -> RefOr<Schema> {
+        let changes = Array::builder().items(ChangeDocument::schema());
+        RefOr::T(changes.min_items(Some(1)).build().into())
+    }
+}
+
+impl ToSchema for ChangeDocuments {}
 
 /// An object that may have any members.
 pub(crate) fn open_object() -> ObjectBuilder {

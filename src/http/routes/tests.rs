@@ -47,6 +47,7 @@ fn parts(service: &mut web::ServiceConfig) {
 const ALL: Reach = Reach {
     pages: true,
     admin: true,
+    items: false,
     storefront: None,
 };
 
@@ -116,6 +117,7 @@ async fn a_wrong_method_hears_which_are_right() {
         (Method::PATCH, "/v1/listings/a", "GET, HEAD, PUT, DELETE, OPTIONS"),
         (Method::HEAD, "/v1/listings/a/events", "GET, OPTIONS"),
         (Method::GET, "/v1/listings/a/refresh", "POST, OPTIONS"),
+        (Method::GET, "/v1/hooks/shop", "POST, OPTIONS"),
         (Method::POST, "/metrics", "GET, HEAD, OPTIONS"),
     ] {
         let answer = ask(&ALL, method, path, &[]).await;
@@ -220,6 +222,8 @@ async fn with_an_admin_socket_the_public_one_has_no_writes() {
     let admin = Reach { pages: false, ..ALL };
     let answer = ask(&admin, Method::GET, "/v1/listings/a", &[]).await;
     assert_eq!(answer.header("allow"), Some("PUT, DELETE, OPTIONS"));
+    let hook = ask(&admin, Method::POST, "/v1/hooks/shop", &[]).await;
+    assert_eq!(hook.code(), "unknown-route");
     for path in ["/metrics", "/openapi.json", "/health/live"] {
         assert_eq!(ask(&admin, Method::GET, path, &[]).await.status, 200, "{path}");
     }

@@ -230,8 +230,10 @@ function prepareControls() {
 }
 
 /** The price is in the database. The listing's announcement brings it here; should that be lost, ask. */
-function priceChanged({ id, name, price_cents }) {
+function priceChanged({ id, name, price_cents, told }) {
   const price = money.format(price_cents / 100);
+  const took = told.milliseconds === null ? "not seen yet" : `on the pages after ${told.milliseconds} ms`;
+  byId("served-change").textContent = `${took}, ${told.rows_read} rows read from the database`;
   const isHere = () => shown?.items.some((item) => item.id === id);
   const isShown = () => shown?.items.some((item) => item.id === id && item.price_cents === price_cents);
   const from = place;

@@ -7,7 +7,7 @@ const PRICE_CENTS_MAX = 9_999_999;
 
 let product = null; // { id, name, price_cents, list_cents } of the card that was chosen.
 
-/** Makes the dialog work. `onChanged` is told the product with its new price once the shop has taken it. */
+/** Makes the dialog work. `onChanged` is told the product with its new price, and what that took, once its category shows it. */
 export function preparePriceDialog(onChanged) {
   const dialog = byId("price-dialog");
   const input = byId("price-input");
@@ -23,13 +23,13 @@ export function preparePriceDialog(onChanged) {
     const chosen = product;
     save.disabled = true;
     try {
-      await ask("/demo/price", {
+      const answer = await ask("/demo/price", {
         method: "POST",
         headers: { "Content-Type": "application/json" },
         body: JSON.stringify({ id: chosen.id, price_cents }),
       });
       if (product === chosen) dialog.close();
-      onChanged({ ...chosen, price_cents });
+      onChanged({ ...chosen, price_cents, told: await answer.json() });
     } catch (error) {
       if (!(error instanceof Trouble)) throw error;
       complain(`${error.title}. ${error.detail}`);

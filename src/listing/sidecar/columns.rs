@@ -116,7 +116,12 @@ impl ColumnEncoder {
 
     /// Takes the stream's next item.
     pub fn push(&mut self, id: &ItemId, key: Option<&[u8]>) {
-        self.ids.extend_from_slice(&IdHash::of(id.as_str()).0.to_be_bytes());
+        self.push_hash(IdHash::of(id.as_str()), key);
+    }
+
+    /// The same, of an item whose id's hash is known.
+    pub fn push_hash(&mut self, id: IdHash, key: Option<&[u8]>) {
+        self.ids.extend_from_slice(&id.0.to_be_bytes());
         if let Ok(keys) = &mut self.keys {
             match judge(key, &self.last_key, self.items) {
                 Ok(key) => {

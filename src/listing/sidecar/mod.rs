@@ -18,11 +18,13 @@
 mod columns;
 mod front_coding;
 mod segments;
+mod stream_columns;
 
 pub use self::{
     columns::{ColumnEncoder, EndOfColumns, IdHash, Keyed, NoKeys, Segment, decode_ids},
     front_coding::{DecodedKeys, KEY_BYTES_MAX, Unreadable, decode_keys},
     segments::{Column, Segments},
+    stream_columns::StreamColumns,
 };
 
 #[cfg(test)]

@@ -32,7 +32,7 @@ use self::{
     client::ApiClient,
     pages::{Each, Element, Pages},
     validator::Validator,
-    values::Values,
+    values::{BoundValue, Values},
 };
 use super::{
     ITEM_BYTES_MAX, Items, Origin, OriginError, OriginItem, Read, ReadOrder, Reading,
@@ -46,10 +46,13 @@ use super::{
 use crate::{
     config::{HttpOriginConfig, RequestTemplate},
     listing::{
-        DataVersion, Field, Item, ItemId,
+        DataVersion, Definition, Field, Item, ItemId,
         item_json::{check_readable, parse_item},
     },
 };
+
+/// Ids that one request names: they must fit into a URL.
+const IDS_AT_ONCE: usize = 50;
 
 /// A JSON API.
 #[derive(Clone, Debug)]
@@ -107,6 +110,28 @@ impl HttpOrigin {
             .unwrap_or(Err(OriginError::TimedOut))
     }
 
+    /// Elements of some items, by requests that name one or some of them.
+    async fn some<T: Element>(
+        &self,
+        request: &RequestTemplate,
+        values: Values,
+        ids: &[ItemId],
+        each: &Each<T>,
+    ) -> Result<Vec<T>, OriginError> {
+        let mut found = Vec::new();
+        let at_once = if request.holds("ids") { IDS_AT_ONCE } else { 1 };
+        for ids in ids.chunks(at_once) {
+            let mut values = values.clone();
+            match ids {
+                [id] if at_once == 1 => values.set("id", BoundValue::Text(id.as_str().into())),
+                ids => values.set("ids", BoundValue::Ids(ids.into())),
+            }
+            let read = self.whole(request, values, each, None).await?;
+            found.extend(read.into_iter().flat_map(|(elements, _)| elements));
+        }
+        Ok(found)
+    }
+
     /// Distinct rows of texts, in bytewise order; elements with a null among them are left out.
     async fn distinct(
         &self,
@@ -142,15 +167,23 @@ impl Origin for HttpOrigin {
         let definition = &read.defined.definition;
         let query = definition.query.as_deref().unwrap_or_default();
         let properties = definition.properties(&read.choices);
-        let request = parse(query)?.with_properties(|name| properties.iter().any(|(full, _)| **full == *name));
+        let request = match &read.only {
+            None => query,
+            Some(_) => definition.item_query.as_deref().unwrap_or_default(),
+        };
+        let request = parse(request)?.with_properties(|name| properties.iter().any(|(full, _)| **full == *name));
         let selection = Arc::new(Selection::of_read(&read, std::iter::empty()));
         let chosen = read.choices.iter().chain(&properties);
         let values = Values::of_texts(read.defined.parameters.iter().chain(chosen));
         let columns = selection.columns.to_vec();
         let (id, of_items) = (definition.id.clone(), selection.clone());
         let each: Each<SeenItem> = Arc::new(move |position, json| see(position, json, &id, &of_items));
-        let Some((seen, validator)) = self.whole(&request, values, &each, known.as_ref()).await? else {
-            return Ok(Reading::Unchanged);
+        let (seen, validator) = match &read.only {
+            None => match self.whole(&request, values, &each, known.as_ref()).await? {
+                Some(read) => read,
+                None => return Ok(Reading::Unchanged),
+            },
+            Some(ids) => (self.some(&request, values, ids, &each).await?, None),
         };
         self.judge(query, &selection)?;
         let items: Vec<OriginItem> = seen.into_iter().filter_map(|seen| seen.item).collect();
@@ -168,6 +201,10 @@ impl Origin for HttpOrigin {
             items: finished(in_batches(items), &read)?,
             version: validator.and_then(|validator| validator.version(self.identity)),
         })
+    }
+
+    fn reads_rows(&self, definition: &Definition) -> bool {
+        definition.item_query.is_some()
     }
 
     async fn names(&self, query: &str, fields: &[Field]) -> Result<Vec<Vec<String>>, OriginError> {

@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::{
     config::{RequestTemplate, TargetPiece, value_name},
+    listing::ItemId,
     origin::OriginError,
 };
 
@@ -25,6 +26,8 @@ pub(super) struct Values(Vec<(Arc<str>, BoundValue)>);
 pub(super) enum BoundValue {
     Text(Arc<str>),
     Number(u64),
+    /// Some ids: in a target separated by commas, in a body a list of texts.
+    Ids(Arc<[ItemId]>),
     /// Any JSON, byte for byte as the API sent it.
     Json(Box<str>),
 }
@@ -164,6 +167,10 @@ impl BoundValue {
         match self {
             Self::Text(text) => Cow::Borrowed(text),
             Self::Number(number) => number.to_string().into(),
+            Self::Ids(ids) => {
+                let ids: Vec<&str> = ids.iter().map(ItemId::as_str).collect();
+                ids.join(",").into()
+            }
             // A string without its quotes, anything else as it is.
             Self::Json(json) => serde_json::from_str::<String>(json).map_or(Cow::Borrowed(json), Cow::Owned),
         }
@@ -172,6 +179,15 @@ impl BoundValue {
     fn write_json(&self, json: &mut Vec<u8>) {
         match self {
             Self::Text(text) => write_text(text, json),
+            Self::Ids(ids) => {
+                let mut separator = b'[';
+                for id in ids.iter() {
+                    json.push(separator);
+                    write_text(id.as_str(), json);
+                    separator = b',';
+                }
+                close(separator, *b"[]", json);
+            }
             Self::Number(number) => json.extend_from_slice(number.to_string().as_bytes()),
             Self::Json(value) => json.extend_from_slice(value.as_bytes()),
         }
@@ -201,6 +217,8 @@ mod tests {
         ];
         let mut values = Values::of_texts(texts.iter());
         values.set("limit", BoundValue::Number(100));
+        let ids = ["7", "a,\"b"].map(|id| ItemId::parse(id).unwrap());
+        values.set("ids", BoundValue::Ids(ids.into()));
         values.set("cursor", BoundValue::Json("[1.50,\"b\"]".into()));
         values
     }
@@ -231,6 +249,7 @@ mod tests {
         check_target("/c/:category/all", &format!("/c/{CATEGORY}/all"));
         check_target("/c?q=:category&n=:limit", &format!("/c?q={CATEGORY}&n=100"));
         check_target("/c?after=:cursor", "/c?after=%5B1.50%2C%22b%22%5D");
+        check_target("/c?id_in=:ids", "/c?id_in=7%2Ca%2C%22b");
         check_target("/", "/");
         check_target("/a//b/?", "/a//b/");
     }
@@ -260,6 +279,7 @@ mod tests {
             r#"{"c":":category","n":":limit","after":":cursor","x":[1,-2.5,null,true,"a:b",":A"]}"#,
             r#"{"c":"A&B/ü \"x\"?#%","n":100,"after":[1.50,"b"],"x":[1,-2.5,null,true,"a:b",":A"]}"#,
         );
+        check_body(r#"{"ids":":ids"}"#, r#"{"ids":["7","a,\"b"]}"#);
         check_body(r#"{":plain":1}"#, r#"{":plain":1}"#);
         check_body("[]", "[]");
         check_body("\":plain\"", "\"x\"");

@@ -134,7 +134,11 @@ impl<S: DatabaseServer> ItemRead<'_, S> {
                 .has_no_rows(session, &described, &ordered.values, &failure)
                 .await?
         {
-            return Ok(Sent::All);
+            // One of several ids may be no value of the column: that says nothing of the others.
+            return match self.read.only.as_ref().is_some_and(|ids| ids.len() > 1) {
+                true => Err(OriginError::Misdeclared("an id does not fit the column".to_owned()).into()),
+                false => Ok(Sent::All),
+            };
         }
         Err(failure)
     }

@@ -4,10 +4,14 @@
 //! one file that runs statements and makes items of rows. Those that are servers, whose columns have types, share how they are
 //! read ([`items`], [`texts`], [`session`]; a server's own part is a [`DatabaseServer`]), how values are written ([`typed`]) and which failures are tried again ([`failure`]).
 
+mod change_feed;
+mod change_pool;
+mod changelog;
 mod failure;
 mod formless;
 mod items;
 mod mysql;
+mod outbox;
 mod placeholders;
 mod postgres;
 mod server;
@@ -24,6 +28,12 @@ use tokio::time::{Instant, timeout};
 use xxhash_rust::xxh3::xxh3_64;
 
 pub(super) use self::formless::Formless;
+pub use self::{
+    change_feed::ChangeFeed,
+    change_pool::{ChangeRow, OutboxListener},
+    changelog::Changelog,
+    outbox::{OUTBOX_ROWS_MAX, Outbox},
+};
 use self::{
     items::ItemRead,
     mysql::Mysql,
@@ -34,7 +44,7 @@ use self::{
     typed::ItemColumns,
 };
 use super::{Items, Origin, OriginError, Read, ReadOrder, batches::batches, finishing::finished};
-use crate::listing::{DataVersion, Field, definition::Defined, key::Choices};
+use crate::listing::{DataVersion, Definition, Field, ItemId, definition::Defined, key::Choices};
 
 /// A database.
 pub struct SqlOrigin {
@@ -201,6 +211,21 @@ impl Origin for SqlOrigin {
             sender.end(outcome).await;
         });
         Ok(items)
+    }
+
+    fn reads_rows(&self, _definition: &Definition) -> bool {
+        true
+    }
+
+    async fn names_of(
+        &self,
+        query: &str,
+        id: &Field,
+        fields: &[Field],
+        ids: &[ItemId],
+    ) -> Result<Vec<Vec<String>>, OriginError> {
+        let statement = Statement::of_names_of(self.dialect(), query, id.as_str(), fields, ids)?;
+        self.texts(statement, Blobs::LeftOut).await.map(|(_, rows)| rows)
     }
 
     async fn names(&self, query: &str, fields: &[Field]) -> Result<Vec<Vec<String>>, OriginError> {

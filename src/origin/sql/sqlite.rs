@@ -288,7 +288,7 @@ impl<'c> Snapshot<'c> {
 }
 
 /// SQLite answers with 1 to what is wrong with a statement; the rest is the database's state.
-fn origin_error(error: sqlx::Error) -> OriginError {
+pub(super) fn origin_error(error: sqlx::Error) -> OriginError {
     const ERROR: i32 = 1;
     const READ_ONLY: i32 = 8;
     match &error {

@@ -13,6 +13,7 @@ use std::{ops::Range, sync::Arc};
 use super::placeholders::{CutQuery, Lexis, QueryPiece};
 use crate::{
     listing::{
+        Field, ItemId,
         definition::{Defined, Definition, VariantProperty},
         key::Choices,
     },
@@ -33,6 +34,8 @@ pub(super) struct Dialect {
     pub sorted: fn(&str) -> String,
     /// Whether it knows `nulls last`. An index serves such an order, but not the form for the others.
     pub knows_nulls_last: bool,
+    /// Whether values are compared by how they are stored, and not by the column's type.
+    pub compares_by_storage: bool,
 }
 
 impl Dialect {
@@ -43,6 +46,7 @@ impl Dialect {
         placeholder: |number| format!("${number}"),
         sorted: |expression| format!("cast({expression} as text) collate \"C\""),
         knows_nulls_last: true,
+        compares_by_storage: false,
     };
     /// How MySQL spells things. Texts of every collation are compared as bytes: `utf8mb4_bin` would take no notice of spaces
     /// at the end.
@@ -52,6 +56,7 @@ impl Dialect {
         placeholder: |_| "?".to_owned(),
         sorted: |expression| format!("cast(convert({expression} using utf8mb4) as binary)"),
         knows_nulls_last: false,
+        compares_by_storage: false,
     };
     /// How SQLite spells things. `cast` keeps a column's collation, so even a cast needs its own.
     pub(super) const SQLITE: Self = Self {
@@ -60,6 +65,7 @@ impl Dialect {
         placeholder: |number| format!("?{number}"),
         sorted: |expression| format!("{expression} collate binary"),
         knows_nulls_last: true,
+        compares_by_storage: true,
     };
 }
 
@@ -87,7 +93,67 @@ impl Statement {
             OriginError::Misdeclared(format!("the listings `{pattern}` need a `query`"))
         })?;
         let value_of = |name: &str| value_for_items(&read.defined, &read.choices, name);
-        Self::wrapping(dialect, "query", query, value_of)
+        let mut statement = Self::wrapping(dialect, "query", query, value_of)?;
+        if let Some(ids) = &read.only {
+            statement.only(dialect, definition.id.as_str(), ids);
+        }
+        Ok(statement)
+    }
+
+    /// The names that items belong to: their ids, and the columns of the pattern's parameters.
+    pub(super) fn of_names_of(
+        dialect: &Dialect,
+        query: &str,
+        id: &str,
+        columns: &[Field],
+        ids: &[ItemId],
+    ) -> Result<Self, OriginError> {
+        let mut statement = Self::wrapping(dialect, "names_of", query, |_| None)?;
+        statement.only(dialect, id, ids);
+        let columns = std::iter::once(id).chain(columns.iter().map(Field::as_str));
+        let columns: Vec<String> = columns.map(|column| column_of(dialect, column)).collect();
+        Ok(statement.nested(&columns.join(", ")))
+    }
+
+    /// Only the rows of some items. The number of placeholders is a power of two: a server keeps few plans.
+    fn only(&mut self, dialect: &Dialect, id: &str, ids: &[ItemId]) {
+        self.sql.push_str(&format!("\nwhere {} in (", column_of(dialect, id)));
+        let padding = ids
+            .last()
+            .into_iter()
+            .cycle()
+            .take(ids.len().next_power_of_two() - ids.len());
+        for (at, id) in ids.iter().chain(padding).enumerate() {
+            if at > 0 {
+                self.sql.push_str(", ");
+            }
+            self.bind(dialect, Some(id.as_str().into()));
+            // SQLite compares a text with no integer, unless a column says that it is one; an expression says nothing.
+            if dialect.compares_by_storage
+                && id
+                    .as_str()
+                    .parse::<i64>()
+                    .is_ok_and(|number| number.to_string() == id.as_str())
+            {
+                self.sql.push_str(", cast(");
+                self.bind(dialect, Some(id.as_str().into()));
+                self.sql.push_str(" as integer)");
+            }
+        }
+        self.sql.push(')');
+    }
+
+    /// Some columns of this statement, as a query of its own.
+    fn nested(mut self, columns: &str) -> Self {
+        let select = format!("{SELECT_ALL} from (\nselect distinct {columns}");
+        let moved = |place: usize| place + select.len() - SELECT_ALL.len();
+        self.sql.replace_range(..SELECT_ALL.len(), &select);
+        for place in &mut self.places {
+            *place = moved(place.start)..moved(place.end);
+        }
+        self.query = moved(self.query.start)..moved(self.query.end);
+        self.sql.push_str("\n) as items");
+        self
     }
 
     /// The query that tells whether the items of a family may have changed, where there is one.

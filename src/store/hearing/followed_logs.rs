@@ -10,7 +10,7 @@ use super::{
 use crate::{
     listing::Timestamp,
     store::layout::{
-        announcements::{Envelope, Heard, VERSION, mark_of, parse_body},
+        announcements::{Envelope, Heard, VERSION, mark_of, parse_body, parse_wake},
         entry_id::EntryId,
         keys::Partition,
         seen::Seen,
@@ -107,6 +107,10 @@ impl FollowedLogs {
         let envelope: Option<Envelope<'_>> = serde_json::from_slice(message).ok();
         let known = envelope.filter(|envelope| usize::from(envelope.partition) < self.positions.len());
         let Some(envelope) = known else {
+            if let Some(nonce) = parse_wake(message) {
+                heard.push(Heard::Changes(nonce));
+                return Next::Listen;
+            }
             // Another release's: where it wrote the log too the next comparison moves the position on.
             heard.push(Heard::NewEpoch);
             return Next::Listen;

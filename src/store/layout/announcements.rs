@@ -37,6 +37,8 @@ pub enum Heard {
     /// Announcements may have been lost for good (the subscription has just begun, or Redis was restarted, flushed or
     /// rewound): forget floors, suspect heads.
     NewEpoch,
+    /// Changes were recorded, or somebody wants to know that all before this was heard: the number says which.
+    Changes(u64),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -124,6 +126,21 @@ pub(crate) fn parse_body(text: &str) -> Option<Announcement> {
         head,
         written: None,
     })
+}
+
+/// The message that changes were recorded. It moves no head, so no log has it: whoever needs the changes looks for them now and then.
+pub(crate) fn wake_message(nonce: u64) -> String {
+    format!("{{\"v\":{VERSION},\"changes\":\"{nonce:016x}\"}}")
+}
+
+/// Reads a [`wake_message`].
+pub(crate) fn parse_wake(message: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Wake<'a> {
+        changes: &'a str,
+    }
+    let wake: Wake<'_> = serde_json::from_slice(message).ok()?;
+    u64::from_str_radix(wake.changes, 16).ok()
 }
 
 /// A message of the channel.

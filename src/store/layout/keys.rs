@@ -196,6 +196,37 @@ impl Keys {
         self.in_partition(partition, format_args!("names"))
     }
 
+    /// Changes that shops have told of, in the order in which they were recorded.
+    pub(crate) fn changes(&self, partition: Partition) -> String {
+        self.in_partition(partition, format_args!("changes"))
+    }
+
+    /// The last change up to which all are worked off.
+    pub(crate) fn worked_off(&self, partition: Partition) -> String {
+        self.in_partition(partition, format_args!("worked-off"))
+    }
+
+    /// Ids of items that are gone, whatever an origin says.
+    pub(crate) fn gone(&self, partition: Partition) -> String {
+        self.in_partition(partition, format_args!("gone"))
+    }
+
+    /// The outcome of changes that were recorded together.
+    pub(crate) fn change_outcome(&self, token: u128) -> String {
+        let partition = Partition(u8::try_from(token % u128::from(PARTITIONS)).unwrap_or_default());
+        self.in_partition(partition, format_args!("change:{token:032x}"))
+    }
+
+    /// The lease of a role that one node has, for all partitions.
+    pub(crate) fn role(&self, role: &str) -> String {
+        format!("{}:{LAYOUT}:role:{role}", self.prefix)
+    }
+
+    /// Up to where the changelog of an origin is worked off, for all partitions.
+    pub(crate) fn changelog(&self, origin: &str) -> String {
+        format!("{}:{LAYOUT}:changelog:{origin}", self.prefix)
+    }
+
     pub(crate) fn reads(&self, partition: Partition) -> String {
         self.in_partition(partition, format_args!("reads"))
     }

@@ -1,6 +1,6 @@
 -- Makes a finished generation current and announces it, in one step.
 --   KEYS[1] head  KEYS[2] log  KEYS[3] names  KEYS[4] due  KEYS[5] last failure  KEYS[6] lease  KEYS[7] kept generations
---   KEYS[8…] the keys of the generations that are named
+--   KEYS[8] changes that shops have told of  KEYS[9…] the keys of the generations that are named
 --   ARGV[1] id  ARGV[2] nonce  ARGV[3] total  ARGV[4] entries of its group's stream  ARGV[5] chunk_len  ARGV[6] as_of, ms
 --   ARGV[7] hash of the definition  ARGV[8] pins_from
 --   ARGV[9] ARGV[10] id and nonce of the head that the caller has read, '' where it has none
@@ -12,11 +12,12 @@
 --   ARGV[27] check sum of the head  ARGV[28] the delta, '' where it is whole  ARGV[29] chunks that its layers hold
 --   ARGV[30] how its chunks lie, '' where they are plain
 --   ARGV[31] '1': the second generation is the one that this replaces  ARGV[32] as what that is kept, '' where nobody may go back to it
---   ARGV[33] how many generations are named  ARGV[34…] four for each, see `generations`: the new one, the one that it replaces, those
+--   ARGV[33] the last of the changes that are in it, '' where none matters  ARGV[34] '1': only some items were read, so a failure stays
+--   ARGV[35] how many generations are named  ARGV[36…] four for each, see `generations`: the new one, the one that it replaces, those
 --   that end now  then the kept ones that are not listed any more
 -- Returns {'moved'}; {'same'} (this very publish was done before); {'older', id, nonce} (a later generation is current);
 --   {'fenced'} (the lease is not the caller's); {'incomplete'} (Redis does not hold what was written, or what it takes from its group);
---   {'retry'} (the head is not what the caller has read). An error: nothing was done.
+--   {'changed'} (later changes are recorded); {'retry'} (the head is not what the caller has read). An error: nothing was done.
 local head = redis.pcall('HMGET', KEYS[1], 'id', 'nonce')
 if head.err then
     if not string.find(head.err, 'WRONGTYPE', 1, true) then
@@ -39,10 +40,17 @@ end
 if ARGV[11] ~= '' and redis.call('GET', KEYS[6]) ~= ARGV[11] then
     return { 'fenced' }
 end
-local count = tonumber(ARGV[33])
-local named = generations(count, 34)
+local count = tonumber(ARGV[35])
+local named = generations(count, 36)
 if not is_whole(named[1], ARGV[4], ARGV[29]) then
     return { 'incomplete' }
+end
+if ARGV[33] ~= '' then
+    -- In the same step as the head moves: an earlier read never hides a change that was recorded since.
+    local newest = redis.call('XREVRANGE', KEYS[8], '+', '-', 'COUNT', 1)[1]
+    if newest and tonumber(string.match(newest[1], '^%d+')) > tonumber(ARGV[33]) then
+        return { 'changed' }
+    end
 end
 if (id or '') ~= ARGV[9] or (nonce or '') ~= ARGV[10] then
     return { 'retry' }
@@ -52,9 +60,9 @@ local now, pin_for = now_ms(), tonumber(ARGV[14])
 
 -- From here on nothing fails. The log is written first: a server that takes no data refuses it, with nothing done yet.
 local refused = refusal({
-    { 'HSET', KEYS[1], '', '' }, { 'HDEL', KEYS[1], '' }, { 'PEXPIRE', KEYS[1], '1' }, { 'PTTL', KEYS[8] },
+    { 'HSET', KEYS[1], '', '' }, { 'HDEL', KEYS[1], '' }, { 'PEXPIRE', KEYS[1], '1' }, { 'PTTL', KEYS[9] },
     { 'UNLINK', KEYS[7] }, { 'TYPE', KEYS[2] }, { 'XREVRANGE', KEYS[2], '+', '-' }, { 'XADD', KEYS[2], '*', '', '' },
-    { 'ZADD', KEYS[3], '0', '' }, { 'PUBLISH', ARGV[20], '' }, { 'PEXPIREAT', KEYS[8], '1' },
+    { 'ZADD', KEYS[3], '0', '' }, { 'PUBLISH', ARGV[20], '' }, { 'PEXPIREAT', KEYS[9], '1' },
     { 'ZREM', KEYS[7], '' }, { 'ZREMRANGEBYSCORE', KEYS[7], '0', '0' }, { 'ZRANGE', KEYS[7], '0', '0' },
     { 'ZSCORE', KEYS[7], '' },
 }, { [KEYS[1]] = 'hash', [KEYS[2]] = 'stream', [KEYS[3]] = 'zset', [KEYS[4]] = 'zset', [KEYS[7]] = 'zset' })
@@ -94,7 +102,7 @@ end
 for number = replaced and 3 or 2, count do
     drop(named[number], now)
 end
-for argument = 34 + 4 * count, #ARGV do
+for argument = 36 + 4 * count, #ARGV do
     redis.call('ZREM', KEYS[7], ARGV[argument])
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', string.format('%.0f', now))
@@ -104,7 +112,9 @@ if last then
 end
 
 redis.call('ZADD', KEYS[3], 0, ARGV[16])
-redis.call('UNLINK', KEYS[5])
+if ARGV[34] ~= '1' then
+    redis.call('UNLINK', KEYS[5])
+end
 if ARGV[18] ~= '' then
     redis.call('ZADD', KEYS[4], string.format('%.0f', now + tonumber(ARGV[18])), ARGV[17])
 end

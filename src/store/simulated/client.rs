@@ -25,11 +25,11 @@ use crate::{
         scripts,
         wire::{commands::Commands, reply, resp},
         writing::{
-            aside::finished::{Draft, Written},
+            aside::finished::{Draft, Written, head_of},
             delete::{self, Deleting},
             draw::{self, Drawing, Drawn},
             leases::{extending, releasing},
-            publish::{self, Answer, Publishing, head_of},
+            publish::{self, Answer, Publishing},
         },
     },
 };
@@ -277,6 +277,8 @@ impl Client {
             policy,
             lease: lease.map(|lease| (lease.key.as_str(), lease.value.as_str())),
             next_due,
+            follows: None,
+            is_patch: false,
         };
         let call = publishing.call(&self.keys);
         (head, turn([call]))

@@ -124,6 +124,25 @@ impl Draws {
         self.draw_leased(family, count, insist, coalescing).await
     }
 
+    /// The lease of a role: work that one node does for all. `None` while another node holds it. Where its holder dies, another one takes it
+    /// once the lease has lapsed.
+    pub async fn role(&self, role: &str) -> Result<Option<Lease>, StoreError> {
+        const OPERATION: &str = "take a role";
+        let (key, value) = (self.access.keys.role(role), owner_token());
+        let mut command = redis::cmd("SET");
+        command
+            .arg(&key)
+            .arg(&value)
+            .arg("NX")
+            .arg("PX")
+            .arg(LEASE.as_millis() as u64);
+        // The lease counts from before the call: here it must never seem to last longer than there.
+        let asked = Instant::now();
+        let replies = self.access.redis.write(OPERATION, &command).await?;
+        let reply = reply::answered(replies.into_iter().next().unwrap_or_default(), OPERATION, &key)?;
+        Ok((reply != Value::Nil).then(|| self.leases.keep(key, value, asked)))
+    }
+
     /// Which refresh of a family is under way, if any.
     pub async fn lease_state(&self, family: &Family) -> Result<Option<LeaseState>, StoreError> {
         state_of(&self.access, family).await

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use super::{aside::finished::Written, lives::Named};
+use super::{
+    aside::finished::{FinishedGeneration, Written},
+    leases::Lease,
+    lives::Named,
+};
 use crate::{
     listing::{Codec, DataVersion, Generation, Head, HeadState, ListingKey, Policy},
     store::{
@@ -20,6 +24,35 @@ use crate::{
         wire::reply,
     },
 };
+
+/// How a generation is published.
+#[derive(Clone, Copy, Debug)]
+pub struct Publication<'a> {
+    /// Lives and limits.
+    pub policy: &'a Policy,
+    /// With a lease it is fenced by it.
+    pub lease: Option<&'a Lease>,
+    /// When the family is due next; `None` leaves that as it is.
+    pub next_due: Option<Duration>,
+    /// The last of the listing's changes that are in it: it is [overtaken](Published::Overtaken) where later ones are recorded. `None`: no
+    /// change matters.
+    pub follows: Option<u64>,
+    /// Whether only some items were read anew: a failure of full reads stays remembered.
+    pub is_patch: bool,
+}
+
+impl<'a> Publication<'a> {
+    /// Of a generation that nobody's lease fences, whatever was changed.
+    pub fn plain(policy: &'a Policy) -> Self {
+        Self {
+            policy,
+            lease: None,
+            next_due: None,
+            follows: None,
+            is_patch: false,
+        }
+    }
+}
 
 /// The outcome of a publish.
 #[derive(Debug)]
@@ -42,6 +75,9 @@ pub enum Published {
     Incomplete,
     /// The caller does not want it in the place of what is current.
     Unwanted,
+    /// Items have changed since it was drawn: by changes that it does not have, or by a later generation of an earlier read. Nothing was done;
+    /// the caller may bring it up to date.
+    Overtaken(Box<FinishedGeneration>),
 }
 
 /// The answer of the script.
@@ -52,6 +88,7 @@ pub(crate) enum Answer {
     Fenced,
     Incomplete,
     Retry,
+    Changed,
 }
 
 /// One call of the script.
@@ -65,6 +102,10 @@ pub(crate) struct Publishing<'a> {
     /// Key and value.
     pub lease: Option<(&'a str, &'a str)>,
     pub next_due: Option<Duration>,
+    /// See [`Publication::follows`].
+    pub follows: Option<u64>,
+    /// See [`Publication::is_patch`].
+    pub is_patch: bool,
 }
 
 impl Publishing<'_> {
@@ -76,6 +117,8 @@ impl Publishing<'_> {
             policy,
             lease,
             next_due,
+            follows,
+            is_patch,
         } = self;
         let (listing, family, partition) = (&draft.key, &draft.key.family, Partition::of(draft.key.name()));
         let mut key_names = vec![
@@ -86,6 +129,7 @@ impl Publishing<'_> {
             keys.failure(family),
             lease.map_or_else(|| keys.lease(family), |(key, _)| key.to_owned()),
             keys.kept(listing).into(),
+            keys.changes(partition),
         ];
         let (new, replaced) = (Placed::of(head), self.replaced());
         let generations = [Some(&new), replaced.as_ref().map(|replaced| &replaced.placed)];
@@ -132,6 +176,8 @@ impl Publishing<'_> {
                 Some(replaced) if !draft.undoes(&replaced.placed.generation) => replaced.to_string(),
                 _ => String::new(),
             })
+            .arg(follows.map_or_else(String::new, |change| change.to_string()))
+            .arg(u8::from(*is_patch))
             .arg(named.count());
         named.add_arguments(&mut call);
         for member in self.unlisted() {
@@ -168,30 +214,6 @@ impl Publishing<'_> {
     }
 }
 
-/// The head that what was written would be, after the one before it.
-pub(crate) fn head_of(
-    Written {
-        draft,
-        total,
-        delta,
-        codec,
-        ..
-    }: &Written,
-    before: &HeadState,
-) -> Head {
-    Head {
-        generation: draft.generation,
-        total: *total,
-        chunk_len: draft.chunk_len,
-        as_of: draft.as_of,
-        definition: draft.definition,
-        definition_version: draft.definition_version,
-        pins_from: before.pins_from(),
-        delta: delta.clone(),
-        codec: *codec,
-    }
-}
-
 pub(crate) fn decode(reply: Value, key: &ListingKey) -> Result<Answer, StoreError> {
     let reply = reply::answered(reply, "publish", &key.to_string())?;
     let parts: Option<Vec<String>> = reply::array(reply).and_then(|parts| parts.into_iter().map(reply::text).collect());
@@ -201,6 +223,7 @@ pub(crate) fn decode(reply: Value, key: &ListingKey) -> Result<Answer, StoreErro
         ["fenced"] => Ok(Answer::Fenced),
         ["incomplete"] => Ok(Answer::Incomplete),
         ["retry"] => Ok(Answer::Retry),
+        ["changed"] => Ok(Answer::Changed),
         ["older", id, nonce] => {
             let current = format!("{id}-{nonce}").parse();
             current.map(Answer::Older).map_err(|_| StoreError::odd_reply("publish"))

@@ -11,14 +11,14 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::{
     aside::{
         base::Base,
-        finished::{Draft, FinishedGeneration},
+        finished::{Draft, FinishedGeneration, head_of},
         generations::GenerationWriter,
     },
     confirm::{Confirmation, Confirmed, Kept, kept, reading_kept},
     delete::{self, Deleting},
     leases::Lease,
     lives::Named,
-    publish::{self, Answer, Published, Publishing, head_of},
+    publish::{self, Answer, Publication, Published, Publishing},
 };
 use crate::{
     listing::{Delta, Generation, Head, HeadState, ListingKey, Policy, Timestamp},
@@ -87,13 +87,22 @@ impl GenerationWrites {
     /// The base for a new generation after a head: only chunks that differ from it are written. `None` where it is not there, or was cut
     /// into other chunks.
     pub async fn base(&self, key: &ListingKey, head: &Head, policy: &Policy) -> Result<Option<Base>, StoreError> {
-        let base = Base::of(&self.0, key, head, policy.chunk_len).await?;
-        if let Some(dictionary) = base.as_ref().and_then(|base| base.dictionary.as_ref()) {
-            // Of another node, or of before a restart: this one need not train its own.
-            let scope = scope_of(key, head.definition);
-            self.0.dictionaries.adopt(scope, dictionary);
-        }
+        let base = Base::of(&self.0, key, head, policy.chunk_len, None).await?;
+        self.adopt_dictionary(key, head.definition, base.as_ref());
         Ok(base)
+    }
+
+    /// The same after a generation that is not published yet.
+    pub async fn base_of_finished(&self, finished: &FinishedGeneration) -> Result<Option<Base>, StoreError> {
+        let (head, bytes) = (finished.head(), finished.written.bytes);
+        Base::of(&self.0, finished.key(), &head, head.chunk_len, Some(bytes)).await
+    }
+
+    /// Of another node, or of before a restart: this one need not train its own.
+    fn adopt_dictionary(&self, key: &ListingKey, definition: u64, base: Option<&Base>) {
+        if let Some(dictionary) = base.and_then(|base| base.dictionary.as_ref()) {
+            self.0.dictionaries.adopt(scope_of(key, definition), dictionary);
+        }
     }
 
     /// The bases of other listings of the same name, which a new generation of a listing may be much like: of those that were shaped by the
@@ -169,16 +178,19 @@ impl GenerationWrites {
         lease: Option<&Lease>,
         next_due: Option<Duration>,
     ) -> Result<Published, StoreError> {
-        self.publish_over(finished, policy, lease, next_due, |_| true).await
+        let publication = Publication {
+            lease,
+            next_due,
+            ..Publication::plain(policy)
+        };
+        self.publish_over(finished, publication, |_| true).await
     }
 
     /// The same, if the caller wants it in the place of the head that it would replace, and of no other.
     pub async fn publish_over(
         &self,
         mut finished: FinishedGeneration,
-        policy: &Policy,
-        lease: Option<&Lease>,
-        next_due: Option<Duration>,
+        publication: Publication<'_>,
         mut is_wanted_over: impl FnMut(&HeadState) -> bool,
     ) -> Result<Published, StoreError> {
         // Before the first call: a caller that goes away must not unlink what the script has made current.
@@ -198,14 +210,23 @@ impl GenerationWrites {
                 finished.unlink().await;
                 return Ok(Published::Unwanted);
             }
-            let head = head_of(&finished.written, &before.state);
+            let (head, as_of) = (head_of(&finished.written, &before.state), finished.written.draft.as_of);
+            // Some items were changed in the generation before this read was published: it must follow that.
+            let is_later = |current: &Head| current.generation.id > head.generation.id && current.as_of < as_of;
+            let is_read = publication.lease.is_some() && !publication.is_patch;
+            if is_read && unanswered == 0 && before.state.live().is_some_and(is_later) {
+                finished.is_unpublished();
+                return Ok(Published::Overtaken(finished.into()));
+            }
             let publishing = Publishing {
                 written: &finished.written,
                 head: &head,
                 before: &before,
-                policy,
-                lease: lease.map(|lease| (lease.key(), lease.value())),
-                next_due,
+                policy: publication.policy,
+                lease: publication.lease.map(|lease| (lease.key(), lease.value())),
+                next_due: publication.next_due,
+                follows: publication.follows,
+                is_patch: publication.is_patch,
             };
             let call = publishing.call(&self.0.keys);
             let was = replaced.get_or_insert_with(|| before.state.clone()).clone();
@@ -246,6 +267,10 @@ impl GenerationWrites {
                 Ok(Answer::Older(current)) => {
                     self.0.seen.raise(partition, current.id);
                     Published::Older { current }
+                }
+                Ok(Answer::Changed) => {
+                    finished.is_unpublished();
+                    return Ok(Published::Overtaken(finished.into()));
                 }
                 Ok(Answer::Fenced) => Published::Fenced,
                 Ok(Answer::Incomplete) => Published::Incomplete,

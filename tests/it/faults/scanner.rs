@@ -116,14 +116,9 @@ async fn a_scanner_fills_nothing_and_evicts_no_hot_page() {
     // But for the records of what is read, which are bounded.
     let keys = |redis: &RedisServer| {
         let mut keys = redis.cli_lines(&["--scan"]);
-        keys.retain(|key| !key.ends_with(":reads") && !key.ends_with(":popular"));
+        keys.retain(|key| !key.ends_with(":reads") && !key.ends_with(":popular") && !key.contains(":role:"));
         keys.sort();
         keys
-    };
-    let chunk_reads = |redis: &RedisServer| {
-        let stats = redis.cli(&["INFO", "commandstats"]);
-        let line = stats.lines().find(|line| line.starts_with("cmdstat_xrange:"));
-        line.map_or(0, |line| line.split(['=', ',']).nth(1).unwrap().parse::<u64>().unwrap())
     };
     let memory = |redis: &RedisServer| {
         let info = redis.cli(&["INFO", "memory"]);
@@ -132,7 +127,14 @@ async fn a_scanner_fills_nothing_and_evicts_no_hot_page() {
     };
     // What a connection costs, and what is asked for at all.
     scan(&node.address, 0, 10 * BATCH);
-    let before = (keys(&redis), chunk_reads(&redis), memory(&redis), node.resident_bytes());
+    // A page that reads no chunk comes from memory.
+    let from_redis = "listcache_pages_total{layer=\"redis\"}";
+    let before = (
+        keys(&redis),
+        node.metric(from_redis).await,
+        memory(&redis),
+        node.resident_bytes(),
+    );
     let began = Instant::now();
     let scanners: Vec<_> = (1..=CONNECTIONS)
         .map(|seed| {
@@ -157,15 +159,10 @@ async fn a_scanner_fills_nothing_and_evicts_no_hot_page() {
     assert_eq!(keys(&redis), before.0);
     assert!(memory(&redis) < before.2 + (2 << 20));
     assert!(grown < 32, "{grown} MiB");
-    let reads = chunk_reads(&redis);
     for page in 0..HOT {
         let answer = get(&node, &hot(page)).await;
         assert_eq!(answer.status, 200);
         assert!(answer.cache_status.contains("hit"), "{answer:?}");
     }
-    assert_eq!(
-        (reads, chunk_reads(&redis)),
-        (before.1, before.1),
-        "hot pages were evicted"
-    );
+    assert_eq!(node.metric(from_redis).await, before.1, "hot pages were evicted");
 }

@@ -13,7 +13,7 @@ pub(super) const ROOMS: &[(&str, Order)] = &[
             &["mod"],
             &["loops"],
             &["operations"],
-            &["reading", "warm_up"],
+            &["reading", "warm_up", "changing"],
             &["refreshing"],
             &["coherence"],
             &["fetching"],

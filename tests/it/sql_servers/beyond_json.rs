@@ -37,6 +37,7 @@ async fn an_id_may_be_an_integer_of_more_than_64_bits() {
 fn configured(url: &str, strict: bool) -> (Arc<dyn Origin>, Metrics) {
     let metrics = Metrics::new();
     let config = OriginConfig {
+        changes: Default::default(),
         name: "shop".into(),
         timeout: TIMEOUT,
         bounds: Default::default(),

@@ -158,6 +158,7 @@ macro_rules! fill {
 /// An origin of the catalogue, under its name.
 fn origin(name: &str, kind: OriginKind) -> OriginConfig {
     OriginConfig {
+        changes: Default::default(),
         name: name.into(),
         timeout: TIMEOUT,
         bounds: Default::default(),

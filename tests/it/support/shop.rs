@@ -135,6 +135,8 @@ pub fn definition(policy: Policy) -> Definition {
         query: Some("select 1".into()),
         id: "id".into(),
         names: None,
+        names_of: None,
+        item_query: None,
         sorts: vec![sort("price")],
         variants: Vec::new(),
         filters: Default::default(),
@@ -300,7 +302,10 @@ pub fn next_cursor(page: &Page) -> Option<Cursor> {
 
 /// Refreshes a listing, and waits for it.
 pub async fn fill(engine: &Engine, name: &ListingName) -> Result<Vec<Refreshed>, EngineError> {
-    engine.writes.refresh_and_wait(name, None, Shrink::Refused).await
+    engine
+        .writes
+        .refresh_and_wait(name, &Default::default(), None, Shrink::Refused)
+        .await
 }
 
 /// Replaces a pushed listing.

@@ -12,6 +12,7 @@ use crate::{
 };
 
 const GENERATION: &str = "1795291200123456-9f1c02ab";
+const TOKEN: &str = "6f1c02ab6f1c02ab6f1c02ab6f1c02ab";
 const TIME: &str = "2026-11-22T00:13:48.447Z";
 /// Cut: only the store spells keys.
 const KEY_IN_REDIS: &str = "listcache:2:{14vy}:…";
@@ -43,6 +44,9 @@ fn add_parameters(operation: &mut Operation, name: &str) {
         let example = match &*parameter.name {
             "name" => json!(name),
             "size" => json!(2),
+            "token" => json!(TOKEN),
+            "id" => json!("7"),
+            "hook" => json!("shop"),
             "wait" => json!(true),
             "prefix" => json!("category:"),
             _ => continue,
@@ -54,12 +58,17 @@ fn add_parameters(operation: &mut Operation, name: &str) {
 
 fn add_bodies(operation: &mut Operation, listing: &ExampleListing) {
     let example = operation.operation_id.as_deref().and_then(|id| listing.answer(id));
+    let (one, many) = match operation.operation_id.as_deref() {
+        Some("postChanges") => (json!({"id": 7}), json!([{"id": 7}])),
+        Some("postHook") => (json!({"id": 7}), json!({"id": 7})),
+        _ => (bread(), json!([bread()])),
+    };
     if let Some(RefOr::T(body)) = &mut operation.request_body {
         for (media_type, content) in &mut body.content {
             if let RefOr::T(content) = content {
                 content.example = Some(match &**media_type {
-                    "application/json" => json!([bread()]),
-                    _ => json!(format!("{}\n", bread())),
+                    "application/json" => many.clone(),
+                    _ => json!(format!("{one}\n")),
                 });
             }
         }
@@ -149,6 +158,16 @@ impl ExampleListing {
             "refreshListing" => json!({
                 "listing": name, "state": "refreshed", "generation": GENERATION, "total": 269,
                 "refreshed": [{"key": key, "sort": sort, "order": "asc", "generation": GENERATION, "total": 269}],
+            }),
+            "postChanges" | "getChanges" => json!({
+                "change": TOKEN, "state": "done", "changes": 1, "families": 3, "published": 3, "unchanged": 0, "refreshed": 0, "failed": {},
+            }),
+            "getItem" => json!({
+                "id": "7", "truncated": false,
+                "listings": [{
+                    "listing": name, "sort": sort, "order": "asc", "variants": {}, "generation": GENERATION, "total": 269, "position": 26,
+                    "page": 2, "url": format!("{LISTINGS}/{}?sort={sort}&page=2&size=24", self.encoded()), "previous": "6", "next": "9",
+                }],
             }),
             "getListings" => json!({
                 "listings": [{

@@ -50,12 +50,13 @@ pub struct Base {
 
 impl Base {
     /// The base for a new generation after a head: what the head names. `None` where not all of it is there, where it was cut into other
-    /// chunks, or where its group holds too much that does not count any more.
+    /// chunks, or where its group holds too much that does not count any more. Of a generation that is not published the bytes must be `known`.
     pub(in crate::store::writing) async fn of(
         access: &Access,
         listing: &ListingKey,
         head: &Head,
         chunk_len: NonZeroU32,
+        known: Option<Bytes>,
     ) -> Result<Option<Self>, StoreError> {
         const OPERATION: &str = "read base";
         if head.total == 0 || head.chunk_len != chunk_len {
@@ -77,6 +78,7 @@ impl Base {
         // Through the writing connection, which is the one that the next step needs anyway.
         let mut replies = access.redis.write(OPERATION, turn).await?.into_iter();
         let bytes = decode_for_writing(&mut replies, keys, listing)?.bytes;
+        let bytes = known.unwrap_or(bytes);
         let base_read = decode_with_content(replies.next().unwrap_or_default(), &base_sidecar, base)?;
         let [entries, fields] = [replies.next(), replies.next()].map(|reply| reply.as_ref().and_then(reply::unsigned));
         let Some((described, content)) = base_read else {
@@ -171,7 +173,7 @@ impl Base {
                 continue;
             }
             known.push(base);
-            bases.extend(Self::of(access, &other, head, chunk_len).await?.map(|mut base| {
+            bases.extend(Self::of(access, &other, head, chunk_len, None).await?.map(|mut base| {
                 let before = &mut base.before;
                 let of = before.base_of.take().unwrap_or(other);
                 before.base_of = Some(of).filter(|of| of != listing);
@@ -186,6 +188,12 @@ impl Base {
     /// Where the group lies.
     pub(super) fn delta(&self) -> &Delta {
         &self.before
+    }
+
+    /// The content of a chunk that need not be written where it stays as it is.
+    pub fn lends(&self, index: u64) -> Option<u64> {
+        let content = self.content.get(usize::try_from(index).ok()?)?;
+        (!self.absorbed.contains(index)).then_some(*content)
     }
 
     /// Whether a chunk of it comes to this, and need not be written.

@@ -7,7 +7,7 @@ use super::fields::Fields;
 use crate::{
     listing::{
         ChunkSet, Generation, ItemId,
-        sidecar::{ColumnEncoder, Segment, Segments},
+        sidecar::{ColumnEncoder, IdHash, Segment, Segments},
     },
     store::layout::delta_codec::{sealed, segment_field},
 };
@@ -31,6 +31,11 @@ impl Columns {
     /// Takes the next item.
     pub(super) fn push(&mut self, id: &ItemId, key: Option<&[u8]>) {
         self.encoder.push(id, key);
+    }
+
+    /// Takes the next item, of which the id's hash is known.
+    pub(super) fn push_hash(&mut self, id: IdHash, key: Option<&[u8]>) {
+        self.encoder.push_hash(id, key);
     }
 
     /// To be called behind each chunk: takes the segments that are full. With `changed`, of a delta, only those with a changed chunk.

@@ -7,7 +7,7 @@ use super::{
     in_flight::{BUILDING_LIFE, deliver, unlink},
 };
 use crate::{
-    listing::{Codec, Content, DataVersion, Delta, Generation, ListingKey, Timestamp},
+    listing::{Codec, Content, DataVersion, Delta, Generation, Head, HeadState, ListingKey, Timestamp},
     store::{
         access::Access,
         dictionaries::DictionaryScope,
@@ -64,6 +64,30 @@ pub(crate) struct Written {
     /// How its chunks lie in Redis.
     pub codec: Codec,
     pub bytes: Bytes,
+}
+
+/// The head that what was written would be, after the one before it.
+pub(crate) fn head_of(
+    Written {
+        draft,
+        total,
+        delta,
+        codec,
+        ..
+    }: &Written,
+    before: &HeadState,
+) -> Head {
+    Head {
+        generation: draft.generation,
+        total: *total,
+        chunk_len: draft.chunk_len,
+        as_of: draft.as_of,
+        definition: draft.definition,
+        definition_version: draft.definition_version,
+        pins_from: before.pins_from(),
+        delta: delta.clone(),
+        codec: *codec,
+    }
 }
 
 /// Unlinks what was written of a generation that was not published, unless told that it may have been.
@@ -139,6 +163,27 @@ impl FinishedGeneration {
     /// From here on it may have been published, whatever becomes of the reply: it is left to its expiry.
     pub(crate) fn keep(&mut self) {
         self.unpublished.may_be_published = true;
+    }
+
+    /// The head that it would have.
+    pub fn head(&self) -> Head {
+        head_of(&self.written, &HeadState::Absent)
+    }
+
+    /// It goes back as far as another does.
+    pub fn undoing_as(mut self, other: &Self) -> Self {
+        self.written.draft.copy_of = other.written.draft.copy_of;
+        self
+    }
+
+    /// It was not published after all.
+    pub(crate) fn is_unpublished(&mut self) {
+        self.unpublished.may_be_published = false;
+    }
+
+    /// Another generation stands on it: it is left to its expiry, unless that one is published.
+    pub fn underlie(mut self) {
+        self.keep();
     }
 
     /// A definite refusal: it is of no use any more.

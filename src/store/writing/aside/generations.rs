@@ -19,7 +19,7 @@ use super::{
 use crate::{
     listing::{
         ChunkIndex, ChunkSet, ContentHasher, DataVersion, Generation, Item,
-        sidecar::{Keyed, Segments},
+        sidecar::{IdHash, Keyed, Segments},
     },
     store::{
         access::Access,
@@ -103,6 +103,36 @@ impl GenerationWriter {
             self.probe = Some(Vec::new());
         }
         self
+    }
+
+    /// The same, where it is known that most chunks are the base's.
+    #[must_use]
+    pub fn over_known(self, base: Option<Base>) -> Self {
+        let mut writer = self.over(base);
+        writer.probe = None;
+        writer
+    }
+
+    /// Adds the base's next chunk as it is, which the base must [lend](Base::lends): of its items only the hashes of their ids and their sort keys
+    /// are told. To be called between two chunks.
+    pub async fn append_lent<'k>(
+        &mut self,
+        items: impl IntoIterator<Item = (IdHash, Option<&'k [u8]>)>,
+    ) -> Result<(), StoreError> {
+        let lent = self.base.as_ref().and_then(|base| base.lends(self.next.0));
+        let Some(content) = lent.filter(|_| self.chunk.is_empty()) else {
+            let reason = "a chunk is taken from a base that does not have it";
+            return Err(StoreError::corrupt(self.draft.stream_key.key(), reason));
+        };
+        for (id, key) in items {
+            self.items += 1;
+            self.columns.push_hash(id, key);
+        }
+        self.content.push_chunk(content);
+        self.next.0 += 1;
+        self.columns
+            .end_chunk(self.base.as_ref().map(|_| &self.changed), &mut self.unpublished.fields);
+        self.unpublished.fields.send_much(&self.unpublished.access).await
     }
 
     /// Adds an item at the end, with its sort key or without. Sends a pipeline when one is full, or has waited for long; that it

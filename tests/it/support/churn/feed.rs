@@ -11,6 +11,7 @@ use std::{
 
 use parking_lot::Mutex;
 use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
 use tokio::{
     sync::{
         Semaphore,
@@ -19,14 +20,27 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::{super::service::Service, FEED_AT_ONCE, NODES, Shop, ledger::now, readers::Zipf, setup::WAITED_FOR};
+use super::{
+    super::service::{Service, json_of},
+    FEED_AT_ONCE, NODES, Shop,
+    ledger::now,
+    readers::Zipf,
+    setup::WAITED_FOR,
+};
 
 /// Between two refreshes that are waited for.
 const WAIT_EVERY: Duration = Duration::from_millis(100);
 
+/// Changes that were committed together.
+pub struct Told {
+    pub listings: BTreeSet<usize>,
+    pub products: BTreeSet<i64>,
+    pub committed: u64,
+}
+
 /// What tells the services that something has changed.
 pub struct Feed {
-    told: UnboundedSender<(BTreeSet<usize>, u64)>,
+    told: UnboundedSender<Told>,
     /// How long after the commit each request was accepted, in microseconds.
     accepted_after: Arc<Mutex<Vec<u64>>>,
     work: JoinHandle<()>,
@@ -35,7 +49,7 @@ pub struct Feed {
 impl Feed {
     /// Asks for refreshes, of each node in turn, as a feed does that knows nothing of any other request.
     pub fn refreshes(shop: &Shop) -> Self {
-        let (told, mut batches) = unbounded_channel::<(BTreeSet<usize>, u64)>();
+        let (told, mut batches) = unbounded_channel::<Told>();
         let (nodes, paths) = (shop.nodes.clone(), shop.paths.clone());
         let accepted_after: Arc<Mutex<Vec<u64>>> = Arc::default();
         let times = accepted_after.clone();
@@ -43,7 +57,10 @@ impl Feed {
             let at_once = Arc::new(Semaphore::new(FEED_AT_ONCE));
             let mut requests = JoinSet::new();
             let mut turn = 0;
-            while let Some((listings, committed)) = batches.recv().await {
+            while let Some(Told {
+                listings, committed, ..
+            }) = batches.recv().await
+            {
                 for listing in listings {
                     turn += 1;
                     let post = nodes[turn % NODES].admin(Method::POST, &format!("{}/refresh", paths[listing]));
@@ -69,9 +86,47 @@ impl Feed {
         }
     }
 
+    /// Tells which products have changed, of each node in turn.
+    pub fn changes(shop: &Shop) -> Self {
+        let (told, mut batches) = unbounded_channel::<Told>();
+        let nodes = shop.nodes.clone();
+        let accepted_after: Arc<Mutex<Vec<u64>>> = Arc::default();
+        let times = accepted_after.clone();
+        let work = tokio::spawn(async move {
+            let mut last = None;
+            let mut turn = 0;
+            while let Some(Told {
+                products, committed, ..
+            }) = batches.recv().await
+            {
+                turn += 1;
+                let changes: Vec<Value> = products.iter().map(|id| json!({ "id": id })).collect();
+                let post = nodes[turn % NODES].admin(Method::POST, "/v1/changes").json(&changes);
+                let accepted = post.send().await.unwrap();
+                assert_eq!(accepted.status(), StatusCode::ACCEPTED);
+                times.lock().push(now() - committed);
+                last = Some(accepted.json::<Value>().await.unwrap());
+            }
+            // The last changes are worked off too.
+            while let Some(Value::String(token)) = last.as_ref().map(|last| &last["change"]) {
+                let outcome: Value =
+                    json_of(nodes[0].admin(Method::GET, &format!("/v1/changes/{token}?wait=true"))).await;
+                assert_eq!(outcome["failed"], json!({}));
+                if outcome["state"] == "done" {
+                    break;
+                }
+            }
+        });
+        Self {
+            told,
+            accepted_after,
+            work,
+        }
+    }
+
     /// Deletes all listings as soon as it hears of a change, and then only after a while again.
     pub fn flushes(shop: &Shop) -> Self {
-        let (told, mut batches) = unbounded_channel::<(BTreeSet<usize>, u64)>();
+        let (told, mut batches) = unbounded_channel::<Told>();
         let (node, paths, pause) = (shop.nodes[0].clone(), shop.paths.clone(), shop.replay.coalesce_for);
         let work = tokio::spawn(async move {
             let at_once = Arc::new(Semaphore::new(FEED_AT_ONCE));
@@ -98,9 +153,9 @@ impl Feed {
         }
     }
 
-    pub fn tell(&mut self, listings: BTreeSet<usize>, committed: u64) {
+    pub fn tell(&mut self, told: Told) {
         // Its work has ended only if it has failed, which `end` tells.
-        let _ = self.told.send((listings, committed));
+        let _ = self.told.send(told);
     }
 
     /// Waits until all is told; how long after its commit each was accepted.

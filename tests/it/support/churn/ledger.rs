@@ -134,7 +134,10 @@ impl Ledger {
 
     fn hear(&self, message: &Value) {
         let body = &message["body"];
-        let listing = body["listing"].as_str().unwrap();
+        // Others are of changes that wait.
+        let Some(listing) = body["listing"].as_str() else {
+            return;
+        };
         let place = listing.split_once('/').and_then(|(name, _)| self.places.get(name));
         // What is deleted is not shown any more.
         let generation = body["head"]["generation"].as_str().or(body["deleted"].as_str());

@@ -23,7 +23,6 @@ mod refreshes;
 pub mod setup;
 
 use std::{
-    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -33,19 +32,20 @@ use std::{
 
 use listcache::origin::SampleCatalogue;
 use reqwest::{Method, StatusCode};
+use serde_json::Value;
 use sqlx::{ConnectOptions, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use self::{
     changes::{Change, Year},
-    feed::{Feed, wait_for_refreshes},
+    feed::{Feed, Told, wait_for_refreshes},
     ledger::{Ledger, Stay, now},
     readers::{Reads, Zipf, read},
     setup::config,
 };
 use super::{
     redis_server::RedisServer,
-    service::{Service, TOKEN},
+    service::{Service, TOKEN, json_of},
 };
 
 /// How much faster than it happened.
@@ -63,6 +63,8 @@ const FEED_AT_ONCE: usize = 16;
 pub enum Strategy {
     /// It asks for refreshes of their categories.
     AsksForRefreshes,
+    /// It tells which products have changed.
+    TellsChanges,
     /// It deletes all listings, but not more often than once in `coalesce_for`: more often would leave no time to fill them.
     FlushesEverything,
 }
@@ -99,6 +101,10 @@ pub struct Figures {
     /// The most refreshes of one listing, changed or not, that were drawn within `coalesce_for`.
     pub refreshes_in_a_window: usize,
     pub redis_bytes: u64,
+    /// Rows that the database gave.
+    pub rows: u64,
+    /// Listings that show other items, or another order, than the database has in the end.
+    pub wrong: Vec<String>,
     /// Chunks that nodes keep when a head moves.
     pub stay: Stay,
 }
@@ -148,9 +154,10 @@ pub async fn run(year: &Year, changes: &[Change], replay: Replay) -> Figures {
     let readers = shop.readers(&stop);
     let waits = wait_for_refreshes(shop.nodes[0].clone(), shop.paths.clone(), stop.clone());
     let waits = replay.waits.then(|| tokio::spawn(waits));
-    let begun = Instant::now();
+    let (begun, since) = (Instant::now(), now() / 1000);
     let accepted_after = match replay.strategy {
         Strategy::AsksForRefreshes => shop.change(changes, Feed::refreshes(&shop)).await,
+        Strategy::TellsChanges => shop.change(changes, Feed::changes(&shop)).await,
         Strategy::FlushesEverything => shop.change(changes, Feed::flushes(&shop)).await,
     };
     let took = begun.elapsed();
@@ -164,7 +171,15 @@ pub async fn run(year: &Year, changes: &[Change], replay: Replay) -> Figures {
     for reader in readers.join_all().await {
         reads.add(reader);
     }
-    let (builds, refreshes_in_a_window, confirmed) = shop.refreshes();
+    let (builds, refreshes_in_a_window, confirmed, items) = shop.refreshes(since);
+    let mut rows = items;
+    for node in &shop.nodes {
+        rows += node.metric("listcache_changed_rows_read_total").await as u64;
+    }
+    let wrong = match replay.strategy {
+        Strategy::FlushesEverything => Vec::new(),
+        _ => shop.wrong(&year.listings).await,
+    };
     let (staleness, never_shown) = shop.ledger.staleness_of_changes(&confirmed);
     let of_page = |(listing, generation, asked): &(usize, u64, u64)| {
         shop.ledger.staleness_of_page(&confirmed, *listing, *generation, *asked)
@@ -185,6 +200,8 @@ pub async fn run(year: &Year, changes: &[Change], replay: Replay) -> Figures {
         builds,
         refreshes_in_a_window,
         redis_bytes,
+        rows,
+        wrong,
         stay: shop.ledger.stay(),
     }
 }
@@ -285,13 +302,43 @@ impl Shop {
                 for change in batch {
                     self.ledger.committed(change.category, committed);
                 }
-                let listings: BTreeSet<usize> = batch.iter().map(|change| change.category).collect();
-                feed.tell(listings, committed);
+                feed.tell(Told {
+                    listings: batch.iter().map(|change| change.category).collect(),
+                    products: batch.iter().map(|change| change.product).collect(),
+                    committed,
+                });
             }
             if left.is_empty() {
                 return feed.end().await;
             }
         }
+    }
+
+    /// Listings that are not what the database has.
+    async fn wrong(&mut self, listings: &[String]) -> Vec<String> {
+        let mut wrong = Vec::new();
+        for (name, path) in listings.iter().zip(self.paths.clone().iter()) {
+            let category = percent_encoding::percent_decode_str(name.strip_prefix("category:").unwrap());
+            let category = category.decode_utf8().unwrap();
+            let expected: Vec<(i64, i64)> =
+                sqlx::query_as("select id, price_cents from products where category = ?1 order by price_cents, id")
+                    .bind(&*category)
+                    .fetch_all(&mut self.database)
+                    .await
+                    .unwrap();
+            let mut shown = Vec::new();
+            let mut next = Some(format!("{path}?limit=250"));
+            while let Some(path) = next {
+                let page: Value = json_of(self.nodes[1].request(Method::GET, &path)).await;
+                let items = page["items"].as_array().unwrap().iter();
+                shown.extend(items.map(|item| (item["id"].as_i64().unwrap(), item["price_cents"].as_i64().unwrap())));
+                next = page["links"]["next"].as_str().map(str::to_owned);
+            }
+            if shown != expected {
+                wrong.push(name.clone());
+            }
+        }
+        wrong
     }
 
     fn redis_bytes(&self) -> u64 {

@@ -11,10 +11,11 @@ use super::{
 };
 
 impl Shop {
-    /// How long each refresh took, the most of one listing within `coalesce_for`, and what they have found unchanged: as the
-    /// nodes have logged it.
-    pub fn refreshes(&self) -> (Vec<u64>, usize, Confirmed) {
+    /// How long each refresh took, the most of one listing within `coalesce_for`, what they have found unchanged, and how many
+    /// items they have read: as the nodes have logged it since a time, in ms.
+    pub fn refreshes(&self, since: u64) -> (Vec<u64>, usize, Confirmed, u64) {
         let mut builds = Vec::new();
+        let mut items = 0;
         let mut confirmed = Confirmed::default();
         let mut draws: HashMap<String, Vec<u64>> = HashMap::new();
         for line in self
@@ -31,12 +32,16 @@ impl Shop {
             ) {
                 continue;
             }
+            let as_of = line["as_of"].as_u64().unwrap();
+            if as_of < since {
+                continue;
+            }
             let of_listing = draws.entry(line["listing"].as_str().unwrap().to_owned()).or_default();
             if line["listing"].as_str().unwrap().starts_with(WAITED_FOR) {
                 continue;
             }
             builds.push(line["duration_ms"].as_u64().unwrap() * 1000);
-            let as_of = line["as_of"].as_u64().unwrap();
+            items += line["items"].as_u64().unwrap_or_default();
             of_listing.push(as_of);
             confirmed.add(id_of(line["generation"].as_str().unwrap()).unwrap(), as_of * 1000);
         }
@@ -47,6 +52,6 @@ impl Shop {
             times.iter().enumerate().map(in_window).max().unwrap_or_default()
         });
         let most = most.max().unwrap_or_default();
-        (builds, most, confirmed)
+        (builds, most, confirmed, items)
     }
 }

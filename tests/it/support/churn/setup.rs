@@ -9,7 +9,7 @@ pub const WAITED_FOR: &str = "waited:";
 
 pub fn config(redis: &str, database: &str, replay: Replay) -> String {
     let coalesce_for = match replay.strategy {
-        Strategy::AsksForRefreshes => replay.coalesce_for.as_millis(),
+        Strategy::AsksForRefreshes | Strategy::TellsChanges => replay.coalesce_for.as_millis(),
         Strategy::FlushesEverything => 0,
     };
     format!(
@@ -24,9 +24,9 @@ pub fn config(redis: &str, database: &str, replay: Replay) -> String {
 
         [defaults]
         coalesce_for = "{coalesce_for}ms"
-        fresh_for = "1h"
-        keep_for = "2h"
-        pin_for = "2h"
+        fresh_for = "24h"
+        keep_for = "48h"
+        pin_for = "48h"
 
         [origins.shop]
         kind = "sql"

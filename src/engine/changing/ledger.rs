@@ -1,0 +1,326 @@
+//! The ledger: changes that are being worked off. It waits for nothing, and knows no Redis.
+//!
+//! An entry is open as long as a family that it concerns is. Up to the last entry before the first open one a partition is worked off.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::{Duration, Instant},
+};
+
+use crate::listing::{ChangeToken, Family, ItemId};
+
+/// After a failure, and at most.
+const BACK_OFF: Duration = Duration::from_millis(500);
+const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+
+/// An entry: its partition and id.
+pub(crate) type EntryKey = (u8, u64);
+
+/// The subject of some work.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Subject {
+    /// A family that holds items, or will.
+    Family(Family),
+    /// The names that items belong to, by a definition's pattern.
+    Names(Box<str>),
+}
+
+/// Work on one subject.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Work {
+    /// Items that have changed.
+    pub changed: BTreeSet<ItemId>,
+    /// Items that are gone.
+    pub gone: BTreeSet<ItemId>,
+    /// Whether all of it has changed.
+    pub whole: bool,
+    /// The entries that wait for it.
+    pub entries: BTreeSet<EntryKey>,
+    /// Whether it is the second time, because the origin may have shown the state before.
+    pub is_second: bool,
+}
+
+impl Work {
+    fn merge(&mut self, other: Self) {
+        // The later of two words about an item counts.
+        self.changed.retain(|id| !other.gone.contains(id));
+        self.gone.retain(|id| !other.changed.contains(id));
+        self.changed.extend(other.changed);
+        self.gone.extend(other.gone);
+        self.whole |= other.whole;
+        self.is_second &= other.is_second;
+        self.entries.extend(other.entries);
+    }
+}
+
+#[derive(Default)]
+struct Pending {
+    work: Option<Work>,
+    is_running: bool,
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
+struct Open {
+    token: Option<ChangeToken>,
+    left: usize,
+    changes: usize,
+}
+
+/// What has become of some work.
+pub(crate) struct Closed {
+    /// Entries that nothing waits for any more, with their tokens.
+    pub done: Vec<(ChangeToken, u8)>,
+    /// The first of the entries was recorded then, in microseconds.
+    pub since: Option<u64>,
+}
+
+/// The changes under way.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    read: BTreeMap<u8, u64>,
+    worked_off: BTreeMap<u8, u64>,
+    open: BTreeMap<EntryKey, Open>,
+    pending: HashMap<Subject, Pending>,
+}
+
+impl Ledger {
+    /// Nothing is under way; the partitions are worked off up to these ids.
+    pub(crate) fn new(worked_off: &[u64]) -> Self {
+        let ids: BTreeMap<u8, u64> = (0..).zip(worked_off.iter().copied()).collect();
+        Self {
+            read: ids.clone(),
+            worked_off: ids,
+            ..Self::default()
+        }
+    }
+
+    /// Up to where each partition was read.
+    pub(crate) fn read(&self) -> Vec<u64> {
+        self.read.values().copied().collect()
+    }
+
+    /// An entry was read. It stays open until it is [let go](Self::settle), and nothing waits for it.
+    pub(crate) fn open(&mut self, key: EntryKey, token: Option<ChangeToken>, changes: usize) {
+        let read = self.read.entry(key.0).or_default();
+        *read = key.1.max(*read);
+        // Held by whoever adds work to it.
+        self.open.insert(
+            key,
+            Open {
+                token,
+                left: 1,
+                changes,
+            },
+        );
+    }
+
+    /// Adds work on a subject, for entries that are open.
+    pub(crate) fn add(&mut self, subject: Subject, mut work: Work) {
+        work.entries.retain(|key| self.open.contains_key(key));
+        let pending = self.pending.entry(subject).or_default();
+        let waiting = pending.work.get_or_insert_default();
+        for key in work.entries.difference(&waiting.entries) {
+            if let Some(open) = self.open.get_mut(key) {
+                open.left += 1;
+            }
+        }
+        waiting.merge(work);
+    }
+
+    /// All work on an entry was added.
+    pub(crate) fn settle(&mut self, key: EntryKey) -> Option<(ChangeToken, u8)> {
+        self.close_one(key)
+    }
+
+    fn close_one(&mut self, key: EntryKey) -> Option<(ChangeToken, u8)> {
+        let open = self.open.get_mut(&key)?;
+        open.left -= 1;
+        if open.left > 0 {
+            return None;
+        }
+        let token = open.token;
+        self.open.remove(&key);
+        token.map(|token| (token, key.0))
+    }
+
+    /// Work that may begin now. A subject is worked on by one at a time.
+    pub(crate) fn begin(&mut self, now: Instant) -> Option<(Subject, Work)> {
+        let ready = |pending: &Pending| {
+            !pending.is_running && pending.work.is_some() && pending.not_before.is_none_or(|at| at <= now)
+        };
+        let (subject, pending) = self.pending.iter_mut().find(|(_, pending)| ready(pending))?;
+        pending.is_running = true;
+        Some((subject.clone(), pending.work.take()?))
+    }
+
+    /// When the next work may begin that waits after a failure.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        let waiting = self.pending.values().filter(|pending| !pending.is_running);
+        waiting.filter_map(|pending| pending.not_before).min()
+    }
+
+    /// The work is done.
+    pub(crate) fn finish(&mut self, subject: &Subject, work: &Work) -> Closed {
+        if let Some(pending) = self.pending.get_mut(subject) {
+            pending.is_running = false;
+            (pending.failures, pending.not_before) = (0, None);
+            if pending.work.is_none() {
+                self.pending.remove(subject);
+            }
+        }
+        Closed {
+            since: work.entries.iter().map(|(_, id)| *id).min(),
+            done: work.entries.iter().filter_map(|key| self.close_one(*key)).collect(),
+        }
+    }
+
+    /// The work has failed, and is tried again.
+    pub(crate) fn fail(&mut self, subject: Subject, work: Work, now: Instant) {
+        let pending = self.pending.entry(subject.clone()).or_default();
+        pending.failures = pending.failures.saturating_add(1);
+        let back_off = BACK_OFF.saturating_mul(1 << pending.failures.min(8)).min(BACK_OFF_MAX);
+        self.put_back(subject, work, now + back_off.mul_f64(0.75 + 0.5 * fastrand::f64()));
+    }
+
+    /// The work is done once more, from a time on.
+    pub(crate) fn put_back(&mut self, subject: Subject, work: Work, not_before: Instant) {
+        let pending = self.pending.entry(subject).or_default();
+        pending.is_running = false;
+        pending.not_before = Some(not_before);
+        let mut again = work;
+        if let Some(later) = pending.work.take() {
+            for key in later.entries.intersection(&again.entries) {
+                // It waited for both.
+                if let Some(open) = self.open.get_mut(key) {
+                    open.left -= 1;
+                }
+            }
+            again.merge(later);
+        }
+        pending.work = Some(again);
+    }
+
+    /// The tokens of entries, with their partitions.
+    pub(crate) fn tokens(&self, work: &Work) -> BTreeSet<ChangeToken> {
+        let open = work.entries.iter().filter_map(|key| self.open.get(key));
+        open.filter_map(|open| open.token).collect()
+    }
+
+    /// Partitions that are worked off further than when this was asked last.
+    pub(crate) fn advanced(&mut self) -> Vec<(u8, u64)> {
+        let mut advanced = Vec::new();
+        for (partition, read) in &self.read {
+            let mut open = self.open.range((*partition, 0)..=(*partition, u64::MAX));
+            let up_to = open.next().map_or(*read, |((_, first), _)| first - 1);
+            let before = self.worked_off.entry(*partition).or_default();
+            if up_to > *before {
+                *before = up_to;
+                advanced.push((*partition, up_to));
+            }
+        }
+        advanced
+    }
+
+    /// Changes that are not worked off. One that concerns all partitions counts once a partition.
+    pub(crate) fn waiting(&self) -> usize {
+        self.open.values().map(|open| open.changes).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn subject(name: &str) -> Subject {
+        Subject::Family(Family::parse(name).unwrap())
+    }
+
+    fn work(id: i64, entries: &[EntryKey]) -> Work {
+        Work {
+            changed: BTreeSet::from([ItemId::from_integer(id)]),
+            entries: entries.iter().copied().collect(),
+            ..Work::default()
+        }
+    }
+
+    fn token(number: u8) -> ChangeToken {
+        ChangeToken::parse(&format!("{number:032x}")).unwrap()
+    }
+
+    #[test]
+    fn a_partition_is_worked_off_up_to_the_first_open_entry() {
+        let now = Instant::now();
+        let mut ledger = Ledger::new(&[10, 10]);
+        for (key, number) in [((0, 11), 1), ((0, 15), 2), ((1, 12), 1)] {
+            ledger.open(key, Some(token(number)), 1);
+        }
+        assert_eq!((ledger.read(), ledger.waiting()), (vec![15, 12], 3));
+        ledger.add(subject("a"), work(1, &[(0, 11), (0, 15)]));
+        ledger.add(subject("b"), work(2, &[(0, 15)]));
+        let settled: Vec<_> = [(0, 11), (0, 15), (1, 12)].map(|key| ledger.settle(key)).into();
+        assert_eq!(settled, [None, None, Some((token(1), 1))]);
+        assert_eq!(
+            ledger.advanced(),
+            [(0, 10), (1, 12)]
+                .into_iter()
+                .filter(|(_, id)| *id > 10)
+                .collect::<Vec<_>>()
+        );
+        let mut begun: Vec<_> = std::iter::from_fn(|| ledger.begin(now)).collect();
+        begun.sort_by_key(|(_, work)| work.changed.clone());
+        let [(a, of_a), (b, of_b)] = <[_; 2]>::try_from(begun).unwrap();
+        assert_eq!(ledger.finish(&b, &of_b).done, []);
+        assert_eq!(ledger.advanced(), []);
+        // Told while it is worked on: the next one, and not at the same time.
+        ledger.open((0, 20), None, 1);
+        ledger.add(subject("a"), work(3, &[(0, 20)]));
+        assert_eq!(ledger.settle((0, 20)), None);
+        assert!(ledger.begin(now).is_none());
+        let closed = ledger.finish(&a, &of_a);
+        assert_eq!(
+            (closed.done, closed.since),
+            (vec![(token(1), 0), (token(2), 0)], Some(11))
+        );
+        assert_eq!(ledger.advanced(), [(0, 19)]);
+        let (a, of_a) = ledger.begin(now).unwrap();
+        ledger.finish(&a, &of_a);
+        assert_eq!((ledger.advanced(), ledger.waiting()), (vec![(0, 20)], 0));
+        assert!(ledger.begin(now).is_none());
+    }
+
+    #[test]
+    fn a_failure_loses_nothing_and_waits() {
+        let now = Instant::now();
+        let mut ledger = Ledger::new(&[0]);
+        ledger.open((0, 5), None, 1);
+        ledger.add(subject("a"), work(1, &[(0, 5)]));
+        ledger.settle((0, 5));
+        let (a, of_a) = ledger.begin(now).unwrap();
+        ledger.open((0, 6), None, 1);
+        ledger.add(subject("a"), work(2, &[(0, 5), (0, 6)]));
+        ledger.settle((0, 6));
+        ledger.fail(a.clone(), of_a, now);
+        assert!(ledger.begin(now).is_none());
+        let at = ledger.next().unwrap();
+        assert!(at > now && at < now + Duration::from_secs(2));
+        let (a, of_a) = ledger.begin(at).unwrap();
+        assert_eq!(of_a.changed.len(), 2);
+        assert_eq!(ledger.advanced(), [(0, 4)]);
+        ledger.finish(&a, &of_a);
+        assert_eq!(ledger.advanced(), [(0, 6)]);
+    }
+
+    #[test]
+    fn the_later_word_about_an_item_counts() {
+        let gone = |id: i64| Work {
+            gone: BTreeSet::from([ItemId::from_integer(id)]),
+            ..Work::default()
+        };
+        let mut both = work(1, &[]);
+        both.merge(gone(1));
+        assert_eq!((both.changed.len(), both.gone.len()), (0, 1));
+        both.merge(work(1, &[]));
+        assert_eq!((both.changed.len(), both.gone.len()), (1, 0));
+    }
+}

@@ -1,0 +1,21 @@
+//! Patching: some items of a listing are exchanged, and nothing else of it is read.
+//!
+//! ```text
+//! patch       one family, under its lease: the changed rows are read, each stream is exchanged and published
+//! removal     items that are gone leave a listing, without a lease
+//! kept        a full read follows the changes that were recorded since it was drawn, before it is published
+//!   └─► exchange    one stream: its columns, the places of items, the chunks that are made anew
+//!         └─ rows       changed rows, read from the origin
+//! ```
+//!
+//! # What must hold
+//! - **All rows of a changed id are exchanged**, and placed by the stored sort keys, never by their JSON. Where a stream has no keys it is read in full.
+//! - **A patch has an expected base**: where another head is current it is made again, never sent again.
+//! - **A patch makes nothing younger**: it keeps when its base was read, its due time, and the mark of requests that no full read has answered.
+//! - **An earlier read hides no later change**: `publish` looks for recorded changes in the step that moves the head.
+
+pub(in crate::engine) mod exchange;
+pub(in crate::engine) mod kept;
+pub(in crate::engine) mod patch;
+pub(in crate::engine) mod removal;
+pub(in crate::engine) mod rows;

@@ -1,0 +1,276 @@
+//! A patch: the changed items of one family are read, and exchanged in all its streams.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use tokio::sync::Notify;
+
+use super::{
+    exchange::{Exchanged, StreamExchange},
+    removal::remove,
+    rows::{ChangedRows, RowReader},
+};
+use crate::{
+    engine::{
+        declared::Declared,
+        error::{Chain, EngineError},
+        refreshing::{build::streams_in_order, means::Means},
+    },
+    listing::{
+        Family, HeadState, ItemId, ListingKey,
+        definition::{Defined, Resolved, StreamOrder},
+    },
+    origin::{Origin, OriginError},
+    store::{Drawn, Grant, Publication, Published},
+};
+
+/// Between two looks at a lease that another holds.
+const LEASE_POLL: Duration = Duration::from_millis(20);
+/// How often a stream is made again because another has moved its head in between.
+const ATTEMPTS_MAX: usize = 16;
+
+/// The outcome of a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patched {
+    /// New generations are current.
+    Published,
+    /// The changed items are as they were, or not in the family.
+    Unchanged,
+    /// Nothing of the family is kept: whoever asks for it reads it anew.
+    NotKept,
+    /// It must be read in full.
+    NeedsRefresh(&'static str),
+    /// Nodes with a newer definition, or the end of a freeze, have it read in full.
+    Left(&'static str),
+}
+
+impl Patched {
+    fn of(published: bool) -> Self {
+        match published {
+            true => Self::Published,
+            false => Self::Unchanged,
+        }
+    }
+}
+
+/// The changes of one family.
+pub(crate) struct Patch {
+    pub means: Arc<Means>,
+    pub family: Family,
+    /// Items that have changed.
+    pub changed: BTreeSet<ItemId>,
+    /// Items that are gone.
+    pub gone: BTreeSet<ItemId>,
+}
+
+impl Patch {
+    /// Removes what is gone, then exchanges what has changed.
+    pub(crate) async fn run(&self) -> Result<Patched, EngineError> {
+        let means = &self.means;
+        let declared = means.declaration.take();
+        match declared.definitions.resolve(&self.family.name) {
+            Resolved::Defined(defined) if defined.definition.declares(&self.family.choices) => {
+                self.run_defined(&declared, &defined).await
+            }
+            Resolved::Pushed(_) => {
+                let policy = means.declaration.pushed_policy();
+                let listings = means.store.names.listings_of(&self.family.name).await?;
+                let listings = listings.into_iter().filter(|listing| listing.family == self.family);
+                let mut removed = false;
+                for listing in listings.filter(|_| !self.gone.is_empty()) {
+                    removed |= remove(means, &listing, &policy, &self.gone).await?;
+                }
+                Ok(Patched::of(removed))
+            }
+            _ => Ok(Patched::NotKept),
+        }
+    }
+
+    async fn run_defined(&self, declared: &Declared, defined: &Defined) -> Result<Patched, EngineError> {
+        let (means, policy) = (&self.means, &defined.definition.policy);
+        let streams = streams_in_order(defined, None);
+        let listing = |stream: &StreamOrder<'_>| self.family.listing(stream.stored());
+        let mut removed = false;
+        for stream in streams.iter().filter(|_| !self.gone.is_empty()) {
+            removed |= remove(means, &listing(stream), policy, &self.gone).await?;
+        }
+        let outcome = match self.changed.is_empty() {
+            true => Patched::Unchanged,
+            false => self.exchange(declared, defined, &streams).await?,
+        };
+        Ok(match outcome {
+            Patched::Unchanged if removed => Patched::Published,
+            outcome => outcome,
+        })
+    }
+
+    async fn exchange(
+        &self,
+        declared: &Declared,
+        defined: &Defined,
+        streams: &[StreamOrder<'_>],
+    ) -> Result<Patched, EngineError> {
+        let (means, definition) = (&self.means, &defined.definition);
+        let listings: Vec<ListingKey> = streams
+            .iter()
+            .map(|stream| self.family.listing(stream.stored()))
+            .collect();
+        let kept = means.store.writes.kept(&listings).await?;
+        let heads = || kept.iter().map(|kept| kept.state.live());
+        if heads().all(|head| head.is_none()) {
+            return Ok(Patched::NotKept);
+        }
+        if heads().flatten().any(|head| definition.is_outdated(head)) {
+            means.store.due.bring_forward(std::iter::once(&self.family)).await?;
+            return Ok(Patched::Left("another node has a newer definition"));
+        }
+        if means.frozen.until(&self.family.name, means.store.now()).is_some() {
+            means.store.due.bring_forward(std::iter::once(&self.family)).await?;
+            return Ok(Patched::Left("the name is frozen"));
+        }
+        let is_shaped = |(head, listing): (Option<&crate::listing::Head>, &ListingKey)| {
+            head.is_some_and(|head| definition.hash_of(&listing.stored) == Some(head.definition))
+        };
+        if !heads().zip(&listings).all(is_shaped) {
+            return Ok(Patched::NeedsRefresh("a sort is deleted, or of another definition"));
+        }
+        let origin = declared.origins.get(&definition.origin);
+        let Some((origin, budget)) = origin.zip(declared.budget(&definition.origin)) else {
+            return Ok(Patched::NeedsRefresh("its origin is not configured"));
+        };
+        if !origin.reads_rows(definition) {
+            return Ok(Patched::NeedsRefresh("its origin cannot read rows"));
+        }
+        let grant = self.draw(streams.len()).await?;
+        let _place = budget.place(false, &Notify::new()).await;
+        let outcome = self.exchange_all(defined, &*origin, streams, &grant).await;
+        if let Some(lease) = grant.lease {
+            lease.release().await;
+        }
+        outcome
+    }
+
+    /// Draws under the family's lease: a refresh that runs ends first.
+    async fn draw(&self, count: usize) -> Result<Grant, EngineError> {
+        loop {
+            match self.means.store.draws.with_lease(&self.family, count, true).await? {
+                Drawn::Granted(grant) => return Ok(grant),
+                Drawn::Leased { left, .. } => {
+                    tokio::time::sleep(left.clamp(Duration::from_millis(1), LEASE_POLL)).await
+                }
+                Drawn::BackingOff { .. } | Drawn::TooSoon { .. } | Drawn::Unasked => {
+                    return Err(EngineError::broken_load());
+                }
+            }
+        }
+    }
+
+    async fn exchange_all(
+        &self,
+        defined: &Defined,
+        origin: &dyn Origin,
+        streams: &[StreamOrder<'_>],
+        grant: &Grant,
+    ) -> Result<Patched, EngineError> {
+        let (means, family) = (&*self.means, &self.family);
+        let reader = RowReader {
+            means,
+            origin,
+            defined,
+            family,
+        };
+        let mut rows = match reader.read(&self.changed).await {
+            Ok(rows) => rows,
+            Err(error @ OriginError::Misdeclared(_)) => {
+                tracing::warn!(listing = %family, error = %Chain(&error), "changed rows cannot be read: the listing is read in full");
+                return Ok(Patched::NeedsRefresh("its rows cannot be read"));
+            }
+            Err(error) => return Err(EngineError::RefreshFailed(Chain(&error).to_string().into())),
+        };
+        // An item may be gone although its row is still there.
+        let drawn = grant.generations.first().map_or(0, |first| first.id);
+        let gone: BTreeSet<ItemId> = means
+            .store
+            .changes
+            .since(&family.name, drawn)
+            .await?
+            .gone
+            .into_iter()
+            .collect();
+        rows.remove(&gone);
+        let mut published = false;
+        for (at, stream) in streams.iter().enumerate() {
+            match self.exchange_one(defined, stream, &rows, (grant, at)).await? {
+                Patched::Published => published = true,
+                Patched::Unchanged => {}
+                other => return Ok(other),
+            }
+        }
+        Ok(Patched::of(published))
+    }
+
+    async fn exchange_one(
+        &self,
+        defined: &Defined,
+        stream: &StreamOrder<'_>,
+        rows: &ChangedRows,
+        (grant, at): (&Grant, usize),
+    ) -> Result<Patched, EngineError> {
+        let (means, policy) = (&*self.means, &*defined.definition.policy);
+        let listing = self.family.listing(stream.stored());
+        let Some(rows) = rows.sorted(stream.by) else {
+            return Ok(Patched::NeedsRefresh("a sort has no keys"));
+        };
+        let store = &means.store;
+        let mut generation = grant.generations.get(at).copied();
+        for _ in 0..ATTEMPTS_MAX {
+            let HeadState::Live(head) = store.heads.read(&listing).await? else {
+                return Ok(Patched::NeedsRefresh("a sort of it is lost"));
+            };
+            let generation = match generation
+                .take()
+                .filter(|generation| generation.id > head.generation.id)
+            {
+                Some(generation) => generation,
+                // Another has moved the head: a patch draws anew.
+                None => {
+                    let drawn = store.draws.without_lease(&self.family.name, 1).await?;
+                    drawn.generations.first().copied().ok_or(EngineError::broken_load())?
+                }
+            };
+            let exchange = StreamExchange {
+                store,
+                policy,
+                listing: &listing,
+                ids: &self.changed,
+                rows: &rows,
+            };
+            let finished = match exchange.over(&head, generation).await? {
+                Exchanged::Unchanged => return Ok(Patched::Unchanged),
+                Exchanged::Impossible => return Ok(Patched::NeedsRefresh("its columns are lost")),
+                Exchanged::Written(finished) => *finished,
+            };
+            if policy.believes(head.total, finished.total()).is_err() || finished.total() > policy.max_items {
+                return Ok(Patched::NeedsRefresh("too few or too many items would be left"));
+            }
+            let publication = Publication {
+                lease: grant.lease.as_ref(),
+                is_patch: true,
+                ..Publication::plain(policy)
+            };
+            let is_base = |state: &HeadState| {
+                state
+                    .live()
+                    .is_some_and(|current| current.generation == head.generation)
+            };
+            match store.writes.publish_over(finished, publication, is_base).await? {
+                Published::Moved { announcement, .. } => {
+                    means.announcer.apply(&announcement, true);
+                    return Ok(Patched::Published);
+                }
+                Published::Unwanted | Published::Older { .. } | Published::Incomplete => {}
+                Published::Fenced | Published::Overtaken(_) => return Err(EngineError::broken_load()),
+            }
+        }
+        Ok(Patched::NeedsRefresh("others kept moving its head"))
+    }
+}

@@ -1,0 +1,100 @@
+//! Removal: items that are gone leave a listing at once, whoever refreshes it meanwhile.
+
+use std::collections::BTreeSet;
+
+use super::exchange::{Exchanged, StreamExchange};
+use crate::{
+    engine::{error::EngineError, refreshing::means::Means},
+    listing::{HeadState, ItemId, ListingKey, Policy},
+    store::{FinishedGeneration, Publication, Published},
+};
+
+/// How often a removal is made again because another has moved the head in between.
+const ATTEMPTS_MAX: usize = 32;
+
+/// Removes items from a listing. Returns whether it had any of them; `false` too where it is not kept.
+pub(crate) async fn remove(
+    means: &Means,
+    listing: &ListingKey,
+    policy: &Policy,
+    ids: &BTreeSet<ItemId>,
+) -> Result<bool, EngineError> {
+    let store = &means.store;
+    for _ in 0..ATTEMPTS_MAX {
+        let HeadState::Live(head) = store.heads.read(listing).await? else {
+            return Ok(false);
+        };
+        let drawn = store.draws.without_lease(listing.name(), 1).await?;
+        let generation = drawn.generations.first().copied().ok_or(EngineError::broken_load())?;
+        let exchange = StreamExchange {
+            store,
+            policy,
+            listing,
+            ids,
+            rows: &[],
+        };
+        let finished = match exchange.over(&head, generation).await? {
+            Exchanged::Unchanged => return Ok(false),
+            // What is lost is read anew, and follows the change then.
+            Exchanged::Impossible => {
+                store.writes.distrust(listing, &head).await?;
+                store.due.bring_forward(std::iter::once(&listing.family)).await?;
+                return Ok(false);
+            }
+            Exchanged::Written(finished) => *finished,
+        };
+        let publication = Publication {
+            is_patch: true,
+            ..Publication::plain(policy)
+        };
+        let is_base = |state: &HeadState| {
+            state
+                .live()
+                .is_some_and(|current| current.generation == head.generation)
+        };
+        match store.writes.publish_over(finished, publication, is_base).await? {
+            Published::Moved { announcement, .. } => {
+                means.announcer.apply(&announcement, true);
+                return Ok(true);
+            }
+            Published::Unwanted | Published::Older { .. } | Published::Incomplete => {}
+            Published::Fenced | Published::Overtaken(_) => return Err(EngineError::broken_load()),
+        }
+    }
+    Err(EngineError::NothingYet {
+        reason: "others kept moving the head",
+        retry_after: std::time::Duration::from_secs(1),
+    })
+}
+
+/// The same generation without the items that are gone, before anybody sees it; `None` where they cannot be told from others.
+pub(crate) async fn without_gone(
+    means: &Means,
+    finished: FinishedGeneration,
+    policy: &Policy,
+) -> Result<Option<FinishedGeneration>, EngineError> {
+    let (store, listing) = (&means.store, finished.key().clone());
+    let since = store.changes.since(listing.name(), finished.generation().id).await?;
+    let gone: BTreeSet<ItemId> = since.gone.into_iter().collect();
+    if gone.is_empty() {
+        return Ok(Some(finished));
+    }
+    let drawn = store.draws.without_lease(listing.name(), 1).await?;
+    let generation = drawn.generations.first().copied().ok_or(EngineError::broken_load())?;
+    let exchange = StreamExchange {
+        store,
+        policy,
+        listing: &listing,
+        ids: &gone,
+        rows: &[],
+    };
+    Ok(match exchange.over_finished(&finished, generation, false).await? {
+        Exchanged::Unchanged => Some(finished),
+        Exchanged::Impossible => None,
+        Exchanged::Written(newer) => {
+            let newer = newer.undoing_as(&finished);
+            finished.underlie();
+            Some(newer)
+        }
+    })
+}

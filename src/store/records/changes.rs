@@ -1,0 +1,319 @@
+//! Changes that shops tell of, until they are worked off: a stream a partition, in the order in which they were recorded.
+//!
+//! An entry has an id of the same clock as generations. So a generation that was drawn later was read later, and one that was drawn earlier may
+//! lack the change: `publish` compares the two in the step that moves the head. A change that names no listings is recorded in all partitions,
+//! because any listing may hold its item.
+//!
+//! A change is taken when all its partitions have recorded it. To record it twice does no harm.
+
+use std::{sync::Arc, time::Duration};
+
+use redis::{Pipeline, Value};
+
+use super::{change_outcomes::ChangeOutcomes, changelogs::ChangelogPositions};
+use crate::{
+    listing::{Change, ChangeOf, ChangeToken, ItemId, ItemState, ListingName, Timestamp},
+    store::{
+        access::Access,
+        error::StoreError,
+        layout::{announcements::wake_message, chunk_codec::entry_parts, keys::Partition, numbers::millis},
+        scripts,
+        wire::{commands::Commands, connections::ReplySize, reply},
+    },
+};
+
+/// Changes of one partition that may be kept.
+const KEPT_MAX: usize = 1_000_000;
+/// An entry is kept so long at least: longer than a read of an origin may take.
+const KEPT_FOR: Duration = Duration::from_secs(2 * 3600);
+/// An item that is gone is filtered so long, unless the change says otherwise.
+const GONE_FOR: Duration = Duration::from_secs(3600);
+/// Bodies above this are packed.
+const PACKED_FROM: usize = 512;
+/// Bytes of a body, unpacked.
+const BODY_MAX: usize = 16 << 20;
+
+/// The outcome of recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recording {
+    /// All partitions have them.
+    Recorded,
+    /// Too many wait. Some partitions may have them: they may be recorded again.
+    Full,
+}
+
+/// Changes that were recorded together, in one partition.
+#[derive(Clone, Debug)]
+pub struct RecordedChanges {
+    /// Which partition.
+    pub partition: u8,
+    /// Drawn: a generation with a greater id was read later.
+    pub id: u64,
+    /// By which the outcome is asked for, where anybody may.
+    pub token: Option<ChangeToken>,
+    /// The changes.
+    pub changes: Arc<[Change]>,
+}
+
+/// Changes that a generation may lack, and items that it must not have.
+#[derive(Clone, Debug, Default)]
+pub struct ChangesSince {
+    /// The last that was recorded.
+    pub last: u64,
+    /// In the order in which they were recorded.
+    pub changes: Vec<Change>,
+    /// Items that are gone, as it was told at any time.
+    pub gone: Vec<ItemId>,
+}
+
+/// The records of changes.
+#[derive(Clone)]
+pub struct ChangeRecords(pub(crate) Arc<Access>);
+
+impl ChangeRecords {
+    /// The outcomes of what was recorded.
+    pub fn outcomes(&self) -> ChangeOutcomes {
+        ChangeOutcomes(self.0.clone())
+    }
+
+    /// The positions in changelogs of databases.
+    pub fn changelogs(&self) -> ChangelogPositions {
+        ChangelogPositions(self.0.clone())
+    }
+
+    /// The partition of a name.
+    pub fn partition_of(&self, name: &ListingName) -> u8 {
+        Partition::of(name).0
+    }
+
+    /// Records changes in all partitions that they may concern, and wakes the node that works them off.
+    pub async fn record(&self, changes: &[Change], token: Option<ChangeToken>) -> Result<Recording, StoreError> {
+        const OPERATION: &str = "record changes";
+        let all: Vec<&Change> = changes.iter().filter(|change| change.names.is_empty()).collect();
+        let named: Vec<&Change> = changes.iter().filter(|change| !change.names.is_empty()).collect();
+        let of_all = Body::of(&all);
+        let mut bodies = Vec::new();
+        for partition in Partition::all() {
+            let here = |change: &&&Change| change.names.iter().any(|name| Partition::of(name) == partition);
+            let here: Vec<&Change> = named.iter().filter(here).copied().collect();
+            match (here.is_empty(), all.is_empty()) {
+                (true, true) => {}
+                (true, false) => bodies.push((partition, of_all.clone())),
+                (false, _) => bodies.push((partition, Body::of(&[&all[..], &here].concat()))),
+            }
+        }
+        if let Some(token) = token {
+            self.outcomes().begin(token, changes.len(), bodies.len()).await?;
+        }
+        let token = token.map_or_else(String::new, |token| token.to_string());
+        let (keys, mut calls) = (&self.0.keys, Pipeline::new());
+        for (partition, body) in &bodies {
+            let mut call = scripts::RECORD_CHANGES.call(&[
+                keys.last(*partition),
+                keys.changes(*partition),
+                keys.gone(*partition),
+                keys.worked_off(*partition),
+            ]);
+            call.arg(self.0.seen.greatest(*partition))
+                .arg(body.changes)
+                .arg(KEPT_MAX)
+                .arg(millis(KEPT_FOR))
+                .arg(&token)
+                .arg(&body.bytes[..]);
+            for (id, gone_for) in body.gone.iter() {
+                call.arg(id.as_str()).arg(millis(*gone_for));
+            }
+            calls.add_command(call);
+        }
+        let replies = self
+            .0
+            .redis
+            .scripts(OPERATION, &scripts::RECORD_CHANGES, &calls)
+            .await?;
+        let mut recording = Recording::Recorded;
+        for ((partition, _), reply) in bodies.iter().zip(replies) {
+            let reply = reply::answered(reply, OPERATION, &keys.changes(*partition))?;
+            let parts: Option<Vec<String>> =
+                reply::array(reply).map(|parts| parts.into_iter().filter_map(reply::text).collect());
+            match parts.unwrap_or_default().as_slice() {
+                [full] if full == "full" => recording = Recording::Full,
+                [recorded, id] if recorded == "recorded" => {
+                    self.0.seen.raise(*partition, id.parse().unwrap_or_default());
+                }
+                _ => return Err(StoreError::odd_reply(OPERATION)),
+            }
+        }
+        self.wake(0).await?;
+        Ok(recording)
+    }
+
+    /// Sends a message that every node hears behind all announcements that were made before it.
+    pub async fn wake(&self, nonce: u64) -> Result<(), StoreError> {
+        const OPERATION: &str = "tell of changes";
+        let mut command = redis::cmd("PUBLISH");
+        command.arg(self.0.keys.channel()).arg(wake_message(nonce));
+        let replies = self.0.redis.write(OPERATION, &command).await?;
+        reply::done(replies, OPERATION, "channel")
+    }
+
+    /// Entries of all partitions behind these ids, one a partition: at most so many of each.
+    pub async fn read(&self, after: &[u64], at_most: usize) -> Result<Vec<RecordedChanges>, StoreError> {
+        const OPERATION: &str = "read changes";
+        let mut turn = Commands::default();
+        for (partition, after) in Partition::all().zip(after) {
+            let mut command = redis::cmd("XRANGE");
+            command.arg(self.0.keys.changes(partition)).arg(format!("({after}-0"));
+            turn.add(command.arg("+").arg("COUNT").arg(at_most));
+        }
+        let replies = self.0.redis.read_raw(ReplySize::Large, OPERATION, turn).await?;
+        let mut read = Vec::new();
+        for (partition, bytes) in Partition::all().zip(replies) {
+            let key = self.0.keys.changes(partition);
+            let reply = reply::answered(reply::value(&bytes, OPERATION)?, OPERATION, &key)?;
+            for entry in reply::array(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))? {
+                let entry = decode(partition, entry);
+                read.push(entry.ok_or_else(|| StoreError::corrupt(&key, "an entry that this version did not write"))?);
+            }
+        }
+        Ok(read)
+    }
+
+    /// The changes that were recorded behind an id and may concern a name, and the items that are gone: one turn.
+    pub async fn since(&self, name: &ListingName, after: u64) -> Result<ChangesSince, StoreError> {
+        const OPERATION: &str = "read changes";
+        let (partition, keys) = (Partition::of(name), &self.0.keys);
+        let (changes, gone) = (keys.changes(partition), keys.gone(partition));
+        let mut turn = Pipeline::new();
+        turn.cmd("XRANGE").arg(&changes).arg(format!("({after}-0")).arg("+");
+        let now = self.0.clock.now().0;
+        turn.cmd("ZRANGE").arg(&gone).arg(now).arg("+inf").arg("BYSCORE");
+        // Through the writing connection, which is the one that the next step needs anyway.
+        let mut replies = self.0.redis.write(OPERATION, &turn).await?.into_iter();
+        let mut next = |key: &str| {
+            let reply = reply::answered(replies.next().unwrap_or_default(), OPERATION, key)?;
+            reply::array(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))
+        };
+        let mut since = ChangesSince {
+            last: after,
+            ..ChangesSince::default()
+        };
+        for entry in next(&changes)? {
+            let entry = decode(partition, entry);
+            let entry =
+                entry.ok_or_else(|| StoreError::corrupt(&changes, "an entry that this version did not write"))?;
+            since.last = since.last.max(entry.id);
+            since.changes.extend(entry.changes.iter().cloned());
+        }
+        let ids = next(&gone)?.into_iter().filter_map(reply::text);
+        since.gone = ids.filter_map(|id| ItemId::parse(&id)).collect();
+        Ok(since)
+    }
+
+    /// Up to where the changes of each partition are worked off.
+    pub async fn worked_off(&self) -> Result<Vec<u64>, StoreError> {
+        const OPERATION: &str = "read changes";
+        let mut turn = Pipeline::new();
+        for partition in Partition::all() {
+            turn.cmd("GET").arg(self.0.keys.worked_off(partition));
+        }
+        let replies = self.0.redis.read(OPERATION, &turn).await?;
+        let ids = replies.into_iter().map(|reply| {
+            let reply = reply::answered(reply, OPERATION, "worked-off")?;
+            Ok(reply::unsigned(&reply).unwrap_or_default())
+        });
+        ids.collect()
+    }
+
+    /// Remembers up to where the changes of partitions are worked off, and that these changes are.
+    pub async fn work_off(&self, up_to: &[(u8, u64)], done: &[(ChangeToken, u8)]) -> Result<(), StoreError> {
+        if up_to.is_empty() && done.is_empty() {
+            return Ok(());
+        }
+        let mut turn = Pipeline::new();
+        for (partition, id) in up_to {
+            turn.cmd("SET")
+                .arg(self.0.keys.worked_off(Partition(*partition)))
+                .arg(*id);
+        }
+        self.outcomes().done(done, &mut turn);
+        self.0.redis.change("work changes off", "worked-off", &turn).await
+    }
+
+    /// Items have changed since it was told that they are gone, in some partitions.
+    pub async fn end_gone(&self, back: &[(u8, Vec<ItemId>)]) -> Result<(), StoreError> {
+        const AT_ONCE: usize = 500;
+        let mut turn = Pipeline::new();
+        for (partition, ids) in back {
+            for ids in ids.chunks(AT_ONCE) {
+                let ids: Vec<&str> = ids.iter().map(ItemId::as_str).collect();
+                turn.cmd("ZREM").arg(self.0.keys.gone(Partition(*partition))).arg(ids);
+            }
+        }
+        match back.is_empty() {
+            true => Ok(()),
+            false => self.0.redis.change("end gone", "gone", &turn).await,
+        }
+    }
+
+    /// Redis's time, in the unit of ids.
+    pub fn now_us(&self) -> u64 {
+        let Timestamp(now) = self.0.clock.now();
+        now.saturating_mul(1000)
+    }
+}
+
+/// Changes as an entry has them.
+#[derive(Clone)]
+struct Body {
+    changes: usize,
+    bytes: Arc<[u8]>,
+    gone: Arc<[(ItemId, Duration)]>,
+}
+
+impl Body {
+    fn of(changes: &[&Change]) -> Self {
+        let text: Vec<String> = changes.iter().map(|change| change.to_json()).collect();
+        let text = text.join("\n").into_bytes();
+        let packed = (text.len() >= PACKED_FROM)
+            .then(|| zstd::bulk::compress(&text, 1).ok())
+            .flatten();
+        let gone = changes.iter().filter_map(|change| match &change.of {
+            ChangeOf::Item(id, ItemState::Gone(gone_for)) if change.names.is_empty() && change.variants.is_empty() => {
+                Some((id.clone(), gone_for.unwrap_or(GONE_FOR)))
+            }
+            _ => None,
+        });
+        Self {
+            changes: changes.len(),
+            gone: gone.collect(),
+            bytes: packed.unwrap_or(text).into(),
+        }
+    }
+}
+
+/// A change that cannot be read is of a later version, and left out: the others must not wait for it.
+fn decode(partition: Partition, entry: Value) -> Option<RecordedChanges> {
+    let (id, fields) = entry_parts(entry)?;
+    let id = std::str::from_utf8(&id).ok()?.split('-').next()?.parse().ok()?;
+    let (mut token, mut body) = (None, None);
+    let mut fields = fields.into_iter();
+    while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+        match reply::bytes(name)?.as_slice() {
+            b"token" => token = ChangeToken::parse(&reply::text(value)?),
+            b"body" => body = reply::bytes(value),
+            _ => {}
+        }
+    }
+    let body = body?;
+    let text = match body.first() {
+        Some(b'{') => body,
+        _ => zstd::bulk::decompress(&body, BODY_MAX).ok()?,
+    };
+    let lines = std::str::from_utf8(&text).ok()?.lines();
+    Some(RecordedChanges {
+        partition: partition.0,
+        id,
+        token,
+        changes: lines.filter_map(|line| Change::parse(line).ok()).collect(),
+    })
+}
