@@ -10,14 +10,20 @@ use crate::{
     telemetry::ChangeSource,
 };
 
+/// Bytes of changes that are recorded together.
+const BYTES_TOGETHER: usize = 4 << 20;
+
 pub(super) async fn run(app: &App, file: Option<&Path>, ids: &[String], wait: Option<Duration>) -> Outcome {
     let changes = match file {
         Some(file) => in_file(file)?,
         None => ids.iter().map(|id| of_id(id)).collect::<Result<_, _>>()?,
     };
     let mut tokens = Vec::new();
-    for changes in changes.chunks(Changes::MAX) {
-        let recorded = app.engine.changes.record(changes, ChangeSource::Command).await;
+    let mut changes = &changes[..];
+    while !changes.is_empty() {
+        let (together, rest) = changes.split_at(taken_together(changes));
+        changes = rest;
+        let recorded = app.engine.changes.record(together, ChangeSource::Command).await;
         tokens.push(recorded.map_err(CommandError::engine("cannot record the changes"))?);
     }
     for token in tokens {
@@ -42,6 +48,16 @@ pub(super) async fn run(app: &App, file: Option<&Path>, ids: &[String], wait: Op
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// How many changes are recorded together: as many, and as long, as a request may have.
+fn taken_together(changes: &[Change]) -> usize {
+    let mut bytes = 0;
+    let fits = |change: &&Change| {
+        bytes += change.to_json().len();
+        bytes <= BYTES_TOGETHER
+    };
+    changes.iter().take(Changes::MAX).take_while(fits).count().max(1)
 }
 
 fn of_id(id: &str) -> Result<Change, CommandError> {

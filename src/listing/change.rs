@@ -109,6 +109,11 @@ impl Change {
         }
     }
 
+    /// Whether it concerns an item wherever it is.
+    pub fn is_plain(&self) -> bool {
+        self.names.is_empty() && self.variants.is_empty()
+    }
+
     /// Reads one JSON object.
     ///
     /// # Errors

@@ -68,10 +68,15 @@ impl Concerned<'_> {
                         };
                         match change.names.is_empty() {
                             true => {
+                                let held = holders.get(&(entry.partition, id)).cloned().unwrap_or_default();
                                 for pattern in asks_names.iter().filter(|_| *state == ItemState::Changed) {
-                                    ledger.add(Subject::Names((*pattern).into()), work.clone());
+                                    let work = Work {
+                                        held: held.iter().map(|family| ((*family).clone(), id.clone())).collect(),
+                                        ..work.clone()
+                                    };
+                                    ledger.add(Subject::Names((*pattern).into()), work);
                                 }
-                                holders.get(&(entry.partition, id)).cloned().unwrap_or_default()
+                                held
                             }
                             false => {
                                 let here = |name: &&ListingName| changes.partition_of(name) == entry.partition;

@@ -58,20 +58,6 @@ impl Holdings {
         self.listings.keys().map(|listing| &listing.family).collect()
     }
 
-    /// Those of some items that a family holds.
-    pub(crate) fn held(&self, family: &Family, ids: &BTreeSet<ItemId>) -> BTreeSet<ItemId> {
-        let of_name = self.of_name.get(&family.name).into_iter().flatten();
-        let of_family = of_name.filter(|listing| listing.family == *family);
-        let held: Vec<&[IdHash]> = of_family
-            .filter_map(|listing| self.listings.get(listing)?.ids.as_deref())
-            .collect();
-        let is_held = |id: &&ItemId| {
-            held.iter()
-                .any(|held| held.binary_search(&IdHash::of(id.as_str())).is_ok())
-        };
-        ids.iter().filter(is_held).cloned().collect()
-    }
-
     /// The families that hold items, each with those that it holds, by their places in `ids`.
     pub(crate) fn holders(&self, ids: &[ItemId]) -> HashMap<&Family, Vec<usize>> {
         let mut wanted: Vec<(IdHash, usize)> = ids.iter().map(|id| IdHash::of(id.as_str())).zip(0..).collect();

@@ -12,6 +12,10 @@ use crate::listing::{ChangeToken, Family, ItemId};
 /// After a failure, and at most.
 const BACK_OFF: Duration = Duration::from_millis(500);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
+/// Late work is put together by so much time at least.
+const LATE_LEAST: Duration = Duration::from_millis(100);
+/// After so many failures, and each time after as many more, it is time to say so.
+const FAILURES_TOLD: u32 = 8;
 
 /// An entry: its partition and id.
 pub(crate) type EntryKey = (u8, u64);
@@ -23,6 +27,18 @@ pub(crate) enum Subject {
     Family(Family),
     /// The names that items belong to, by a definition's pattern.
     Names(Box<str>),
+    /// One of them once more, because the origin may have shown the state before: in the so-many-th turn since the ledger began.
+    Late(Box<Subject>, u64),
+}
+
+impl Subject {
+    /// The subject, whenever it is worked on.
+    pub(crate) fn now(&self) -> &Self {
+        match self {
+            Self::Late(subject, _) => subject.now(),
+            subject => subject,
+        }
+    }
 }
 
 /// Work on one subject.
@@ -36,8 +52,8 @@ pub(crate) struct Work {
     pub whole: bool,
     /// The entries that wait for it.
     pub entries: BTreeSet<EntryKey>,
-    /// Whether it is the second time, because the origin may have shown the state before.
-    pub is_second: bool,
+    /// Families that were found by holding an item: to look for names need not find them again.
+    pub held: BTreeSet<(Family, ItemId)>,
 }
 
 impl Work {
@@ -48,7 +64,7 @@ impl Work {
         self.changed.extend(other.changed);
         self.gone.extend(other.gone);
         self.whole |= other.whole;
-        self.is_second &= other.is_second;
+        self.held.extend(other.held);
         self.entries.extend(other.entries);
     }
 }
@@ -76,8 +92,8 @@ pub(crate) struct Closed {
 }
 
 /// The changes under way.
-#[derive(Default)]
 pub(crate) struct Ledger {
+    begun: Instant,
     read: BTreeMap<u8, u64>,
     worked_off: BTreeMap<u8, u64>,
     open: BTreeMap<EntryKey, Open>,
@@ -91,7 +107,9 @@ impl Ledger {
         Self {
             read: ids.clone(),
             worked_off: ids,
-            ..Self::default()
+            begun: Instant::now(),
+            open: BTreeMap::new(),
+            pending: HashMap::new(),
         }
     }
 
@@ -113,6 +131,20 @@ impl Ledger {
                 changes,
             },
         );
+    }
+
+    /// Adds what is done as a [late](Subject::Late) subject, between one and two lags from now. Its entries stay open: whoever takes the
+    /// role next does all of it.
+    pub(crate) fn add_late(&mut self, subject: Subject, work: Work, lag: Duration, now: Instant) {
+        // Work of about the same time is done together, and none of it waits for work that is added later.
+        let lag = lag.max(LATE_LEAST);
+        let turns = now.duration_since(self.begun).as_micros() / lag.as_micros() + 2;
+        let turns = u32::try_from(turns).unwrap_or(u32::MAX);
+        let late = Subject::Late(Box::new(subject), turns.into());
+        self.add(late.clone(), work);
+        if let Some(pending) = self.pending.get_mut(&late) {
+            pending.not_before = Some(self.begun + lag.saturating_mul(turns));
+        }
     }
 
     /// Adds work on a subject, for entries that are open.
@@ -175,16 +207,18 @@ impl Ledger {
         }
     }
 
-    /// The work has failed, and is tried again.
-    pub(crate) fn fail(&mut self, subject: Subject, work: Work, now: Instant) {
+    /// The work has failed, and is tried again. Returns whether that has gone on for so long that somebody should know.
+    pub(crate) fn fail(&mut self, subject: Subject, work: Work, now: Instant) -> bool {
         let pending = self.pending.entry(subject.clone()).or_default();
         pending.failures = pending.failures.saturating_add(1);
+        let is_told = pending.failures.is_multiple_of(FAILURES_TOLD);
         let back_off = BACK_OFF.saturating_mul(1 << pending.failures.min(8)).min(BACK_OFF_MAX);
         self.put_back(subject, work, now + back_off.mul_f64(0.75 + 0.5 * fastrand::f64()));
+        is_told
     }
 
     /// The work is done once more, from a time on.
-    pub(crate) fn put_back(&mut self, subject: Subject, work: Work, not_before: Instant) {
+    fn put_back(&mut self, subject: Subject, work: Work, not_before: Instant) {
         let pending = self.pending.entry(subject).or_default();
         pending.is_running = false;
         pending.not_before = Some(not_before);
@@ -241,6 +275,13 @@ mod tests {
             changed: BTreeSet::from([ItemId::from_integer(id)]),
             entries: entries.iter().copied().collect(),
             ..Work::default()
+        }
+    }
+
+    impl Ledger {
+        fn worked_off(&mut self, partition: u8) -> u64 {
+            self.advanced();
+            self.worked_off[&partition]
         }
     }
 
@@ -309,6 +350,28 @@ mod tests {
         assert_eq!(ledger.advanced(), [(0, 4)]);
         ledger.finish(&a, &of_a);
         assert_eq!(ledger.advanced(), [(0, 6)]);
+    }
+
+    #[test]
+    fn late_work_waits_for_none_that_is_added_later() {
+        let (begun, lag) = (Instant::now(), Duration::from_secs(10));
+        let mut ledger = Ledger::new(&[0]);
+        for second in 1..=60 {
+            let (now, key) = (begun + Duration::from_secs(second), (0, second));
+            ledger.open(key, None, 1);
+            ledger.add(subject("a"), work(1, &[key]));
+            ledger.settle(key);
+            while let Some((subject, work)) = ledger.begin(now) {
+                if !matches!(subject, Subject::Late(..)) {
+                    ledger.add_late(subject.clone(), work.clone(), lag, now);
+                }
+                ledger.finish(&subject, &work);
+            }
+            // Nothing is closed before it was done a second time, a lag after the first, and nothing later than after two.
+            let worked_off = ledger.worked_off(0);
+            assert!(worked_off <= second.saturating_sub(10), "{worked_off} of {second}");
+            assert!(worked_off + 22 >= second, "{worked_off} of {second}");
+        }
     }
 
     #[test]

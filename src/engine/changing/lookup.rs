@@ -1,5 +1,7 @@
 //! Lookup: the listings that hold an item, with its places in them.
 
+use std::time::Duration;
+
 use super::{recording::Changes, surveys::Surveys};
 use crate::{
     engine::error::EngineError,
@@ -43,9 +45,12 @@ impl Changes {
     /// The places of an item in all listings that are kept.
     ///
     /// # Errors
-    /// Redis's own.
+    /// Redis's own; [`EngineError::Overloaded`] where too many ask at once.
     pub async fn places_of(&self, id: &ItemId) -> Result<ItemPlaces, EngineError> {
         let surveys: &Surveys = &self.surveys;
+        let _place = surveys.lookups.try_acquire().map_err(|_| EngineError::Overloaded {
+            retry_after: Duration::from_secs(1),
+        })?;
         let mut families: Vec<Family> = {
             let survey = surveys.heard().await?;
             let holders = survey.holdings.holders(std::slice::from_ref(id));

@@ -6,7 +6,7 @@ use futures_util::{StreamExt, stream};
 
 use super::holdings::Holdings;
 use crate::{
-    engine::{error::EngineError, refreshing::means::Means},
+    engine::{declared::Declared, error::EngineError, refreshing::means::Means},
     listing::{HeadState, ListingKey, definition::Resolved, sidecar::IdHash},
 };
 
@@ -18,14 +18,22 @@ const LISTINGS_A_TURN: usize = 500;
 /// The holdings of all listings that are kept.
 pub(crate) struct Survey {
     means: Arc<Means>,
+    /// What was declared when it began.
+    declared: Arc<Declared>,
     pub holdings: Holdings,
 }
 
 impl Survey {
+    /// Whether it goes by what is declared now: with another declaration other listings tell what families hold.
+    pub(crate) fn is_of_today(&self) -> bool {
+        Arc::ptr_eq(&self.declared, &self.means.declaration.take())
+    }
+
     /// Reads all of them. From before it, moves are collected.
     pub(crate) async fn begin(means: Arc<Means>) -> Result<Self, EngineError> {
         means.announcer.moves.begin();
         let mut survey = Self {
+            declared: means.declaration.take(),
             means,
             holdings: Holdings::default(),
         };

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard};
+use tokio::sync::{MappedMutexGuard, Mutex, MutexGuard, Semaphore};
 
 use super::survey::Survey;
 use crate::engine::{error::EngineError, refreshing::means::Means};
+
+/// Lookups of items at once.
+const LOOKUPS_AT_ONCE: usize = 8;
 
 /// A survey that is as new as the heads.
 pub(crate) type Surveyed<'a> = MappedMutexGuard<'a, Survey>;
@@ -14,6 +17,8 @@ pub(crate) type Surveyed<'a> = MappedMutexGuard<'a, Survey>;
 pub(crate) struct Surveys {
     pub means: Arc<Means>,
     current: Mutex<Option<Survey>>,
+    /// Each reads the columns of up to a hundred listings: strangers may ask.
+    pub lookups: Semaphore,
 }
 
 impl Surveys {
@@ -22,6 +27,7 @@ impl Surveys {
         Self {
             means,
             current: Mutex::default(),
+            lookups: Semaphore::new(LOOKUPS_AT_ONCE),
         }
     }
 
@@ -29,7 +35,7 @@ impl Surveys {
     pub(crate) async fn heard(&self) -> Result<Surveyed<'_>, EngineError> {
         let mut current = self.current.lock().await;
         // Taken out meanwhile: one that breaks off half-way is made anew.
-        let survey = match current.take() {
+        let survey = match current.take().filter(Survey::is_of_today) {
             Some(mut known) => {
                 known.catch_up().await?;
                 known
@@ -47,11 +53,6 @@ impl Surveys {
             *self.current.lock().await = None;
         }
         self.heard().await
-    }
-
-    /// The survey as it is; `None` where there is none.
-    pub(crate) async fn as_it_is(&self) -> Option<Surveyed<'_>> {
-        some(self.current.lock().await).ok()
     }
 }
 

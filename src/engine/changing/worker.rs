@@ -1,7 +1,7 @@
 //! The worker: of all nodes one works changes off, under a lease.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -25,8 +25,8 @@ use crate::{
             runs::Refresher,
         },
     },
-    listing::{ChangeOf, ChangeToken, Family, ItemId, ItemState, definition::Resolved},
-    store::{Lease, RecordedChanges},
+    listing::{ChangeToken, Family, ItemId, definition::Resolved},
+    store::Lease,
     telemetry::{ByPatchOutcome, PatchOutcome},
 };
 
@@ -36,8 +36,10 @@ const ROLE: &str = "changes";
 const TAKE_PERIOD: Duration = Duration::from_secs(1);
 /// Between two looks for changes of which no message came.
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
-/// Entries of a partition that are read at once.
-const ENTRIES_AT_ONCE: usize = 100;
+/// Entries of a partition that are read at once, at most.
+const ENTRIES_AT_ONCE: usize = 64;
+/// Where so many bytes came, the next read is of one entry a partition.
+const BYTES_AT_ONCE: usize = 256 << 10;
 /// Families that are worked on at once.
 const AT_ONCE: usize = 32;
 
@@ -102,14 +104,14 @@ impl ChangeWorker {
         let means = &self.means;
         let mut ledger = Ledger::new(&means.store.changes.worked_off().await?);
         let mut tasks: JoinSet<Ended> = JoinSet::new();
-        let mut look_at = Instant::now();
+        let (mut look_at, mut at_once) = (Instant::now(), 1);
         loop {
             if lease.is_lost() {
                 return Ok(());
             }
             if look_at <= Instant::now() {
                 look_at = Instant::now() + LOOK_PERIOD;
-                while self.take_in(&mut ledger).await? {}
+                while self.take_in(&mut ledger, &mut at_once).await? {}
             }
             while tasks.len() < AT_ONCE
                 && let Some((subject, work)) = ledger.begin(Instant::now())
@@ -139,15 +141,20 @@ impl ChangeWorker {
     }
 
     /// Reads changes, and finds the work on them. Returns whether there may be more.
-    async fn take_in(&self, ledger: &mut Ledger) -> Result<bool, EngineError> {
+    ///
+    /// `at_once` entries of a partition are read; it grows while they are small. So any number of them, of any size, is read in time.
+    async fn take_in(&self, ledger: &mut Ledger, at_once: &mut usize) -> Result<bool, EngineError> {
         let means = &self.means;
-        let entries = means.store.changes.read(&ledger.read(), ENTRIES_AT_ONCE).await?;
+        let (entries, bytes) = means.store.changes.read(&ledger.read(), *at_once).await?;
+        *at_once = match bytes < BYTES_AT_ONCE {
+            true => (*at_once * 2).min(ENTRIES_AT_ONCE),
+            false => 1,
+        };
         if entries.is_empty() {
             return Ok(false);
         }
         // The first change pays for the first survey.
         let survey = self.surveys.up_to_date().await?;
-        self.end_gone(&entries).await?;
         for entry in &entries {
             ledger.open((entry.partition, entry.id), entry.token, entry.changes.len());
         }
@@ -166,36 +173,15 @@ impl ChangeWorker {
         Concerned(&self.means)
     }
 
-    /// An item that has changed is not gone any more.
-    async fn end_gone(&self, entries: &[RecordedChanges]) -> Result<(), EngineError> {
-        let mut by_partition: BTreeMap<u8, BTreeMap<&ItemId, bool>> = BTreeMap::new();
-        for entry in entries {
-            let last = by_partition.entry(entry.partition).or_default();
-            for change in entry.changes.iter().filter(|change| change.names.is_empty()) {
-                if let ChangeOf::Item(id, state) = &change.of {
-                    last.insert(id, *state == ItemState::Changed);
-                }
-            }
-        }
-        let back = by_partition.into_iter().map(|(partition, last)| {
-            let back = last
-                .into_iter()
-                .filter(|(_, is_back)| *is_back)
-                .map(|(id, _)| id.clone());
-            (partition, back.collect::<Vec<_>>())
-        });
-        let back: Vec<_> = back.filter(|(_, ids)| !ids.is_empty()).collect();
-        Ok(self.means.store.changes.end_gone(&back).await?)
-    }
-
     async fn work_on(self: Arc<Self>, subject: Subject, work: Work) -> Ended {
-        let outcome = match &subject {
+        let outcome = match subject.now() {
             Subject::Names(pattern) => self
                 .concerned()
                 .find_names(pattern, &work.changed)
                 .await
                 .map(Done::Found),
             Subject::Family(family) => self.bring_up_to_date(family, &work).await,
+            Subject::Late(..) => Err(EngineError::broken_load()),
         };
         Ended { subject, work, outcome }
     }
@@ -224,6 +210,13 @@ impl ChangeWorker {
         let Resolved::Defined(defined) = self.means.declaration.resolve(&family.name) else {
             return Ok(Done::Worked(PatchOutcome::Unchanged, "pushed".to_owned()));
         };
+        if self.means.frozen.until(&family.name, self.means.store.now()).is_some() {
+            self.means.store.due.bring_forward(std::iter::once(family)).await?;
+            return Ok(Done::Worked(
+                PatchOutcome::Refreshed,
+                "read in full later: the name is frozen".to_owned(),
+            ));
+        }
         tracing::info!(listing = %family, why, "a changed listing is read in full");
         let coalesce_for = defined.definition.policy.coalesce_for;
         if !coalesce_for.is_zero() {
@@ -257,12 +250,7 @@ impl ChangeWorker {
             Ok(Done::Worked(outcome, said)) => (outcome, said),
             Ok(Done::Found(families)) => {
                 for (family, mut ids) in families {
-                    // A family that holds an item was found by that.
-                    let held = match self.surveys.as_it_is().await {
-                        Some(survey) => survey.holdings.held(&family, &ids),
-                        None => BTreeSet::new(),
-                    };
-                    ids.retain(|id| !held.contains(id));
+                    ids.retain(|id| !work.held.contains(&(family.clone(), id.clone())));
                     if ids.is_empty() {
                         continue;
                     }
@@ -275,6 +263,7 @@ impl ChangeWorker {
                     };
                     ledger.add(Subject::Family(family), work);
                 }
+                self.add_late(ledger, &subject, &work);
                 let closed = ledger.finish(&subject, &work);
                 return Ok(means.store.changes.work_off(&[], &closed.done).await?);
             }
@@ -283,22 +272,19 @@ impl ChangeWorker {
                 self.note(ledger, &subject, &work, &format!("waiting: {}", Chain(&error)))
                     .await?;
                 self.count(PatchOutcome::Failed);
-                ledger.fail(subject, work, Instant::now());
+                if ledger.fail(subject.clone(), work, Instant::now()) {
+                    tracing::warn!(
+                        ?subject,
+                        error = %Chain(&error),
+                        "changes cannot be followed, and are kept: look at the origin, or at the listing's query and names_of"
+                    );
+                }
                 return Ok(());
             }
         };
         self.note(ledger, &subject, &work, &said).await?;
         self.count(outcome);
-        let lag = self.lag_of(&subject);
-        if !lag.is_zero() && !work.is_second {
-            // The entries stay open: whoever takes the role next does it too.
-            let second = Work {
-                is_second: true,
-                ..work
-            };
-            ledger.put_back(subject, second, Instant::now() + lag);
-            return Ok(());
-        }
+        self.add_late(ledger, &subject, &work);
         let closed = ledger.finish(&subject, &work);
         if let Some(since) = closed.since {
             let took = means.store.changes.now_us().saturating_sub(since);
@@ -310,15 +296,26 @@ impl ChangeWorker {
         Ok(means.store.changes.work_off(&[], &closed.done).await?)
     }
 
-    /// How long after a change the origin of a family may still show the state before.
-    fn lag_of(&self, subject: &Subject) -> Duration {
-        let Subject::Family(family) = subject else {
-            return Duration::ZERO;
-        };
+    /// Where the origin may still show the state before, the work is done once more.
+    fn add_late(&self, ledger: &mut Ledger, subject: &Subject, work: &Work) {
         let declared = self.means.declaration.take();
-        match declared.definitions.resolve(&family.name) {
-            Resolved::Defined(defined) => declared.origins.changes_lag(&defined.definition.origin),
-            Resolved::Pushed(_) | Resolved::Unknown => Duration::ZERO,
+        let origin = match subject {
+            Subject::Family(family) => match declared.definitions.resolve(&family.name) {
+                Resolved::Defined(defined) => defined.definition.origin.clone(),
+                Resolved::Pushed(_) | Resolved::Unknown => return,
+            },
+            Subject::Names(pattern) => {
+                let mut definitions = declared.definitions.defined.iter();
+                match definitions.find(|definition| definition.pattern.as_str() == &**pattern) {
+                    Some(definition) => definition.origin.clone(),
+                    None => return,
+                }
+            }
+            Subject::Late(..) => return,
+        };
+        let lag = declared.origins.changes_lag(&origin);
+        if !lag.is_zero() {
+            ledger.add_late(subject.clone(), work.clone(), lag, Instant::now());
         }
     }
 
@@ -332,9 +329,10 @@ impl ChangeWorker {
 
     /// Tells those who asked what was done with a family. Of the search for names only a failure is told.
     async fn note(&self, ledger: &Ledger, subject: &Subject, work: &Work, said: &str) -> Result<(), EngineError> {
-        let of = match subject {
+        let of = match subject.now() {
             Subject::Family(family) => family.to_string(),
             Subject::Names(pattern) => format!("names of {pattern}"),
+            Subject::Late(..) => return Ok(()),
         };
         let told: Vec<_> = ledger
             .tokens(work)

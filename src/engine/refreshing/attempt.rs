@@ -285,8 +285,8 @@ impl Attempt<'_> {
                 published => break (published, listing, generation, total),
             }
         };
-        if is_behind {
-            // Changes came faster than they could be followed: what is published may lack the last ones.
+        if is_behind || changes.is_behind {
+            // Changes came faster than they could be followed, or cannot be: what is published may lack them.
             means.store.due.bring_forward(std::iter::once(&request.family)).await?;
         }
         let generation = match published {

@@ -116,7 +116,7 @@ impl ItemListing {
         (status = 400, description = "Bad id or parameters", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 401, description = "No token, or a wrong one", body = ProblemDocument, content_type = "application/problem+json"),
         (status = 403, description = "No token is configured", body = ProblemDocument, content_type = "application/problem+json"),
-        (status = 503, description = "Redis is away", body = ProblemDocument, content_type = "application/problem+json"),
+        (status = 503, description = "Redis is away, or too many ask at once", body = ProblemDocument, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn item(

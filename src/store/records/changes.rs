@@ -6,7 +6,11 @@
 //!
 //! A change is taken when all its partitions have recorded it. To record it twice does no harm.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    time::Duration,
+};
 
 use redis::{Pipeline, Value};
 
@@ -26,12 +30,16 @@ use crate::{
 const KEPT_MAX: usize = 1_000_000;
 /// An entry is kept so long at least: longer than a read of an origin may take.
 const KEPT_FOR: Duration = Duration::from_secs(2 * 3600);
+/// The same where more would be kept: longer than nearly all reads.
+const KEPT_FOR_AT_LEAST: Duration = Duration::from_secs(600);
 /// An item that is gone is filtered so long, unless the change says otherwise.
 const GONE_FOR: Duration = Duration::from_secs(3600);
 /// Bodies above this are packed.
 const PACKED_FROM: usize = 512;
 /// Bytes of a body, unpacked.
 const BODY_MAX: usize = 16 << 20;
+
+const RECORD: &str = "record changes";
 
 /// The outcome of recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +96,6 @@ impl ChangeRecords {
 
     /// Records changes in all partitions that they may concern, and wakes the node that works them off.
     pub async fn record(&self, changes: &[Change], token: Option<ChangeToken>) -> Result<Recording, StoreError> {
-        const OPERATION: &str = "record changes";
         let all: Vec<&Change> = changes.iter().filter(|change| change.names.is_empty()).collect();
         let named: Vec<&Change> = changes.iter().filter(|change| !change.names.is_empty()).collect();
         let of_all = Body::of(&all);
@@ -106,45 +113,70 @@ impl ChangeRecords {
             self.outcomes().begin(token, changes.len(), bodies.len()).await?;
         }
         let token = token.map_or_else(String::new, |token| token.to_string());
+        let mut recording = Recording::Recorded;
+        let mut left = bodies;
+        // The second time with the ids that are gone no more, where any are gone: there are rarely any.
+        for names_back in [false, true] {
+            let replies = self.record_bodies(&left, &token, names_back).await?;
+            let mut again = Vec::new();
+            for ((partition, body), reply) in left.into_iter().zip(replies) {
+                match reply.as_slice() {
+                    [full] if full == "full" => recording = Recording::Full,
+                    [gone] if gone == "gone" && !names_back => again.push((partition, body)),
+                    [recorded, id] if recorded == "recorded" => {
+                        self.0.seen.raise(partition, id.parse().unwrap_or_default());
+                    }
+                    _ => return Err(StoreError::odd_reply(RECORD)),
+                }
+            }
+            left = again;
+            if left.is_empty() {
+                break;
+            }
+        }
+        self.wake(0).await?;
+        Ok(recording)
+    }
+
+    async fn record_bodies(
+        &self,
+        bodies: &[(Partition, Body)],
+        token: &str,
+        names_back: bool,
+    ) -> Result<Vec<Vec<String>>, StoreError> {
         let (keys, mut calls) = (&self.0.keys, Pipeline::new());
-        for (partition, body) in &bodies {
+        for (partition, body) in bodies {
             let mut call = scripts::RECORD_CHANGES.call(&[
                 keys.last(*partition),
                 keys.changes(*partition),
                 keys.gone(*partition),
                 keys.worked_off(*partition),
             ]);
+            let back: &[ItemId] = if names_back { &body.back } else { &[] };
             call.arg(self.0.seen.greatest(*partition))
                 .arg(body.changes)
                 .arg(KEPT_MAX)
                 .arg(millis(KEPT_FOR))
-                .arg(&token)
-                .arg(&body.bytes[..]);
+                .arg(millis(KEPT_FOR_AT_LEAST))
+                .arg(token)
+                .arg(&body.bytes[..])
+                .arg(u8::from(!names_back && !body.back.is_empty()))
+                .arg(back.len());
+            for id in back {
+                call.arg(id.as_str());
+            }
             for (id, gone_for) in body.gone.iter() {
                 call.arg(id.as_str()).arg(millis(*gone_for));
             }
             calls.add_command(call);
         }
-        let replies = self
-            .0
-            .redis
-            .scripts(OPERATION, &scripts::RECORD_CHANGES, &calls)
-            .await?;
-        let mut recording = Recording::Recorded;
-        for ((partition, _), reply) in bodies.iter().zip(replies) {
-            let reply = reply::answered(reply, OPERATION, &keys.changes(*partition))?;
-            let parts: Option<Vec<String>> =
-                reply::array(reply).map(|parts| parts.into_iter().filter_map(reply::text).collect());
-            match parts.unwrap_or_default().as_slice() {
-                [full] if full == "full" => recording = Recording::Full,
-                [recorded, id] if recorded == "recorded" => {
-                    self.0.seen.raise(*partition, id.parse().unwrap_or_default());
-                }
-                _ => return Err(StoreError::odd_reply(OPERATION)),
-            }
-        }
-        self.wake(0).await?;
-        Ok(recording)
+        let replies = self.0.redis.scripts(RECORD, &scripts::RECORD_CHANGES, &calls).await?;
+        let of_partitions = bodies.iter().zip(replies).map(|((partition, _), reply)| {
+            let reply = reply::answered(reply, RECORD, &keys.changes(*partition))?;
+            let parts = reply::array(reply).unwrap_or_default();
+            Ok(parts.into_iter().filter_map(reply::text).collect())
+        });
+        of_partitions.collect()
     }
 
     /// Sends a message that every node hears behind all announcements that were made before it.
@@ -156,8 +188,8 @@ impl ChangeRecords {
         reply::done(replies, OPERATION, "channel")
     }
 
-    /// Entries of all partitions behind these ids, one a partition: at most so many of each.
-    pub async fn read(&self, after: &[u64], at_most: usize) -> Result<Vec<RecordedChanges>, StoreError> {
+    /// Entries of all partitions behind these ids, at most so many of each, and the bytes that they take up.
+    pub async fn read(&self, after: &[u64], at_most: usize) -> Result<(Vec<RecordedChanges>, usize), StoreError> {
         const OPERATION: &str = "read changes";
         let mut turn = Commands::default();
         for (partition, after) in Partition::all().zip(after) {
@@ -166,16 +198,19 @@ impl ChangeRecords {
             turn.add(command.arg("+").arg("COUNT").arg(at_most));
         }
         let replies = self.0.redis.read_raw(ReplySize::Large, OPERATION, turn).await?;
-        let mut read = Vec::new();
-        for (partition, bytes) in Partition::all().zip(replies) {
+        let (mut read, mut bytes) = (Vec::new(), 0);
+        // What concerns all partitions is the same in each: it is kept once.
+        let mut known = HashMap::new();
+        for (partition, reply) in Partition::all().zip(replies) {
+            bytes += reply.len();
             let key = self.0.keys.changes(partition);
-            let reply = reply::answered(reply::value(&bytes, OPERATION)?, OPERATION, &key)?;
+            let reply = reply::answered(reply::value(&reply, OPERATION)?, OPERATION, &key)?;
             for entry in reply::array(reply).ok_or_else(|| StoreError::odd_reply(OPERATION))? {
-                let entry = decode(partition, entry);
+                let entry = decode(partition, entry, &mut known);
                 read.push(entry.ok_or_else(|| StoreError::corrupt(&key, "an entry that this version did not write"))?);
             }
         }
-        Ok(read)
+        Ok((read, bytes))
     }
 
     /// The changes that were recorded behind an id and may concern a name, and the items that are gone: one turn.
@@ -197,8 +232,9 @@ impl ChangeRecords {
             last: after,
             ..ChangesSince::default()
         };
+        let mut known = HashMap::new();
         for entry in next(&changes)? {
-            let entry = decode(partition, entry);
+            let entry = decode(partition, entry, &mut known);
             let entry =
                 entry.ok_or_else(|| StoreError::corrupt(&changes, "an entry that this version did not write"))?;
             since.last = since.last.max(entry.id);
@@ -239,22 +275,6 @@ impl ChangeRecords {
         self.0.redis.change("work changes off", "worked-off", &turn).await
     }
 
-    /// Items have changed since it was told that they are gone, in some partitions.
-    pub async fn end_gone(&self, back: &[(u8, Vec<ItemId>)]) -> Result<(), StoreError> {
-        const AT_ONCE: usize = 500;
-        let mut turn = Pipeline::new();
-        for (partition, ids) in back {
-            for ids in ids.chunks(AT_ONCE) {
-                let ids: Vec<&str> = ids.iter().map(ItemId::as_str).collect();
-                turn.cmd("ZREM").arg(self.0.keys.gone(Partition(*partition))).arg(ids);
-            }
-        }
-        match back.is_empty() {
-            true => Ok(()),
-            false => self.0.redis.change("end gone", "gone", &turn).await,
-        }
-    }
-
     /// Redis's time, in the unit of ids.
     pub fn now_us(&self) -> u64 {
         let Timestamp(now) = self.0.clock.now();
@@ -267,7 +287,10 @@ impl ChangeRecords {
 struct Body {
     changes: usize,
     bytes: Arc<[u8]>,
+    /// Items that are gone from all listings, and for how long.
     gone: Arc<[(ItemId, Duration)]>,
+    /// Items that have changed, wherever they are: they are gone no more.
+    back: Arc<[ItemId]>,
 }
 
 impl Body {
@@ -277,22 +300,29 @@ impl Body {
         let packed = (text.len() >= PACKED_FROM)
             .then(|| zstd::bulk::compress(&text, 1).ok())
             .flatten();
-        let gone = changes.iter().filter_map(|change| match &change.of {
-            ChangeOf::Item(id, ItemState::Gone(gone_for)) if change.names.is_empty() && change.variants.is_empty() => {
-                Some((id.clone(), gone_for.unwrap_or(GONE_FOR)))
+        // The last word about an item counts.
+        let mut last: BTreeMap<&ItemId, ItemState> = BTreeMap::new();
+        for change in changes.iter().filter(|change| change.is_plain()) {
+            if let ChangeOf::Item(id, state) = &change.of {
+                last.insert(id, *state);
             }
-            _ => None,
+        }
+        let gone = last.iter().filter_map(|(id, state)| match state {
+            ItemState::Gone(gone_for) => Some(((*id).clone(), gone_for.unwrap_or(GONE_FOR))),
+            ItemState::Changed => None,
         });
+        let back = last.iter().filter(|(_, state)| **state == ItemState::Changed);
         Self {
             changes: changes.len(),
             gone: gone.collect(),
+            back: back.map(|(id, _)| (*id).clone()).collect(),
             bytes: packed.unwrap_or(text).into(),
         }
     }
 }
 
 /// A change that cannot be read is of a later version, and left out: the others must not wait for it.
-fn decode(partition: Partition, entry: Value) -> Option<RecordedChanges> {
+fn decode(partition: Partition, entry: Value, known: &mut HashMap<Vec<u8>, Arc<[Change]>>) -> Option<RecordedChanges> {
     let (id, fields) = entry_parts(entry)?;
     let id = std::str::from_utf8(&id).ok()?.split('-').next()?.parse().ok()?;
     let (mut token, mut body) = (None, None);
@@ -305,15 +335,34 @@ fn decode(partition: Partition, entry: Value) -> Option<RecordedChanges> {
         }
     }
     let body = body?;
-    let text = match body.first() {
-        Some(b'{') => body,
-        _ => zstd::bulk::decompress(&body, BODY_MAX).ok()?,
+    let changes = match known.get(&body) {
+        Some(changes) => changes.clone(),
+        None => {
+            let changes = changes_in(&body).unwrap_or_else(|| {
+                tracing::error!(
+                    partition = partition.0,
+                    id,
+                    "recorded changes cannot be read, and are left out: refresh what they concern"
+                );
+                Arc::default()
+            });
+            known.insert(body, changes.clone());
+            changes
+        }
     };
-    let lines = std::str::from_utf8(&text).ok()?.lines();
     Some(RecordedChanges {
         partition: partition.0,
         id,
         token,
-        changes: lines.filter_map(|line| Change::parse(line).ok()).collect(),
+        changes,
     })
+}
+
+fn changes_in(body: &[u8]) -> Option<Arc<[Change]>> {
+    let unpacked = match body.first() {
+        Some(b'{') => None,
+        _ => Some(zstd::bulk::decompress(body, BODY_MAX).ok()?),
+    };
+    let text = std::str::from_utf8(unpacked.as_deref().unwrap_or(body)).ok()?;
+    Some(text.lines().filter_map(|line| Change::parse(line).ok()).collect())
 }

@@ -1,9 +1,10 @@
 -- Records changes that concern a partition: before a shop is told that they are taken.
 --   KEYS[1] last id of the partition  KEYS[2] changes  KEYS[3] ids that are gone  KEYS[4] up to where changes are worked off
 --   ARGV[1] greatest id the caller has seen  ARGV[2] how many changes  ARGV[3] the most that may be kept
---   ARGV[4] how long an entry is kept at least, ms: longer than any read  ARGV[5] token, '' without  ARGV[6] the changes
---   ARGV[7…] for each item that is gone: its id, and for how long, ms
--- Returns {'recorded', id}: all that is drawn from now on is later; {'full'}.
+--   ARGV[4] how long an entry is kept at least, ms: longer than any read  ARGV[5] the same where too many are kept
+--   ARGV[6] token, '' without  ARGV[7] the changes  ARGV[8] '1': ids may be back that are not named here
+--   ARGV[9] how many ids are back: each of them follows  ARGV[…] for each item that is gone: its id, and for how long, ms
+-- Returns {'recorded', id}: all that is drawn from now on is later; {'full'}; {'gone'} (name the ids that are back: some are gone).
 --
 -- An entry counts, in `sum`, all changes of the partition up to it: so the number of those that are kept takes two reads.
 local time = redis.call('TIME')
@@ -22,23 +23,37 @@ local function entry_at(reply)
     return tonumber(string.match(entry[1], '^%d+')), fields.sum or 0, fields.n or 0
 end
 local newest, sum = entry_at(redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1))
-local _, oldest_sum, oldest_n = entry_at(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1))
 local many = tonumber(ARGV[2])
-if sum - oldest_sum + oldest_n + many > tonumber(ARGV[3]) then
+local worked_off = tonumber(redis.call('GET', KEYS[4]) or '0') or 0
+
+-- Entries end that are worked off and so old. Whether that leaves room.
+local from
+local function has_room(kept_for)
+    from = string.format('%.0f-0', math.max(math.min(worked_off + 1, now_us - tonumber(kept_for) * 1000), 0))
+    local oldest, oldest_sum, oldest_n = entry_at(redis.call('XRANGE', KEYS[2], from, '+', 'COUNT', 1))
+    return (oldest == 0 and many or sum - oldest_sum + oldest_n + many) <= tonumber(ARGV[3])
+end
+if not has_room(ARGV[4]) and not has_room(ARGV[5]) then
     return { 'full' }
+end
+if ARGV[8] == '1' and redis.call('ZCARD', KEYS[3]) > 0 then
+    return { 'gone' }
 end
 
 local id = math.max(last + 1, now_us, tonumber(ARGV[1]) + 1, newest + 1)
 local id_text = string.format('%.0f', id)
-local worked_off = tonumber(redis.call('GET', KEYS[4]) or '0') or 0
-local from = math.min(worked_off + 1, now_us - tonumber(ARGV[4]) * 1000)
-redis.call('XADD', KEYS[2], 'MINID', '=', string.format('%.0f-0', math.max(from, 0)), id_text .. '-0',
-    'n', ARGV[2], 'sum', string.format('%.0f', sum + many), 'token', ARGV[5], 'body', ARGV[6])
+redis.call('XADD', KEYS[2], 'MINID', '=', from, id_text .. '-0',
+    'n', ARGV[2], 'sum', string.format('%.0f', sum + many), 'token', ARGV[6], 'body', ARGV[7])
 redis.call('SET', KEYS[1], id_text)
 local now_ms = math.floor(now_us / 1000)
-if #ARGV > 6 then
+-- In the same step as the entry: what was told later counts.
+local back = tonumber(ARGV[9])
+for at = 10, 9 + back do
+    redis.call('ZREM', KEYS[3], ARGV[at])
+end
+if #ARGV > 9 + back then
     redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', string.format('%.0f', now_ms))
-    for at = 7, #ARGV, 2 do
+    for at = 10 + back, #ARGV, 2 do
         redis.call('ZADD', KEYS[3], 'GT', string.format('%.0f', now_ms + tonumber(ARGV[at + 1])), ARGV[at])
     end
 end

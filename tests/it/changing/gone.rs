@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use reqwest::Method;
+use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::{ChangingShop, GROUPS, check_all, orders, shown, tell};
@@ -158,8 +158,15 @@ async fn a_push_that_is_under_way_is_not_undone_by_items_that_are_gone() {
     let (service, other) = (Service::start(&config), Service::start(&config));
     let push = async |round: i64| {
         let items: Vec<_> = (1..=2000).map(|id| json!({ "id": id, "round": round })).collect();
-        let push = other.admin(Method::PUT, "/v1/listings/promo:x").json(&items);
-        push.send().await.unwrap().error_for_status().unwrap();
+        // A push that another write has overtaken is refused, and the client is told: it is sent again.
+        loop {
+            let push = other.admin(Method::PUT, "/v1/listings/promo:x").json(&items);
+            let answer = push.send().await.unwrap();
+            if answer.status() != StatusCode::CONFLICT {
+                answer.error_for_status().unwrap();
+                return;
+            }
+        }
     };
     push(0).await;
     for round in 1..=ROUNDS {
@@ -175,4 +182,69 @@ async fn a_push_that_is_under_way_is_not_undone_by_items_that_are_gone() {
         let page: serde_json::Value = page.json().await.unwrap();
         assert_eq!(page["items"][0]["round"], round, "{page}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_word_about_an_item_counts_however_changes_are_worked_off() {
+    let shop = ChangingShop::with_products(60, &CATEGORIES).await;
+    let redis = RedisServer::start();
+    let service = Service::start(&shop.config(&redis, ""));
+    check_all(&service, &shop, &CATEGORIES).await;
+    let refresh = async || {
+        for (category, group) in CATEGORIES
+            .into_iter()
+            .flat_map(|category| GROUPS.map(|group| (category, group)))
+        {
+            let path = format!("/v1/listings/category:{category}/refresh?wait=true&grp={group}");
+            let refresh = service.admin(Method::POST, &path).send().await.unwrap();
+            refresh.error_for_status().unwrap();
+        }
+    };
+    let (changed, gone) = (json!({ "id": 7 }), json!({ "id": 7, "gone": true }));
+    // Told together, and one after the other without waiting for either.
+    tell(&service, json!([changed, gone])).await;
+    refresh().await;
+    assert!(!holds(&service, 7).await);
+    tell(&service, json!([gone, changed])).await;
+    check_all(&service, &shop, &CATEGORIES).await;
+    for _ in 0..10 {
+        let first = service.admin(Method::POST, "/v1/changes").json(&changed);
+        first.send().await.unwrap().error_for_status().unwrap();
+        tell(&service, gone.clone()).await;
+        refresh().await;
+        assert!(!holds(&service, 7).await);
+    }
+    // Of some of its listings only: it stays gone from all.
+    tell(&service, json!({ "id": 7, "variants": { "grp": "1" } })).await;
+    refresh().await;
+    assert!(!holds(&service, 7).await);
+    tell(&service, changed).await;
+    check_all(&service, &shop, &CATEGORIES).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_frozen_listing_is_not_read_because_all_of_it_has_changed() {
+    let mut shop = ChangingShop::with_products(60, &CATEGORIES).await;
+    let redis = RedisServer::start();
+    let service = Service::start(&shop.config(&redis, ""));
+    check_all(&service, &shop, &CATEGORIES).await;
+    command(&service, &["freeze", "category:a", "--for", "10m"]);
+    eventually(async || {
+        let explain = service.admin(Method::GET, "/v1/listings/category:a/explain?sort=price&grp=0");
+        let explained: serde_json::Value = explain.send().await.unwrap().json().await.unwrap();
+        match explained["frozen_until"].is_null() {
+            true => Err(explained),
+            false => Ok(()),
+        }
+    })
+    .await;
+    let before = shown(&service, "a", 0, "price", false).await;
+    shop.products.get_mut(&3).unwrap().offers = vec![Some(3)];
+    shop.products.get_mut(&4).unwrap().offers = vec![Some(4)];
+    shop.write(&[3, 4]).await;
+    tell(&service, json!({ "listings": "category:*" })).await;
+    check_all(&service, &shop, &["b"]).await;
+    assert_eq!(shown(&service, "a", 0, "price", false).await, before);
+    command(&service, &["thaw", "category:a"]);
+    check_all(&service, &shop, &CATEGORIES).await;
 }

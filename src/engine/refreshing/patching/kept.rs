@@ -15,6 +15,9 @@ use crate::{
     store::{ChangesSince, FinishedGeneration},
 };
 
+/// Items whose rows are read to follow changes: more are cheaper to read in full.
+const FOLLOWED_MAX: usize = 2000;
+
 /// The changes that a read must follow, as far as they are known.
 pub(crate) struct KeptChanges<'a> {
     pub means: &'a Means,
@@ -24,8 +27,12 @@ pub(crate) struct KeptChanges<'a> {
     pub reader: Option<RowReader<'a>>,
     /// The last change that was looked at.
     pub last: u64,
+    /// Whether there are changes that only a later full read can follow.
+    pub is_behind: bool,
     changed: BTreeSet<ItemId>,
     gone: BTreeSet<ItemId>,
+    /// Items that are gone from some listings, this family's among them.
+    gone_here: BTreeSet<ItemId>,
     rows: ChangedRows,
 }
 
@@ -44,8 +51,10 @@ impl<'a> KeptChanges<'a> {
             policy,
             reader,
             last: drawn,
+            is_behind: false,
             changed: BTreeSet::new(),
             gone: BTreeSet::new(),
+            gone_here: BTreeSet::new(),
             rows: ChangedRows::default(),
         }
     }
@@ -64,6 +73,7 @@ impl<'a> KeptChanges<'a> {
         }
         // Without a key a row has no place: then a full read follows the change.
         let Some(rows) = self.rows.sorted(stream.by) else {
+            self.is_behind = true;
             return Ok(finished);
         };
         let store = &self.means.store;
@@ -79,7 +89,11 @@ impl<'a> KeptChanges<'a> {
             rows: &rows,
         };
         match exchange.over_finished(&finished, generation, renew).await? {
-            Exchanged::Unchanged | Exchanged::Impossible => Ok(finished),
+            Exchanged::Unchanged => Ok(finished),
+            Exchanged::Impossible => {
+                self.is_behind = true;
+                Ok(finished)
+            }
             Exchanged::Written(newer) => {
                 finished.underlie();
                 Ok(*newer)
@@ -91,27 +105,34 @@ impl<'a> KeptChanges<'a> {
         let ChangesSince { last, changes, gone } = self.means.store.changes.since(&self.family.name, self.last).await?;
         self.last = last;
         let mut newly = BTreeSet::new();
-        let mut now_gone: BTreeSet<ItemId> = gone.into_iter().collect();
         for change in changes.iter().filter(|change| change.may_concern(self.family)) {
             match &change.of {
-                ChangeOf::Item(id, ItemState::Gone(_)) => {
-                    now_gone.insert(id.clone());
+                // Those that are gone everywhere are known from their own record.
+                ChangeOf::Item(id, ItemState::Gone(_)) if !change.is_plain() => {
+                    self.gone_here.insert(id.clone());
                 }
+                ChangeOf::Item(_, ItemState::Gone(_)) => {}
                 ChangeOf::Item(id, ItemState::Changed) => {
                     // It was told later: the item is there again.
-                    now_gone.remove(id);
+                    self.gone_here.remove(id);
                     newly.insert(id.clone());
                 }
-                // Its full reads follow.
-                ChangeOf::Listings(_) => {}
+                ChangeOf::Listings(_) => self.is_behind = true,
             }
         }
-        // Of a change that was looked at before, the end of being gone was seen then.
-        now_gone.retain(|id| !self.changed.contains(id) || self.gone.contains(id));
-        if let Some(reader) = self.reader.as_ref().filter(|_| !newly.is_empty()) {
-            self.rows.remove(&newly);
-            self.rows.extend(reader.read(&newly).await?);
-            self.changed.extend(newly);
+        let now_gone: BTreeSet<ItemId> = gone.into_iter().chain(self.gone_here.iter().cloned()).collect();
+        match self
+            .reader
+            .as_ref()
+            .filter(|_| self.changed.len() + newly.len() <= FOLLOWED_MAX)
+        {
+            _ if newly.is_empty() => {}
+            Some(reader) => {
+                self.rows.remove(&newly);
+                self.rows.extend(reader.read(&newly).await?);
+                self.changed.extend(newly);
+            }
+            None => self.is_behind = true,
         }
         self.rows.remove(&now_gone);
         self.gone = now_gone;
