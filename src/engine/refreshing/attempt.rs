@@ -252,8 +252,8 @@ impl Attempt<'_> {
         });
         let drawn = self.grant.generations.first().map_or(0, |first| first.id);
         let lag = self.declared.origins.changes_lag(&defined.definition.origin);
-        let drawn = drawn.saturating_sub(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX));
-        KeptChanges::new(self.means, family, &defined.definition.policy, reader, drawn)
+        let shows = drawn.saturating_sub(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX));
+        KeptChanges::new(self.means, family, &defined.definition.policy, reader, drawn, shows)
     }
 
     async fn publish(

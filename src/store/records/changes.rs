@@ -68,8 +68,8 @@ pub struct RecordedChanges {
 pub struct ChangesSince {
     /// The last that was recorded.
     pub last: u64,
-    /// In the order in which they were recorded.
-    pub changes: Vec<Change>,
+    /// In the order in which they were recorded, with the ids of their entries.
+    pub changes: Vec<(u64, Change)>,
     /// Items that are gone, as it was told at any time.
     pub gone: Vec<ItemId>,
 }
@@ -238,7 +238,9 @@ impl ChangeRecords {
             let entry =
                 entry.ok_or_else(|| StoreError::corrupt(&changes, "an entry that this version did not write"))?;
             since.last = since.last.max(entry.id);
-            since.changes.extend(entry.changes.iter().cloned());
+            since
+                .changes
+                .extend(entry.changes.iter().map(|change| (entry.id, change.clone())));
         }
         let ids = next(&gone)?.into_iter().filter_map(reply::text);
         since.gone = ids.filter_map(|id| ItemId::parse(&id)).collect();

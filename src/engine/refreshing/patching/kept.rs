@@ -29,6 +29,9 @@ pub(crate) struct KeptChanges<'a> {
     pub last: u64,
     /// Whether there are changes that only a later full read can follow.
     pub is_behind: bool,
+    drawn: u64,
+    /// Whether there are changes that were recorded after the draw.
+    has_later: bool,
     changed: BTreeSet<ItemId>,
     gone: BTreeSet<ItemId>,
     /// Items that are gone from some listings, this family's among them.
@@ -37,20 +40,23 @@ pub(crate) struct KeptChanges<'a> {
 }
 
 impl<'a> KeptChanges<'a> {
-    /// Of a read that was drawn with this id.
+    /// Of a read that was drawn with this id, and may show the state of another one before it.
     pub(crate) fn new(
         means: &'a Means,
         family: &'a Family,
         policy: &'a Policy,
         reader: Option<RowReader<'a>>,
         drawn: u64,
+        shows: u64,
     ) -> Self {
         Self {
             means,
             family,
             policy,
             reader,
-            last: drawn,
+            last: shows,
+            drawn,
+            has_later: false,
             is_behind: false,
             changed: BTreeSet::new(),
             gone: BTreeSet::new(),
@@ -73,7 +79,7 @@ impl<'a> KeptChanges<'a> {
         }
         // Without a key a row has no place: then a full read follows the change.
         let Some(rows) = self.rows.sorted(stream.by) else {
-            self.is_behind = true;
+            self.is_behind |= self.has_later;
             return Ok(finished);
         };
         let store = &self.means.store;
@@ -91,7 +97,7 @@ impl<'a> KeptChanges<'a> {
         match exchange.over_finished(&finished, generation, renew).await? {
             Exchanged::Unchanged => Ok(finished),
             Exchanged::Impossible => {
-                self.is_behind = true;
+                self.is_behind |= self.has_later;
                 Ok(finished)
             }
             Exchanged::Written(newer) => {
@@ -105,7 +111,10 @@ impl<'a> KeptChanges<'a> {
         let ChangesSince { last, changes, gone } = self.means.store.changes.since(&self.family.name, self.last).await?;
         self.last = last;
         let mut newly = BTreeSet::new();
-        for change in changes.iter().filter(|change| change.may_concern(self.family)) {
+        for (recorded, change) in changes.iter().filter(|(_, change)| change.may_concern(self.family)) {
+            // Those from before the draw are followed where a database lags, and by the worker once more.
+            let is_later = *recorded > self.drawn;
+            self.has_later |= is_later;
             match &change.of {
                 // Those that are gone everywhere are known from their own record.
                 ChangeOf::Item(id, ItemState::Gone(_)) if !change.is_plain() => {
@@ -117,7 +126,7 @@ impl<'a> KeptChanges<'a> {
                     self.gone_here.remove(id);
                     newly.insert(id.clone());
                 }
-                ChangeOf::Listings(_) => self.is_behind = true,
+                ChangeOf::Listings(_) => self.is_behind |= is_later,
             }
         }
         let now_gone: BTreeSet<ItemId> = gone.into_iter().chain(self.gone_here.iter().cloned()).collect();
@@ -132,7 +141,7 @@ impl<'a> KeptChanges<'a> {
                 self.rows.extend(reader.read(&newly).await?);
                 self.changed.extend(newly);
             }
-            None => self.is_behind = true,
+            None => self.is_behind |= self.has_later,
         }
         self.rows.remove(&now_gone);
         self.gone = now_gone;

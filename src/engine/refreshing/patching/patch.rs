@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     exchange::{Exchanged, StreamExchange},
@@ -25,6 +25,8 @@ use crate::{
 
 /// Between two looks at a lease that another holds.
 const LEASE_POLL: Duration = Duration::from_millis(20);
+/// So long a patch waits for another's lease.
+const LEASE_WAIT: Duration = Duration::from_secs(2);
 /// How often a stream is made again because another has moved its head in between.
 const ATTEMPTS_MAX: usize = 16;
 
@@ -149,11 +151,18 @@ impl Patch {
         outcome
     }
 
-    /// Draws under the family's lease: a refresh that runs ends first.
+    /// Draws under the family's lease: a refresh that runs ends first, or the patch is made later. Others must not wait for its place.
     async fn draw(&self, count: usize) -> Result<Grant, EngineError> {
+        let deadline = Instant::now() + LEASE_WAIT;
         loop {
             match self.means.store.draws.with_lease(&self.family, count, true).await? {
                 Drawn::Granted(grant) => return Ok(grant),
+                Drawn::Leased { .. } if Instant::now() >= deadline => {
+                    return Err(EngineError::NothingYet {
+                        reason: "a full read is under way, and follows the change",
+                        retry_after: LEASE_WAIT,
+                    });
+                }
                 Drawn::Leased { left, .. } => {
                     tokio::time::sleep(left.clamp(Duration::from_millis(1), LEASE_POLL)).await
                 }
