@@ -211,15 +211,27 @@ impl Pins {
         left
     }
 
-    /// The shape of a pinned generation: from what L1 knows, else from what it says of itself.
+    /// The shape of a pinned generation.
     pub(crate) async fn shape_of(
         &self,
         selection: &Selection,
         generation: Generation,
         window: Window,
     ) -> Result<Shape, EngineError> {
+        Ok(self.layers_of(selection, generation, window).await?.shape)
+    }
+
+    /// The layers of a pinned generation: L1 knows them, or the generation says them of itself.
+    ///
+    /// They are looked up once: when its head moves, L1 may know them no more.
+    async fn layers_of(
+        &self,
+        selection: &Selection,
+        generation: Generation,
+        window: Window,
+    ) -> Result<Layers, EngineError> {
         if let Some(known) = self.means.l1.layers_of(&selection.key, generation) {
-            return Ok(known.shape);
+            return Ok(known);
         }
         let permit = self.means.permits.take()?;
         let described = self.means.store.pages.describe(&selection.key, generation).await?;
@@ -227,17 +239,16 @@ impl Pins {
         match described {
             Some(described) => {
                 let layers = Layers::described(generation, described);
-                let shape = layers.shape;
                 let key = (selection.key.clone(), generation);
-                self.means.l1.layers.insert(key, layers);
-                Ok(shape)
+                self.means.l1.layers.insert(key, layers.clone());
+                Ok(layers)
             }
             // Gone, or what the current generation says of itself is lost.
             None => {
                 let known = self.means.l1.heads.lookup(&selection.key);
                 let head = self.means.heads.get(&selection.key, known, window, Form::Plain);
                 match head.await?.0.live() {
-                    Some(head) if head.generation == generation => Ok(Shape::from(head)),
+                    Some(head) if head.generation == generation => Ok(Layers::from(head)),
                     _ => Err(EngineError::Gone),
                 }
             }
@@ -247,12 +258,12 @@ impl Pins {
     /// Completes the meta of a page that is kept by what its generation takes from others.
     pub(crate) async fn complete(&self, selection: &Selection, meta: &mut PageMeta) -> Result<(), EngineError> {
         let window = selection.window(meta.offset, meta.limit);
-        let shape = self.shape_of(selection, meta.generation, window).await?;
-        let known = self.means.l1.layers_of(&selection.key, meta.generation);
-        match known.filter(|_| shape == meta.shape()) {
-            Some(layers) => meta.delta = layers.delta,
-            None => return Err(EngineError::Gone),
+        let layers = self.layers_of(selection, meta.generation, window).await?;
+        // Anybody can make a cursor that says something else of the generation.
+        if layers.shape != meta.shape() {
+            return Err(EngineError::Gone);
         }
+        meta.delta = layers.delta;
         Ok(())
     }
 
