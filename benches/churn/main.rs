@@ -5,8 +5,8 @@
 //! ```text
 //! make bench-churn               cargo bench --bench churn -- --days 365 --window 1000 --pages 300
 //! ```
-//! The year takes some 17.5 minutes for each of the three, one after the other, with the same changes. What is measured,
-//! and how, is told in `tests/it/support/churn/mod.rs`. The data is not part of the project: it lies in `../shared/data`.
+//! The year takes some 17.5 minutes for each of the three, one after the other, with the same changes.
+//! `tests/it/support/churn/mod.rs` tells what is measured, and how. The data is not part of the project: it lies in `../shared/data`.
 //!
 //! The whole year on 2 cores of an AMD EPYC that other builds kept busy, Redis 7.0.15 (175,820 changes, 302 listings, two
 //! nodes, 300 pages/s, `coalesce_for` 1 s):

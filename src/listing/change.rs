@@ -18,7 +18,7 @@ const GONE_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
-    /// What has changed.
+    /// The subject of the change.
     pub of: ChangeOf,
     /// Only listings of these names are concerned. Empty: any.
     pub names: Box<[ListingName]>,
@@ -35,7 +35,7 @@ pub enum ChangeOf {
     Listings(Box<str>),
 }
 
-/// What is said of an item.
+/// The state that a change reports of an item.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ItemState {
     /// It has changed: the origin knows how.

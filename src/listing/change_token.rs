@@ -21,7 +21,7 @@ impl fmt::Display for ChangeToken {
     }
 }
 
-/// What has become of changes.
+/// The outcome of changes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ChangesOutcome {
     /// How many they are.

@@ -14,7 +14,7 @@ use crate::{
 
 /// Before every version.
 const BEGINNING: i64 = -1;
-/// Where so many rows were new, there are probably more.
+/// This many new rows mean that there are probably more.
 const MORE_FROM: usize = 100;
 
 /// The reading of one changelog.

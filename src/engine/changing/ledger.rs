@@ -14,7 +14,7 @@ const BACK_OFF: Duration = Duration::from_millis(500);
 const BACK_OFF_MAX: Duration = Duration::from_secs(30);
 /// Late work is put together by so much time at least.
 const LATE_LEAST: Duration = Duration::from_millis(100);
-/// After so many failures, and each time after as many more, it is time to say so.
+/// The failures of a subject between two lines in the log that tell of them.
 const FAILURES_TOLD: u32 = 8;
 
 /// An entry: its partition and id.
@@ -83,7 +83,7 @@ struct Open {
     changes: usize,
 }
 
-/// What has become of some work.
+/// The end of some work.
 pub(crate) struct Closed {
     /// Entries that nothing waits for any more, with their tokens.
     pub done: Vec<(ChangeToken, u8)>,

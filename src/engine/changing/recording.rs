@@ -87,7 +87,7 @@ impl Changes {
         self.troubles.all()
     }
 
-    /// What became of changes; `None` for an unknown or forgotten token.
+    /// The outcome of changes; `None` for an unknown or forgotten token.
     ///
     /// # Errors
     /// Redis's own.

@@ -18,7 +18,7 @@ const LISTINGS_A_TURN: usize = 500;
 /// The holdings of all listings that are kept.
 pub(crate) struct Survey {
     means: Arc<Means>,
-    /// What was declared when it began.
+    /// The declaration by which it began.
     declared: Arc<Declared>,
     pub holdings: Holdings,
 }

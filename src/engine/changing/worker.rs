@@ -38,7 +38,7 @@ const TAKE_PERIOD: Duration = Duration::from_secs(1);
 const LOOK_PERIOD: Duration = Duration::from_secs(1);
 /// Entries of a partition that are read at once, at most.
 const ENTRIES_AT_ONCE: usize = 64;
-/// Where so many bytes came, the next read is of one entry a partition.
+/// A read of this many bytes is followed by a read of one entry a partition.
 const BYTES_AT_ONCE: usize = 256 << 10;
 /// Families that are worked on at once.
 const AT_ONCE: usize = 32;

@@ -16,7 +16,7 @@ use crate::{
 /// A message to oneself takes no longer, or the subscription does not stand.
 const BARRIER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What has moved since it was asked last.
+/// The moves since the last call.
 #[derive(Debug, Default)]
 pub(crate) struct Moved {
     /// The newest head of each listing.
@@ -68,7 +68,7 @@ impl Moves {
         *self.moved.lock() = None;
     }
 
-    /// What has moved since the last call.
+    /// The moves since the last call.
     pub(crate) fn take(&self) -> Moved {
         self.moved.lock().as_mut().map(std::mem::take).unwrap_or_default()
     }

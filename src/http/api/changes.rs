@@ -146,7 +146,7 @@ pub(crate) async fn post_changes(
     Ok(response)
 }
 
-/// What became of changes.
+/// The outcome of changes.
 ///
 /// Known for a day. With `wait=true` the answer comes when all listings have followed, or after 30 s.
 #[utoipa::path(

@@ -213,7 +213,7 @@ impl PartialSchema for ChangeDocument {
             .schema_type(Type::Integer)
             .minimum(Some(1))
             .maximum(Some(2_678_400));
-        let seconds = seconds.description(Some("For so many seconds; an hour unless it is said."));
+        let seconds = seconds.description(Some("In seconds; an hour if it is absent."));
         let gone = of_item()
             .property("gone", only_true)
             .required("gone")

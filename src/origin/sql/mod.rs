@@ -4,14 +4,11 @@
 //! one file that runs statements and makes items of rows. Those that are servers, whose columns have types, share how they are
 //! read ([`items`], [`texts`], [`session`]; a server's own part is a [`DatabaseServer`]), how values are written ([`typed`]) and which failures are tried again ([`failure`]).
 
-mod change_feed;
-mod change_pool;
-mod changelog;
+mod changes;
 mod failure;
 mod formless;
 mod items;
 mod mysql;
-mod outbox;
 mod placeholders;
 mod postgres;
 mod server;
@@ -27,13 +24,8 @@ use async_trait::async_trait;
 use tokio::time::{Instant, timeout};
 use xxhash_rust::xxh3::xxh3_64;
 
+pub use self::changes::{ChangeFeed, ChangeRow, Changelog, OUTBOX_ROWS_MAX, Outbox, OutboxListener};
 pub(super) use self::formless::Formless;
-pub use self::{
-    change_feed::ChangeFeed,
-    change_pool::{ChangeRow, OutboxListener},
-    changelog::Changelog,
-    outbox::{OUTBOX_ROWS_MAX, Outbox},
-};
 use self::{
     items::ItemRead,
     mysql::Mysql,

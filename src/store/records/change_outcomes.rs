@@ -1,4 +1,4 @@
-//! What became of changes that were recorded together, a hash a token: how many they are, which partitions have worked them off, and what was done
+//! The outcome of changes that were recorded together, a hash a token: how many they are, which partitions have worked them off, and what was done
 //! with each family.
 
 use std::{sync::Arc, time::Duration};
@@ -74,7 +74,7 @@ impl ChangeOutcomes {
         self.0.redis.change(OPERATION, "change", &turn).await
     }
 
-    /// What has become of changes; `None` where nothing is known of the token.
+    /// The outcome of changes; `None` where nothing is known of the token.
     pub async fn of(&self, token: ChangeToken) -> Result<Option<ChangesOutcome>, StoreError> {
         const OPERATION: &str = "read the outcome of changes";
         let key = self.0.keys.change_outcome(token.0);

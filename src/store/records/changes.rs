@@ -199,7 +199,7 @@ impl ChangeRecords {
         }
         let replies = self.0.redis.read_raw(ReplySize::Large, OPERATION, turn).await?;
         let (mut read, mut bytes) = (Vec::new(), 0);
-        // What concerns all partitions is the same in each: it is kept once.
+        // A body that concerns all partitions is the same in each: it is kept once.
         let mut known = HashMap::new();
         for (partition, reply) in Partition::all().zip(replies) {
             bytes += reply.len();

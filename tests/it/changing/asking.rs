@@ -4,7 +4,10 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{ChangingShop, check_all, shown, tell};
-use crate::support::{RedisServer, eventually, service::Service};
+use crate::support::{
+    RedisServer, eventually,
+    service::{Service, json_of},
+};
 
 const CATEGORIES: [&str; 2] = ["a", "b"];
 
@@ -210,14 +213,7 @@ async fn an_origin_that_is_away_and_nodes_that_die_lose_no_change() {
     assert_eq!(status, StatusCode::ACCEPTED);
     let path = format!("/v1/changes/{}", answer["change"].as_str().unwrap());
     let outcome = eventually(async || {
-        let outcome: Value = first
-            .admin(Method::GET, &path)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
+        let outcome = json_of(first.admin(Method::GET, &path)).await;
         match outcome["failed"].as_object().unwrap().is_empty() {
             true => Err(outcome),
             false => Ok(outcome),
@@ -233,14 +229,7 @@ async fn an_origin_that_is_away_and_nodes_that_die_lose_no_change() {
     // Another node takes them over.
     let second = Service::start(&shop.config(&redis, ""));
     let outcome = eventually(async || {
-        let outcome: Value = second
-            .admin(Method::GET, &path)
-            .send()
-            .await
-            .unwrap()
-            .json()
-            .await
-            .unwrap();
+        let outcome = json_of(second.admin(Method::GET, &path)).await;
         match outcome["state"] == "done" {
             true => Ok(outcome),
             false => Err(outcome),

@@ -6,7 +6,10 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use super::{ChangingShop, GROUPS, check_all, orders, shown, tell};
-use crate::support::{RedisServer, eventually, service::Service};
+use crate::support::{
+    RedisServer, eventually,
+    service::{Service, json_of},
+};
 
 const CATEGORIES: [&str; 2] = ["a", "b"];
 
@@ -23,6 +26,20 @@ async fn holds(service: &Service, id: i64) -> bool {
         }
     }
     false
+}
+
+fn families() -> impl Iterator<Item = (&'static str, i64)> {
+    let of_category = |category| GROUPS.map(|group| (category, group));
+    CATEGORIES.into_iter().flat_map(of_category)
+}
+
+/// Reads all listings in full.
+async fn refresh_all(service: &Service) {
+    for (category, group) in families() {
+        let path = format!("/v1/listings/category:{category}/refresh?wait=true&grp={group}");
+        let refresh = service.admin(Method::POST, &path).send().await.unwrap();
+        refresh.error_for_status().unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -50,23 +67,10 @@ async fn what_is_gone_is_on_no_page_until_it_changes_or_its_time_is_over() {
         }
     })
     .await;
-    let promo: serde_json::Value = service
-        .request(Method::GET, "/v1/listings/promo:x?limit=100")
-        .send()
-        .await
-        .unwrap()
-        .json()
-        .await
-        .unwrap();
+    let promo = json_of(service.request(Method::GET, "/v1/listings/promo:x?limit=100")).await;
     assert_eq!(promo["total"], 29, "pushed listings too");
     // The origin has it still: no full read brings it back, and no change of another item.
-    for group in GROUPS {
-        let refresh = service.admin(
-            Method::POST,
-            &format!("/v1/listings/category:a/refresh?wait=true&grp={group}"),
-        );
-        refresh.send().await.unwrap().error_for_status().unwrap();
-    }
+    refresh_all(&service).await;
     shop.products.get_mut(&13).unwrap().offers = vec![Some(7)];
     shop.write(&[13]).await;
     tell(&service, json!({ "id": 13 })).await;
@@ -80,18 +84,8 @@ async fn what_is_gone_is_on_no_page_until_it_changes_or_its_time_is_over() {
     tell(&service, json!({ "id": 12, "gone": true, "gone_for": 1 })).await;
     assert!(!holds(&service, 12).await);
     eventually(async || {
-        for (category, group) in CATEGORIES
-            .into_iter()
-            .flat_map(|category| GROUPS.map(|group| (category, group)))
-        {
-            let path = format!("/v1/listings/category:{category}/refresh?wait=true&grp={group}");
-            service
-                .admin(Method::POST, &path)
-                .send()
-                .await
-                .unwrap()
-                .error_for_status()
-                .unwrap();
+        refresh_all(&service).await;
+        for (category, group) in families() {
             if shown(&service, category, group, "price", false).await != shop.expected(category, group, "price", false)
             {
                 return Err((category, group));
@@ -178,8 +172,7 @@ async fn a_push_that_is_under_way_is_not_undone_by_items_that_are_gone() {
         };
         tokio::join!(push(round), gone);
         let path = "/v1/listings/promo:x?limit=1";
-        let page = service.request(Method::GET, path).send().await.unwrap();
-        let page: serde_json::Value = page.json().await.unwrap();
+        let page = json_of(service.request(Method::GET, path)).await;
         assert_eq!(page["items"][0]["round"], round, "{page}");
     }
 }
@@ -190,20 +183,10 @@ async fn the_last_word_about_an_item_counts_however_changes_are_worked_off() {
     let redis = RedisServer::start();
     let service = Service::start(&shop.config(&redis, ""));
     check_all(&service, &shop, &CATEGORIES).await;
-    let refresh = async || {
-        for (category, group) in CATEGORIES
-            .into_iter()
-            .flat_map(|category| GROUPS.map(|group| (category, group)))
-        {
-            let path = format!("/v1/listings/category:{category}/refresh?wait=true&grp={group}");
-            let refresh = service.admin(Method::POST, &path).send().await.unwrap();
-            refresh.error_for_status().unwrap();
-        }
-    };
     let (changed, gone) = (json!({ "id": 7 }), json!({ "id": 7, "gone": true }));
     // Told together, and one after the other without waiting for either.
     tell(&service, json!([changed, gone])).await;
-    refresh().await;
+    refresh_all(&service).await;
     assert!(!holds(&service, 7).await);
     tell(&service, json!([gone, changed])).await;
     check_all(&service, &shop, &CATEGORIES).await;
@@ -211,12 +194,12 @@ async fn the_last_word_about_an_item_counts_however_changes_are_worked_off() {
         let first = service.admin(Method::POST, "/v1/changes").json(&changed);
         first.send().await.unwrap().error_for_status().unwrap();
         tell(&service, gone.clone()).await;
-        refresh().await;
+        refresh_all(&service).await;
         assert!(!holds(&service, 7).await);
     }
     // Of some of its listings only: it stays gone from all.
     tell(&service, json!({ "id": 7, "variants": { "grp": "1" } })).await;
-    refresh().await;
+    refresh_all(&service).await;
     assert!(!holds(&service, 7).await);
     tell(&service, changed).await;
     check_all(&service, &shop, &CATEGORIES).await;
@@ -230,8 +213,8 @@ async fn a_frozen_listing_is_not_read_because_all_of_it_has_changed() {
     check_all(&service, &shop, &CATEGORIES).await;
     command(&service, &["freeze", "category:a", "--for", "10m"]);
     eventually(async || {
-        let explain = service.admin(Method::GET, "/v1/listings/category:a/explain?sort=price&grp=0");
-        let explained: serde_json::Value = explain.send().await.unwrap().json().await.unwrap();
+        let explain = "/v1/listings/category:a/explain?sort=price&grp=0";
+        let explained = json_of(service.admin(Method::GET, explain)).await;
         match explained["frozen_until"].is_null() {
             true => Err(explained),
             false => Ok(()),

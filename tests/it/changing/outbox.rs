@@ -48,15 +48,11 @@ impl ChangingShop {
     }
 
     async fn empty_outbox(&mut self) {
-        let mut last = -1;
-        for _ in 0..2000 {
-            last = self.waiting_rows().await;
-            if last == 0 {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        panic!("{last} rows wait still");
+        eventually(async || match self.waiting_rows().await {
+            0 => Ok(()),
+            rows => Err(rows),
+        })
+        .await;
     }
 }
 

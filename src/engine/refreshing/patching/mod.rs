@@ -4,8 +4,9 @@
 //! patch       one family, under its lease: the changed rows are read, each stream is exchanged and published
 //! removal     items that are gone leave a listing, without a lease
 //! kept        a full read follows the changes that were recorded since it was drawn, before it is published
-//!   └─► exchange    one stream: its columns, the places of items, the chunks that are made anew
-//!         └─ rows       changed rows, read from the origin
+//!   ├─► rows        changed rows, read from the origin
+//!   ├─► exchange    one stream: its columns, the places of items, the chunks that are made anew
+//!   └─► publishing  of patches and removals: over the head that they were made from
 //! ```
 //!
 //! # What must hold
@@ -17,5 +18,6 @@
 pub(in crate::engine) mod exchange;
 pub(in crate::engine) mod kept;
 pub(in crate::engine) mod patch;
+mod publishing;
 pub(in crate::engine) mod removal;
 pub(in crate::engine) mod rows;

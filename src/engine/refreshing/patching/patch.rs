@@ -6,6 +6,7 @@ use tokio::{sync::Notify, time::Instant};
 
 use super::{
     exchange::{Exchanged, StreamExchange},
+    publishing::publish_over,
     removal::remove,
     rows::{ChangedRows, RowReader},
 };
@@ -20,7 +21,7 @@ use crate::{
         definition::{Defined, Resolved, StreamOrder},
     },
     origin::{Origin, OriginError},
-    store::{Drawn, Grant, Publication, Published},
+    store::{Drawn, Grant},
 };
 
 /// Between two looks at a lease that another holds.
@@ -261,23 +262,8 @@ impl Patch {
             if policy.believes(head.total, finished.total()).is_err() || finished.total() > policy.max_items {
                 return Ok(Patched::NeedsRefresh("too few or too many items would be left"));
             }
-            let publication = Publication {
-                lease: grant.lease.as_ref(),
-                is_patch: true,
-                ..Publication::plain(policy)
-            };
-            let is_base = |state: &HeadState| {
-                state
-                    .live()
-                    .is_some_and(|current| current.generation == head.generation)
-            };
-            match store.writes.publish_over(finished, publication, is_base).await? {
-                Published::Moved { announcement, .. } => {
-                    means.announcer.apply(&announcement, true);
-                    return Ok(Patched::Published);
-                }
-                Published::Unwanted | Published::Older { .. } | Published::Incomplete => {}
-                Published::Fenced | Published::Overtaken(_) => return Err(EngineError::broken_load()),
+            if publish_over(&head, finished, means, policy, grant.lease.as_ref()).await? {
+                return Ok(Patched::Published);
             }
         }
         Ok(Patched::NeedsRefresh("others kept moving its head"))

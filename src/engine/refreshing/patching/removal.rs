@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::exchange::{Exchanged, StreamExchange};
+use super::{
+    exchange::{Exchanged, StreamExchange},
+    publishing::publish_over,
+};
 use crate::{
     engine::{error::EngineError, refreshing::means::Means},
     listing::{HeadState, ItemId, ListingKey, Policy},
-    store::{FinishedGeneration, Publication, Published},
+    store::FinishedGeneration,
 };
 
 /// How often a removal is made again because another has moved the head in between.
@@ -35,7 +38,7 @@ pub(crate) async fn remove(
         };
         let finished = match exchange.over(&head, generation).await? {
             Exchanged::Unchanged => return Ok(false),
-            // What is lost is read anew, and follows the change then.
+            // A listing whose columns are lost is read anew, and follows the change then.
             Exchanged::Impossible => {
                 store.writes.distrust(listing, &head).await?;
                 store.due.bring_forward(std::iter::once(&listing.family)).await?;
@@ -43,22 +46,8 @@ pub(crate) async fn remove(
             }
             Exchanged::Written(finished) => *finished,
         };
-        let publication = Publication {
-            is_patch: true,
-            ..Publication::plain(policy)
-        };
-        let is_base = |state: &HeadState| {
-            state
-                .live()
-                .is_some_and(|current| current.generation == head.generation)
-        };
-        match store.writes.publish_over(finished, publication, is_base).await? {
-            Published::Moved { announcement, .. } => {
-                means.announcer.apply(&announcement, true);
-                return Ok(true);
-            }
-            Published::Unwanted | Published::Older { .. } | Published::Incomplete => {}
-            Published::Fenced | Published::Overtaken(_) => return Err(EngineError::broken_load()),
+        if publish_over(&head, finished, means, policy, None).await? {
+            return Ok(true);
         }
     }
     Err(EngineError::NothingYet {

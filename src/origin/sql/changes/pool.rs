@@ -11,8 +11,10 @@ use sqlx::{
 };
 use tokio::time::timeout;
 
-use super::{failure::SqlFailure, sqlite::origin_error, statement::Dialect};
-use crate::origin::OriginError;
+use crate::origin::{
+    OriginError,
+    sql::{failure::SqlFailure, sqlite::origin_error, statement::Dialect},
+};
 
 /// One connection reads and writes, another may listen.
 const CONNECTIONS_MAX: u32 = 2;

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::change_pool::{ChangePool, ChangeRow, OutboxListener};
+use super::pool::{ChangePool, ChangeRow, OutboxListener};
 use crate::{config::OutboxConfig, origin::OriginError};
 
 /// Rows that are read at once.

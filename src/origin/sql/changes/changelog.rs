@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use super::{
-    change_pool::{ChangePool, ChangeRow},
-    placeholders::{CutQuery, QueryPiece},
+use super::pool::{ChangePool, ChangeRow};
+use crate::{
+    config::ChangelogConfig,
+    origin::{
+        OriginError,
+        sql::placeholders::{CutQuery, QueryPiece},
+    },
 };
-use crate::{config::ChangelogConfig, origin::OriginError};
 
 /// Rows that are read at once, however many the query yields.
 const ROWS_MAX: usize = 10_000;

@@ -1,8 +1,16 @@
 //! The two ways in which a database tells of changes.
 
+mod changelog;
+mod outbox;
+mod pool;
+
 use std::{sync::Arc, time::Duration};
 
-use super::{changelog::Changelog, outbox::Outbox};
+pub use self::{
+    changelog::Changelog,
+    outbox::{OUTBOX_ROWS_MAX, Outbox},
+    pool::{ChangeRow, OutboxListener},
+};
 use crate::{config::ChangesConfig, origin::OriginError};
 
 /// A source of changes in a database.

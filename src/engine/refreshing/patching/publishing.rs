@@ -1,0 +1,36 @@
+//! Publishing a generation in which some items were exchanged.
+
+use crate::{
+    engine::{error::EngineError, refreshing::means::Means},
+    listing::{Head, HeadState, Policy},
+    store::{FinishedGeneration, Lease, Publication, Published},
+};
+
+/// Publishes a generation over the head that it was made from, and over no other. Returns whether it is current: if not, another has moved
+/// the head, and the caller makes it again.
+pub(super) async fn publish_over(
+    base: &Head,
+    finished: FinishedGeneration,
+    means: &Means,
+    policy: &Policy,
+    lease: Option<&Lease>,
+) -> Result<bool, EngineError> {
+    let publication = Publication {
+        lease,
+        is_patch: true,
+        ..Publication::plain(policy)
+    };
+    let is_base = |state: &HeadState| {
+        state
+            .live()
+            .is_some_and(|current| current.generation == base.generation)
+    };
+    match means.store.writes.publish_over(finished, publication, is_base).await? {
+        Published::Moved { announcement, .. } => {
+            means.announcer.apply(&announcement, true);
+            Ok(true)
+        }
+        Published::Unwanted | Published::Older { .. } | Published::Incomplete => Ok(false),
+        Published::Fenced | Published::Overtaken(_) => Err(EngineError::broken_load()),
+    }
+}
