@@ -268,16 +268,20 @@ async fn requests_that_are_sent_ahead_take_little_memory() {
     let put = service.admin(Method::PUT, PROMO).json(&[serde_json::json!({"id": 1})]);
     assert_eq!(put.send().await.unwrap().status(), 201);
     let requests = format!("GET {PROMO} HTTP/1.1\r\nHost: x\r\n\r\n").repeat(3000);
-    let before = service.resident_bytes();
-    // None of their answers is read.
-    let deaf: Vec<_> = (0..40)
-        .map(|_| {
+    let deaf = |count| -> Vec<_> {
+        let connections = (0..count).map(|_| {
             let mut deaf = service.connect();
             deaf.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
             let _ = deaf.write_all(requests.as_bytes());
             deaf
-        })
-        .collect();
+        });
+        connections.collect()
+    };
+    // Memory that the service takes once, for whatever comes first, is taken.
+    let _first = deaf(20);
+    let before = service.resident_bytes();
+    // None of their answers is read.
+    let deaf = deaf(40);
     // What they hold is there once others have been answered for a while.
     let mut most = before;
     all_the_while(Duration::from_secs(2), async || {
@@ -286,5 +290,6 @@ async fn requests_that_are_sent_ahead_take_little_memory() {
     .await;
     let each = (most - before) / deaf.len() as u64;
     eprintln!("{} KiB a connection", each / 1024);
-    assert!(each < 1 << 20, "{each} bytes a connection");
+    // Taken apart at once, 3,000 requests are 20 MiB.
+    assert!(each < 2 << 20, "{each} bytes a connection");
 }
