@@ -13,7 +13,7 @@ use super::{item::ItemId, key::Family, name::ListingName};
 /// The most names that one change may give.
 const NAMES_MAX: usize = 1000;
 /// The longest that an item may be told to be gone.
-const GONE_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
+pub(crate) const GONE_MAX: Duration = Duration::from_secs(31 * 24 * 3600);
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,8 +40,19 @@ pub enum ChangeOf {
 pub enum ItemState {
     /// It has changed: the origin knows how.
     Changed,
+    /// The same, and it is recalled no more.
+    Returned,
     /// It is gone, whatever the origin says. `None`: for the usual time.
     Gone(Option<Duration>),
+    /// The same, and no generation that has it may be read or gone back to any more. `None`: for as long as can be told.
+    Recalled(Option<Duration>),
+}
+
+impl ItemState {
+    /// Whether the origin says what becomes of the item.
+    pub fn is_there(self) -> bool {
+        matches!(self, Self::Changed | Self::Returned)
+    }
 }
 
 /// Why a text is no change.
@@ -70,8 +81,10 @@ struct Wire {
     names: Vec<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     variants: BTreeMap<Box<str>, Box<str>>,
+    #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
+    gone: Option<bool>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    gone: bool,
+    recall: bool,
     /// Seconds.
     #[serde(default, deserialize_with = "given", skip_serializing_if = "Option::is_none")]
     gone_for: Option<u64>,
@@ -130,20 +143,27 @@ impl Change {
                 let Some(id) = ItemId::parse(&id) else {
                     return no("`id` must have 1 to 256 bytes");
                 };
-                if wire.gone_for.is_some() && !wire.gone {
-                    return no("`gone_for` stands beside `\"gone\":true` only");
+                let is_gone = wire.gone == Some(true);
+                if !is_gone && (wire.gone_for.is_some() || wire.recall) {
+                    return no("`gone_for` and `recall` stand beside `\"gone\":true` only");
+                }
+                if wire.recall && !(wire.names.is_empty() && wire.variants.is_empty()) {
+                    return no("a recall is of all listings: neither `names` nor `variants` may stand beside `recall`");
                 }
                 let gone_for = wire.gone_for.map(Duration::from_secs);
                 if gone_for.is_some_and(|gone_for| gone_for.is_zero() || gone_for > GONE_MAX) {
                     return no("`gone_for` must lie between 1 second and 31 days");
                 }
-                match wire.gone {
-                    true => ChangeOf::Item(id, ItemState::Gone(gone_for)),
-                    false => ChangeOf::Item(id, ItemState::Changed),
-                }
+                let state = match wire.gone {
+                    Some(true) if wire.recall => ItemState::Recalled(gone_for),
+                    Some(true) => ItemState::Gone(gone_for),
+                    Some(false) => ItemState::Returned,
+                    None => ItemState::Changed,
+                };
+                ChangeOf::Item(id, state)
             }
             (None, Some(glob)) => {
-                if wire.gone || wire.gone_for.is_some() || !wire.names.is_empty() {
+                if wire.gone.is_some() || wire.gone_for.is_some() || wire.recall || !wire.names.is_empty() {
                     return no("beside `listings` only `variants` may stand");
                 }
                 // So that a name with such a character in it is not taken for a class of characters.
@@ -217,16 +237,22 @@ impl Change {
             listings: None,
             names: self.names.iter().map(ToString::to_string).collect(),
             variants: self.variants.clone(),
-            gone: false,
+            gone: None,
+            recall: false,
             gone_for: None,
         };
         match &self.of {
             ChangeOf::Listings(glob) => wire.listings = Some(glob.to_string()),
             ChangeOf::Item(id, state) => {
                 wire.id = Some(id.as_str().to_owned());
-                if let ItemState::Gone(gone_for) = state {
-                    (wire.gone, wire.gone_for) = (true, gone_for.map(|gone_for| gone_for.as_secs()));
-                }
+                (wire.gone, wire.gone_for) = match state {
+                    ItemState::Changed => (None, None),
+                    ItemState::Returned => (Some(false), None),
+                    ItemState::Gone(gone_for) | ItemState::Recalled(gone_for) => {
+                        (Some(true), gone_for.map(|gone_for| gone_for.as_secs()))
+                    }
+                };
+                wire.recall = matches!(state, ItemState::Recalled(_));
             }
         }
         // Texts and numbers only: this does not fail.
@@ -266,7 +292,11 @@ mod tests {
     #[test]
     fn a_change_is_written_as_it_is_read() {
         check(r#"{"id":48713}"#, r#"{"id":"48713"}"#);
-        check(r#"{ "id": "48713", "gone": false }"#, r#"{"id":"48713"}"#);
+        check(r#"{ "id": "48713", "gone": false }"#, r#"{"id":"48713","gone":false}"#);
+        check(
+            r#"{"recall":true,"gone_for":60,"id":7,"gone":true}"#,
+            r#"{"id":"7","gone":true,"recall":true,"gone_for":60}"#,
+        );
         check(r#"{"id":18446744073709551615}"#, r#"{"id":"18446744073709551615"}"#);
         check(r#"{"id":"a","gone":true}"#, r#"{"id":"a","gone":true}"#);
         check(
@@ -291,6 +321,15 @@ mod tests {
             (r#"{"listings":"a[","variants":{}}"#, "a glob"),
             (r#"{"listings":"a?"}"#, "a glob"),
             (r#"{"id":1,"gone":true,"gone_for":null}"#, "null"),
+            (r#"{"id":1,"gone":null}"#, "null"),
+            (r#"{"id":1,"recall":true}"#, "beside"),
+            (r#"{"id":1,"gone":false,"recall":true}"#, "beside"),
+            (r#"{"id":1,"gone":true,"recall":true,"names":["x"]}"#, "all listings"),
+            (
+                r#"{"id":1,"gone":true,"recall":true,"variants":{"a":"b"}}"#,
+                "all listings",
+            ),
+            (r#"{"listings":"a*","recall":true}"#, "only `variants`"),
             (r#"{"listings":"a*","gone":true}"#, "only `variants`"),
             ("[]", "is an object"),
             (r#"["a"]"#, "is an object"),

@@ -37,6 +37,7 @@ pub mod sidecar;
 pub mod window;
 
 pub use self::belief::Refusal;
+pub(crate) use self::change::GONE_MAX;
 pub use self::change::{BadChange, Change, ChangeOf, ItemState};
 pub use self::change_token::{ChangeToken, ChangesOutcome};
 pub use self::checksum::Checksum;

@@ -1,7 +1,9 @@
-//! The families that changes concern: those that hold an item, those that are named, and those that an item belongs to by name.
+//! The families that changes concern: those that hold an item, those that are named, those that an item belongs to by name, and for a recall those
+//! that held an item.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use futures_util::{StreamExt, stream};
 use globset::Glob;
 
 use super::{
@@ -15,8 +17,12 @@ use crate::{
     },
     listing::{ChangeOf, Family, ItemId, ItemState, ListingName},
     origin::ROWS_MAX,
-    store::RecordedChanges,
+    store::{RecordedChanges, StoreError},
 };
+
+/// Listings that are looked into at once, of those that are listed together.
+const LISTINGS_AT_ONCE: usize = 16;
+const LISTINGS_A_TURN: usize = 500;
 
 /// Finds families.
 pub(super) struct Concerned<'a>(pub &'a Means);
@@ -63,18 +69,22 @@ impl Concerned<'_> {
                     }
                     ChangeOf::Item(id, state) => {
                         match state {
-                            ItemState::Changed => work.changed.insert(id.clone()),
+                            ItemState::Changed | ItemState::Returned => work.changed.insert(id.clone()),
                             ItemState::Gone(_) => work.gone.insert(id.clone()),
+                            ItemState::Recalled(_) => work.recalled.insert(id.clone()),
                         };
                         match change.names.is_empty() {
                             true => {
                                 let held = holders.get(&(entry.partition, id)).cloned().unwrap_or_default();
-                                for pattern in asks_names.iter().filter(|_| *state == ItemState::Changed) {
+                                let names = asks_names.iter().filter(|_| state.is_there());
+                                let names = names.map(|pattern| Subject::Names((*pattern).into()));
+                                let kept = matches!(state, ItemState::Recalled(_)).then_some(Subject::Kept);
+                                for subject in names.chain(kept) {
                                     let work = Work {
                                         held: held.iter().map(|family| ((*family).clone(), id.clone())).collect(),
                                         ..work.clone()
                                     };
-                                    ledger.add(Subject::Names((*pattern).into()), work);
+                                    ledger.add(subject, work);
                                 }
                                 held
                             }
@@ -89,6 +99,30 @@ impl Concerned<'_> {
                 for family in families.into_iter().filter(|family| change.may_concern(family)) {
                     ledger.add(Subject::Family(family.clone()), work.clone());
                 }
+            }
+        }
+    }
+
+    /// Families of which some generation that is kept may have an item: current ones, earlier ones, and their bases.
+    pub(super) async fn find_kept(
+        &self,
+        ids: &BTreeSet<ItemId>,
+    ) -> Result<Vec<(Family, BTreeSet<ItemId>)>, EngineError> {
+        let store = &self.0.store;
+        let (mut found, mut after) = (BTreeSet::new(), None);
+        loop {
+            let listings = store.names.list("", after.as_ref(), LISTINGS_A_TURN).await?;
+            let Some((last, _)) = listings.last() else {
+                return Ok(found.into_iter().map(|family| (family, ids.clone())).collect());
+            };
+            after = Some(last.clone());
+            let mut looks = stream::iter(listings.into_iter().map(|(listing, _)| async move {
+                let has = store.pages.has_kept(&listing, ids).await?;
+                Ok::<_, StoreError>(has.then_some(listing.family))
+            }))
+            .buffer_unordered(LISTINGS_AT_ONCE);
+            while let Some(family) = looks.next().await {
+                found.extend(family?);
             }
         }
     }

@@ -27,6 +27,8 @@ pub(crate) enum Subject {
     Family(Family),
     /// The names that items belong to, by a definition's pattern.
     Names(Box<str>),
+    /// The families of which a kept generation has items that are recalled.
+    Kept,
     /// One of them once more, because the origin may have shown the state before: in the so-many-th turn since the ledger began.
     Late(Box<Subject>, u64),
 }
@@ -48,11 +50,13 @@ pub(crate) struct Work {
     pub changed: BTreeSet<ItemId>,
     /// Items that are gone.
     pub gone: BTreeSet<ItemId>,
+    /// Items that are recalled.
+    pub recalled: BTreeSet<ItemId>,
     /// Whether all of it has changed.
     pub whole: bool,
     /// The entries that wait for it.
     pub entries: BTreeSet<EntryKey>,
-    /// Families that were found by holding an item: to look for names need not find them again.
+    /// Families that were found by holding an item: to look for further ones need not find them again.
     pub held: BTreeSet<(Family, ItemId)>,
 }
 
@@ -63,6 +67,8 @@ impl Work {
         self.gone.retain(|id| !other.changed.contains(id));
         self.changed.extend(other.changed);
         self.gone.extend(other.gone);
+        // A change does not end a recall.
+        self.recalled.extend(other.recalled);
         self.whole |= other.whole;
         self.held.extend(other.held);
         self.entries.extend(other.entries);

@@ -60,7 +60,7 @@ struct Ended {
 
 enum Done {
     Worked(PatchOutcome, String),
-    /// Families that items belong to by name.
+    /// Further families that items concern.
     Found(Vec<(Family, BTreeSet<ItemId>)>),
 }
 
@@ -180,6 +180,7 @@ impl ChangeWorker {
                 .find_names(pattern, &work.changed)
                 .await
                 .map(Done::Found),
+            Subject::Kept => self.concerned().find_kept(&work.recalled).await.map(Done::Found),
             Subject::Family(family) => self.bring_up_to_date(family, &work).await,
             Subject::Late(..) => Err(EngineError::broken_load()),
         };
@@ -195,6 +196,7 @@ impl ChangeWorker {
             family: family.clone(),
             changed: work.changed.clone(),
             gone: work.gone.clone(),
+            recalled: work.recalled.clone(),
         };
         Ok(match patch.run().await? {
             Patched::Published => Done::Worked(PatchOutcome::Published, "published".to_owned()),
@@ -256,11 +258,15 @@ impl ChangeWorker {
                     }
                     let partition = means.store.changes.partition_of(&family.name);
                     let here = work.entries.iter().filter(|(of, _)| *of == partition);
-                    let work = Work {
-                        changed: ids,
-                        entries: here.copied().collect(),
+                    let entries = here.copied().collect();
+                    let mut work = Work {
+                        entries,
                         ..Work::default()
                     };
+                    match &subject {
+                        Subject::Kept => work.recalled = ids,
+                        _ => work.changed = ids,
+                    }
                     ledger.add(Subject::Family(family), work);
                 }
                 self.add_late(ledger, &subject, &work);
@@ -311,7 +317,7 @@ impl ChangeWorker {
                     None => return,
                 }
             }
-            Subject::Late(..) => return,
+            Subject::Kept | Subject::Late(..) => return,
         };
         let lag = declared.origins.changes_lag(&origin);
         if !lag.is_zero() {
@@ -327,11 +333,12 @@ impl ChangeWorker {
             .inc();
     }
 
-    /// Tells those who asked what was done with a family. Of the search for names only a failure is told.
+    /// Tells those who asked what was done with a family. Of the search for further families only a failure is told.
     async fn note(&self, ledger: &Ledger, subject: &Subject, work: &Work, said: &str) -> Result<(), EngineError> {
         let of = match subject.now() {
             Subject::Family(family) => family.to_string(),
             Subject::Names(pattern) => format!("names of {pattern}"),
+            Subject::Kept => "kept generations".to_owned(),
             Subject::Late(..) => return Ok(()),
         };
         let told: Vec<_> = ledger

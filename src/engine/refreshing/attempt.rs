@@ -270,11 +270,10 @@ impl Attempt<'_> {
         let (published, listing, generation, total) = loop {
             let (listing, generation, total) = (finished.key().clone(), finished.generation(), finished.total());
             let publication = Publication {
-                policy,
                 lease: self.grant.lease.as_ref(),
                 next_due: next_due.filter(|_| !request.is_nothing(total)),
                 follows: (rounds < FOLLOWED_ROUNDS).then_some(changes.last),
-                is_patch: false,
+                ..Publication::plain(policy)
             };
             match means.store.writes.publish_over(finished, publication, |_| true).await? {
                 Published::Overtaken(overtaken) if rounds < ROUNDS_MAX => {

@@ -208,24 +208,38 @@ impl PartialSchema for ChangeDocument {
             item.property("names", names.clone())
                 .property("variants", variants.clone())
         };
-        let only_true = Object::builder().schema_type(Type::Boolean).enum_values(Some([true]));
-        let seconds = Object::builder()
-            .schema_type(Type::Integer)
-            .minimum(Some(1))
-            .maximum(Some(2_678_400));
-        let seconds = seconds.description(Some("In seconds; an hour if it is absent."));
+        let only = |is: bool| Object::builder().schema_type(Type::Boolean).enum_values(Some([is]));
+        let seconds = |description: &str| {
+            let seconds = Object::builder().schema_type(Type::Integer).minimum(Some(1));
+            seconds.maximum(Some(2_678_400)).description(Some(description))
+        };
         let gone = of_item()
-            .property("gone", only_true)
+            .property("gone", only(true))
             .required("gone")
-            .property("gone_for", seconds);
+            .property("gone_for", seconds("In seconds; an hour if it is absent."));
+        let recall = closed()
+            .property("id", item_id())
+            .property("gone", only(true))
+            .property("recall", only(true))
+            .property("gone_for", seconds("In seconds; 31 days if it is absent."));
+        let recall = ["id", "gone", "recall"]
+            .into_iter()
+            .fold(recall, ObjectBuilder::required);
         let glob = text().pattern(Some(r"^[^\x00-\x1F\x7F-\x9F\[\]{}\\!?]+$"));
         let listings = closed()
             .property("listings", glob)
             .required("listings")
             .property("variants", variants.clone());
         let forms = OneOf::builder()
-            .item(of_item().description(Some("An item has changed.")))
+            .item(
+                of_item()
+                    .property("gone", only(false))
+                    .description(Some("An item has changed; with `gone` its recall ends too.")),
+            )
             .item(gone.description(Some("An item is gone, whatever the origin says.")))
+            .item(recall.description(Some(
+                "An item is recalled: nothing that had it can be read or gone back to any more.",
+            )))
             .item(listings.description(Some(
                 "All listings whose names fit a glob have changed, as after a price rule.",
             )));

@@ -1,7 +1,8 @@
 //! Kept generations of a listing: a sorted set beside its head, which no page reads. Members are by the ends of their lives, in ms.
 //!
 //! A member says what its generation takes up, so that a listing's kept generations are bounded by bytes: `<generation> <own> <base>
-//! <deltas>`, and `@<base>` or `@<base>@<listing>` behind it where it is a delta.
+//! <deltas>`, and `@<base>` or `@<base>@<listing>` behind it where it is a delta. A `!` before it says that a rollback has undone it: pins may
+//! read it, and nobody goes back to it.
 
 use std::{fmt, num::NonZeroU64};
 
@@ -111,10 +112,15 @@ pub(crate) struct KeptGeneration {
     pub placed: Placed,
     pub bytes: Bytes,
     pub ends: Timestamp,
+    /// Whether a rollback has undone it.
+    pub is_undone: bool,
 }
 
 impl KeptGeneration {
     fn parse(member: &str, ends: u64) -> Option<Self> {
+        let undone = member.strip_prefix('!');
+        let is_undone = undone.is_some();
+        let member = undone.unwrap_or(member);
         let mut parts = member.splitn(3, '@');
         let (generation, bytes) = parts.next()?.split_once(' ')?;
         let base = match (parts.next(), parts.next()) {
@@ -131,6 +137,7 @@ impl KeptGeneration {
             },
             bytes: Bytes::parse(bytes)?,
             ends: Timestamp(ends),
+            is_undone,
         })
     }
 }
@@ -138,7 +145,8 @@ impl KeptGeneration {
 /// As a member.
 impl fmt::Display for KeptGeneration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.placed.generation, self.bytes)?;
+        let mark = if self.is_undone { "!" } else { "" };
+        write!(f, "{mark}{} {}", self.placed.generation, self.bytes)?;
         match &self.placed.base {
             None => Ok(()),
             Some((base, None)) => write!(f, "@{base}"),

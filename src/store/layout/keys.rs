@@ -211,6 +211,11 @@ impl Keys {
         self.in_partition(partition, format_args!("gone"))
     }
 
+    /// Ids of items that are recalled.
+    pub(crate) fn recalled(&self, partition: Partition) -> String {
+        self.in_partition(partition, format_args!("recalled"))
+    }
+
     /// The outcome of changes that were recorded together.
     pub(crate) fn change_outcome(&self, token: u128) -> String {
         let partition = Partition(u8::try_from(token % u128::from(PARTITIONS)).unwrap_or_default());

@@ -55,6 +55,7 @@ impl HeadReads {
             .read
             .into_iter()
             .rev()
+            .filter(|kept| !kept.is_undone)
             .map(|kept| kept.placed.generation)
             .collect();
         Ok((head.state.live().map(|head| head.generation), kept))

@@ -16,7 +16,7 @@ use redis::{Pipeline, Value};
 
 use super::{change_outcomes::ChangeOutcomes, changelogs::ChangelogPositions};
 use crate::{
-    listing::{Change, ChangeOf, ChangeToken, ItemId, ItemState, ListingName, Timestamp},
+    listing::{Change, ChangeOf, ChangeToken, GONE_MAX, ItemId, ItemState, ListingName, Timestamp},
     store::{
         access::Access,
         error::StoreError,
@@ -70,7 +70,7 @@ pub struct ChangesSince {
     pub last: u64,
     /// In the order in which they were recorded, with the ids of their entries.
     pub changes: Vec<(u64, Change)>,
-    /// Items that are gone, as it was told at any time.
+    /// Items that are gone or recalled, as it was told at any time.
     pub gone: Vec<ItemId>,
 }
 
@@ -151,6 +151,7 @@ impl ChangeRecords {
                 keys.changes(*partition),
                 keys.gone(*partition),
                 keys.worked_off(*partition),
+                keys.recalled(*partition),
             ]);
             let back: &[ItemId] = if names_back { &body.back } else { &[] };
             call.arg(self.0.seen.greatest(*partition))
@@ -161,11 +162,13 @@ impl ChangeRecords {
                 .arg(token)
                 .arg(&body.bytes[..])
                 .arg(u8::from(!names_back && !body.back.is_empty()))
-                .arg(back.len());
-            for id in back {
+                .arg(back.len())
+                .arg(body.returned.len())
+                .arg(body.gone.len());
+            for id in back.iter().chain(body.returned.iter()) {
                 call.arg(id.as_str());
             }
-            for (id, gone_for) in body.gone.iter() {
+            for (id, gone_for) in body.gone.iter().chain(body.recalled.iter()) {
                 call.arg(id.as_str()).arg(millis(*gone_for));
             }
             calls.add_command(call);
@@ -213,15 +216,20 @@ impl ChangeRecords {
         Ok((read, bytes))
     }
 
-    /// The changes that were recorded behind an id and may concern a name, and the items that are gone: one turn.
+    /// The changes that were recorded behind an id and may concern a name, and the items that are gone or recalled: one turn.
     pub async fn since(&self, name: &ListingName, after: u64) -> Result<ChangesSince, StoreError> {
         const OPERATION: &str = "read changes";
         let (partition, keys) = (Partition::of(name), &self.0.keys);
-        let (changes, gone) = (keys.changes(partition), keys.gone(partition));
+        let (changes, gone) = (
+            keys.changes(partition),
+            [keys.gone(partition), keys.recalled(partition)],
+        );
         let mut turn = Pipeline::new();
         turn.cmd("XRANGE").arg(&changes).arg(format!("({after}-0")).arg("+");
         let now = self.0.clock.now().0;
-        turn.cmd("ZRANGE").arg(&gone).arg(now).arg("+inf").arg("BYSCORE");
+        for key in &gone {
+            turn.cmd("ZRANGE").arg(key).arg(now).arg("+inf").arg("BYSCORE");
+        }
         // Through the writing connection, which is the one that the next step needs anyway.
         let mut replies = self.0.redis.write(OPERATION, &turn).await?.into_iter();
         let mut next = |key: &str| {
@@ -242,8 +250,10 @@ impl ChangeRecords {
                 .changes
                 .extend(entry.changes.iter().map(|change| (entry.id, change.clone())));
         }
-        let ids = next(&gone)?.into_iter().filter_map(reply::text);
-        since.gone = ids.filter_map(|id| ItemId::parse(&id)).collect();
+        for key in &gone {
+            let ids = next(key)?.into_iter().filter_map(reply::text);
+            since.gone.extend(ids.filter_map(|id| ItemId::parse(&id)));
+        }
         Ok(since)
     }
 
@@ -293,6 +303,10 @@ struct Body {
     gone: Arc<[(ItemId, Duration)]>,
     /// Items that have changed, wherever they are: they are gone no more.
     back: Arc<[ItemId]>,
+    /// Items that are recalled, and for how long.
+    recalled: Arc<[(ItemId, Duration)]>,
+    /// Items that are recalled no more.
+    returned: Arc<[ItemId]>,
 }
 
 impl Body {
@@ -304,20 +318,35 @@ impl Body {
             .flatten();
         // The last word about an item counts.
         let mut last: BTreeMap<&ItemId, ItemState> = BTreeMap::new();
+        // A change does not end a recall: that has a last word of its own.
+        let mut recalls: BTreeMap<&ItemId, ItemState> = BTreeMap::new();
         for change in changes.iter().filter(|change| change.is_plain()) {
             if let ChangeOf::Item(id, state) = &change.of {
-                last.insert(id, *state);
+                match state {
+                    ItemState::Changed | ItemState::Gone(_) => last.insert(id, *state),
+                    ItemState::Recalled(_) => recalls.insert(id, *state),
+                    ItemState::Returned => recalls.insert(id, *state).and(last.insert(id, *state)),
+                };
             }
         }
         let gone = last.iter().filter_map(|(id, state)| match state {
             ItemState::Gone(gone_for) => Some(((*id).clone(), gone_for.unwrap_or(GONE_FOR))),
-            ItemState::Changed => None,
+            _ => None,
         });
-        let back = last.iter().filter(|(_, state)| **state == ItemState::Changed);
+        let recalled = recalls.iter().filter_map(|(id, state)| match state {
+            ItemState::Recalled(gone_for) => Some(((*id).clone(), gone_for.unwrap_or(GONE_MAX))),
+            _ => None,
+        });
+        let there = |states: &BTreeMap<&ItemId, ItemState>| {
+            let there = states.iter().filter(|(_, state)| state.is_there());
+            there.map(|(id, _)| (*id).clone()).collect()
+        };
         Self {
             changes: changes.len(),
             gone: gone.collect(),
-            back: back.map(|(id, _)| (*id).clone()).collect(),
+            back: there(&last),
+            recalled: recalled.collect(),
+            returned: there(&recalls),
             bytes: packed.unwrap_or(text).into(),
         }
     }

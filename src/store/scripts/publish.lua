@@ -11,10 +11,10 @@
 --   ARGV[24] edition of the definition  ARGV[25] content of the generation  ARGV[26] version of the origin's data, '' where unknown
 --   ARGV[27] check sum of the head  ARGV[28] the delta, '' where it is whole  ARGV[29] chunks that its layers hold
 --   ARGV[30] how its chunks lie, '' where they are plain
---   ARGV[31] '1': the second generation is the one that this replaces  ARGV[32] as what that is kept, '' where nobody may go back to it
+--   ARGV[31] '1': the second generation is the one that this replaces  ARGV[32] as what that is kept
 --   ARGV[33] the last of the changes that are in it, '' where none matters  ARGV[34] '1': only some items were read, so a failure stays
 --   ARGV[35] how many generations are named  ARGV[36…] four for each, see `generations`: the new one, the one that it replaces, those
---   that end now  then the kept ones that are not listed any more
+--   that end now  then kept ones by their members: '-' before one that ends, '!' before one that is undone
 -- Returns {'moved'}; {'same'} (this very publish was done before); {'older', id, nonce} (a later generation is current);
 --   {'fenced'} (the lease is not the caller's); {'incomplete'} (Redis does not hold what was written, or what it takes from its group);
 --   {'changed'} (later changes are recorded); {'retry'} (the head is not what the caller has read). An error: nothing was done.
@@ -93,9 +93,7 @@ if left ~= -2 and pin_for > 0 then
         left = pin_for
         live_until(replaced, now + left, now, false)
     end
-    if ARGV[32] ~= '' then
-        redis.call('ZADD', KEYS[7], string.format('%.0f', now + left), ARGV[32])
-    end
+    redis.call('ZADD', KEYS[7], string.format('%.0f', now + left), ARGV[32])
 elseif left ~= -2 then
     drop(replaced, now)
 end
@@ -103,7 +101,12 @@ for number = replaced and 3 or 2, count do
     drop(named[number], now)
 end
 for argument = 36 + 4 * count, #ARGV do
-    redis.call('ZREM', KEYS[7], ARGV[argument])
+    local member = string.sub(ARGV[argument], 2)
+    local ends = redis.call('ZSCORE', KEYS[7], member)
+    redis.call('ZREM', KEYS[7], member)
+    if ends and string.sub(ARGV[argument], 1, 1) == '!' then
+        redis.call('ZADD', KEYS[7], ends, ARGV[argument])
+    end
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[7], '-inf', string.format('%.0f', now))
 local last = redis.call('ZRANGE', KEYS[7], '-1', '-1', 'WITHSCORES')[2]

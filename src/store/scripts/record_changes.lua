@@ -1,9 +1,11 @@
 -- Records changes that concern a partition: before a shop is told that they are taken.
 --   KEYS[1] last id of the partition  KEYS[2] changes  KEYS[3] ids that are gone  KEYS[4] up to where changes are worked off
+--   KEYS[5] ids that are recalled
 --   ARGV[1] greatest id the caller has seen  ARGV[2] how many changes  ARGV[3] the most that may be kept
 --   ARGV[4] how long an entry is kept at least, ms: longer than any read  ARGV[5] the same where too many are kept
 --   ARGV[6] token, '' without  ARGV[7] the changes  ARGV[8] '1': ids may be back that are not named here
---   ARGV[9] how many ids are back: each of them follows  ARGV[…] for each item that is gone: its id, and for how long, ms
+--   ARGV[9] how many ids are back  ARGV[10] how many are recalled no more  ARGV[11] how many are gone  ARGV[12…] all of these, and then those
+--   that are recalled: of each that is gone or recalled its id, and for how long, ms
 -- Returns {'recorded', id}: all that is drawn from now on is later; {'full'}; {'gone'} (name the ids that are back: some are gone).
 --
 -- An entry counts, in `sum`, all changes of the partition up to it: so the number of those that are kept takes two reads.
@@ -47,14 +49,24 @@ redis.call('XADD', KEYS[2], 'MINID', '=', from, id_text .. '-0',
 redis.call('SET', KEYS[1], id_text)
 local now_ms = math.floor(now_us / 1000)
 -- In the same step as the entry: what was told later counts.
-local back = tonumber(ARGV[9])
-for at = 10, 9 + back do
-    redis.call('ZREM', KEYS[3], ARGV[at])
-end
-if #ARGV > 9 + back then
-    redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', string.format('%.0f', now_ms))
-    for at = 10 + back, #ARGV, 2 do
-        redis.call('ZADD', KEYS[3], 'GT', string.format('%.0f', now_ms + tonumber(ARGV[at + 1])), ARGV[at])
+local function remove(key, from, to)
+    for at = from, to do
+        redis.call('ZREM', key, ARGV[at])
     end
 end
+local function add(key, from, to)
+    if from <= to then
+        redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', now_ms))
+    end
+    for at = from, to, 2 do
+        redis.call('ZADD', key, 'GT', string.format('%.0f', now_ms + tonumber(ARGV[at + 1])), ARGV[at])
+    end
+end
+local returned = 12 + tonumber(ARGV[9])
+local gone = returned + tonumber(ARGV[10])
+local recalled = gone + 2 * tonumber(ARGV[11])
+remove(KEYS[3], 12, returned - 1)
+remove(KEYS[5], returned, gone - 1)
+add(KEYS[3], gone, recalled - 1)
+add(KEYS[5], recalled, #ARGV)
 return { 'recorded', id_text }

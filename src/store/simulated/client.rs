@@ -279,6 +279,7 @@ impl Client {
             next_due,
             follows: None,
             is_patch: false,
+            recalls: false,
         };
         let call = publishing.call(&self.keys);
         (head, turn([call]))

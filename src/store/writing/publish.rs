@@ -39,6 +39,8 @@ pub struct Publication<'a> {
     pub follows: Option<u64>,
     /// Whether only some items were read anew: a failure of full reads stays remembered.
     pub is_patch: bool,
+    /// Whether no generation before it may be read or gone back to any more.
+    pub recalls: bool,
 }
 
 impl<'a> Publication<'a> {
@@ -50,6 +52,17 @@ impl<'a> Publication<'a> {
             next_due: None,
             follows: None,
             is_patch: false,
+            recalls: false,
+        }
+    }
+}
+
+impl<'a> Publication<'a> {
+    /// Of a generation in which some items were exchanged.
+    pub fn patch(policy: &'a Policy) -> Self {
+        Self {
+            is_patch: true,
+            ..Self::plain(policy)
         }
     }
 }
@@ -106,6 +119,8 @@ pub(crate) struct Publishing<'a> {
     pub follows: Option<u64>,
     /// See [`Publication::is_patch`].
     pub is_patch: bool,
+    /// See [`Publication::recalls`].
+    pub recalls: bool,
 }
 
 impl Publishing<'_> {
@@ -119,7 +134,9 @@ impl Publishing<'_> {
             next_due,
             follows,
             is_patch,
+            recalls,
         } = self;
+        let pin_for = if *recalls { Duration::ZERO } else { policy.pin_for };
         let (listing, family, partition) = (&draft.key, &draft.key.family, Partition::of(draft.key.name()));
         let mut key_names = vec![
             keys.head(listing).into(),
@@ -151,7 +168,7 @@ impl Publishing<'_> {
             .arg(lease.map_or("", |(_, value)| value))
             .arg(millis(policy.keep_for))
             .arg(millis(policy.keep_for.saturating_add(policy.pin_for)))
-            .arg(millis(policy.pin_for))
+            .arg(millis(pin_for))
             .arg(self.written.bytes.after(before.bytes).to_string())
             .arg(listing.to_string())
             .arg(family.to_string())
@@ -172,16 +189,16 @@ impl Publishing<'_> {
                 packed => packed.to_string(),
             })
             .arg(u8::from(replaced.is_some()))
-            .arg(match &replaced {
-                Some(replaced) if !draft.undoes(&replaced.placed.generation) => replaced.to_string(),
-                _ => String::new(),
-            })
+            .arg(replaced.as_ref().map_or_else(String::new, ToString::to_string))
             .arg(follows.map_or_else(String::new, |change| change.to_string()))
             .arg(u8::from(*is_patch))
             .arg(named.count());
         named.add_arguments(&mut call);
-        for member in self.unlisted() {
-            call.arg(member.to_string());
+        for ended in self.ended() {
+            call.arg(format!("-{ended}"));
+        }
+        for undone in self.undone() {
+            call.arg(format!("!{undone}"));
         }
         call
     }
@@ -193,24 +210,26 @@ impl Publishing<'_> {
             placed: Placed::of(head),
             bytes: self.before.bytes,
             ends: self.head.as_of,
+            is_undone: self.written.draft.undoes(&head.generation),
         })
     }
 
-    /// The kept generations that end, for they are too much.
+    /// The kept generations that end: where they are too much, or all.
     fn ended(&self) -> &[KeptGeneration] {
+        if self.recalls {
+            return &self.before.kept.read;
+        }
         let (kept, bytes_max) = (&self.before.kept, self.policy.pinned_bytes_max);
         kept.beyond(self.before.bytes, bytes_max, self.head.as_of)
     }
 
-    /// Those that are not listed any more: those that end, and those that a rollback undoes. The latter are pinned like the others, and never
-    /// gone back to.
-    fn unlisted(&self) -> impl Iterator<Item = &KeptGeneration> {
+    /// Those that a rollback undoes: they are pinned like the others, and never gone back to.
+    fn undone(&self) -> impl Iterator<Item = &KeptGeneration> {
         let ended = self.ended();
-        let undone = self.before.kept.read.iter().filter(|kept| {
+        self.before.kept.read.iter().filter(|kept| {
             let is_undone = self.written.draft.undoes(&kept.placed.generation);
-            is_undone && !ended.contains(kept)
-        });
-        ended.iter().chain(undone)
+            is_undone && !kept.is_undone && !ended.contains(kept)
+        })
     }
 }
 

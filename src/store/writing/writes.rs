@@ -199,10 +199,10 @@ impl GenerationWrites {
         let mut unanswered = 0;
         let mut replaced = None;
         for _ in 0..ATTEMPTS_MAX {
-            // A rollback takes those that it undoes from the list.
-            let which = match finished.written.draft.copy_of {
-                Some(_) => KeptRead::All,
-                None => KeptRead::Oldest,
+            // A rollback marks those that it undoes, and a recall ends all.
+            let which = match finished.written.draft.copy_of.is_some() || publication.recalls {
+                true => KeptRead::All,
+                false => KeptRead::Oldest,
             };
             let before = heads.read_for_writing(finished.key(), which).await?;
             // After an attempt without an answer, what is current may be this generation itself.
@@ -210,7 +210,10 @@ impl GenerationWrites {
                 finished.unlink().await;
                 return Ok(Published::Unwanted);
             }
-            let (head, as_of) = (head_of(&finished.written, &before.state), finished.written.draft.as_of);
+            let (mut head, as_of) = (head_of(&finished.written, &before.state), finished.written.draft.as_of);
+            if publication.recalls {
+                head.pins_from = head.generation.id;
+            }
             // Some items were changed in the generation before this read was published: it must follow that.
             let is_later = |current: &Head| current.generation.id > head.generation.id && current.as_of < as_of;
             let is_read = publication.lease.is_some() && !publication.is_patch;
@@ -227,6 +230,7 @@ impl GenerationWrites {
                 next_due: publication.next_due,
                 follows: publication.follows,
                 is_patch: publication.is_patch,
+                recalls: publication.recalls,
             };
             let call = publishing.call(&self.0.keys);
             let was = replaced.get_or_insert_with(|| before.state.clone()).clone();

@@ -13,7 +13,7 @@ use crate::support::{
 
 const CATEGORIES: [&str; 2] = ["a", "b"];
 
-async fn holds(service: &Service, id: i64) -> bool {
+pub(super) async fn holds(service: &Service, id: i64) -> bool {
     for category in CATEGORIES {
         for (group, sort, desc) in orders() {
             if shown(service, category, group, sort, desc)
@@ -34,7 +34,7 @@ fn families() -> impl Iterator<Item = (&'static str, i64)> {
 }
 
 /// Reads all listings in full.
-async fn refresh_all(service: &Service) {
+pub(super) async fn refresh_all(service: &Service) {
     for (category, group) in families() {
         let path = format!("/v1/listings/category:{category}/refresh?wait=true&grp={group}");
         let refresh = service.admin(Method::POST, &path).send().await.unwrap();
@@ -98,7 +98,7 @@ async fn what_is_gone_is_on_no_page_until_it_changes_or_its_time_is_over() {
 }
 
 /// Runs a command of the program beside the service, with its configuration.
-fn command(service: &Service, arguments: &[&str]) -> String {
+pub(super) fn command(service: &Service, arguments: &[&str]) -> String {
     let mut command = Command::new(env!("CARGO_BIN_EXE_listcache"));
     command
         .args(arguments)

@@ -10,6 +10,7 @@ mod hooks;
 mod items;
 mod narrowing;
 mod outbox;
+mod recall;
 mod recipes;
 mod servers;
 mod slow_reads;

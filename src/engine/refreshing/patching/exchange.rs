@@ -46,6 +46,11 @@ impl StreamExchange<'_> {
         self.make(head, base, generation, false).await
     }
 
+    /// The same in a generation that stands by itself, and is a new one even where nothing changes.
+    pub(crate) async fn whole(&self, head: &Head, generation: Generation) -> Result<Exchanged, StoreError> {
+        self.make(head, None, generation, true).await
+    }
+
     /// Exchanges items of a generation that is not published; with `renew` there is a new one even where nothing changes.
     pub(crate) async fn over_finished(
         &self,

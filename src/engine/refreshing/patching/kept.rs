@@ -120,8 +120,8 @@ impl<'a> KeptChanges<'a> {
                 ChangeOf::Item(id, ItemState::Gone(_)) if !change.is_plain() => {
                     self.gone_here.insert(id.clone());
                 }
-                ChangeOf::Item(_, ItemState::Gone(_)) => {}
-                ChangeOf::Item(id, ItemState::Changed) => {
+                ChangeOf::Item(_, ItemState::Gone(_) | ItemState::Recalled(_)) => {}
+                ChangeOf::Item(id, ItemState::Changed | ItemState::Returned) => {
                     // It was told later: the item is there again.
                     self.gone_here.remove(id);
                     newly.insert(id.clone());

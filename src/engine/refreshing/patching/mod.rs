@@ -3,10 +3,11 @@
 //! ```text
 //! patch       one family, under its lease: the changed rows are read, each stream is exchanged and published
 //! removal     items that are gone leave a listing, without a lease
+//! recall      the same, and no generation that had them may be read or gone back to any more
 //! kept        a full read follows the changes that were recorded since it was drawn, before it is published
 //!   ├─► rows        changed rows, read from the origin
 //!   ├─► exchange    one stream: its columns, the places of items, the chunks that are made anew
-//!   └─► publishing  of patches and removals: over the head that they were made from
+//!   └─► publishing  of patches, removals and recalls: over the head that they were made from
 //! ```
 //!
 //! # What must hold
@@ -19,5 +20,6 @@ pub(in crate::engine) mod exchange;
 pub(in crate::engine) mod kept;
 pub(in crate::engine) mod patch;
 mod publishing;
+mod recall;
 pub(in crate::engine) mod removal;
 pub(in crate::engine) mod rows;

@@ -7,6 +7,7 @@ use tokio::{sync::Notify, time::Instant};
 use super::{
     exchange::{Exchanged, StreamExchange},
     publishing::publish_over,
+    recall::recall,
     removal::remove,
     rows::{ChangedRows, RowReader},
 };
@@ -21,7 +22,7 @@ use crate::{
         definition::{Defined, Resolved, StreamOrder},
     },
     origin::{Origin, OriginError},
-    store::{Drawn, Grant},
+    store::{Drawn, Grant, Publication},
 };
 
 /// Between two looks at a lease that another holds.
@@ -63,11 +64,41 @@ pub(crate) struct Patch {
     pub changed: BTreeSet<ItemId>,
     /// Items that are gone.
     pub gone: BTreeSet<ItemId>,
+    /// Items that are recalled.
+    pub recalled: BTreeSet<ItemId>,
 }
 
 impl Patch {
-    /// Removes what is gone, then exchanges what has changed.
+    /// Removes what is recalled or gone, then exchanges what has changed.
     pub(crate) async fn run(&self) -> Result<Patched, EngineError> {
+        let recalled = self.recall().await?;
+        Ok(match self.run_without_recall().await? {
+            Patched::Unchanged | Patched::NotKept if recalled => Patched::Published,
+            outcome => outcome,
+        })
+    }
+
+    /// The listings of the family that are kept, whether their sorts are declared or not.
+    async fn kept_listings(&self) -> Result<impl Iterator<Item = ListingKey>, EngineError> {
+        let listings = self.means.store.names.listings_of(&self.family.name).await?;
+        Ok(listings.into_iter().filter(|listing| listing.family == self.family))
+    }
+
+    async fn recall(&self) -> Result<bool, EngineError> {
+        let mut recalled = false;
+        if !self.recalled.is_empty() {
+            let policy = match self.means.declaration.resolve(&self.family.name) {
+                Resolved::Defined(defined) => defined.definition.policy.clone(),
+                Resolved::Pushed(_) | Resolved::Unknown => self.means.declaration.pushed_policy(),
+            };
+            for listing in self.kept_listings().await? {
+                recalled |= recall(&self.means, &listing, &policy, &self.recalled).await?;
+            }
+        }
+        Ok(recalled)
+    }
+
+    async fn run_without_recall(&self) -> Result<Patched, EngineError> {
         let means = &self.means;
         let declared = means.declaration.take();
         match declared.definitions.resolve(&self.family.name) {
@@ -76,11 +107,11 @@ impl Patch {
             }
             Resolved::Pushed(_) => {
                 let policy = means.declaration.pushed_policy();
-                let listings = means.store.names.listings_of(&self.family.name).await?;
-                let listings = listings.into_iter().filter(|listing| listing.family == self.family);
                 let mut removed = false;
-                for listing in listings.filter(|_| !self.gone.is_empty()) {
-                    removed |= remove(means, &listing, &policy, &self.gone).await?;
+                if !self.gone.is_empty() {
+                    for listing in self.kept_listings().await? {
+                        removed |= remove(means, &listing, &policy, &self.gone).await?;
+                    }
                 }
                 Ok(Patched::of(removed))
             }
@@ -262,7 +293,11 @@ impl Patch {
             if policy.believes(head.total, finished.total()).is_err() || finished.total() > policy.max_items {
                 return Ok(Patched::NeedsRefresh("too few or too many items would be left"));
             }
-            if publish_over(&head, finished, means, policy, grant.lease.as_ref()).await? {
+            let publication = Publication {
+                lease: grant.lease.as_ref(),
+                ..Publication::patch(policy)
+            };
+            if publish_over(&head, finished, means, publication).await? {
                 return Ok(Patched::Published);
             }
         }

@@ -2,8 +2,8 @@
 
 use crate::{
     engine::{error::EngineError, refreshing::means::Means},
-    listing::{Head, HeadState, Policy},
-    store::{FinishedGeneration, Lease, Publication, Published},
+    listing::{Head, HeadState},
+    store::{FinishedGeneration, Publication, Published},
 };
 
 /// Publishes a generation over the head that it was made from, and over no other. Returns whether it is current: if not, another has moved
@@ -12,14 +12,8 @@ pub(super) async fn publish_over(
     base: &Head,
     finished: FinishedGeneration,
     means: &Means,
-    policy: &Policy,
-    lease: Option<&Lease>,
+    publication: Publication<'_>,
 ) -> Result<bool, EngineError> {
-    let publication = Publication {
-        lease,
-        is_patch: true,
-        ..Publication::plain(policy)
-    };
     let is_base = |state: &HeadState| {
         state
             .live()

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     engine::{error::EngineError, refreshing::means::Means},
     listing::{HeadState, ItemId, ListingKey, Policy},
-    store::FinishedGeneration,
+    store::{FinishedGeneration, Publication},
 };
 
 /// How often a removal is made again because another has moved the head in between.
@@ -46,7 +46,7 @@ pub(crate) async fn remove(
             }
             Exchanged::Written(finished) => *finished,
         };
-        if publish_over(&head, finished, means, policy, None).await? {
+        if publish_over(&head, finished, means, Publication::patch(policy)).await? {
             return Ok(true);
         }
     }
