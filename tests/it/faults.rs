@@ -27,6 +27,9 @@ use crate::support::service::Service;
 /// within it too.
 const AT_ONCE: Duration = Duration::from_secs(2);
 
+/// In the place of `[redis]`: what the service does by default when Redis is late.
+const IMPATIENT: &str = "[redis]\nread_timeout = \"100ms\"";
+
 const BREAD: &str = "/v1/listings/category:BREAD";
 
 /// What matters of an answer.

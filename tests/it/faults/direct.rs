@@ -1,6 +1,6 @@
 //! The first page straight from the origin, while Redis is away: for those definitions that ask for it.
 
-use super::{Answer, get};
+use super::{Answer, IMPATIENT, get};
 use crate::support::{
     RedisServer, eventually,
     service::{Service, Shop},
@@ -16,7 +16,7 @@ fn is_direct(page: &Answer) -> bool {
 async fn the_first_page_comes_from_the_origin_and_is_kept_by_nobody() {
     let redis = RedisServer::start();
     let shop = Shop::new().await;
-    let service = Service::start(&shop.config(&redis.url(), DIRECT));
+    let service = Service::start(&shop.config(&redis.url(), DIRECT).replace("[redis]", IMPATIENT));
     redis.pause();
     let ascending: Vec<u64> = (1..=30).rev().collect();
     for (query, ids) in [
@@ -80,7 +80,7 @@ async fn the_first_page_comes_from_the_origin_and_is_kept_by_nobody() {
 async fn without_being_asked_for_the_origin_is_spared() {
     let redis = RedisServer::start();
     let shop = Shop::new().await;
-    let service = Service::start(&shop.config(&redis.url(), ""));
+    let service = Service::start(&shop.config(&redis.url(), "").replace("[redis]", IMPATIENT));
     redis.pause();
     get(&service, "/v1/listings/category:BREAD").await.is_a_clean_503();
     assert_eq!(service.metric("listcache_origin_reads_total").await, 0.0);
