@@ -76,6 +76,9 @@ impl StoredSort {
 /// Chosen values of declared variants, in the order of their declaration.
 pub type Choices = Arc<[(Arc<str>, Arc<str>)]>;
 
+/// One for all listings without variants.
+static NO_CHOICES: LazyLock<Choices> = LazyLock::new(|| Arc::new([]));
+
 /// A name with its choices: the listings that one read of the origin yields, in all their sorts.
 ///
 /// It is the unit of refreshing: leases, due times and read counts are kept a family.
@@ -90,10 +93,9 @@ pub struct Family {
 impl Family {
     /// A name without choices.
     pub fn plain(name: ListingName) -> Self {
-        static NONE: LazyLock<Choices> = LazyLock::new(|| Arc::new([]));
         Self {
             name,
-            choices: NONE.clone(),
+            choices: NO_CHOICES.clone(),
         }
     }
 
@@ -163,7 +165,7 @@ fn split_query(text: &str) -> (&str, &str) {
 
 fn parse_choices(query: &str) -> Option<Choices> {
     if query.is_empty() {
-        return Some(Arc::new([]));
+        return Some(NO_CHOICES.clone());
     }
     query
         .split('&')

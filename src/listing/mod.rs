@@ -56,7 +56,7 @@ pub use self::fragment::{Fragment, Run, RunPlace, RunSum};
 pub use self::generation::Generation;
 pub use self::head::{Head, HeadState};
 pub use self::item::{Item, ItemId};
-pub use self::key::{Family, ListingKey, SortName, StoredSort};
+pub use self::key::{Choices, Family, ListingKey, SortName, StoredSort};
 pub use self::name::ListingName;
 pub use self::order::Order;
 pub use self::policy::{Freshness, Policy, Timestamp};

@@ -37,11 +37,11 @@ impl Concerned<'_> {
             .filter(|change| change.names.is_empty())
             .filter_map(|change| change.item());
         let ids: Vec<ItemId> = unnamed.collect::<BTreeSet<_>>().into_iter().cloned().collect();
-        let mut holders: HashMap<(u8, &ItemId), Vec<&Family>> = HashMap::new();
+        let mut holders: HashMap<(u8, &ItemId), Vec<Family>> = HashMap::new();
         for (family, places) in holdings.holders(&ids) {
             let partition = changes.partition_of(&family.name);
             for id in places.into_iter().filter_map(|place| ids.get(place)) {
-                holders.entry((partition, id)).or_default().push(family);
+                holders.entry((partition, id)).or_default().push(family.clone());
             }
         }
         let asks_names: Vec<&str> = declared
@@ -58,14 +58,14 @@ impl Concerned<'_> {
                     entries: BTreeSet::from([key]),
                     ..Work::default()
                 };
-                let families: Vec<&Family> = match &change.of {
+                let families: Vec<Family> = match &change.of {
                     ChangeOf::Listings(glob) => {
                         work.whole = true;
                         let Ok(glob) = Glob::new(glob) else { continue };
                         let glob = glob.compile_matcher();
-                        let here = |family: &&Family| changes.partition_of(&family.name) == entry.partition;
-                        let fits = |family: &&Family| glob.is_match(family.name.as_str());
-                        holdings.families().into_iter().filter(here).filter(fits).collect()
+                        let here = |family: &Family| changes.partition_of(&family.name) == entry.partition;
+                        let fits = |family: &Family| glob.is_match(family.name.as_str());
+                        holdings.families().filter(here).filter(fits).collect()
                     }
                     ChangeOf::Item(id, state) => {
                         match state {
@@ -81,7 +81,7 @@ impl Concerned<'_> {
                                 let kept = matches!(state, ItemState::Recalled(_)).then_some(Subject::Kept);
                                 for subject in names.chain(kept) {
                                     let work = Work {
-                                        held: held.iter().map(|family| ((*family).clone(), id.clone())).collect(),
+                                        held: held.iter().map(|family| (family.clone(), id.clone())).collect(),
                                         ..work.clone()
                                     };
                                     ledger.add(subject, work);
@@ -97,7 +97,7 @@ impl Concerned<'_> {
                     }
                 };
                 for family in families.into_iter().filter(|family| change.may_concern(family)) {
-                    ledger.add(Subject::Family(family.clone()), work.clone());
+                    ledger.add(Subject::Family(family), work.clone());
                 }
             }
         }

@@ -1,98 +1,175 @@
-//! Holdings: which listing holds which items, by four bytes an item.
+//! Holdings: which listing holds which items.
+//!
+//! An item takes the four bytes of its id's hash in each name that holds it. Variants of a name mostly hold the same items in other orders
+//! or at other prices: equal ones share their hashes, in memory and in a search. What a listing takes besides (some 200 bytes) is told by a test.
 
-use std::collections::{BTreeSet, HashMap};
+use std::{
+    collections::{BTreeSet, HashMap},
+    sync::Arc,
+};
 
-use crate::listing::{Family, Generation, ItemId, ListingKey, ListingName, sidecar::IdHash};
+use crate::listing::{Choices, Family, Generation, ItemId, ListingKey, ListingName, StoredSort, sidecar::IdHash};
 
 /// The items of some listings, one sort of each family.
 #[derive(Default)]
 pub(crate) struct Holdings {
-    listings: HashMap<ListingKey, Held>,
-    of_name: HashMap<ListingName, BTreeSet<ListingKey>>,
+    of_name: HashMap<ListingName, Box<[Held]>>,
 }
 
 struct Held {
+    choices: Choices,
+    stored: StoredSort,
     generation: Generation,
-    /// Sorted. `None`: it is not known, and may be any.
-    ids: Option<Box<[IdHash]>>,
+    /// Sorted, without repetition. `None`: it is not known, and may be any.
+    ids: Option<Arc<[IdHash]>>,
+}
+
+impl Held {
+    fn is_of(&self, listing: &ListingKey) -> bool {
+        self.choices == listing.family.choices && self.stored == listing.stored
+    }
 }
 
 impl Holdings {
     /// A listing holds the items of a generation; without ids it may hold any.
-    pub(crate) fn set(&mut self, listing: &ListingKey, generation: Generation, ids: Option<&[IdHash]>) {
-        let ids = ids.map(|ids| {
-            let mut ids = ids.to_vec();
+    pub(crate) fn set(&mut self, listing: &ListingKey, generation: Generation, ids: Option<Vec<IdHash>>) {
+        let of_name = self.of_name.entry(listing.name().clone()).or_default();
+        let ids = ids.map(|mut ids| {
             ids.sort_unstable();
             ids.dedup();
-            ids.into()
+            let mut known = of_name.iter().filter_map(|held| held.ids.as_ref());
+            let equal = known.find(|known| ***known == *ids).cloned();
+            equal.unwrap_or_else(|| ids.into())
         });
-        self.listings.insert(listing.clone(), Held { generation, ids });
-        let of_name = self.of_name.entry(listing.name().clone()).or_default();
-        of_name.insert(listing.clone());
+        if let Some(held) = of_name.iter_mut().find(|held| held.is_of(listing)) {
+            (held.generation, held.ids) = (generation, ids);
+            return;
+        }
+        let mut more = std::mem::take(of_name).into_vec();
+        more.reserve_exact(1);
+        more.push(Held {
+            choices: listing.family.choices.clone(),
+            stored: listing.stored.clone(),
+            generation,
+            ids,
+        });
+        *of_name = more.into();
     }
 
     /// A listing is not kept any more.
     pub(crate) fn remove(&mut self, listing: &ListingKey) {
-        self.listings.remove(listing);
-        if let Some(of_name) = self.of_name.get_mut(listing.name()) {
-            of_name.remove(listing);
-            if of_name.is_empty() {
-                self.of_name.remove(listing.name());
-            }
+        let Some(of_name) = self.of_name.get_mut(listing.name()) else {
+            return;
+        };
+        let mut left = std::mem::take(of_name).into_vec();
+        left.retain(|held| !held.is_of(listing));
+        *of_name = left.into();
+        if of_name.is_empty() {
+            self.of_name.remove(listing.name());
         }
     }
 
     /// The generation that is known of a listing.
     pub(crate) fn generation(&self, listing: &ListingKey) -> Option<Generation> {
-        self.listings.get(listing).map(|held| held.generation)
+        let of_name = self.of_name.get(listing.name())?;
+        let held = of_name.iter().find(|held| held.is_of(listing))?;
+        Some(held.generation)
     }
 
     /// The families that are kept of a name.
-    pub(crate) fn families_of(&self, name: &ListingName) -> BTreeSet<&Family> {
+    pub(crate) fn families_of(&self, name: &ListingName) -> BTreeSet<Family> {
         let of_name = self.of_name.get(name).into_iter().flatten();
-        of_name.map(|listing| &listing.family).collect()
+        of_name.map(|held| family(name, held)).collect()
     }
 
     /// All families that are kept.
-    pub(crate) fn families(&self) -> BTreeSet<&Family> {
-        self.listings.keys().map(|listing| &listing.family).collect()
+    pub(crate) fn families(&self) -> impl Iterator<Item = Family> {
+        self.of_name.keys().flat_map(|name| self.families_of(name))
     }
 
     /// The families that hold items, each with those that it holds, by their places in `ids`.
-    pub(crate) fn holders(&self, ids: &[ItemId]) -> HashMap<&Family, Vec<usize>> {
-        let mut wanted: Vec<(IdHash, usize)> = ids.iter().map(|id| IdHash::of(id.as_str())).zip(0..).collect();
-        wanted.sort_unstable();
-        let mut holders: HashMap<&Family, Vec<usize>> = HashMap::new();
-        for (listing, held) in &self.listings {
-            let found = match &held.ids {
-                None => (0..ids.len()).collect(),
-                Some(ids) => common(ids, &wanted),
-            };
-            if !found.is_empty() {
-                holders.entry(&listing.family).or_default().extend(found);
+    pub(crate) fn holders(&self, ids: &[ItemId]) -> HashMap<Family, Vec<usize>> {
+        let wanted = Wanted::new(ids);
+        let mut holders: HashMap<Family, Vec<usize>> = HashMap::new();
+        for (name, of_name) in &self.of_name {
+            // By the address of the ids: those that are shared are searched once.
+            let mut searched: Vec<(*const IdHash, Vec<usize>)> = Vec::new();
+            for held in of_name {
+                let found = match &held.ids {
+                    None => (0..ids.len()).collect(),
+                    Some(ids) => match searched.iter().find(|(at, _)| *at == ids.as_ptr()) {
+                        Some((_, found)) => found.clone(),
+                        None => {
+                            let found = wanted.among(ids);
+                            searched.push((ids.as_ptr(), found.clone()));
+                            found
+                        }
+                    },
+                };
+                if !found.is_empty() {
+                    holders.entry(family(name, held)).or_default().extend(found);
+                }
             }
         }
         holders
     }
 }
 
-/// The places of those wanted that are among the ids. Both are sorted: few are searched, many are walked along.
-fn common(ids: &[IdHash], wanted: &[(IdHash, usize)]) -> Vec<usize> {
-    const WALK_FROM: usize = 16;
-    if wanted.len() * WALK_FROM < ids.len() {
-        let is_held = |(id, _): &&(IdHash, usize)| ids.binary_search(id).is_ok();
-        return wanted.iter().filter(is_held).map(|(_, place)| *place).collect();
+fn family(name: &ListingName, held: &Held) -> Family {
+    Family {
+        name: name.clone(),
+        choices: held.choices.clone(),
     }
-    let (mut found, mut at) = (Vec::new(), 0);
-    for (id, place) in wanted {
-        while ids.get(at).is_some_and(|held| held < id) {
-            at += 1;
+}
+
+/// Ids that are searched for.
+struct Wanted {
+    /// Sorted, with their places.
+    ids: Vec<(IdHash, usize)>,
+    /// A bit for each beginning of a hash, set where one of them begins so: most others are told by it.
+    beginnings: Vec<u64>,
+}
+
+impl Wanted {
+    /// So that all bits take 32 KB: they stay in the processor's nearest cache.
+    const BEGINNING_BITS: u32 = 18;
+    /// Lists that are so many times as long as what is wanted are searched for each, others are looked through.
+    const SEARCH_FROM: usize = 16;
+
+    fn new(ids: &[ItemId]) -> Self {
+        let mut ids: Vec<(IdHash, usize)> = ids.iter().map(|id| IdHash::of(id.as_str())).zip(0..).collect();
+        ids.sort_unstable();
+        let mut beginnings = vec![0; 1 << (Self::BEGINNING_BITS - u64::BITS.ilog2())];
+        for (id, _) in &ids {
+            let (word, bit) = Self::beginning(*id);
+            beginnings[word] |= bit;
         }
-        if ids.get(at) == Some(id) {
-            found.push(*place);
-        }
+        Self { ids, beginnings }
     }
-    found
+
+    fn beginning(id: IdHash) -> (usize, u64) {
+        let beginning = id.0 >> (u32::BITS - Self::BEGINNING_BITS);
+        ((beginning / u64::BITS) as usize, 1 << (beginning % u64::BITS))
+    }
+
+    /// The places of those that are among these, which are sorted and without repetition.
+    fn among(&self, held: &[IdHash]) -> Vec<usize> {
+        if self.ids.len() * Self::SEARCH_FROM < held.len() {
+            let is_held = |(id, _): &&(IdHash, usize)| held.binary_search(id).is_ok();
+            return self.ids.iter().filter(is_held).map(|(_, place)| *place).collect();
+        }
+        let mut found = Vec::new();
+        for id in held {
+            let (word, bit) = Self::beginning(*id);
+            if self.beginnings[word] & bit == 0 {
+                continue;
+            }
+            let first = self.ids.partition_point(|(wanted, _)| wanted < id);
+            let same = self.ids[first..].iter().take_while(|(wanted, _)| wanted == id);
+            found.extend(same.map(|(_, place)| *place));
+        }
+        found
+    }
 }
 
 #[cfg(test)]
@@ -119,7 +196,7 @@ mod tests {
             ("b/price?g=2", 0..3),
             ("c/x", 0..0),
         ] {
-            holdings.set(&listing(text), GENERATION, Some(&hashes(numbers)));
+            holdings.set(&listing(text), GENERATION, Some(hashes(numbers)));
         }
         let found = |numbers: &[i64]| {
             let ids: Vec<ItemId> = numbers.iter().map(|number| id(*number)).collect();
@@ -142,12 +219,118 @@ mod tests {
         let mut holdings = Holdings::default();
         let [one, other] = ["a/price", "a/name"].map(|text| ListingKey::parse(text).unwrap());
         holdings.set(&one, GENERATION, None);
-        holdings.set(&other, GENERATION, Some(&[]));
+        holdings.set(&other, GENERATION, Some(Vec::new()));
         assert_eq!(holdings.holders(&[id(1)]).len(), 1);
         assert_eq!(holdings.generation(&one), Some(GENERATION));
         holdings.remove(&one);
-        assert_eq!((holdings.holders(&[id(1)]).len(), holdings.families().len()), (0, 1));
+        assert_eq!((holdings.holders(&[id(1)]).len(), holdings.families().count()), (0, 1));
         holdings.remove(&other);
         assert_eq!(holdings.families_of(other.name()).len(), 0);
+    }
+
+    /// Categories as large as those of a real catalogue, some 67,000 items in all: 302 of them, the middle one of 134, the largest of 1,882.
+    fn catalogue(variants: usize) -> Holdings {
+        let mut holdings = Holdings::default();
+        let mut next = 0;
+        for category in 0..302 {
+            let rank = f64::from(category) / 301.0;
+            let size = match rank < 0.5 {
+                true => 1.0 + 266.0 * rank,
+                false => 134.0 * 14.04_f64.powf((2.0 * rank - 1.0).powi(3)),
+            } as i64;
+            let ids = hashes(next..next + size);
+            next += size;
+            for variant in 0..variants {
+                let choices = match variants {
+                    1 => String::new(),
+                    _ => format!("?grp={}&store={}", variant / 4, variant % 4),
+                };
+                let text = format!("category:SOME CATEGORY {category}/price{choices}").replace(' ', "%20");
+                holdings.set(&ListingKey::parse(&text).unwrap(), GENERATION, Some(ids.clone()));
+            }
+        }
+        holdings
+    }
+
+    /// Bytes that are asked of the allocator: of the table, names, choices, sorts and hashes.
+    fn bytes(holdings: &Holdings) -> usize {
+        const COUNTS_OF_ARC: usize = 2 * size_of::<usize>();
+        let text = |text: &str| COUNTS_OF_ARC + text.len();
+        let buckets = (holdings.of_name.capacity() * 8 / 7).next_power_of_two();
+        let mut bytes = buckets * (size_of::<(ListingName, Box<[Held]>)>() + 1);
+        let mut shared = BTreeSet::new();
+        for (name, of_name) in &holdings.of_name {
+            bytes += text(name.as_str()) + size_of_val::<[Held]>(of_name);
+            for held in of_name {
+                bytes += text(held.stored.sort.as_str());
+                if !held.choices.is_empty() {
+                    let texts = held.choices.iter().map(|(name, value)| text(name) + text(value));
+                    bytes += COUNTS_OF_ARC + size_of_val::<[_]>(&held.choices) + texts.sum::<usize>();
+                }
+                if let Some(ids) = held.ids.as_ref().filter(|ids| shared.insert(ids.as_ptr())) {
+                    bytes += COUNTS_OF_ARC + size_of_val::<[_]>(ids);
+                }
+            }
+        }
+        bytes
+    }
+
+    fn items(holdings: &Holdings) -> usize {
+        let held = holdings.of_name.values().flatten();
+        held.filter_map(|held| held.ids.as_ref()).map(|ids| ids.len()).sum()
+    }
+
+    #[test]
+    fn an_item_takes_five_bytes_a_listing_and_less_where_variants_hold_the_same() {
+        for (variants, most) in [(1, 5.0), (16, 1.5)] {
+            let holdings = catalogue(variants);
+            let (bytes, items) = (bytes(&holdings), items(&holdings));
+            let each = bytes as f64 / items as f64;
+            println!("{variants} variants: {items} items, {bytes} bytes, {each:.2} an item");
+            assert!((60_000..75_000).contains(&(items / variants)), "{items}");
+            assert!(each <= most, "{variants} variants: {each}");
+        }
+    }
+
+    #[test]
+    fn variants_that_hold_the_same_are_told_apart_once_they_do_not() {
+        let mut holdings = Holdings::default();
+        let [one, other] = ["a/price?g=1", "a/price?g=2"].map(|text| ListingKey::parse(text).unwrap());
+        let holders = |holdings: &Holdings, number| {
+            let mut found: Vec<String> = holdings
+                .holders(&[id(number)])
+                .keys()
+                .map(ToString::to_string)
+                .collect();
+            found.sort();
+            found
+        };
+        holdings.set(&one, GENERATION, Some(hashes(0..10)));
+        holdings.set(&other, GENERATION, Some(hashes((0..10).rev())));
+        assert_eq!(holders(&holdings, 3), ["a?g=1", "a?g=2"]);
+        holdings.set(&one, GENERATION, Some(hashes(4..12)));
+        assert_eq!(holders(&holdings, 3), ["a?g=2"]);
+        assert_eq!(holders(&holdings, 11), ["a?g=1"]);
+        holdings.remove(&one);
+        assert_eq!(holders(&holdings, 5), ["a?g=2"]);
+    }
+
+    #[test]
+    #[ignore = "measures times: `cargo test --release --lib -- --ignored --nocapture thousand_ids`"]
+    fn a_thousand_ids_are_found_in_20_ms() {
+        for variants in [1, 16] {
+            let holdings = catalogue(variants);
+            let ids: Vec<ItemId> = (0..1000).map(|number| id(number * 67)).collect();
+            let mut times: Vec<_> = (0..51)
+                .map(|_| {
+                    let begun = std::time::Instant::now();
+                    assert!(holdings.holders(&ids).len() >= 100 * variants);
+                    begun.elapsed()
+                })
+                .collect();
+            times.sort();
+            println!("{variants} variants: {:?} (median), {:?} (max)", times[25], times[50]);
+            assert!(times[25].as_millis() <= 20, "{:?}", times[25]);
+        }
     }
 }

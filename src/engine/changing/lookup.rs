@@ -54,7 +54,7 @@ impl Changes {
         let mut families: Vec<Family> = {
             let survey = surveys.heard().await?;
             let holders = survey.holdings.holders(std::slice::from_ref(id));
-            holders.into_keys().cloned().collect()
+            holders.into_keys().collect()
         };
         families.sort();
         let mut found = ItemPlaces::default();

@@ -84,7 +84,7 @@ impl Survey {
         .buffer_unordered(AT_ONCE);
         while let Some(read) = reads.next().await {
             match read? {
-                (listing, Some((generation, ids))) => self.holdings.set(&listing, generation, ids.as_deref()),
+                (listing, Some((generation, ids))) => self.holdings.set(&listing, generation, ids),
                 (listing, None) => self.holdings.remove(&listing),
             }
         }
