@@ -5,7 +5,7 @@ CARGO ?= cargo
 TESTS_AT_ONCE ?= $(shell expr 2 '*' $$(nproc))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test judges lint audit bench bench-quick instructions bench-churn bulk mutants overload schedule hostile soak catalogue
+.PHONY: help demo test judges lint audit bench bench-quick instructions bench-churn bench-changes bulk mutants overload schedule hostile soak catalogue
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ schedule: ## 10,000 listings with lives of a minute, refreshed by two nodes, one
 bench-churn: ## A year of price changes, 30,000 times faster: changes told, refreshes coalesced, everything flushed (53 minutes; CHURN="--days 7")
 	@.ci/install test
 	$(CARGO) bench --locked --bench churn -- $(CHURN)
+
+bench-changes: ## Changes on a shop like OpenMage's: how soon they are shown, hits meanwhile, the cost of a publish (4 minutes once built)
+	@.ci/install test
+	$(CARGO) bench --locked --bench changes -- $(CHANGES)
 
 bulk: ## A million items from PostgreSQL into one listing: speed and memory (needs some 3 GB; installs the tools of the tests)
 	@.ci/install test

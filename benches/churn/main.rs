@@ -3,25 +3,11 @@
 //! pages are.
 //!
 //! ```text
-//! make bench-churn               cargo bench --bench churn -- --days 365 --window 1000 --pages 300
+//! make bench-churn               cargo bench --bench churn -- --days 365 --window 1000 --pages 300 --speed 30000 --columns 3
 //! ```
 //! The year takes some 17.5 minutes for each of the three, one after the other, with the same changes.
 //! `tests/it/support/churn/mod.rs` tells what is measured, and how. The data is not part of the project: it lies in `../shared/data`.
-//!
-//! The whole year on 2 cores of an AMD EPYC that other builds kept busy, Redis 7.0.15 (175,820 changes, 302 listings, two
-//! nodes, 300 pages/s, `coalesce_for` 1 s):
-//!
-//! | | coalesced refreshes | flush everything |
-//! |---|---|---|
-//! | refreshes | 88,313 | 116,052 |
-//! | of one listing within `coalesce_for`, most | 1 | 3 |
-//! | a refresh takes (p50 / p99 / max) | 22 / 128 / 360 ms | 8 / 67 / 572 ms |
-//! | a change is shown after | 372 / 1056 / 1662 ms | 373 / 987 / 1500 ms |
-//! | a page is stale by | 0 / 934 / 1555 ms | 0 / 824 / 1098 ms |
-//! | hits: not waiting for the origin | 100.00 % | 61.29 % |
-//! | of them in the process | 46.29 % | 36.48 % |
-//! | answers that were no page, of 310,000 | 0 | 240 |
-//! | bytes to Redis a changed item | 65,522 | 73,238 |
+//! docs/benchmarks.md has the figures of a run.
 
 // The servers are those of the tests, which use more of them.
 #[allow(dead_code)]
@@ -39,7 +25,7 @@ mod service;
 
 use std::{env, time::Duration};
 
-use churn::{Figures, Replay, Strategy, changes::Year, percentile, setup::machine};
+use churn::{Figures, Replay, Strategy, changes::Year, percentile, setup::machine, written::Written};
 
 #[tokio::main]
 async fn main() {
@@ -50,6 +36,9 @@ async fn main() {
     let (from, days) = (asked_for("--from", 0), asked_for("--days", 365));
     let coalesce_for = Duration::from_millis(asked_for("--window", 1000));
     let pages_a_second = asked_for("--pages", 300) as u32;
+    let speed = asked_for("--speed", churn::SPEED.into()) as u32;
+    // One column, or all.
+    let columns_max = asked_for("--columns", 3) as usize;
     let changes = year.days(from, days);
     println!("{}", machine());
     println!(
@@ -64,10 +53,14 @@ async fn main() {
         Strategy::TellsChanges,
         Strategy::AsksForRefreshes,
         Strategy::FlushesEverything,
-    ] {
+    ]
+    .into_iter()
+    .take(columns_max)
+    {
         let replay = Replay {
             strategy,
             coalesce_for,
+            speed,
             pages_a_second,
             waits: false,
         };
@@ -117,17 +110,23 @@ fn print(columns: &[Figures], coalesce_for: Duration) {
         format!("{:.2} %", figures.hit_rate() * 100.0)
     });
     row("  of them in the process", &|figures| {
-        format!(
-            "{:.2} %",
-            100.0 * figures.reads.l1_hits as f64 / figures.reads.count as f64
-        )
+        format!("{:.2} %", figures.l1_rate() * 100.0)
     });
     row("answers that were no page", &|figures| figures.reads.failed.to_string());
-    row("bytes to redis a changed item", &|figures| {
+    row("bytes that redis received a changed item", &|figures| {
         figures.bytes_a_change().to_string()
     });
     row("rows read from the database a changed item", &|figures| {
-        format!("{:.1}", figures.rows as f64 / figures.changes as f64)
+        format!("{:.1}", figures.rows_a_change())
+    });
+    row("bytes written of its listing a changed item", &|figures| {
+        let written = |written: Written| (written.bytes / figures.changes as u64).to_string();
+        figures.written.map_or("-".to_owned(), written)
+    });
+    row("  of whole streams", &|figures| {
+        figures
+            .written
+            .map_or("-".to_owned(), |written| format!("{:.3}", written.share()))
     });
     row("listings that differ in the end", &|figures| {
         figures.wrong.len().to_string()
@@ -135,4 +134,25 @@ fn print(columns: &[Figures], coalesce_for: Duration) {
     row("chunks that stay in the process when a head moves", &|figures| {
         format!("{:.2} %", figures.stay_rate() * 100.0)
     });
+    print_ratios(columns);
+}
+
+/// What the others cost, by what changes that are told do.
+fn print_ratios(columns: &[Figures]) {
+    let Some((told, others)) = columns.split_first().filter(|(_, others)| !others.is_empty()) else {
+        return;
+    };
+    let names = ["coalesced ÷ told", "flush ÷ told"].map(|name| format!("{name:>18}"));
+    println!("\n| {:<36} | {} |", "ratio", names[..others.len()].join(" | "));
+    println!("|{:-<38}|{}", "", format!("{:->20}|", ":").repeat(others.len()));
+    let row = |name: &str, of: &dyn Fn(&Figures) -> f64| {
+        let cells = others.iter().map(|other| format!("{:>18.2}", of(other) / of(told)));
+        println!("| {name:<36} | {} |", cells.collect::<Vec<_>>().join(" | "));
+    };
+    let shown = |percent| move |figures: &Figures| percentile(&figures.staleness, percent).as_secs_f64();
+    row("rows read", &Figures::rows_a_change);
+    row("bytes that redis received", &|figures| figures.bytes_a_change() as f64);
+    row("pages from the process", &Figures::l1_rate);
+    row("a change is shown after, p50", &shown(50.0));
+    row("a change is shown after, p99", &shown(99.0));
 }

@@ -17,6 +17,7 @@ async fn a_week_of_price_changes_is_shown_in_time_and_each_listing_is_read_once_
     let replay = Replay {
         strategy: Strategy::AsksForRefreshes,
         coalesce_for: COALESCE_FOR,
+        speed: churn::SPEED,
         pages_a_second: 200,
         waits: true,
     };
@@ -63,11 +64,12 @@ async fn a_week_of_changes_told_product_by_product_reads_a_row_each_and_leaves_n
     let replay = Replay {
         strategy: Strategy::TellsChanges,
         coalesce_for: COALESCE_FOR,
+        speed: churn::SPEED,
         pages_a_second: 200,
         waits: false,
     };
     let figures = churn::run(&year, year.busiest_week(), replay).await;
-    let rows = figures.rows as f64 / figures.changes as f64;
+    let rows = figures.rows_a_change();
     eprintln!(
         "{} changes in {:?}: shown after {:?} (p50), {:?} (p99); {} pages, {:.2} % hits; {rows:.2} rows and {} bytes to redis a change, {:.2} % of chunks stay",
         figures.changes,

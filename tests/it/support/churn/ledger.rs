@@ -101,6 +101,13 @@ impl Ledger {
         (shown_after, never)
     }
 
+    /// How often the head of a listing moved; `None` where it is none of the shop's.
+    pub fn moves_of(&self, listing: &str) -> Option<usize> {
+        let (name, _) = listing.split_once('/')?;
+        let place = self.places.get(name)?;
+        Some(self.listings[*place].lock().heads.len())
+    }
+
     /// What stayed of all listings, whenever a head moved.
     pub fn stay(&self) -> Stay {
         self.listings.iter().fold(Stay::default(), |all, listing| {

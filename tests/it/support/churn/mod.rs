@@ -11,16 +11,19 @@
 //!   that are like the others and not coalesced: what a refresh takes where nothing puts it off, on this machine under this
 //!   load. The bench takes what the nodes log, from draw to publish.
 //! - *Hit*: a page that did not wait for the origin, whether it came from the process or from Redis.
-//! - *Bytes written*: all that Redis received, the requests of reads among it.
+//! - *Bytes received by Redis*: the requests of reads are among them.
+//! - *Bytes written of listings*: chunks and sidecars, as heads count them; beside them the bytes of whole streams, had each
+//!   publish written one.
 //! - *Chunks that stay*: when a head takes another's place, those of its chunks that a node knows by the same generation as
 //!   before, and need not read again.
 
 pub mod changes;
 mod feed;
 mod ledger;
-mod readers;
+pub mod readers;
 mod refreshes;
 pub mod setup;
+pub mod written;
 
 use std::{
     sync::{
@@ -42,14 +45,15 @@ use self::{
     ledger::{Ledger, Stay, now},
     readers::{Reads, Zipf, read},
     setup::config,
+    written::Written,
 };
 use super::{
     redis_server::RedisServer,
     service::{Service, TOKEN, json_of},
 };
 
-/// How much faster than it happened.
-const SPEED: u32 = 30_000;
+/// How much faster than it happened, unless another speed is asked for.
+pub const SPEED: u32 = 30_000;
 /// What happens in so much time is one batch: ten minutes of the shop.
 const TICK: Duration = Duration::from_millis(20);
 const NODES: usize = 2;
@@ -74,6 +78,8 @@ pub enum Strategy {
 pub struct Replay {
     pub strategy: Strategy,
     pub coalesce_for: Duration,
+    /// How much faster than it happened.
+    pub speed: u32,
     /// Of all shoppers together.
     pub pages_a_second: u32,
     /// Whether refreshes are waited for besides; they cost what others do.
@@ -101,6 +107,8 @@ pub struct Figures {
     /// The most refreshes of one listing, changed or not, that were drawn within `coalesce_for`.
     pub refreshes_in_a_window: usize,
     pub redis_bytes: u64,
+    /// What was written of listings. `None` where they were deleted: their heads count no further.
+    pub written: Option<Written>,
     /// Rows that the database gave.
     pub rows: u64,
     /// Listings that show other items, or another order, than the database has in the end.
@@ -126,6 +134,15 @@ impl Figures {
         self.redis_bytes / self.changes.max(1) as u64
     }
 
+    /// Pages from the process, of all that were read.
+    pub fn l1_rate(&self) -> f64 {
+        self.reads.l1_hits as f64 / self.reads.count as f64
+    }
+
+    pub fn rows_a_change(&self) -> f64 {
+        self.rows as f64 / self.changes.max(1) as f64
+    }
+
     /// Of the chunks of a head that took another's place, those that a node which had all before has already.
     pub fn stay_rate(&self) -> f64 {
         self.stay.stayed as f64 / self.stay.chunks.max(1) as f64
@@ -149,7 +166,7 @@ pub async fn run(year: &Year, changes: &[Change], replay: Replay) -> Figures {
     let mut shop = Shop::open(year, replay).await;
     shop.fill().await;
     shop.ledger.follow(&shop.redis.socket());
-    let bytes_before = shop.redis_bytes();
+    let (bytes_before, written_before) = (shop.redis_bytes(), shop.bytes_of_heads());
     let stop = Arc::new(AtomicBool::new(false));
     let readers = shop.readers(&stop);
     let waits = wait_for_refreshes(shop.nodes[0].clone(), shop.paths.clone(), stop.clone());
@@ -176,9 +193,12 @@ pub async fn run(year: &Year, changes: &[Change], replay: Replay) -> Figures {
     for node in &shop.nodes {
         rows += node.metric("listcache_changed_rows_read_total").await as u64;
     }
-    let wrong = match replay.strategy {
-        Strategy::FlushesEverything => Vec::new(),
-        _ => shop.wrong(&year.listings).await,
+    let (wrong, written) = match replay.strategy {
+        Strategy::FlushesEverything => (Vec::new(), None),
+        _ => (
+            shop.wrong(&year.listings).await,
+            Some(shop.written_since(&written_before)),
+        ),
     };
     let (staleness, never_shown) = shop.ledger.staleness_of_changes(&confirmed);
     let of_page = |(listing, generation, asked): &(usize, u64, u64)| {
@@ -200,6 +220,7 @@ pub async fn run(year: &Year, changes: &[Change], replay: Replay) -> Figures {
         builds,
         refreshes_in_a_window,
         redis_bytes,
+        written,
         rows,
         wrong,
         stay: shop.ledger.stay(),
@@ -282,7 +303,7 @@ impl Shop {
         loop {
             ticks.tick().await;
             // As much as has passed: who is late replays what he has missed.
-            let until = begun.elapsed() * SPEED;
+            let until = begun.elapsed() * self.replay.speed;
             let (batch, rest) = left.split_at(left.partition_point(|change| change.at - from <= until));
             left = rest;
             if !batch.is_empty() {
@@ -339,21 +360,5 @@ impl Shop {
             }
         }
         wrong
-    }
-
-    fn redis_bytes(&self) -> u64 {
-        let stats = self.redis.cli_lines(&["INFO", "stats"]);
-        let line = stats
-            .iter()
-            .find_map(|line| line.strip_prefix("total_net_input_bytes:"));
-        line.unwrap().trim().parse().unwrap()
-    }
-
-    /// Whether Redis knows of a request that no refresh has answered.
-    fn is_asked_for(&self) -> bool {
-        const MARKS: &str = "local marks = 0
-            for _, key in ipairs(redis.call('KEYS', '*:asked:*')) do marks = marks + redis.call('HEXISTS', key, 'mark') end
-            return marks";
-        self.redis.cli(&["EVAL", MARKS, "0"]) != "0"
     }
 }

@@ -80,7 +80,9 @@ pub async fn read(
         // Most look at the first page.
         let page = 1 + fastrand::u32(0..10).saturating_sub(7);
         let asked = now();
-        let get = service.request(Method::GET, &format!("{}?page={page}", paths[listing]));
+        let path = &paths[listing];
+        let separator = if path.contains('?') { '&' } else { '?' };
+        let get = service.request(Method::GET, &format!("{path}{separator}page={page}"));
         let Ok(response) = get.send().await else {
             continue;
         };
