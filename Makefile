@@ -5,7 +5,7 @@ CARGO ?= cargo
 TESTS_AT_ONCE ?= $(shell expr 2 '*' $$(nproc))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test judges lint audit bench bench-quick instructions bench-churn bench-changes bulk mutants overload schedule hostile soak catalogue
+.PHONY: help demo test judges lint audit bench bench-quick instructions bench-churn bench-changes bulk mutants overload schedule hostile soak catalogue replay
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -80,3 +80,7 @@ soak: ## An hour of faults around three nodes and a Redis, with walkers who chec
 catalogue: ## 20,000 combinations of filters through five origins, a million by a crawler (optimised build; COMBINATIONS=2000 CRAWLED=100000 for less)
 	@.ci/install test
 	COMBINATIONS=$${COMBINATIONS:-20000} CRAWLED=$${CRAWLED:-1000000} $(CARGO) test --release --locked --test it -- --nocapture --test-threads=1 filters::catalogue filters::crawler
+
+replay: ## A year of price changes by API, outbox and webhooks: each listing is right after each hour (optimised build; REPLAY_DAYS=7 for less)
+	@.ci/install test
+	REPLAY_DAYS=$${REPLAY_DAYS:-365} $(CARGO) test --release --locked --test it -- --nocapture --test-threads=1 changing::replay

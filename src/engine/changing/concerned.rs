@@ -1,21 +1,21 @@
 //! The families that changes concern: those that hold an item, those that are named, those that an item belongs to by name, and for a recall those
 //! that held an item.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures_util::{StreamExt, stream};
 use globset::Glob;
 
 use super::{
     holdings::Holdings,
-    ledger::{Ledger, Subject, Work},
+    ledger::{EntryKey, Ledger, Subject, Work},
 };
 use crate::{
     engine::{
         error::{Chain, EngineError},
         refreshing::means::Means,
     },
-    listing::{ChangeOf, Family, ItemId, ItemState, ListingName},
+    listing::{Change, ChangeOf, Family, ItemId, ItemState, ListingName},
     origin::ROWS_MAX,
     store::{RecordedChanges, StoreError},
 };
@@ -30,7 +30,7 @@ pub(super) struct Concerned<'a>(pub &'a Means);
 impl Concerned<'_> {
     /// Adds the work that entries bring.
     pub(super) fn find_work(&self, ledger: &mut Ledger, holdings: &Holdings, entries: &[RecordedChanges]) {
-        let (declared, changes) = (self.0.declaration.take(), &self.0.store.changes);
+        let changes = &self.0.store.changes;
         // Each change that names nothing is in all partitions: it is looked for once.
         let unnamed = entries.iter().flat_map(|entry| entry.changes.iter());
         let unnamed = unnamed
@@ -44,63 +44,39 @@ impl Concerned<'_> {
                 holders.entry((partition, id)).or_default().push(family.clone());
             }
         }
-        let asks_names: Vec<&str> = declared
-            .definitions
-            .defined
-            .iter()
-            .filter(|definition| definition.names_of.is_some())
-            .map(|definition| definition.pattern.as_str())
-            .collect();
         for entry in entries {
             let key = (entry.partition, entry.id);
             for change in entry.changes.iter() {
-                let mut work = Work {
-                    entries: BTreeSet::from([key]),
-                    ..Work::default()
-                };
                 let families: Vec<Family> = match &change.of {
                     ChangeOf::Listings(glob) => {
-                        work.whole = true;
                         let Ok(glob) = Glob::new(glob) else { continue };
                         let glob = glob.compile_matcher();
                         let here = |family: &Family| changes.partition_of(&family.name) == entry.partition;
                         let fits = |family: &Family| glob.is_match(family.name.as_str());
                         holdings.families().filter(here).filter(fits).collect()
                     }
-                    ChangeOf::Item(id, state) => {
-                        match state {
-                            ItemState::Changed | ItemState::Returned => work.changed.insert(id.clone()),
-                            ItemState::Gone(_) => work.gone.insert(id.clone()),
-                            ItemState::Recalled(_) => work.recalled.insert(id.clone()),
-                        };
-                        match change.names.is_empty() {
-                            true => {
-                                let held = holders.get(&(entry.partition, id)).cloned().unwrap_or_default();
-                                let names = asks_names.iter().filter(|_| state.is_there());
-                                let names = names.map(|pattern| Subject::Names((*pattern).into()));
-                                let kept = matches!(state, ItemState::Recalled(_)).then_some(Subject::Kept);
-                                for subject in names.chain(kept) {
-                                    let work = Work {
-                                        held: held.iter().map(|family| (family.clone(), id.clone())).collect(),
-                                        ..work.clone()
-                                    };
-                                    ledger.add(subject, work);
-                                }
-                                held
-                            }
-                            false => {
-                                let here = |name: &&ListingName| changes.partition_of(name) == entry.partition;
-                                let names = change.names.iter().filter(here);
-                                names.flat_map(|name| holdings.families_of(name)).collect()
-                            }
-                        }
+                    ChangeOf::Item(id, _) if change.names.is_empty() => {
+                        holders.get(&(entry.partition, id)).cloned().unwrap_or_default()
+                    }
+                    ChangeOf::Item(..) => {
+                        let here = |name: &&ListingName| changes.partition_of(name) == entry.partition;
+                        let names = change.names.iter().filter(here);
+                        names.flat_map(|name| holdings.families_of(name)).collect()
                     }
                 };
                 for family in families.into_iter().filter(|family| change.may_concern(family)) {
-                    ledger.add(Subject::Family(family), work.clone());
+                    ledger.add(Subject::Family(family), work_of(&change.of, key));
                 }
             }
         }
+        let declared = self.0.declaration.take();
+        let definitions = declared.definitions.defined.iter();
+        for definition in definitions.filter(|definition| definition.names_of.is_some()) {
+            let names = Subject::Names(definition.pattern.as_str().into());
+            find_further(ledger, names, ItemState::is_there, &holders, entries);
+        }
+        let is_recalled = |state| matches!(state, ItemState::Recalled(_));
+        find_further(ledger, Subject::Kept, is_recalled, &holders, entries);
     }
 
     /// Families of which some generation that is kept may have an item: current ones, earlier ones, and their bases.
@@ -180,4 +156,59 @@ impl Concerned<'_> {
         }
         Ok(families)
     }
+}
+
+/// Adds the search for families beside those that hold the items: for all items of which a change says what is wanted. An item is in it once,
+/// though all partitions have its change.
+fn find_further(
+    ledger: &mut Ledger,
+    subject: Subject,
+    is_wanted: impl Fn(ItemState) -> bool,
+    holders: &HashMap<(u8, &ItemId), Vec<Family>>,
+    entries: &[RecordedChanges],
+) {
+    let (mut work, mut ids) = (Work::default(), BTreeSet::new());
+    let mut known: HashSet<*const Change> = HashSet::new();
+    for entry in entries {
+        let unnamed = entry.changes.iter().filter(|change| change.names.is_empty());
+        let mut wanted = unnamed.filter_map(|change| match &change.of {
+            ChangeOf::Item(id, state) if is_wanted(*state) => Some(id),
+            _ => None,
+        });
+        // Partitions that have the same changes share them.
+        let is_new = known.insert(entry.changes.as_ptr());
+        let Some(first) = wanted.next() else { continue };
+        work.entries.insert((entry.partition, entry.id));
+        if is_new {
+            ids.insert(first.clone());
+            ids.extend(wanted.cloned());
+        }
+    }
+    if ids.is_empty() {
+        return;
+    }
+    for ((_, id), families) in holders {
+        let held = families.iter().filter(|_| ids.contains(*id));
+        work.held.extend(held.map(|family| (family.clone(), (*id).clone())));
+    }
+    match &subject {
+        Subject::Kept => work.recalled = ids,
+        _ => work.changed = ids,
+    }
+    ledger.add(subject, work);
+}
+
+/// The work that a change of an entry brings to a family.
+fn work_of(of: &ChangeOf, entry: EntryKey) -> Work {
+    let mut work = Work {
+        entries: BTreeSet::from([entry]),
+        ..Work::default()
+    };
+    match of {
+        ChangeOf::Listings(_) => work.whole = true,
+        ChangeOf::Item(id, ItemState::Changed | ItemState::Returned) => drop(work.changed.insert(id.clone())),
+        ChangeOf::Item(id, ItemState::Gone(_)) => drop(work.gone.insert(id.clone())),
+        ChangeOf::Item(id, ItemState::Recalled(_)) => drop(work.recalled.insert(id.clone())),
+    }
+    work
 }

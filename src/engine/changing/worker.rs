@@ -110,8 +110,9 @@ impl ChangeWorker {
                 return Ok(());
             }
             if look_at <= Instant::now() {
-                look_at = Instant::now() + LOOK_PERIOD;
-                while self.take_in(&mut ledger, &mut at_once).await? {}
+                // One read, and then the work that it brings: the first changes do not wait until the last ones are read.
+                let more = self.take_in(&mut ledger, &mut at_once).await?;
+                look_at = Instant::now() + if more { Duration::ZERO } else { LOOK_PERIOD };
             }
             while tasks.len() < AT_ONCE
                 && let Some((subject, work)) = ledger.begin(Instant::now())
@@ -136,6 +137,10 @@ impl ChangeWorker {
                     self.end(&mut ledger, ended).await?;
                 }
                 () = sleep_until(until.into()) => {}
+            }
+            while let Some(ended) = tasks.try_join_next() {
+                self.end(&mut ledger, ended.map_err(|_| EngineError::broken_load())?)
+                    .await?;
             }
         }
     }

@@ -1,13 +1,25 @@
 //! Databases of shops, all by the same functions; and the blocks of docs/changes.md that are run on them.
 
-use std::fs;
+use std::{collections::BTreeMap, fs};
 
 use sqlx::{
     AssertSqlSafe, ColumnIndex, Connection, Decode, MySqlConnection, PgConnection, Row, SqliteConnection, Type,
 };
 use tempfile::TempDir;
 
+use super::Product;
 use crate::support::{MariadbDatabase, PostgresDatabase, eventually};
+
+/// The tables that the triggers of the manual follow.
+pub const SCHEMA: &str = "
+    create table products (id bigint primary key, name varchar(100), sold_out integer not null);
+    create table offers (product_id bigint not null, price_cents bigint);
+    create table product_category (product_id bigint not null, category varchar(100) not null);
+    create index offers_of on offers (product_id);
+    create index categories_of on product_category (product_id);";
+
+/// Rows of an insert.
+const ROWS_TOGETHER: usize = 500;
 
 /// A database of a test's own.
 pub struct ShopDatabase {
@@ -165,4 +177,32 @@ pub fn outbox_section() -> String {
     let quick = section.replace("every = \"1s\"", "every = \"100ms\"");
     assert_ne!(quick, section);
     quick
+}
+
+/// The statements that insert these products, in one transaction.
+pub fn rows_of(products: &BTreeMap<i64, Product>) -> String {
+    let (mut of_products, mut of_offers, mut of_categories) = (Vec::new(), Vec::new(), Vec::new());
+    for (id, product) in products {
+        let (name, sold_out) = (product.name.as_deref().unwrap(), i32::from(product.sold_out));
+        of_products.push(format!("({id}, {}, {sold_out})", literal(name)));
+        of_offers.extend(product.offers.iter().flatten().map(|price| format!("({id}, {price})")));
+        let categories = product.categories.iter();
+        of_categories.extend(categories.map(|category| format!("({id}, {})", literal(category))));
+    }
+    let mut sql = "begin;".to_owned();
+    for (table, rows) in [
+        ("products", of_products),
+        ("offers", of_offers),
+        ("product_category", of_categories),
+    ] {
+        for rows in rows.chunks(ROWS_TOGETHER) {
+            sql += &format!("insert into {table} values {};", rows.join(", "));
+        }
+    }
+    sql + "commit"
+}
+
+/// A text as SQL has it.
+pub fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
 }

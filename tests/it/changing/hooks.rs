@@ -48,7 +48,7 @@ fn sign(secret: &str, body: &[u8]) -> Vec<u8> {
     mac.chain_update(body).finalize().into_bytes().to_vec()
 }
 
-fn hex(secret: &str, body: &[u8]) -> String {
+pub fn hex(secret: &str, body: &[u8]) -> String {
     sign(secret, body).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

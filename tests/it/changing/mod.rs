@@ -7,13 +7,19 @@ mod databases;
 mod exactness;
 mod gone;
 mod hooks;
+mod imports;
 mod items;
+mod kills;
 mod narrowing;
 mod outbox;
+mod progress;
 mod recall;
 mod recipes;
+mod reloads;
+mod replay;
 mod servers;
 mod slow_reads;
+mod transactions;
 mod triggers;
 
 use std::{

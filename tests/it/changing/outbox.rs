@@ -13,7 +13,7 @@ use crate::support::{RedisServer, all_the_while, eventually, service::Service};
 const CATEGORIES: [&str; 2] = ["a", "b"];
 
 /// As docs/changes.md has them for SQLite.
-const TRIGGERS: &str = "
+pub const TRIGGERS: &str = "
     create table listcache_outbox (id integer primary key autoincrement, product_id integer not null);
     create trigger products_changed after update on products
       begin insert into listcache_outbox (product_id) values (new.id); end;
@@ -33,13 +33,13 @@ const OUTBOX: &str = r#"
 "#;
 
 impl ChangingShop {
-    fn config_with_outbox(&self, redis: &RedisServer) -> String {
+    pub fn config_with_outbox(&self, redis: &RedisServer) -> String {
         let config = self.config(redis, "");
         let (before, listings) = config.split_once("            [[listings]]").unwrap();
         format!("{before}{OUTBOX}            [[listings]]{listings}")
     }
 
-    async fn waiting_rows(&mut self) -> i64 {
+    pub async fn waiting_rows(&mut self) -> i64 {
         let row = sqlx::query("select count(*) from listcache_outbox")
             .fetch_one(&mut self.database)
             .await
@@ -47,7 +47,7 @@ impl ChangingShop {
         row.get(0)
     }
 
-    async fn empty_outbox(&mut self) {
+    pub async fn empty_outbox(&mut self) {
         eventually(async || match self.waiting_rows().await {
             0 => Ok(()),
             rows => Err(rows),

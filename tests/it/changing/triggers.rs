@@ -7,32 +7,25 @@ use std::{
 
 use super::{
     Product, check_all_of, config,
-    databases::{ShopDatabase, Writer, blocks, outbox_section},
+    databases::{SCHEMA, ShopDatabase, Writer, blocks, outbox_section, rows_of},
     expected, orders, products,
 };
 use crate::support::{RedisServer, eventually, service::Service};
 
 const CATEGORIES: [&str; 2] = ["a", "b"];
 
-const SCHEMA: &str = "
-    create table products (id bigint primary key, name varchar(100), sold_out integer not null);
-    create table offers (product_id bigint not null, price_cents bigint);
-    create table product_category (product_id bigint not null, category varchar(20) not null);
-    create index offers_of on offers (product_id);
-    create index categories_of on product_category (product_id);";
-
 type Products = BTreeMap<i64, Product>;
 
 /// A shop with the triggers of the manual, a service that reads its outbox, and the products that should be shown.
-struct TriggeredShop {
-    database: ShopDatabase,
-    products: Products,
+pub struct TriggeredShop {
+    pub database: ShopDatabase,
+    pub products: Products,
     service: Service,
     _redis: RedisServer,
 }
 
 impl TriggeredShop {
-    async fn start(mut database: ShopDatabase, heading: &str, outbox: &str) -> Self {
+    pub async fn start(mut database: ShopDatabase, heading: &str, outbox: &str) -> Self {
         let products = products(40, &CATEGORIES);
         database.run(SCHEMA).await;
         database.run(&rows_of(&products)).await;
@@ -68,7 +61,7 @@ impl TriggeredShop {
         self.database.outbox_is_empty().await;
     }
 
-    async fn check(&self) {
+    pub async fn check(&self) {
         check_all_of(&self.service, &self.products, &CATEGORIES).await;
     }
 
@@ -200,22 +193,6 @@ impl TriggeredShop {
         self.check().await;
         self.database.outbox_is_empty().await;
     }
-}
-
-/// The statements that insert these products.
-fn rows_of(products: &Products) -> String {
-    let mut sql = String::new();
-    for (id, product) in products {
-        let (name, sold_out) = (product.name.as_deref().unwrap(), i32::from(product.sold_out));
-        sql += &format!("insert into products values ({id}, '{name}', {sold_out});");
-        for price in product.offers.iter().flatten() {
-            sql += &format!("insert into offers values ({id}, {price});");
-        }
-        for category in &product.categories {
-            sql += &format!("insert into product_category values ({id}, '{category}');");
-        }
-    }
-    sql
 }
 
 #[tokio::test(flavor = "multi_thread")]

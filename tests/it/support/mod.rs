@@ -21,6 +21,7 @@ pub mod server_program;
 pub mod service;
 pub mod shop;
 mod socket;
+pub mod stop_point;
 pub mod store;
 pub mod varnish;
 pub mod watched;

@@ -14,7 +14,10 @@ use tokio::{
     sync::watch,
 };
 
-use super::socket::{BoxedWire, Listener, Upstream, listen};
+use super::{
+    socket::{BoxedWire, Listener, Upstream, listen},
+    stop_point::{Side, StopPoint, works},
+};
 
 /// Commands that a client sent before it was answered: one turn, however many they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -41,6 +44,7 @@ struct State {
     delay: Duration,
     refusing: bool,
     lose_reply_of: Option<String>,
+    stop: Option<StopPoint>,
     /// Connections up to this one pass nothing on.
     silenced: usize,
     /// Where new connections lead to.
@@ -168,6 +172,16 @@ impl Proxy {
         self.shared.state.lock().unwrap().lose_reply_of.is_none()
     }
 
+    /// From here on turns that work are counted. The proxy holds everything at this one: before its request, or before its reply.
+    pub fn stop_at(&self, turn: usize, side: Side) {
+        self.shared.state.lock().unwrap().stop = Some(StopPoint::at(turn, side));
+    }
+
+    /// Whether it has come so far.
+    pub fn has_stopped(&self) -> bool {
+        *self.shared.held.borrow()
+    }
+
     /// How many connections were opened so far.
     pub fn connections(&self) -> usize {
         self.shared.state.lock().unwrap().connections
@@ -175,20 +189,10 @@ impl Proxy {
 
     /// The turns since the start or the last [`clear`](Self::clear) that do more than keep connections alive.
     pub fn turns(&self) -> Vec<Turn> {
-        const UPKEEP: [&str; 8] = [
-            "TIME",
-            "PING",
-            "HELLO",
-            "CLIENT",
-            "SELECT",
-            "INFO",
-            "SUBSCRIBE",
-            "XREAD",
-        ];
         let state = self.shared.state.lock().unwrap();
         // A heartbeat may unlink what is not there; the first turns of a start try every command.
         let is_upkeep = |turn: &Turn| matches!(turn.commands.first().map(String::as_str), Some("TIME" | "EXEC"));
-        let works = |turn: &Turn| turn.commands.iter().any(|command| !UPKEEP.contains(&command.as_str()));
+        let works = |turn: &Turn| turn.commands.iter().any(|command| works(command));
         let worked = |turn: &&Turn| works(turn) && !is_upkeep(turn);
         state.turns.iter().filter(worked).cloned().collect()
     }
@@ -284,7 +288,10 @@ async fn requests(
             return Ok(());
         }
         unparsed.extend_from_slice(&buffer[..read]);
-        let delay = shared.state.lock().unwrap().request(connection, &mut unparsed);
+        let (delay, stops) = shared.state.lock().unwrap().request(connection, &mut unparsed);
+        if stops {
+            shared.held.send_replace(true);
+        }
         tokio::time::sleep(delay).await;
         shared.pass(connection).await;
         to.write_all(&buffer[..read]).await?;
@@ -303,6 +310,9 @@ async fn replies(
         if read == 0 || shared.state.lock().unwrap().reply(connection) {
             return Ok(());
         }
+        if shared.state.lock().unwrap().stops_reply(connection) {
+            shared.held.send_replace(true);
+        }
         let _ = shared.muted.subscribe().wait_for(|muted| !muted).await;
         shared.pass(connection).await;
         to.write_all(&buffer[..read]).await?;
@@ -310,10 +320,13 @@ async fn replies(
 }
 
 impl State {
-    /// Notes commands; those that come before a reply belong to one turn. Returns how long they are to wait.
-    fn request(&mut self, connection: usize, unparsed: &mut Vec<u8>) -> Duration {
+    /// Notes commands; those that come before a reply belong to one turn. Returns how long they are to wait, and whether
+    /// the proxy stops before them.
+    fn request(&mut self, connection: usize, unparsed: &mut Vec<u8>) -> (Duration, bool) {
+        let mut is_work = false;
         while let Some((command, length)) = first_command(unparsed) {
             unparsed.drain(..length);
+            is_work |= works(&command);
             let open = self
                 .turns
                 .iter_mut()
@@ -328,7 +341,12 @@ impl State {
                 }),
             }
         }
-        self.delay
+        let stop = self.stop.as_mut().filter(|_| is_work);
+        (self.delay, stop.is_some_and(|stop| stop.request(connection)))
+    }
+
+    fn stops_reply(&mut self, connection: usize) -> bool {
+        self.stop.as_mut().is_some_and(|stop| stop.reply(connection))
     }
 
     /// Ends the connection's turn. Returns whether the reply is to be lost.

@@ -124,7 +124,8 @@ impl Patch {
         let streams = streams_in_order(defined, None);
         let listing = |stream: &StreamOrder<'_>| self.family.listing(stream.stored());
         let mut removed = false;
-        for stream in streams.iter().filter(|_| !self.gone.is_empty()) {
+        // The first stream last, as with items that leave by a change.
+        for stream in streams.iter().rev().filter(|_| !self.gone.is_empty()) {
             removed |= remove(means, &listing(stream), policy, &self.gone).await?;
         }
         let outcome = match self.changed.is_empty() {
@@ -238,9 +239,15 @@ impl Patch {
             .into_iter()
             .collect();
         rows.remove(&gone);
+        // The first stream tells which items the family holds. Where this node dies between two streams, the changes are worked off again, and
+        // the family must be found for each of its items: the first stream is the first to show one, and the last to hold one that leaves.
+        let stay = rows.ids();
+        let leave: BTreeSet<ItemId> = self.changed.difference(&stay).cloned().collect();
         let mut published = false;
-        for (at, stream) in streams.iter().enumerate() {
-            match self.exchange_one(defined, stream, &rows, (grant, at)).await? {
+        let forward = streams.iter().enumerate().map(|stream| (&stay, stream));
+        let backward = streams.iter().enumerate().rev().map(|stream| (&leave, stream));
+        for (ids, (at, stream)) in forward.chain(backward).filter(|(ids, _)| !ids.is_empty()) {
+            match self.exchange_one(defined, stream, (ids, &rows), (grant, at)).await? {
                 Patched::Published => published = true,
                 Patched::Unchanged => {}
                 other => return Ok(other),
@@ -253,14 +260,15 @@ impl Patch {
         &self,
         defined: &Defined,
         stream: &StreamOrder<'_>,
-        rows: &ChangedRows,
+        (ids, rows): (&BTreeSet<ItemId>, &ChangedRows),
         (grant, at): (&Grant, usize),
     ) -> Result<Patched, EngineError> {
         let (means, policy) = (&*self.means, &*defined.definition.policy);
         let listing = self.family.listing(stream.stored());
-        let Some(rows) = rows.sorted(stream.by) else {
+        let Some(mut rows) = rows.sorted(stream.by) else {
             return Ok(Patched::NeedsRefresh("a sort has no keys"));
         };
+        rows.retain(|(_, item)| ids.contains(&item.id));
         let store = &means.store;
         let mut generation = grant.generations.get(at).copied();
         for _ in 0..ATTEMPTS_MAX {
@@ -282,7 +290,7 @@ impl Patch {
                 store,
                 policy,
                 listing: &listing,
-                ids: &self.changed,
+                ids,
                 rows: &rows,
             };
             let finished = match exchange.over(&head, generation).await? {

@@ -36,6 +36,11 @@ impl ChangedRows {
         self.rows.retain(|row| !ids.contains(&row.item.id));
     }
 
+    /// The items that have rows.
+    pub(crate) fn ids(&self) -> BTreeSet<ItemId> {
+        self.rows.iter().map(|row| row.item.id.clone()).collect()
+    }
+
     /// The rows in a stream's order; `None` where one has no key there.
     pub(crate) fn sorted(&self, by: &[SortColumn]) -> Option<Vec<KeyedRow>> {
         let keys = SortKeys::of_columns(&self.columns, by);

@@ -23,6 +23,8 @@ pub struct Change {
 /// The year, and its categories, the most ordered one first.
 pub struct Year {
     pub changes: Vec<Change>,
+    /// As the database has them.
+    pub categories: Vec<String>,
     /// Encoded listing names.
     pub listings: Vec<String>,
     /// Gzipped NDJSON.
@@ -64,6 +66,7 @@ impl Year {
         let name = |(category, _): &(String, u64)| ListingName::parse(&format!("category:{category}")).unwrap();
         Some(Self {
             changes,
+            categories: ordered.iter().map(|(category, _)| category.clone()).collect(),
             listings: ordered.iter().map(|one| name(one).encoded().to_string()).collect(),
             products: fs::read(folder().join("grocery-products.ndjson.gz")).unwrap(),
         })
