@@ -202,6 +202,7 @@ impl ChangeWorker {
             changed: work.changed.clone(),
             gone: work.gone.clone(),
             recalled: work.recalled.clone(),
+            recorded: work.entries.iter().map(|(_, id)| *id).max().unwrap_or_default(),
         };
         Ok(match patch.run().await? {
             Patched::Published => Done::Worked(PatchOutcome::Published, "published".to_owned()),

@@ -66,6 +66,8 @@ pub(crate) struct Patch {
     pub gone: BTreeSet<ItemId>,
     /// Items that are recalled.
     pub recalled: BTreeSet<ItemId>,
+    /// The last of the changes that say so.
+    pub recorded: u64,
 }
 
 impl Patch {
@@ -110,7 +112,7 @@ impl Patch {
                 let mut removed = false;
                 if !self.gone.is_empty() {
                     for listing in self.kept_listings().await? {
-                        removed |= remove(means, &listing, &policy, &self.gone).await?;
+                        removed |= remove(means, &listing, &policy, &self.gone, self.recorded).await?;
                     }
                 }
                 Ok(Patched::of(removed))
@@ -126,7 +128,7 @@ impl Patch {
         let mut removed = false;
         // The first stream last, as with items that leave by a change.
         for stream in streams.iter().rev().filter(|_| !self.gone.is_empty()) {
-            removed |= remove(means, &listing(stream), policy, &self.gone).await?;
+            removed |= remove(means, &listing(stream), policy, &self.gone, self.recorded).await?;
         }
         let outcome = match self.changed.is_empty() {
             true => Patched::Unchanged,
@@ -229,16 +231,7 @@ impl Patch {
             Err(error) => return Err(EngineError::RefreshFailed(Chain(&error).to_string().into())),
         };
         // An item may be gone although its row is still there.
-        let drawn = grant.generations.first().map_or(0, |first| first.id);
-        let gone: BTreeSet<ItemId> = means
-            .store
-            .changes
-            .since(&family.name, drawn)
-            .await?
-            .gone
-            .into_iter()
-            .collect();
-        rows.remove(&gone);
+        rows.remove(&self.gone_now(grant).await?);
         // The first stream tells which items the family holds. Where this node dies between two streams, the changes are worked off again, and
         // the family must be found for each of its items: the first stream is the first to show one, and the last to hold one that leaves.
         let stay = rows.ids();
@@ -254,6 +247,13 @@ impl Patch {
             }
         }
         Ok(Patched::of(published))
+    }
+
+    /// All that is gone or recalled.
+    async fn gone_now(&self, grant: &Grant) -> Result<BTreeSet<ItemId>, EngineError> {
+        let drawn = grant.generations.first().map_or(0, |first| first.id);
+        let since = self.means.store.changes.since(&self.family.name, drawn).await?;
+        Ok(since.gone.into_iter().collect())
     }
 
     async fn exchange_one(
@@ -275,6 +275,9 @@ impl Patch {
             let HeadState::Live(head) = store.heads.read(&listing).await? else {
                 return Ok(Patched::NeedsRefresh("a sort of it is lost"));
             };
+            // Removed from this head, perhaps, by another node: asked after the head was read, nothing that is gone comes back.
+            let gone = self.gone_now(grant).await?;
+            rows.retain(|(_, item)| !gone.contains(&item.id));
             let generation = match generation
                 .take()
                 .filter(|generation| generation.id > head.generation.id)

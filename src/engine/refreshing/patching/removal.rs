@@ -8,32 +8,47 @@ use super::{
 };
 use crate::{
     engine::{error::EngineError, refreshing::means::Means},
-    listing::{HeadState, ItemId, ListingKey, Policy},
+    listing::{ChangeOf, HeadState, ItemId, ListingKey, Policy},
     store::{FinishedGeneration, Publication},
 };
 
 /// How often a removal is made again because another has moved the head in between.
 const ATTEMPTS_MAX: usize = 32;
 
-/// Removes items from a listing. Returns whether it had any of them; `false` too where it is not kept.
+/// Removes items from a listing, if no change that was recorded after `recorded` says that they are there again: this node may have been held up.
+/// Returns whether it had any of them; `false` too where it is not kept.
 pub(crate) async fn remove(
     means: &Means,
     listing: &ListingKey,
     policy: &Policy,
     ids: &BTreeSet<ItemId>,
+    recorded: u64,
 ) -> Result<bool, EngineError> {
-    let store = &means.store;
+    let (store, mut ids) = (&means.store, ids.clone());
     for _ in 0..ATTEMPTS_MAX {
         let HeadState::Live(head) = store.heads.read(listing).await? else {
             return Ok(false);
         };
+        // Asked after the head was read: whoever brings an item back moves that.
+        let since = store.changes.since(listing.name(), recorded).await?;
+        for (_, change) in since
+            .changes
+            .iter()
+            .filter(|(_, change)| change.may_concern(&listing.family))
+        {
+            if let ChangeOf::Item(id, state) = &change.of
+                && state.is_there()
+            {
+                ids.remove(id);
+            }
+        }
         let drawn = store.draws.without_lease(listing.name(), 1).await?;
         let generation = drawn.generations.first().copied().ok_or(EngineError::broken_load())?;
         let exchange = StreamExchange {
             store,
             policy,
             listing,
-            ids,
+            ids: &ids,
             rows: &[],
         };
         let finished = match exchange.over(&head, generation).await? {
