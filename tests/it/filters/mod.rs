@@ -113,10 +113,10 @@ impl Shop {
         self.service.metric("listcache_origin_reads_total").await
     }
 
-    /// The keys in Redis, without those that count reads of listings.
+    /// The keys in Redis, without those that count reads of listings, and without roles, which a node takes soon after its start.
     fn keys(&self) -> Vec<String> {
         let mut keys = self.redis.cli_lines(&["KEYS", "*"]);
-        keys.retain(|key| !key.ends_with(":reads") && !key.ends_with(":popular"));
+        keys.retain(|key| !key.ends_with(":reads") && !key.ends_with(":popular") && !key.contains(":role:"));
         keys.sort();
         keys
     }
