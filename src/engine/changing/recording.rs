@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use indexmap::IndexSet;
 use tokio::time::{Instant, sleep};
 
 use super::{surveys::Surveys, troubles::FeedTroubles};
@@ -45,9 +46,9 @@ impl Changes {
         self.record_as(changes, source, None).await
     }
 
-    /// Records that the items of a database's rows have changed. A row whose id no item can have says nothing.
+    /// Records that the items of a database's rows have changed, each once. A row whose id no item can have says nothing.
     pub(super) async fn record_rows<'r>(&self, rows: impl Iterator<Item = &'r ChangeRow>) -> Result<(), EngineError> {
-        let changes = rows.filter_map(|row| {
+        let ids = rows.filter_map(|row| {
             let id = ItemId::parse(&row.id);
             if id.is_none() {
                 tracing::warn!(
@@ -55,9 +56,10 @@ impl Changes {
                     "a row with a change is left out: its id is empty, or longer than 256 bytes"
                 );
             }
-            id.map(Change::of_item)
+            id
         });
-        let changes: Vec<Change> = changes.collect();
+        let ids: IndexSet<ItemId> = ids.collect();
+        let changes: Vec<Change> = ids.into_iter().map(Change::of_item).collect();
         for changes in changes.chunks(Self::MAX) {
             self.record_silently(changes, ChangeSource::Database).await?;
         }

@@ -181,7 +181,7 @@ async fn a_late_commit_within_the_overlap_is_seen_and_other_rows_are_recorded_on
     shop.reprice(4, 400).await;
     shop.reprice(5, 500).await;
     // 13 is of a transaction that is not yet committed.
-    shop.sql("insert into product_cl values (3, 4), (12, 5), (14, 5)").await;
+    shop.sql("insert into product_cl values (3, 4), (12, 5), (14, 8)").await;
     position_becomes(&redis, 14).await;
     check_all(&service, &shop, &CATEGORIES).await;
     recorded_becomes(&service, 3.0).await;
@@ -191,7 +191,7 @@ async fn a_late_commit_within_the_overlap_is_seen_and_other_rows_are_recorded_on
     check_all(&service, &shop, &CATEGORIES).await;
     recorded_becomes(&service, 5.0).await;
     // More rows in the overlap than one query yields hide no later row.
-    shop.sql("insert into product_cl select 14 + value, 8 from json_each('[1,2,3,4,5,6,7,8,9]')")
+    shop.sql("insert into product_cl select 14 + value, 20 + value from json_each('[1,2,3,4,5,6,7,8,9]')")
         .await;
     position_becomes(&redis, 23).await;
     recorded_becomes(&service, 14.0).await;
