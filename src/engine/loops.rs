@@ -11,7 +11,10 @@ use super::{
     operations::read_counts::ReadCounts,
     reading::freshness::OldestStale,
     refreshing::{
-        due::{coalesced::Coalesced, keep_warm::KeepWarm, origin_changes::OriginChanges, schedule::Schedule},
+        due::{
+            coalesced::Coalesced, keep_warm::KeepWarm, origin_changes::OriginChanges, other_history::OtherHistory,
+            schedule::Schedule,
+        },
         frozen::WatchFreezes,
         means::Means,
         runs::Refresher,
@@ -34,7 +37,7 @@ impl Loops {
         let means = &self.means;
         let (store, declaration, metrics) = (&means.store, &means.declaration, &means.metrics);
         // Told when Redis may have lost its memory.
-        let forgotten = Arc::new(Notify::new());
+        let forgotten = [(); 2].map(|()| Arc::new(Notify::new()));
         let hearing = Hearing {
             heard: store.announcements(),
             announcer: means.announcer.clone(),
@@ -88,12 +91,19 @@ impl Loops {
             tasks: tasks.clone(),
         };
         tasks.spawn(feeds.run(stopping()));
+        let [forgotten, begun] = forgotten;
         let keep_warm = KeepWarm {
             store: store.clone(),
             declaration: declaration.clone(),
             forgotten,
         };
         tasks.spawn(keep_warm.run(stopping()));
+        let other_history = OtherHistory {
+            store: store.clone(),
+            declaration: declaration.clone(),
+            begun,
+        };
+        tasks.spawn(other_history.run(stopping()));
         let origin_changes = OriginChanges {
             store: store.clone(),
             declaration: declaration.clone(),

@@ -85,20 +85,23 @@ impl Concerned<'_> {
         ids: &BTreeSet<ItemId>,
     ) -> Result<Vec<(Family, BTreeSet<ItemId>)>, EngineError> {
         let store = &self.0.store;
-        let (mut found, mut after) = (BTreeSet::new(), None);
+        let (mut found, mut after) = (BTreeMap::<Family, BTreeSet<ItemId>>::new(), None);
         loop {
             let listings = store.names.list("", after.as_ref(), LISTINGS_A_TURN).await?;
             let Some((last, _)) = listings.last() else {
-                return Ok(found.into_iter().map(|family| (family, ids.clone())).collect());
+                return Ok(found.into_iter().collect());
             };
             after = Some(last.clone());
             let mut looks = stream::iter(listings.into_iter().map(|(listing, _)| async move {
-                let has = store.pages.has_kept(&listing, ids).await?;
-                Ok::<_, StoreError>(has.then_some(listing.family))
+                let has = store.pages.kept_among(&listing, ids).await?;
+                Ok::<_, StoreError>((listing.family, has))
             }))
             .buffer_unordered(LISTINGS_AT_ONCE);
-            while let Some(family) = looks.next().await {
-                found.extend(family?);
+            while let Some(look) = looks.next().await {
+                let (family, has) = look?;
+                if !has.is_empty() {
+                    found.entry(family).or_default().extend(has);
+                }
             }
         }
     }

@@ -17,8 +17,8 @@ pub(crate) struct Hearing {
     pub heard: mpsc::Receiver<Heard>,
     pub announcer: Arc<Announcer>,
     pub store: Store,
-    /// Told when Redis may have lost its memory.
-    pub forgotten: Arc<Notify>,
+    /// Each is told when Redis may have lost its memory.
+    pub forgotten: [Arc<Notify>; 2],
     pub metrics: Arc<Metrics>,
 }
 
@@ -41,7 +41,7 @@ impl Hearing {
                 self.metrics.announcement_seconds.observe(took.as_secs_f64());
             }
             if message == Heard::NewEpoch && !first {
-                self.forgotten.notify_one();
+                self.forgotten.iter().for_each(|told| told.notify_one());
             }
             first = false;
         }

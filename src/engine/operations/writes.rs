@@ -11,31 +11,32 @@ use futures_util::FutureExt;
 use super::check_sort::check_sort;
 use crate::{
     engine::{
-        coherence::announcer::Announcer,
         error::EngineError,
         reading::selection::unknown_sort,
         refreshing::{
             due::coalesced::Coalesced,
             means::Means,
+            patching::recall::recall,
             request::{RefreshFailure, Refreshed, Shrink},
             runs::Refresher,
         },
     },
     listing::{
-        Family, Generation, HeadState, Item, ListingKey, ListingName, Policy, SortName, StoredSort,
+        Family, Generation, HeadState, Item, ItemId, ListingKey, ListingName, Policy, SortName, StoredSort,
         definition::{Defined, Resolved},
     },
-    store::{Base, GenerationWriter, Publication, Published, Store},
+    store::{Base, GenerationWriter, Publication, Published},
 };
 
 /// A push under way. Dropped without [`Push::finish`], nothing changes.
 pub struct Push {
-    store: Store,
-    announcer: Arc<Announcer>,
+    means: Arc<Means>,
     policy: Arc<Policy>,
     listing: ListingKey,
     writer: GenerationWriter,
     shrink: Shrink,
+    /// Items that are left out.
+    recalled: BTreeSet<ItemId>,
 }
 
 /// The outcome of a push.
@@ -52,11 +53,14 @@ pub struct PushOutcome {
 }
 
 impl Push {
-    /// Adds an item at the end.
+    /// Adds an item at the end, if it is not recalled.
     ///
     /// # Errors
     /// [`EngineError::TooManyItems`] beyond `max_items`; Redis's own.
     pub async fn append(&mut self, item: Item) -> Result<(), EngineError> {
+        if self.recalled.contains(&item.id) {
+            return Ok(());
+        }
         if self.writer.items() >= self.policy.max_items {
             return Err(EngineError::TooManyItems {
                 max: self.policy.max_items,
@@ -82,13 +86,19 @@ impl Push {
             believed.is_ok()
         };
         let published = self
+            .means
             .store
             .writes
             .publish_over(finished, Publication::plain(&self.policy), believe);
         match published.await? {
             Published::Moved { announcement, replaced } => {
-                self.announcer.apply(&announcement, true);
+                self.means.announcer.apply(&announcement, true);
                 tracing::info!(listing = %self.listing, %generation, items = total, "listing pushed");
+                // Recalled while it was pushed: who works that off may have looked at the listing before.
+                let recalled = self.means.store.changes.recalled(self.listing.name()).await?;
+                if recalled != self.recalled {
+                    recall(&self.means, &self.listing, &self.policy, &recalled).await?;
+                }
                 Ok(PushOutcome {
                     listing: self.listing,
                     generation,
@@ -137,8 +147,8 @@ impl Writes {
         let writer = store.writes.begin(&listing, generation, grant.as_of, 0, &policy);
         let base = self.base(&listing, &policy).await?;
         Ok(Push {
-            store: store.clone(),
-            announcer: self.means.announcer.clone(),
+            recalled: store.changes.recalled(name).await?,
+            means: self.means.clone(),
             policy,
             listing,
             writer: writer.over(base),

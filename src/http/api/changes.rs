@@ -125,7 +125,8 @@ pub(crate) async fn post_changes(
     let changes = Change::parse_all(&body, Changes::MAX).map_err(bad_change)?;
     let token = engine.changes.record(&changes, ChangeSource::Api).await?;
     let outcome = match waits {
-        true => engine.changes.outcome_within(token, WAIT_MAX).await?,
+        // They are taken, even if Redis does not say now what became of them.
+        true => engine.changes.outcome_within(token, WAIT_MAX).await.unwrap_or_default(),
         false => None,
     };
     let nothing_yet = ChangesOutcome {

@@ -12,35 +12,40 @@ use crate::{
 };
 
 impl PageReads {
-    /// Whether a generation of a listing may have any of these items: the current one, one that is kept, or the base of one. Hashes may say so
+    /// Those of some items that a generation of a listing may have: the current one, one that is kept, or the base of one. Hashes may say so
     /// of one too many, never of one too few.
-    pub async fn has_kept(&self, key: &ListingKey, ids: &BTreeSet<ItemId>) -> Result<bool, StoreError> {
-        let wanted: HashSet<IdHash> = ids.iter().map(|id| IdHash::of(id.as_str())).collect();
+    pub async fn kept_among(&self, key: &ListingKey, ids: &BTreeSet<ItemId>) -> Result<BTreeSet<ItemId>, StoreError> {
         let stored = HeadReads(self.0.clone()).read_for_writing(key, KeptRead::All).await?;
         let current = stored.state.live().map(Placed::of);
         let kept = stored.kept.read.into_iter().map(|kept| kept.placed);
-        let mut seen = HashSet::new();
-        for placed in current.into_iter().chain(kept) {
-            let own = (key.clone(), placed.generation);
-            let base = (placed.base_listing(key).clone(), placed.base());
-            for (listing, generation) in [own, base] {
-                if seen.insert(generation) && self.may_have(&listing, generation, &wanted).await? {
-                    return Ok(true);
+        let (mut seen, mut held) = (HashSet::new(), HashSet::new());
+        for (placed, is_current) in current
+            .into_iter()
+            .map(|head| (head, true))
+            .chain(kept.map(|kept| (kept, false)))
+        {
+            let own = (key.clone(), placed.generation, is_current);
+            let base = (placed.base_listing(key).clone(), placed.base(), false);
+            for (listing, generation, is_current) in [own, base] {
+                if !seen.insert(generation) {
+                    continue;
+                }
+                match self.ids_of(&listing, generation).await? {
+                    Ids::Known(hashes) => held.extend(hashes),
+                    Ids::Unknown => return Ok(ids.clone()),
+                    // Pages of the current generation need no sidecar; of others nobody reads any without it.
+                    Ids::Gone if is_current => return Ok(ids.clone()),
+                    Ids::Gone => {}
                 }
             }
         }
-        Ok(false)
+        let may_be_held = |id: &&ItemId| held.contains(&IdHash::of(id.as_str()));
+        Ok(ids.iter().filter(may_be_held).cloned().collect())
     }
 
-    async fn may_have(
-        &self,
-        key: &ListingKey,
-        generation: Generation,
-        wanted: &HashSet<IdHash>,
-    ) -> Result<bool, StoreError> {
-        // Without its sidecar nobody reads it.
+    async fn ids_of(&self, key: &ListingKey, generation: Generation) -> Result<Ids, StoreError> {
         let Some(described) = self.describe(key, generation).await? else {
-            return Ok(false);
+            return Ok(Ids::Gone);
         };
         let head = Head {
             generation,
@@ -54,6 +59,15 @@ impl PageReads {
             codec: described.codec,
         };
         let columns = self.columns(key, &head, false).await?;
-        Ok(columns.is_none_or(|columns| columns.ids().iter().any(|id| wanted.contains(id))))
+        Ok(columns.map_or(Ids::Unknown, |columns| Ids::Known(columns.ids().to_vec())))
     }
+}
+
+/// The ids of a generation.
+enum Ids {
+    Known(Vec<IdHash>),
+    /// A part of them is lost.
+    Unknown,
+    /// Its sidecar is not there.
+    Gone,
 }

@@ -76,13 +76,23 @@ impl DueTimes {
 
     /// Makes families due now; those that are due already stay where they are.
     pub async fn bring_forward(&self, families: impl Iterator<Item = &Family>) -> Result<(), StoreError> {
+        self.bring_forward_within(families, Duration::ZERO).await
+    }
+
+    /// Makes families due, each at some time within a duration; those that are due earlier stay where they are.
+    pub async fn bring_forward_within(
+        &self,
+        families: impl Iterator<Item = &Family>,
+        within: Duration,
+    ) -> Result<(), StoreError> {
         let families: Vec<&Family> = families.collect();
         for families in families.chunks(FAMILIES_A_TURN) {
             let now = self.0.clock.now();
             let mut turn = Pipeline::new();
             for family in families {
                 let key = self.0.keys.due(Partition::of(&family.name));
-                turn.add_command(bringing_forward(&key, family, now));
+                let at = now.after(within.mul_f64(fastrand::f64()));
+                turn.add_command(bringing_forward(&key, family, at));
             }
             self.0.redis.change("make due", "due", &turn).await?;
         }

@@ -15,4 +15,5 @@ pub(super) mod footprint;
 pub(super) mod freezes;
 pub(super) mod names;
 pub(super) mod reads;
+pub(super) mod recalled;
 pub(super) mod warm_ups;

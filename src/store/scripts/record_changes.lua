@@ -49,17 +49,24 @@ redis.call('XADD', KEYS[2], 'MINID', '=', from, id_text .. '-0',
 redis.call('SET', KEYS[1], id_text)
 local now_ms = math.floor(now_us / 1000)
 -- In the same step as the entry: what was told later counts.
+-- Many members a call: a call for each of 10,000 items would hold the server up for long.
+local RUN = 1000
 local function remove(key, from, to)
-    for at = from, to do
-        redis.call('ZREM', key, ARGV[at])
+    for at = from, to, RUN do
+        redis.call('ZREM', key, unpack(ARGV, at, math.min(at + RUN - 1, to)))
     end
 end
 local function add(key, from, to)
     if from <= to then
         redis.call('ZREMRANGEBYSCORE', key, '-inf', string.format('%.0f', now_ms))
     end
-    for at = from, to, 2 do
-        redis.call('ZADD', key, 'GT', string.format('%.0f', now_ms + tonumber(ARGV[at + 1])), ARGV[at])
+    for first = from, to, RUN do
+        local members = {}
+        for at = first, math.min(first + RUN - 1, to), 2 do
+            members[#members + 1] = string.format('%.0f', now_ms + tonumber(ARGV[at + 1]))
+            members[#members + 1] = ARGV[at]
+        end
+        redis.call('ZADD', key, 'GT', unpack(members))
     end
 end
 local returned = 12 + tonumber(ARGV[9])

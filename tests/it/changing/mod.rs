@@ -6,6 +6,7 @@ mod changelog;
 mod databases;
 mod exactness;
 mod gone;
+mod histories;
 mod hooks;
 mod imports;
 mod items;

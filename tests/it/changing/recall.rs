@@ -57,8 +57,12 @@ async fn no_cursor_no_rollback_and_no_later_change_shows_what_is_recalled() {
     let config = shop.config(&redis, "[pushed]\nnames = [\"promo:*\"]");
     let (service, other) = (Service::start(&config), Service::start(&config));
     let promo: Vec<_> = (1..=30).map(|id| json!({ "id": id })).collect();
-    let push = service.admin(Method::PUT, "/v1/listings/promo:x").json(&promo);
-    push.send().await.unwrap().error_for_status().unwrap();
+    let push = async || {
+        let push = service.admin(Method::PUT, "/v1/listings/promo:x").json(&promo);
+        push.send().await.unwrap().error_for_status().unwrap();
+        json_of(service.request(Method::GET, "/v1/listings/promo:x?limit=100")).await["total"].clone()
+    };
+    assert_eq!(push().await, 30);
     check_all(&service, &shop, &CATEGORIES).await;
     check_all(&other, &shop, &CATEGORIES).await;
     // Cursors of three generations that have item 10, the last one of which a rollback undoes; the current one has it no more.
@@ -101,8 +105,9 @@ async fn no_cursor_no_rollback_and_no_later_change_shows_what_is_recalled() {
     }
     let left: Vec<String> = streams(&redis).intersection(&before).cloned().collect();
     assert_eq!(left, Vec::<String>::new(), "streams that had it");
-    let promo = json_of(service.request(Method::GET, "/v1/listings/promo:x?limit=100")).await;
-    assert_eq!(promo["total"], 29, "pushed listings too");
+    let shown = json_of(service.request(Method::GET, "/v1/listings/promo:x?limit=100")).await;
+    assert_eq!(shown["total"], 29, "pushed listings too");
+    assert_eq!(push().await, 29, "and what is pushed later");
 
     // Neither a full read, nor a change of it, nor a rollback.
     refresh_all(&service).await;
@@ -121,6 +126,7 @@ async fn no_cursor_no_rollback_and_no_later_change_shows_what_is_recalled() {
     tell(&service, json!({ "id": 61, "gone": false })).await;
     check_all(&service, &shop, &CATEGORIES).await;
     check_all(&other, &shop, &CATEGORIES).await;
+    assert_eq!(push().await, 30);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -133,7 +139,7 @@ async fn a_recall_leaves_listings_alone_that_never_had_the_item() {
     let (of_a, of_b) = (second_pages(&service, "a").await, second_pages(&service, "b").await);
     tell(
         &service,
-        json!({ "id": 12, "gone": true, "recall": true, "gone_for": 1 }),
+        json!({ "id": 12, "gone": true, "recall": true, "gone_for": 5 }),
     )
     .await;
     assert_eq!(statuses(&service, &of_a).await, BTreeSet::from([StatusCode::GONE]));

@@ -147,8 +147,14 @@ impl RedisServer {
         self.process.wait().unwrap();
     }
 
-    /// A new server in the place of the old one, which is killed first: it knows nothing.
+    /// The same: it knows nothing.
     pub fn restart_empty(&mut self) {
+        let _ = std::fs::remove_file(self.directory.path().join("dump.rdb"));
+        self.restart();
+    }
+
+    /// A new server in the place of the old one, which is killed first. It knows what `SAVE` has kept.
+    pub fn restart(&mut self) {
         self.kill();
         self.process = spawn(self.program, &self.directory, &self.args, self.listen, self.port);
         assert!(self.becomes_ready());

@@ -20,6 +20,6 @@ pub(in crate::engine) mod exchange;
 pub(in crate::engine) mod kept;
 pub(in crate::engine) mod patch;
 mod publishing;
-mod recall;
+pub(in crate::engine) mod recall;
 pub(in crate::engine) mod removal;
 pub(in crate::engine) mod rows;

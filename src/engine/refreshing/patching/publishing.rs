@@ -2,9 +2,15 @@
 
 use crate::{
     engine::{error::EngineError, refreshing::means::Means},
-    listing::{Head, HeadState},
+    listing::{Head, HeadState, ListingKey},
     store::{FinishedGeneration, Publication, Published},
 };
+
+/// Whether another generation is current than a head names: what it named may have ended meanwhile, and is no damage.
+pub(super) async fn is_moved(means: &Means, listing: &ListingKey, head: &Head) -> Result<bool, EngineError> {
+    let now = means.store.heads.read(listing).await?;
+    Ok(now.live().is_none_or(|now| now.generation != head.generation))
+}
 
 /// Publishes a generation over the head that it was made from, and over no other. Returns whether it is current: if not, another has moved
 /// the head, and the caller makes it again.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     exchange::{Exchanged, StreamExchange},
-    publishing::publish_over,
+    publishing::{is_moved, publish_over},
 };
 use crate::{
     engine::{error::EngineError, refreshing::means::Means},
@@ -15,7 +15,8 @@ use crate::{
 /// How often it is made again because another has moved the head in between.
 const ATTEMPTS_MAX: usize = 32;
 
-/// Recalls items from a listing, if a generation of it that is kept may have any of them. Returns whether one had.
+/// Recalls items from a listing, those of which a generation of it that is kept may have any, and that are recalled still. Returns whether there
+/// were any.
 ///
 /// The new generation is whole: what it would take from a base could lie beside what is recalled.
 pub(crate) async fn recall(
@@ -26,10 +27,15 @@ pub(crate) async fn recall(
 ) -> Result<bool, EngineError> {
     let store = &means.store;
     for _ in 0..ATTEMPTS_MAX {
-        if !store.pages.has_kept(listing, ids).await? {
+        let state = store.heads.read(listing).await?;
+        // Asked after the head was read: this node may have been held up, and whoever brings an item back moves the head.
+        let recalled = store.changes.recalled(listing.name()).await?;
+        let ids: BTreeSet<ItemId> = ids.intersection(&recalled).cloned().collect();
+        let ids = store.pages.kept_among(listing, &ids).await?;
+        if ids.is_empty() {
             return Ok(false);
         }
-        let HeadState::Live(head) = store.heads.read(listing).await? else {
+        let HeadState::Live(head) = state else {
             // Kept generations of a listing that is not there: a tombstone ends them.
             return delete(means, listing, policy).await;
         };
@@ -39,11 +45,13 @@ pub(crate) async fn recall(
             store,
             policy,
             listing,
-            ids,
+            ids: &ids,
             rows: &[],
         };
         let finished = match exchange.whole(&head, generation).await? {
             Exchanged::Written(finished) => *finished,
+            // Another has moved the head, and what it named has ended.
+            Exchanged::Impossible if is_moved(means, listing, &head).await? => continue,
             Exchanged::Unchanged | Exchanged::Impossible => {
                 tracing::warn!(%listing, "a recalled item cannot be taken out of a damaged listing, which is deleted: if it was pushed, push it again");
                 return delete(means, listing, policy).await;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     exchange::{Exchanged, StreamExchange},
-    publishing::publish_over,
+    publishing::{is_moved, publish_over},
 };
 use crate::{
     engine::{error::EngineError, refreshing::means::Means},
@@ -53,8 +53,12 @@ pub(crate) async fn remove(
         };
         let finished = match exchange.over(&head, generation).await? {
             Exchanged::Unchanged => return Ok(false),
+            Exchanged::Impossible if is_moved(means, listing, &head).await? => continue,
             // A listing whose columns are lost is read anew, and follows the change then.
             Exchanged::Impossible => {
+                if head.definition == 0 {
+                    tracing::warn!(%listing, "an item that is gone cannot be taken out of a damaged listing: push it again");
+                }
                 store.writes.distrust(listing, &head).await?;
                 store.due.bring_forward(std::iter::once(&listing.family)).await?;
                 return Ok(false);
