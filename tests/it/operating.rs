@@ -77,6 +77,7 @@ impl Installation {
             fill_wait = "500ms"
             [redis]
             reply_max = "1MiB"
+            read_timeout = "100ms"
             [l1]
             ttl = "100ms"
             [origins.shop]

@@ -200,7 +200,8 @@ impl Holds {
             return Ok(None);
         };
         let (generation, total) = (copied.generation(), copied.total());
-        let next_due = matches!(resolved, Resolved::Defined(_)).then(|| policy.fresh_for.max(hold));
+        // As after a refresh: a time that lay further ahead would be taken for one from before a step of the clock. A freeze outlasts it.
+        let next_due = matches!(resolved, Resolved::Defined(_)).then(|| policy.next_due(false, fastrand::f64()));
         match writes.publish(copied, &policy, None, next_due).await? {
             Published::Moved { announcement, .. } => {
                 self.means.announcer.apply(&announcement, true);

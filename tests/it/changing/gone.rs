@@ -137,6 +137,14 @@ async fn a_rollback_brings_nothing_back_that_is_gone() {
         }
         assert!(!holds(&service, 13).await && holds(&service, 19).await);
     }
+    // Nothing is due further ahead than after a refresh, and so read at once.
+    let now: u64 = redis.cli_lines(&["TIME"])[0].parse().unwrap();
+    for key in redis.cli_lines(&["--scan", "--pattern", "*:due"]) {
+        for due in redis.cli_lines(&["ZRANGE", &key, "0", "-1", "WITHSCORES"]).chunks(2) {
+            let at: u64 = due[1].parse().unwrap();
+            assert!(at < 1000 * (now + 3600 - 20), "{due:?} at {now}");
+        }
+    }
     // The second one went back to the prices before.
     shop.products = before;
     shop.products.remove(&13);

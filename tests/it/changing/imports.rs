@@ -72,8 +72,8 @@ async fn changes_that_wait_do_not_hold_up_the_first_ones() {
         shop.first_comes_alone(&service).await,
         "the first change waited until the last one was read"
     );
-    check_all(&service, &shop, &CATEGORIES).await;
     Progress::of(&redis).are_worked_off().await;
+    check_all(&service, &shop, &CATEGORIES).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -82,8 +82,8 @@ async fn an_outbox_that_is_filled_by_an_import_is_recorded_in_pieces_and_its_fir
     sqlx::raw_sql(TRIGGERS).execute(&mut shop.database).await.unwrap();
     let redis = RedisServer::start();
     let service = Service::start(&shop.config_with_outbox(&redis));
-    check_all(&service, &shop, &CATEGORIES).await;
     Progress::of(&redis).are_worked_off().await;
+    check_all(&service, &shop, &CATEGORIES).await;
     // The triggers' own rows of the last product would be the first ones.
     sqlx::raw_sql("drop trigger products_added; drop trigger products_removed; drop trigger offers_changed; drop trigger categories_removed")
         .execute(&mut shop.database)
@@ -108,8 +108,8 @@ async fn an_outbox_that_is_filled_by_an_import_is_recorded_in_pieces_and_its_fir
     );
     assert!(shop.waiting_rows().await > 0, "the first change waited for the outbox");
     shop.empty_outbox().await;
-    check_all(&service, &shop, &CATEGORIES).await;
     Progress::of(&redis).are_worked_off().await;
+    check_all(&service, &shop, &CATEGORIES).await;
     let entries = Progress::of(&redis).entries();
     assert!(entries.iter().all(|length| *length <= PIECE_OF_OUTBOXES), "{entries:?}");
 }

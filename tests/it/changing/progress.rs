@@ -4,14 +4,14 @@ use std::{cell::OnceCell, collections::BTreeMap};
 
 use crate::support::{RedisServer, eventually};
 
-/// The partitions whose last change is not worked off.
+/// The partitions whose last change is not worked off, and how far each has come.
 const BEHIND: &str = "
     local behind = {}
     for _, key in ipairs(KEYS) do
         local last = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
         local worked_off = redis.call('GET', (string.gsub(key, ':changes$', ':worked-off')))
         if last and tonumber(worked_off or '0') < tonumber(string.match(last[1], '%d+')) then
-            behind[#behind + 1] = key
+            behind[#behind + 1] = key .. ' ' .. tostring(worked_off)
         end
     end
     return behind";
@@ -72,13 +72,16 @@ impl<'r> Progress<'r> {
         behind
     }
 
-    /// Waits until all recorded changes are worked off.
+    /// Waits until all recorded changes are worked off, for as long as they become fewer.
     pub async fn are_worked_off(&self) {
-        eventually(async || match self.behind() {
-            behind if behind.is_empty() => Ok(()),
-            behind => Err(behind),
-        })
-        .await;
+        let mut behind = self.behind();
+        while !behind.is_empty() {
+            behind = eventually(async || match self.behind() {
+                now if now != behind => Ok(now),
+                now => Err(now),
+            })
+            .await;
+        }
     }
 
     /// How many changes each entry has, where each change concerns all partitions.

@@ -1,4 +1,4 @@
-//! Due times that lie too far ahead: further than the listing's own period, and than a node's doubt about Redis's clock. They were set before Redis's clock was set back, or
+//! Due times that lie too far ahead: further than the listing's own period. They were set before Redis's clock was set back, or
 //! before the configuration made the period shorter. Such a listing is due now.
 //!
 //! Each look reads a bounded number of due times of each partition, in their order, and the next look goes on from there. It begins
@@ -42,7 +42,7 @@ impl FarOff {
                 // Once it is due it is found that nothing fills it.
                 Resolved::Pushed(_) | Resolved::Unknown => shortest,
             };
-            let is_far_off = |(family, at): &&(Family, Timestamp)| at.is_ahead_of(now.after(due_within(family)));
+            let is_far_off = |(family, at): &&(Family, Timestamp)| at.since(now) > due_within(family);
             far_off.extend(due.iter().filter(is_far_off).map(|(family, _)| family));
             let last = due.last().filter(|_| due.len() == LATER_A_PARTITION);
             *from = last.map(|(_, at)| *at);
