@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::{Answer, BREAD, get};
+use super::{Answer, BREAD, IMPATIENT, get};
 use listcache::{
     listing::{Head, ListingKey, Policy},
     store::Store,
@@ -59,7 +59,7 @@ async fn what_is_stale_goes_out_no_longer_than_stale_if_error() {
     let redis = RedisServer::start();
     let shop = Shop::new().await;
     let extra = format!("{SHORT}[defaults]\nstale_if_error = \"1s\"\n");
-    let service = Service::start(&shop.config(&redis.url(), &extra));
+    let service = Service::start(&shop.config(&redis.url(), &extra).replace("[redis]", IMPATIENT));
     let path = "/v1/listings/short:BREAD";
     assert_eq!(get(&service, path).await.status, 200);
     redis.pause();
@@ -102,7 +102,7 @@ fn pages_of_l1(number: u64) -> String {
 async fn redis_stopped_for_ten_seconds_under_load() {
     let redis = RedisServer::start();
     let shop = Shop::new().await;
-    let service = Service::start(&shop.config(&redis.url(), ""));
+    let service = Service::start(&shop.config(&redis.url(), "").replace("[redis]", IMPATIENT));
     assert_eq!(get(&service, BREAD).await.status, 200);
     let stopped_for = Duration::from_secs(10);
     let begun = Instant::now();
@@ -181,7 +181,7 @@ async fn redis_held_to_50_ms_does_not_slow_pages_of_l1() {
     let redis = RedisServer::start();
     let proxy = Proxy::start(&redis.url());
     let shop = Shop::new().await;
-    let service = Service::start(&shop.config(&proxy.url(), ""));
+    let service = Service::start(&shop.config(&proxy.url(), "").replace("[redis]", IMPATIENT));
     assert_eq!(get(&service, BREAD).await.status, 200);
     // By turns, and the median of them: what stops the machine for a moment hits one.
     let [mut before, mut after] = [Vec::new(), Vec::new()];
