@@ -188,7 +188,7 @@ async fn l1_goes_on_while_redis_is_away_and_all_is_well_soon_after_it_is_back() 
 async fn a_flushed_redis_is_filled_again() {
     let redis = RedisServer::start();
     let shop = Shop::new().await;
-    let service = Service::start(&shop.config(&redis.url(), "").replace("[redis]", IMPATIENT));
+    let service = Service::start(&shop.config(&redis.url(), ""));
     let put = service.admin(Method::PUT, PUSHED).json(&[json!({"id": 1})]);
     assert_eq!(put.send().await.unwrap().status(), 201);
     let before = get(&service, "/v1/listings/category:BREAD?size=30").await;
