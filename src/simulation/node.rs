@@ -183,7 +183,7 @@ impl Node {
     ) {
         match heard {
             Heard::Changes(_) => {}
-            Heard::NewEpoch => {
+            Heard::NewEpoch | Heard::Unreadable => {
                 self.table.begin_epoch();
                 self.epoch += 1;
                 self.applied.clear();

@@ -313,7 +313,7 @@ impl World {
         let now = self.now;
         for heard in heard {
             match &heard {
-                Heard::NewEpoch => self.tally.count("epochs"),
+                Heard::NewEpoch | Heard::Unreadable => self.tally.count("epochs"),
                 Heard::Changes(_) => {}
                 Heard::Announcement(_) => self.tally.count("announcements"),
             }

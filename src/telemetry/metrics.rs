@@ -179,7 +179,7 @@ metrics! {
     read_ahead: Counter, "Readings of chunks for a page that nobody had asked for yet";
     l1_heads: Gauge, "Heads in L1, absent ones among them";
     announcements: Counter, "Announcements applied";
-    epochs: Counter, "Epochs begun after a restart, flush or rewind of Redis";
+    epochs: Counter, "Epochs begun after a restart, flush or rewind of Redis, or an announcement that cannot be read";
     redis_evicted: Counter, "Keys that Redis evicted while this process looked on, those of others among them";
     lost_pushed: Counter, "Pushed listings lost from Redis, their only place";
     direct_pages: Counter, "Pages straight from the origin, as Redis did not answer";

@@ -56,11 +56,21 @@ impl Announcer {
             Heard::NewEpoch if first => self.heads.begin_epoch(),
             Heard::NewEpoch => {
                 tracing::warn!("redis was restarted, flushed or rewound: heads are read again before they are served");
-                self.metrics.epochs.inc();
-                self.heads.begin_epoch();
-                self.moves.lose();
+                self.lose_heads();
+            }
+            Heard::Unreadable => {
+                tracing::warn!(
+                    "an announcement cannot be read, so another release, or a stranger, uses this prefix: heads are read again before they are served"
+                );
+                self.lose_heads();
             }
         }
+    }
+
+    fn lose_heads(&self) {
+        self.metrics.epochs.inc();
+        self.heads.begin_epoch();
+        self.moves.lose();
     }
 
     /// A head moved; `own`: by this node, which keeps the head even if nobody asked for the listing here yet.

@@ -112,7 +112,7 @@ impl FollowedLogs {
                 return Next::Listen;
             }
             // Another release's: where it wrote the log too the next comparison moves the position on.
-            heard.push(Heard::NewEpoch);
+            heard.push(Heard::Unreadable);
             return Next::Listen;
         };
         let partition = Partition(envelope.partition);
@@ -147,8 +147,7 @@ impl FollowedLogs {
                 self.seen.raise_to(partition, &announcement.head);
                 Heard::Announcement(announcement)
             }
-            // Some head moved, and we do not understand which.
-            None => Heard::NewEpoch,
+            None => Heard::Unreadable,
         }
     }
 }

@@ -37,6 +37,8 @@ pub enum Heard {
     /// Announcements may have been lost for good (the subscription has just begun, or Redis was restarted, flushed or
     /// rewound): forget floors, suspect heads.
     NewEpoch,
+    /// Some head moved, and this release cannot tell which: suspect heads.
+    Unreadable,
     /// Changes were recorded, or somebody wants to know that all before this was heard: the number says which.
     Changes(u64),
 }

@@ -1,7 +1,7 @@
 //! A Redis that goes back to what it had before: listings in it look fresh, and lack changes that were worked off.
 
 use super::{ChangingShop, check_all, of_ids, tell};
-use crate::support::{RedisServer, service::Service};
+use crate::support::{RedisServer, eventually, service::Service};
 
 const CATEGORIES: [&str; 2] = ["a", "b"];
 
@@ -20,6 +20,15 @@ async fn listings_of_a_redis_that_went_back_are_read_again_though_they_look_fres
     shop.write(&[3, 4, 5, 6]).await;
     tell(&service, of_ids(&[3, 4, 5, 6])).await;
     check_all(&service, &shop, &CATEGORIES).await;
+    // An announcement that nobody can read is no other history: nothing is read again for it.
+    let channel = redis.cli(&["PUBSUB", "CHANNELS", "*announcements"]);
+    redis.cli(&["PUBLISH", &channel, "of another release"]);
+    eventually(async || match service.log().contains("cannot be read") {
+        true => Ok(()),
+        false => Err(channel.clone()),
+    })
+    .await;
+    assert!(!service.log().contains("older listings"), "{}", service.log());
     redis.restart();
     check_all(&service, &shop, &CATEGORIES).await;
     check_all(&other, &shop, &CATEGORIES).await;
