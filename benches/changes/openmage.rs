@@ -49,9 +49,9 @@ url = "REDIS"
 read_timeout = "1s"
 [defaults]
 coalesce_for = "1s"
-fresh_for = "1h"
-keep_for = "4h"
-pin_for = "10h"
+fresh_for = "30d"
+keep_for = "60d"
+pin_for = "60d"
 [origins.shop]
 kind = "sql"
 url = "DATABASE"
@@ -104,7 +104,7 @@ struct Shop {
     _redis: RedisServer,
 }
 
-/// What was measured while prices changed.
+/// The measurements of one rate of changes.
 struct Figures {
     name: &'static str,
     reads: Reads,

@@ -43,9 +43,9 @@ fn config(redis: &RedisServer, api: &Api, item_query: &str) -> String {
         [redis]
         url = "{}"
         [defaults]
-        fresh_for = "1h"
-        keep_for = "2h"
-        pin_for = "2h"
+        fresh_for = "30d"
+        keep_for = "60d"
+        pin_for = "60d"
         [origins.shop]
         kind = "http"
         url = "{}"

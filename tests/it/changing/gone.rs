@@ -142,7 +142,7 @@ async fn a_rollback_brings_nothing_back_that_is_gone() {
     for key in redis.cli_lines(&["--scan", "--pattern", "*:due"]) {
         for due in redis.cli_lines(&["ZRANGE", &key, "0", "-1", "WITHSCORES"]).chunks(2) {
             let at: u64 = due[1].parse().unwrap();
-            assert!(at < 1000 * (now + 3600 - 20), "{due:?} at {now}");
+            assert!(at < 1000 * (now + 30 * 86_400 - 20), "{due:?} at {now}");
         }
     }
     // The second one went back to the prices before.

@@ -129,7 +129,7 @@ impl Killing {
             .await;
             stages.push(stage);
             node.kill();
-            // What was held never arrives.
+            // The bytes that were held never arrive.
             drop(proxy);
             (node, proxy) = self.node().await;
         }

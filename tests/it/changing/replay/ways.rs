@@ -53,8 +53,6 @@ impl Way {
 
     pub fn config(self, redis: &RedisServer, url: &str) -> String {
         let config = config(redis, url, if self == Self::Webhook { HOOK } else { "" });
-        // A long replay sees no full read that is due.
-        let config = config.replace("= \"1h\"", "= \"24h\"").replace("= \"2h\"", "= \"48h\"");
         let config = config.replace("[redis]", "[redis]\nread_timeout = \"5s\"");
         // Fewer sorts, for many changes.
         let kept = |line: &&str| {
