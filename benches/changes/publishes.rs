@@ -1,4 +1,4 @@
-//! What a publish costs: two services, each with a Redis of its own, refresh the same listing by turns. The origin of one tells of
+//! The cost of a publish: two services, each with a Redis of its own, refresh the same listing by turns. The origin of one tells of
 //! changes, and the service knows which listings hold which items.
 
 use std::time::{Duration, Instant};

@@ -137,7 +137,7 @@ fn print(columns: &[Figures], coalesce_for: Duration) {
     print_ratios(columns);
 }
 
-/// What the others cost, by what changes that are told do.
+/// The costs of the other columns, each divided by the cost of changes that are told.
 fn print_ratios(columns: &[Figures]) {
     let Some((told, others)) = columns.split_first().filter(|(_, others)| !others.is_empty()) else {
         return;

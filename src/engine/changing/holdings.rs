@@ -1,7 +1,7 @@
 //! Holdings: which listing holds which items.
 //!
 //! An item takes the four bytes of its id's hash in each name that holds it. Variants of a name mostly hold the same items in other orders
-//! or at other prices: equal ones share their hashes, in memory and in a search. What a listing takes besides (some 200 bytes) is told by a test.
+//! or at other prices: equal ones share their hashes, in memory and in a search. A listing takes some 200 bytes besides, which a test counts.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -133,7 +133,7 @@ struct Wanted {
 impl Wanted {
     /// So that all bits take 32 KB: they stay in the processor's nearest cache.
     const BEGINNING_BITS: u32 = 18;
-    /// Lists that are so many times as long as what is wanted are searched for each, others are looked through.
+    /// A list that is so many times as long as the ids wanted is searched for each of them; a shorter one is looked through.
     const SEARCH_FROM: usize = 16;
 
     fn new(ids: &[ItemId]) -> Self {
@@ -174,6 +174,11 @@ impl Wanted {
 
 #[cfg(test)]
 mod tests {
+    use std::{
+        collections::HashSet,
+        time::{Duration, Instant},
+    };
+
     use super::*;
 
     const GENERATION: Generation = Generation { id: 7, nonce: 1 };
@@ -315,22 +320,44 @@ mod tests {
         assert_eq!(holders(&holdings, 5), ["a?g=2"]);
     }
 
+    /// The families that hold ids, with how many of them: each list is gone through by a plain set.
+    fn plain_holders(holdings: &Holdings, ids: &[ItemId]) -> HashMap<Family, usize> {
+        let wanted: HashSet<IdHash> = ids.iter().map(|id| IdHash::of(id.as_str())).collect();
+        let mut holders = HashMap::new();
+        for (name, of_name) in &holdings.of_name {
+            for held in of_name {
+                let ids = held.ids.iter().flat_map(|ids| ids.iter());
+                let found = ids.filter(|id| wanted.contains(id)).count();
+                if found > 0 {
+                    holders.insert(family(name, held), found);
+                }
+            }
+        }
+        holders
+    }
+
     #[test]
-    #[ignore = "measures times: `cargo test --release --lib -- --ignored --nocapture thousand_ids`"]
-    fn a_thousand_ids_are_found_in_20_ms() {
-        for variants in [1, 16] {
+    fn a_thousand_ids_are_found_as_by_a_plain_search_and_much_sooner_where_variants_share_them() {
+        for (variants, times_as_fast) in [(1, 1.5), (16, 8.0)] {
             let holdings = catalogue(variants);
             let ids: Vec<ItemId> = (0..1000).map(|number| id(number * 67)).collect();
-            let mut times: Vec<_> = (0..51)
-                .map(|_| {
-                    let begun = std::time::Instant::now();
-                    assert!(holdings.holders(&ids).len() >= 100 * variants);
-                    begun.elapsed()
-                })
-                .collect();
-            times.sort();
-            println!("{variants} variants: {:?} (median), {:?} (max)", times[25], times[50]);
-            assert!(times[25].as_millis() <= 20, "{:?}", times[25]);
+            // The best of several, by turns: a busy machine slows each of them now and then.
+            let (mut own, mut plain) = (Duration::MAX, Duration::MAX);
+            for _ in 0..7 {
+                let begun = Instant::now();
+                let found = holdings.holders(&ids);
+                own = own.min(begun.elapsed());
+                let begun = Instant::now();
+                let expected = plain_holders(&holdings, &ids);
+                plain = plain.min(begun.elapsed());
+                let counts = found.into_iter().map(|(family, places)| (family, places.len()));
+                assert_eq!(counts.collect::<HashMap<_, _>>(), expected);
+            }
+            println!("{variants} variants: {own:?}, by a plain search {plain:?}");
+            assert!(
+                own.mul_f64(times_as_fast) <= plain,
+                "{variants} variants: {own:?}, {plain:?}"
+            );
         }
     }
 }

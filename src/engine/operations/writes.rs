@@ -96,7 +96,7 @@ impl Push {
                 tracing::info!(listing = %self.listing, %generation, items = total, "listing pushed");
                 // Recalled while it was pushed: who works that off may have looked at the listing before.
                 let recalled = self.means.store.changes.recalled(self.listing.name()).await?;
-                if recalled != self.recalled {
+                if !recalled.is_subset(&self.recalled) {
                     recall(&self.means, &self.listing, &self.policy, &recalled).await?;
                 }
                 Ok(PushOutcome {

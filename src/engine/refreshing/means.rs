@@ -9,10 +9,12 @@ use crate::{
     engine::{
         coherence::announcer::Announcer,
         declared::Declaration,
+        error::EngineError,
         fetching::{heads::Heads, lost_pushed::LostPushed, pushed_sorts::PushedSorts},
         l1::L1,
         loads::permits::ReadPermits,
     },
+    listing::{Generation, ListingName},
     store::Store,
     telemetry::Metrics,
 };
@@ -34,4 +36,12 @@ pub(crate) struct Means {
     pub metrics: Arc<Metrics>,
     /// Where work is spawned that no request owns.
     pub runtime: Handle,
+}
+
+impl Means {
+    /// Draws a generation for a listing of a name: a later one than all that were drawn before.
+    pub(crate) async fn draw_one(&self, name: &ListingName) -> Result<Generation, EngineError> {
+        let drawn = self.store.draws.without_lease(name, 1).await?;
+        drawn.generations.first().copied().ok_or(EngineError::broken_load())
+    }
 }

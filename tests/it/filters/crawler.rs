@@ -150,7 +150,7 @@ impl Honest {
     }
 }
 
-/// Goes on until so many pages have come. A machine that does much else may shed some of the requests.
+/// Goes on until this number of pages has come. The service may shed requests where the machine does much else.
 async fn crawl(address: &str, seed: u64, left: &AtomicU64, shed: &AtomicU64) {
     let (mut rng, mut connection) = (Rng::with_seed(seed), Connection::open(address).await.unwrap());
     while left.load(Ordering::Relaxed) > 0 {

@@ -1,5 +1,5 @@
-//! Another history of Redis: it was restarted, flushed or rewound, or a replica has taken its place. What it has may be older than what it had,
-//! and look fresh: changes that were worked off are not in it. So every family that is kept is due, one after the other.
+//! Another history of Redis: it was restarted, flushed or rewound, or a replica has taken its place. Its listings may be older
+//! than before, and look fresh, though they lack changes that were worked off. So every family that is kept is due, one after the other.
 //!
 //! Each node hears of it, and the earliest due time counts.
 

@@ -284,10 +284,7 @@ impl Patch {
             {
                 Some(generation) => generation,
                 // Another has moved the head: a patch draws anew.
-                None => {
-                    let drawn = store.draws.without_lease(&self.family.name, 1).await?;
-                    drawn.generations.first().copied().ok_or(EngineError::broken_load())?
-                }
+                None => means.draw_one(&self.family.name).await?,
             };
             let exchange = StreamExchange {
                 store,

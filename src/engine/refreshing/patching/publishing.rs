@@ -1,10 +1,23 @@
 //! Publishing a generation in which some items were exchanged.
 
+use std::time::Duration;
+
 use crate::{
     engine::{error::EngineError, refreshing::means::Means},
     listing::{Head, HeadState, ListingKey},
     store::{FinishedGeneration, Publication, Published},
 };
+
+/// How often a removal is made again because another has moved the head in between.
+pub(super) const ATTEMPTS_MAX: usize = 32;
+
+/// The end of so many attempts.
+pub(super) fn moved_too_often() -> EngineError {
+    EngineError::NothingYet {
+        reason: "others kept moving the head",
+        retry_after: Duration::from_secs(1),
+    }
+}
 
 /// Whether another generation is current than a head names: what it named may have ended meanwhile, and is no damage.
 pub(super) async fn is_moved(means: &Means, listing: &ListingKey, head: &Head) -> Result<bool, EngineError> {

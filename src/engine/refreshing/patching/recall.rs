@@ -1,19 +1,16 @@
 //! Recall: items leave a listing, and no generation that had them may be read or gone back to any more.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use super::{
     exchange::{Exchanged, StreamExchange},
-    publishing::{is_moved, publish_over},
+    publishing::{ATTEMPTS_MAX, is_moved, moved_too_often, publish_over},
 };
 use crate::{
     engine::{error::EngineError, refreshing::means::Means},
     listing::{HeadState, ItemId, ListingKey, Policy},
     store::Publication,
 };
-
-/// How often it is made again because another has moved the head in between.
-const ATTEMPTS_MAX: usize = 32;
 
 /// Recalls items from a listing, those of which a generation of it that is kept may have any, and that are recalled still. Returns whether there
 /// were any.
@@ -39,8 +36,7 @@ pub(crate) async fn recall(
             // Kept generations of a listing that is not there: a tombstone ends them.
             return delete(means, listing, policy).await;
         };
-        let drawn = store.draws.without_lease(listing.name(), 1).await?;
-        let generation = drawn.generations.first().copied().ok_or(EngineError::broken_load())?;
+        let generation = means.draw_one(listing.name()).await?;
         let exchange = StreamExchange {
             store,
             policy,
@@ -65,10 +61,7 @@ pub(crate) async fn recall(
             return Ok(true);
         }
     }
-    Err(EngineError::NothingYet {
-        reason: "others kept moving the head",
-        retry_after: Duration::from_secs(1),
-    })
+    Err(moved_too_often())
 }
 
 async fn delete(means: &Means, listing: &ListingKey, policy: &Policy) -> Result<bool, EngineError> {

@@ -4,16 +4,13 @@ use std::collections::BTreeSet;
 
 use super::{
     exchange::{Exchanged, StreamExchange},
-    publishing::{is_moved, publish_over},
+    publishing::{ATTEMPTS_MAX, is_moved, moved_too_often, publish_over},
 };
 use crate::{
     engine::{error::EngineError, refreshing::means::Means},
     listing::{ChangeOf, HeadState, ItemId, ListingKey, Policy},
     store::{FinishedGeneration, Publication},
 };
-
-/// How often a removal is made again because another has moved the head in between.
-const ATTEMPTS_MAX: usize = 32;
 
 /// Removes items from a listing, if no change that was recorded after `recorded` says that they are there again: this node may have been held up.
 /// Returns whether it had any of them; `false` too where it is not kept.
@@ -42,8 +39,7 @@ pub(crate) async fn remove(
                 ids.remove(id);
             }
         }
-        let drawn = store.draws.without_lease(listing.name(), 1).await?;
-        let generation = drawn.generations.first().copied().ok_or(EngineError::broken_load())?;
+        let generation = means.draw_one(listing.name()).await?;
         let exchange = StreamExchange {
             store,
             policy,
@@ -69,10 +65,7 @@ pub(crate) async fn remove(
             return Ok(true);
         }
     }
-    Err(EngineError::NothingYet {
-        reason: "others kept moving the head",
-        retry_after: std::time::Duration::from_secs(1),
-    })
+    Err(moved_too_often())
 }
 
 /// The same generation without the items that are gone, before anybody sees it; `None` where they cannot be told from others.
@@ -87,8 +80,7 @@ pub(crate) async fn without_gone(
     if gone.is_empty() {
         return Ok(Some(finished));
     }
-    let drawn = store.draws.without_lease(listing.name(), 1).await?;
-    let generation = drawn.generations.first().copied().ok_or(EngineError::broken_load())?;
+    let generation = means.draw_one(listing.name()).await?;
     let exchange = StreamExchange {
         store,
         policy,

@@ -86,7 +86,7 @@ pub struct Replay {
     pub waits: bool,
 }
 
-/// What was measured. Times are in microseconds.
+/// The measurements of a replay. Times are in microseconds.
 pub struct Figures {
     pub changes: usize,
     pub took: Duration,
@@ -107,7 +107,7 @@ pub struct Figures {
     /// The most refreshes of one listing, changed or not, that were drawn within `coalesce_for`.
     pub refreshes_in_a_window: usize,
     pub redis_bytes: u64,
-    /// What was written of listings. `None` where they were deleted: their heads count no further.
+    /// The bytes written of listings. `None` where they were deleted: their heads count no further.
     pub written: Option<Written>,
     /// Rows that the database gave.
     pub rows: u64,

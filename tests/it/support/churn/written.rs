@@ -7,14 +7,14 @@ use super::Shop;
 /// Bytes of listings: chunks and sidecars.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Written {
-    /// What was written.
+    /// The bytes written.
     pub bytes: u64,
     /// What whole streams would have been, one for each head that moved.
     pub whole: u64,
 }
 
 impl Written {
-    /// What was written, of whole streams.
+    /// The bytes written, as a part of whole streams.
     pub fn share(&self) -> f64 {
         self.bytes as f64 / self.whole.max(1) as f64
     }
@@ -58,7 +58,7 @@ impl Shop {
         lines.iter().filter_map(head).collect()
     }
 
-    /// What was written of the listings that changed, since their heads were these.
+    /// The bytes written of the listings that changed, since their heads were these.
     pub fn written_since(&self, before: &HashMap<String, BytesOfHead>) -> Written {
         let mut written = Written::default();
         for (listing, now) in self.bytes_of_heads() {
