@@ -24,7 +24,6 @@ use super::{
     super::service::{Service, json_of},
     FEED_AT_ONCE, NODES, Shop,
     ledger::now,
-    readers::Zipf,
     setup::WAITED_FOR,
 };
 
@@ -166,17 +165,41 @@ impl Feed {
     }
 }
 
-/// Refreshes one of the listings that are not coalesced after the other, and waits for each.
-pub async fn wait_for_refreshes(node: Arc<Service>, paths: Arc<Vec<String>>, stop: Arc<AtomicBool>) -> Vec<u64> {
+/// Refreshes one of the listings that are not coalesced after the other, and waits for each. They are those that changes are
+/// of, each as often.
+pub async fn wait_for_refreshes(
+    node: Arc<Service>,
+    paths: Arc<Vec<String>>,
+    changed: Vec<usize>,
+    stop: Arc<AtomicBool>,
+) -> Vec<u64> {
     let mut waits = Vec::new();
-    let zipf = Zipf::new(paths.len());
+    let paths: Vec<String> = paths.iter().map(|path| waited_for(path)).collect();
     while !stop.load(Ordering::Relaxed) {
         tokio::time::sleep(WAIT_EVERY).await;
-        let path = paths[zipf.pick()].replace("category:", WAITED_FOR);
+        let path = &paths[changed[fastrand::usize(..changed.len())]];
         let begun = Instant::now();
         let post = node.admin(Method::POST, &format!("{path}/refresh?wait=true"));
         assert_eq!(post.send().await.unwrap().status(), StatusCode::OK);
         waits.push(begun.elapsed().as_micros() as u64);
     }
     waits
+}
+
+/// Refreshes all listings that are not coalesced at once, and waits for each: how long each took from then on.
+pub async fn refresh_all(nodes: &[Arc<Service>], paths: &[String]) -> Vec<u64> {
+    let begun = Instant::now();
+    let mut requests = JoinSet::new();
+    for (turn, path) in paths.iter().enumerate() {
+        let post = nodes[turn % NODES].admin(Method::POST, &format!("{}/refresh?wait=true", waited_for(path)));
+        requests.spawn(async move {
+            assert_eq!(post.send().await.unwrap().status(), StatusCode::OK);
+            begun.elapsed().as_micros() as u64
+        });
+    }
+    requests.join_all().await
+}
+
+fn waited_for(path: &str) -> String {
+    path.replace("category:", WAITED_FOR)
 }

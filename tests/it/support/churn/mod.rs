@@ -10,6 +10,8 @@
 //! - *A refresh that is waited for* (in the tests' week): how long `POST …/refresh?wait=true` takes meanwhile, of listings
 //!   that are like the others and not coalesced: what a refresh takes where nothing puts it off, on this machine under this
 //!   load. The bench takes what the nodes log, from draw to publish.
+//! - *A burst* (in the tests' week): how long such refreshes take where all are asked for at once. Most prices of a shop
+//!   change at the same moment, and then the machine is busy.
 //! - *Hit*: a page that did not wait for the origin, whether it came from the process or from Redis.
 //! - *Bytes received by Redis*: the requests of reads are among them.
 //! - *Bytes written of listings*: chunks and sidecars, as heads count them; beside them the bytes of whole streams, had each
@@ -41,7 +43,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use self::{
     changes::{Change, Year},
-    feed::{Feed, Told, wait_for_refreshes},
+    feed::{Feed, Told, refresh_all, wait_for_refreshes},
     ledger::{Ledger, Stay, now},
     readers::{Reads, Zipf, read},
     setup::config,
@@ -102,6 +104,8 @@ pub struct Figures {
     pub accepted_after: Vec<u64>,
     /// What each refresh took that was waited for.
     pub waits: Vec<u64>,
+    /// What each took of all at once.
+    pub burst: Vec<u64>,
     /// What each refresh took from its draw to its publish.
     pub builds: Vec<u64>,
     /// The most refreshes of one listing, changed or not, that were drawn within `coalesce_for`.
@@ -169,7 +173,8 @@ pub async fn run(year: &Year, changes: &[Change], replay: Replay) -> Figures {
     let (bytes_before, written_before) = (shop.redis_bytes(), shop.bytes_of_heads());
     let stop = Arc::new(AtomicBool::new(false));
     let readers = shop.readers(&stop);
-    let waits = wait_for_refreshes(shop.nodes[0].clone(), shop.paths.clone(), stop.clone());
+    let changed = changes.iter().map(|change| change.category).collect();
+    let waits = wait_for_refreshes(shop.nodes[0].clone(), shop.paths.clone(), changed, stop.clone());
     let waits = replay.waits.then(|| tokio::spawn(waits));
     let (begun, since) = (Instant::now(), now() / 1000);
     let accepted_after = match replay.strategy {
@@ -188,6 +193,14 @@ pub async fn run(year: &Year, changes: &[Change], replay: Replay) -> Figures {
     for reader in readers.join_all().await {
         reads.add(reader);
     }
+    let waits = match waits {
+        Some(waits) => waits.await.unwrap(),
+        None => Vec::new(),
+    };
+    let burst = match replay.waits {
+        true => refresh_all(&shop.nodes, &shop.paths).await,
+        false => Vec::new(),
+    };
     let (builds, refreshes_in_a_window, confirmed, items) = shop.refreshes(since);
     let mut rows = items;
     for node in &shop.nodes {
@@ -213,10 +226,8 @@ pub async fn run(year: &Year, changes: &[Change], replay: Replay) -> Figures {
         staleness,
         never_shown,
         accepted_after,
-        waits: match waits {
-            Some(waits) => waits.await.unwrap(),
-            None => Vec::new(),
-        },
+        waits,
+        burst,
         builds,
         refreshes_in_a_window,
         redis_bytes,
