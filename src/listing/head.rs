@@ -80,10 +80,10 @@ impl HeadState {
         }
     }
 
-    /// The least id a pin may have.
+    /// The least id a pin may have. Without a head there is none: nobody knows any more which of them a recall has ended.
     pub fn pins_from(&self) -> u64 {
         match self {
-            Self::Absent => 0,
+            Self::Absent => u64::MAX,
             Self::Deleted(generation) => generation.id,
             Self::Live(head) => head.pins_from,
         }

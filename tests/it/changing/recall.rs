@@ -158,3 +158,26 @@ async fn a_recall_leaves_listings_alone_that_never_had_the_item() {
     .await;
     check_all(&service, &shop, &CATEGORIES).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_recall_ends_cursors_of_a_listing_whose_head_redis_has_lost() {
+    let shop = ChangingShop::with_products(60, &CATEGORIES).await;
+    let redis = RedisServer::start();
+    let config = shop.config(&redis, "");
+    let cursors = {
+        let service = Service::start(&config);
+        check_all(&service, &shop, &CATEGORIES).await;
+        second_pages(&service, "a").await
+    };
+    for head in redis.cli_lines(&["--scan", "--pattern", "*:head:category:a*"]) {
+        redis.cli(&["DEL", &head]);
+    }
+    // Nobody remembers what the listing held.
+    let service = Service::start(&config);
+    let gone = BTreeSet::from([StatusCode::GONE]);
+    tell(&service, json!({ "id": 10, "gone": true, "recall": true })).await;
+    assert_eq!(statuses(&service, &cursors).await, gone, "while there is no head");
+    refresh_all(&service).await;
+    assert!(!holds(&service, 10).await);
+    assert_eq!(statuses(&service, &cursors).await, gone, "once there is one again");
+}

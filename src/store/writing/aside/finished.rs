@@ -66,7 +66,7 @@ pub(crate) struct Written {
     pub bytes: Bytes,
 }
 
-/// The head that what was written would be, after the one before it.
+/// The head that what was written would be, after the one before it. Pins begin with the first head.
 pub(crate) fn head_of(
     Written {
         draft,
@@ -84,7 +84,7 @@ pub(crate) fn head_of(
         as_of: draft.as_of,
         definition: draft.definition,
         definition_version: draft.definition_version,
-        pins_from: before.pins_from(),
+        pins_from: before.pins_from().min(draft.generation.id),
         delta: delta.clone(),
         codec: *codec,
     }
