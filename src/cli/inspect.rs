@@ -107,6 +107,7 @@ fn to_lines(found: &Explanation, command: &str) -> Vec<String> {
         ("base", base(found)),
         ("fresh until", time(found.fresh_until)),
         ("next refresh", time(found.next_refresh)),
+        ("next change", time(found.next_change)),
         ("lease", lease),
         ("frozen until", time(found.frozen_until)),
         (
@@ -174,6 +175,7 @@ fn to_json(found: &Explanation, command: &str) -> Value {
             "generation": generation.to_string(), "left_ms": left.as_millis() as u64
         })),
         "next_refresh": found.next_refresh.map(Timestamp::rfc3339),
+        "next_change": found.next_change.map(Timestamp::rfc3339),
         "frozen_until": found.frozen_until.map(Timestamp::rfc3339),
         "last_error": found.last_error,
         "names_error": found.names_error,
@@ -247,6 +249,7 @@ mod tests {
             fresh_until: Some(Timestamp(1_795_291_200_123)),
             lease: None,
             next_refresh: None,
+            next_change: None,
             frozen_until: None,
             last_error: None,
             names_error: None,

@@ -116,6 +116,9 @@ async fn read(defined: &Defined, given: &BTreeMap<&str, &str>, origin: &dyn Orig
     let choices = definition.choices(given);
     let lines = |error: OriginError| vec![Chain(&error).to_string()];
     origin.version(defined, &choices).await.map_err(lines)?;
+    if definition.next_change_query.is_some() {
+        origin.next_changes(defined, &choices).await.map_err(lines)?;
+    }
     let by = || definition.streams().flat_map(|stream| stream.by);
     let columns: BTreeSet<&Field> = by().map(|sort| &sort.column).collect();
     // With what is hidden, to see that it is there.

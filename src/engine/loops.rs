@@ -11,6 +11,7 @@ use super::{
     operations::read_counts::ReadCounts,
     reading::freshness::OldestStale,
     refreshing::{
+        clock::watch::ClockWatch,
         due::{
             coalesced::Coalesced, keep_warm::KeepWarm, origin_changes::OriginChanges, other_history::OtherHistory,
             schedule::Schedule,
@@ -77,6 +78,13 @@ impl Loops {
             coalesced: self.coalesced.clone(),
         };
         tasks.spawn(schedule.run(stopping()));
+        let watch = ClockWatch {
+            means: means.clone(),
+            refresher: self.refresher.clone(),
+            coalesced: self.coalesced.clone(),
+            told: Default::default(),
+        };
+        tasks.spawn(Arc::new(watch).run(stopping()));
         let worker = ChangeWorker {
             means: means.clone(),
             refresher: self.refresher.clone(),

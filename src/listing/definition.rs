@@ -45,6 +45,8 @@ pub struct Definition {
     pub names: Option<Names>,
     /// The query that tells which names an item belongs to: its id, and the pattern's parameters.
     pub names_of: Option<Box<str>>,
+    /// The query that tells when something of one name begins or ends next, without a write.
+    pub next_change_query: Option<Box<str>>,
     /// The request that reads some items of one name alone, for origins that are asked by requests.
     pub item_query: Option<Box<str>>,
     /// At least one; the first is the default.

@@ -25,6 +25,8 @@ pub struct Head {
     pub delta: Option<Arc<Delta>>,
     /// How its chunks lie in Redis.
     pub codec: Codec,
+    /// When something of it begins or ends next, as the definition's `next_change_query` has told.
+    pub next_change: Option<Timestamp>,
 }
 
 impl Head {
@@ -43,6 +45,16 @@ impl Head {
     /// How many of its chunks lie beside that stream.
     pub fn layered_chunks(&self) -> u64 {
         self.delta.as_ref().map_or(0, |delta| delta.layered())
+    }
+
+    /// The instant from which its items are old; `None` where none is known, or they were read since.
+    pub fn awaits(&self) -> Option<Timestamp> {
+        self.next_change.filter(|next| *next > self.as_of)
+    }
+
+    /// Whether such an instant has come.
+    pub fn is_overtaken(&self, now: Timestamp) -> bool {
+        self.awaits().is_some_and(|next| next <= now)
     }
 
     /// Whether its items were read at a time or later, as far as that can be told at `now`.

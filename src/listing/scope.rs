@@ -216,6 +216,7 @@ mod tests {
             id: "id".into(),
             names: None,
             names_of: None,
+            next_change_query: None,
             item_query: None,
             sorts: vec![Sort {
                 name: SortName::parse("price").unwrap(),

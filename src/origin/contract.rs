@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use futures_util::stream::BoxStream;
 
 use crate::listing::{
-    DataVersion, Definition, Field, Item, ItemId, ListingName,
+    DataVersion, Definition, Field, Item, ItemId, ListingName, NextChange,
     definition::{Defined, SortColumn},
     key::Choices,
 };
@@ -132,6 +132,13 @@ pub trait Origin: Send + Sync {
     /// The version of a family's items, found out without reading them; `None` where the origin cannot tell.
     async fn version(&self, _defined: &Defined, _choices: &Choices) -> Result<Option<DataVersion>, OriginError> {
         Ok(None)
+    }
+
+    /// When something of a family begins or ends next, by a query of the definition: for origins that can be asked.
+    async fn next_changes(&self, _defined: &Defined, _choices: &Choices) -> Result<Vec<NextChange>, OriginError> {
+        Err(OriginError::Misdeclared(
+            "this origin has no `next_change_query`".to_owned(),
+        ))
     }
 
     /// Whether items of the same version are the same for certain, and not only as somebody says.

@@ -12,8 +12,13 @@ pub(super) struct NamesBound {
 impl NamesBound {
     /// Takes one more row; an error where it is too much.
     pub(super) fn take(&mut self, row: &[String]) -> Result<(), OriginError> {
+        self.take_bytes(row.iter().map(String::len).sum())
+    }
+
+    /// Takes one more row of so many bytes.
+    pub(super) fn take_bytes(&mut self, bytes: usize) -> Result<(), OriginError> {
         self.rows += 1;
-        self.bytes += row.iter().map(String::len).sum::<usize>();
+        self.bytes += bytes;
         let too_many = |what: String| Err(OriginError::Misdeclared(format!("there are more than {what}")));
         if self.rows > NAMES_MAX {
             return too_many(format!("{NAMES_MAX} names or values"));

@@ -11,7 +11,7 @@ use super::{
     wire::{reply, resp},
     writing::{draw, publish},
 };
-use crate::listing::{Delta, Generation, ListingKey};
+use crate::listing::{Delta, Generation, ListingKey, NextChanges};
 
 /// None of them may panic, and none may make more of a reply than was asked for.
 pub(crate) fn decode_anything(data: &[u8]) {
@@ -25,6 +25,9 @@ pub(crate) fn decode_anything(data: &[u8]) {
     );
     let dictionaries = Dictionaries::new();
     let _ = serde_json::from_slice::<Envelope<'_>>(data);
+    if let Some(next) = NextChanges::parse(data) {
+        assert_eq!(NextChanges::parse(next.to_json().as_bytes()), Some(next));
+    }
     if let Ok(text) = std::str::from_utf8(data)
         && let Some(announcement) = super::layout::announcements::parse_body(text)
     {

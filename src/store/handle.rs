@@ -14,8 +14,16 @@ use super::{
     layout::{announcements::Heard, keys::Keys, seen::Seen},
     reading::{exports::ExportReads, heads::HeadReads, pages::PageReads, worker_reads::ReadsNearby},
     records::{
-        changes::ChangeRecords, coalesced::CoalescedRequests, due::DueTimes, evictions, failures::FailureRecords,
-        footprint::Footprint, freezes::FreezeRecords, names::NameIndex, reads::ReadRecords, warm_ups::WarmUpRecords,
+        changes::ChangeRecords,
+        coalesced::CoalescedRequests,
+        due::{DueTimes, instants::Instants},
+        evictions,
+        failures::FailureRecords,
+        footprint::Footprint,
+        freezes::FreezeRecords,
+        names::NameIndex,
+        reads::ReadRecords,
+        warm_ups::WarmUpRecords,
     },
     start,
     wire::address::Server,
@@ -157,6 +165,11 @@ impl Store {
     /// How many keys the server has evicted since its start, keys of other programs included; `None` when the user may not ask.
     pub async fn evicted_keys(&self) -> Result<Option<u64>, StoreError> {
         evictions::count(&self.access).await
+    }
+
+    /// When something of a family begins or ends next.
+    pub fn instants(&self) -> Instants {
+        Instants(self.access.clone())
     }
 
     /// Warm-up jobs.

@@ -79,6 +79,6 @@ pub use self::{
         confirm::{Confirmation, Confirmed, Kept},
         draw::{Drawn, DrawnFor, Grant},
         leases::{Lease, LeaseState},
-        publish::{Publication, Published},
+        publish::{NextChangeIs, Publication, Published},
     },
 };

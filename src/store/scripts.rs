@@ -61,6 +61,7 @@ scripts! {
     RECORD_FAILURE = "record_failure";
     FORGET_NAME = "forget_name";
     RENEW = "lives" "renew";
+    TELL_NEXT_CHANGE = "announce" "tell_next_change";
     ASK = "ask";
     SETTLE = "settle";
     BEGIN_WARM_UP = "begin_warm_up";

@@ -162,6 +162,7 @@ metrics! {
     hooks_refused: Counter, "Webhooks without a valid signature";
     changes_waiting: Gauge, "Changes that this process, where it works them off, has not worked off";
     patches: Family<ByPatchOutcome, Counter>, "Families brought up to date after changes, by outcome";
+    clock_changes: Family<ByPatchOutcome, Counter>, "Families brought up to date because an instant of next_change_query has come, by outcome";
     patch_seconds: Histogram = Histogram::new([0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0]), "From the recording of a family's first change until it was worked off";
     changed_rows_read: Counter, "Rows of changed items read from origins";
     outbox_lag_seconds: Gauge<f64, AtomicU64>, "For how long an outbox or a changelog could not be read, the worst of them; 0 while all are read";
@@ -212,6 +213,7 @@ impl Metrics {
         }
         for outcome in PatchOutcome::ALL {
             drop(metrics.patches.get_or_create(&ByPatchOutcome { outcome }));
+            drop(metrics.clock_changes.get_or_create(&ByPatchOutcome { outcome }));
         }
         for code in RedisCode::ALL {
             drop(metrics.redis_refused.get_or_create(&ByCode { code: *code }));
@@ -246,10 +248,11 @@ mod tests {
     use super::*;
 
     /// Every metric's name, as it is encoded without its suffix.
-    const NAMES: [(&str, &str); 42] = [
+    const NAMES: [(&str, &str); 43] = [
         ("listcache_changes", "counter"),
         ("listcache_changes_waiting", "gauge"),
         ("listcache_patches", "counter"),
+        ("listcache_clock_changes", "counter"),
         ("listcache_patch_seconds", "histogram"),
         ("listcache_changed_rows_read", "counter"),
         ("listcache_outbox_lag_seconds", "gauge"),

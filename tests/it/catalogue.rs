@@ -98,6 +98,7 @@ pub fn catalogue_definition(pattern: &str, query: &str, names: Option<Names>) ->
         id: "id".into(),
         names,
         names_of: None,
+        next_change_query: None,
         item_query: None,
         sorts: sorts(),
         variants: Vec::new(),

@@ -28,7 +28,7 @@ const SHORT: &str = "/v1/listings/short:BREAD";
 const IN_TIME: Duration = Duration::from_secs(8);
 const SERVICE: &str = "127.0.0.1:8080";
 
-enum Edge {
+pub(crate) enum Edge {
     Varnish(Varnish),
     Nginx(Nginx),
 }
@@ -55,7 +55,7 @@ fn with(text: &str, changes: &[(&str, &str)]) -> String {
     })
 }
 
-fn varnish(service: &str) -> Edge {
+pub(crate) fn varnish(service: &str) -> Edge {
     let port = service.rsplit(':').next().unwrap();
     Edge::Varnish(Varnish::start(&with(
         &config("varnish.vcl"),
@@ -63,7 +63,7 @@ fn varnish(service: &str) -> Edge {
     )))
 }
 
-fn nginx(service: &str) -> Edge {
+pub(crate) fn nginx(service: &str) -> Edge {
     Edge::Nginx(Nginx::start_with(|at| {
         let listen = format!("listen unix:{at}/nginx.sock;");
         let changes = [
@@ -75,19 +75,33 @@ fn nginx(service: &str) -> Edge {
     }))
 }
 
+impl Edge {
+    /// A client of it.
+    pub(crate) fn client(&self) -> Client {
+        let client = Client::builder().timeout(Duration::from_secs(20));
+        let client = match self {
+            Self::Varnish(_) => client,
+            Self::Nginx(nginx) => client.unix_socket(nginx.socket()),
+        };
+        client.build().unwrap()
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        match self {
+            Self::Varnish(varnish) => format!("http://{}{path}", varnish.address),
+            Self::Nginx(_) => format!("http://edge{path}"),
+        }
+    }
+}
+
 async fn world(edge: fn(&str) -> Edge) -> World {
     let redis = RedisServer::start();
     let shop = Shop::new().await;
     let service = Service::start(&patient(shop.config(&redis.url(), "[http]\naccess_log = true")));
     let edge = edge(&service.address);
-    let client = Client::builder().timeout(Duration::from_secs(20));
-    let client = match &edge {
-        Edge::Varnish(_) => client,
-        Edge::Nginx(nginx) => client.unix_socket(nginx.socket()),
-    };
     World {
+        client: edge.client(),
         edge,
-        client: client.build().unwrap(),
         service,
         shop,
         _redis: redis,
@@ -96,10 +110,7 @@ async fn world(edge: fn(&str) -> Edge) -> World {
 
 impl World {
     fn url(&self, path: &str) -> String {
-        match &self.edge {
-            Edge::Varnish(varnish) => format!("http://{}{path}", varnish.address),
-            Edge::Nginx(_) => format!("http://edge{path}"),
-        }
+        self.edge.url(path)
     }
 
     async fn send(&self, method: Method, path: &str, headers: &[(&str, &str)]) -> Response {

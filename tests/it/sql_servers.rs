@@ -32,6 +32,7 @@ fn definition(pattern: &str, query: &str) -> Definition {
         id: "id".into(),
         names: None,
         names_of: None,
+        next_change_query: None,
         item_query: None,
         sorts: vec![Sort {
             name: SortName::default_sort(),

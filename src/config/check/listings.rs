@@ -66,6 +66,7 @@ fn definition(
     let query = query(&mut section, found);
     let version_query = version_query(&mut section, found);
     let names_of = names_of(&mut section, found);
+    let next_change_query = next_change_query(&mut section, found);
     let item_query = item_query(&mut section, found);
     let id = match section.take("id") {
         Some(value) => fields::check(section.report, &section.path_of("id"), value, found),
@@ -115,6 +116,7 @@ fn definition(
         id: id.unwrap_or_else(|| Field::new("id")),
         names,
         names_of: names_of.map(Into::into),
+        next_change_query: next_change_query.map(Into::into),
         item_query: item_query.map(Into::into),
         sorts,
         variants,
@@ -204,6 +206,21 @@ fn names_of(section: &mut Section<'_>, origin: FoundOrigin) -> Option<String> {
             section.error(
                 "names_of",
                 "only a `sql` origin can be asked which names an item belongs to",
+            );
+        }
+    }
+    Some(query)
+}
+
+fn next_change_query(section: &mut Section<'_>, origin: FoundOrigin) -> Option<String> {
+    let query = section.text("next_change_query")?;
+    match origin {
+        FoundOrigin::Sql if query.trim().is_empty() => section.error("next_change_query", "empty"),
+        FoundOrigin::Sql | FoundOrigin::Broken | FoundOrigin::No => {}
+        FoundOrigin::File { .. } | FoundOrigin::Http(_) => {
+            section.error(
+                "next_change_query",
+                "only a `sql` origin can be asked when something begins or ends next: report a change at that time, or lower `fresh_for`",
             );
         }
     }

@@ -197,12 +197,11 @@ impl ChangeWorker {
             return self.refresh(family, "all of it has changed").await;
         }
         let patch = Patch {
-            means: self.means.clone(),
-            family: family.clone(),
             changed: work.changed.clone(),
             gone: work.gone.clone(),
             recalled: work.recalled.clone(),
             recorded: work.entries.iter().map(|(_, id)| *id).max().unwrap_or_default(),
+            ..Patch::nothing(self.means.clone(), family.clone())
         };
         Ok(match patch.run().await? {
             Patched::Published => Done::Worked(PatchOutcome::Published, "published".to_owned()),

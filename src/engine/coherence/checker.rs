@@ -116,6 +116,7 @@ mod tests {
             pins_from: 0,
             delta: None,
             codec: crate::listing::Codec::Plain,
+            next_change: None,
         })
     }
 

@@ -43,6 +43,7 @@ fn head(id: u64, history: u32) -> HeadState {
         pins_from: 0,
         delta: None,
         codec: crate::listing::Codec::Plain,
+        next_change: None,
     })
 }
 

@@ -101,6 +101,8 @@ pub struct Explanation {
     pub lease: Option<(Generation, Duration)>,
     /// When its family is due.
     pub next_refresh: Option<Timestamp>,
+    /// When something of it begins or ends next, where that is known.
+    pub next_change: Option<Timestamp>,
     /// Until when it is not refreshed.
     pub frozen_until: Option<Timestamp>,
     /// Why the last refresh failed, if it did.
@@ -251,8 +253,12 @@ impl Inspector {
             state: self.state_of(key, &state, now),
             fresh_until: head
                 .filter(|head| selection.defined.is_some() && !self.is_reshaped(key, head))
-                .map(|head| head.as_of.after(selection.policy.fresh_for)),
+                .map(|head| {
+                    let until = head.as_of.after(selection.policy.fresh_for);
+                    head.awaits().map_or(until, |next| until.min(next))
+                }),
             lease: lease.map(|lease| (lease.generation, lease.left)),
+            next_change: head.and_then(Head::awaits),
             next_refresh: self.means.store.due.time_of(&key.family).await?,
             frozen_until: self.means.frozen.until(key.name(), now),
             last_error: failure.map(|failure| failure.error).or_else(|| {
@@ -371,7 +377,7 @@ impl Inspector {
             Resolved::Pushed(_) | Resolved::Unknown => return ListingState::Fresh,
         };
         match policy.freshness(head.as_of, now) {
-            Freshness::Fresh(_) if !self.is_reshaped(listing, head) => ListingState::Fresh,
+            Freshness::Fresh(_) if !self.is_reshaped(listing, head) && !head.is_overtaken(now) => ListingState::Fresh,
             Freshness::Fresh(_) | Freshness::Stale(_) => ListingState::Stale,
             Freshness::Expired => ListingState::Expired,
         }

@@ -17,9 +17,13 @@ use crate::{
         fetching::heads::HeadFrom,
         refreshing::{means::Means, page_state::PageState, runs::Refresher},
     },
-    listing::{Freshness, Head, HeadState, Window, definition::Defined},
+    listing::{Freshness, Head, HeadState, Timestamp, Window, definition::Defined},
     store::Refused,
 };
+
+/// So long after an instant a page does not start a refresh: that is for the [clock](crate::engine::refreshing::clock), which may know the items
+/// that have changed.
+const LEFT_TO_CLOCK: Duration = Duration::from_secs(10);
 
 /// Decides which heads may be served.
 pub(crate) struct Freshener {
@@ -77,7 +81,12 @@ impl Freshener {
         } else {
             PageState::Fresh
         };
-        Some(PageFreshness { ttl_ms, state })
+        let until_ms = PageFreshness::NEVER;
+        Some(PageFreshness {
+            ttl_ms,
+            state,
+            until_ms,
+        })
     }
 
     fn of_defined(
@@ -90,8 +99,12 @@ impl Freshener {
         let reshaped = defined.definition.reshapes(&selection.key.stored, head);
         let now = self.means.store.now();
         let is_frozen = || self.means.frozen.until(selection.key.name(), now).is_some();
-        let stale_for = match selection.policy.freshness(head.as_of, now) {
-            Freshness::Fresh(left) if !reshaped => {
+        // A frozen listing stays as it is past the instant.
+        let awaited = head.awaits().filter(|next| *next > now || !is_frozen());
+        let until_ms = awaited.map_or(PageFreshness::NEVER, |next| until(next, now));
+        let freshness = selection.policy.freshness(head.as_of, now);
+        let stale_for = match freshness {
+            Freshness::Fresh(left) if !reshaped && until_ms > 0 => {
                 let state = if let HeadFrom::Memory { refused } = from {
                     PageState::from_memory(refused)
                 } else {
@@ -101,10 +114,14 @@ impl Freshener {
                     }
                     PageState::Fresh
                 };
-                let ttl_ms = millis(left);
-                return Some(PageFreshness { ttl_ms, state });
+                let ttl_ms = millis(left).min(until_ms);
+                return Some(PageFreshness {
+                    ttl_ms,
+                    state,
+                    until_ms,
+                });
             }
-            Freshness::Fresh(_) => Duration::ZERO,
+            Freshness::Fresh(_) => awaited.map_or(Duration::ZERO, |next| now.since(next)),
             Freshness::Stale(by) => by,
             Freshness::Expired => {
                 is_frozen().then_some(())?;
@@ -123,13 +140,19 @@ impl Freshener {
         {
             state
         } else {
-            if !defined.definition.is_outdated(head) {
+            // The clock's own work comes first: it may be a patch.
+            let is_clocks = matches!(freshness, Freshness::Fresh(_)) && !reshaped && stale_for < LEFT_TO_CLOCK;
+            if !defined.definition.is_outdated(head) && !is_clocks {
                 drop(self.refresher.trigger(defined, &selection.key));
             }
             self.refreshing()
         };
         let ttl_ms = -millis(stale_for).max(1);
-        Some(PageFreshness { ttl_ms, state })
+        Some(PageFreshness {
+            ttl_ms,
+            state,
+            until_ms,
+        })
     }
 
     /// The state of a stale page whose refresh has just begun: that it will fail, where this process knows so.
@@ -149,6 +172,14 @@ impl Freshener {
         if !definition.is_outdated(head) && self.means.failures.backing_off(definition, family).is_none() {
             drop(self.refresher.trigger_after(defined, &selection.key, head.as_of));
         }
+    }
+}
+
+/// Milliseconds until an instant, negative after it.
+fn until(next: Timestamp, now: Timestamp) -> i64 {
+    match next > now {
+        true => millis(next.since(now)),
+        false => -millis(now.since(next)),
     }
 }
 

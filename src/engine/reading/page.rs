@@ -159,9 +159,15 @@ pub struct PageFreshness {
     pub ttl_ms: i64,
     /// And why.
     pub state: PageState,
+    /// Milliseconds until the listing changes at an instant that is known; not positive when it has come, and [`PageFreshness::NEVER`]
+    /// where none is known.
+    pub until_ms: i64,
 }
 
 impl PageFreshness {
+    /// So long until an instant that nobody knows.
+    pub const NEVER: i64 = i64::MAX;
+
     /// Milliseconds past `fresh_for`, where the page is stale.
     pub(crate) fn stale_ms(&self) -> Option<u64> {
         (self.ttl_ms < 0).then(|| self.ttl_ms.unsigned_abs())

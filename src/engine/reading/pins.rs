@@ -64,6 +64,8 @@ impl Pins {
             freshness: PageFreshness {
                 ttl_ms: 0,
                 state: PageState::Fresh,
+                // It stays as it is.
+                until_ms: PageFreshness::NEVER,
             },
             served: Served {
                 l1_hit: true,

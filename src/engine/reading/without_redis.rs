@@ -144,6 +144,7 @@ impl Direct {
             freshness: PageFreshness {
                 ttl_ms: 0,
                 state: PageState::Direct { refused },
+                until_ms: PageFreshness::NEVER,
             },
             narrowed: None,
             served: Served {

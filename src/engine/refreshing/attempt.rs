@@ -6,6 +6,7 @@ use super::{
     belief::Standing,
     build::Build,
     build_error::BuildError,
+    clock::asking::Asking,
     means::Means,
     patching::{kept::KeptChanges, rows::RowReader},
     request::{Refreshed, Request, Wants},
@@ -18,7 +19,7 @@ use crate::{
     },
     listing::{Freshness, Head, definition::StreamOrder},
     origin::{Origin, OriginError},
-    store::{FinishedGeneration, Grant, Publication, Published, ReadEnd},
+    store::{FinishedGeneration, Grant, NextChangeIs, Publication, Published, ReadEnd},
     telemetry::{ByOutcome, RefreshOutcome},
 };
 
@@ -103,8 +104,8 @@ impl Attempt<'_> {
     }
 
     fn is_fresh(&self, head: &Head) -> bool {
-        let policy = &self.request.defined.definition.policy;
-        matches!(policy.freshness(head.as_of, self.grant.as_of), Freshness::Fresh(_))
+        let (policy, now) = (&self.request.defined.definition.policy, self.grant.as_of);
+        matches!(policy.freshness(head.as_of, now), Freshness::Fresh(_)) && !head.is_overtaken(now)
     }
 
     /// Reads the origin, unless it says that nothing has changed.
@@ -119,12 +120,22 @@ impl Attempt<'_> {
         let first = kept.first();
         let is_first = first.is_none_or(|first| first.head().is_none());
         let next_due = definition.policy.next_due(is_first, fastrand::f64());
+        let asking = Asking {
+            means,
+            origin: &*origin,
+            defined: &request.defined,
+            family: &request.family,
+        };
+        // Before the items: an instant in between is still to come for this answer.
+        let answered = asking.ask(self.grant.as_of).await?;
+        asking.expect(&answered).await?;
         let confirming = Confirming {
             means,
             request,
             grant: self.grant,
             next_due: (!self.is_coalesced()).then_some(next_due),
             is_certain: origin.versions_are_certain(),
+            next_change: answered.first(),
         };
         let contents: Vec<_> = kept.iter().map(|kept| confirming.content(kept)).collect();
         let heads: Vec<_> = kept.iter().map(KeptStream::recognised).collect();
@@ -143,6 +154,7 @@ impl Attempt<'_> {
         let mut first = build.begin(known).await?;
         if first.is_none() {
             if let Some(unchanged) = confirming.confirm_all(kept, known).await? {
+                asking.write(&answered).await;
                 self.settle(ReadEnd::Current(Some(next_due))).await;
                 return Ok(Done::Unchanged(unchanged));
             }
@@ -171,8 +183,8 @@ impl Attempt<'_> {
                 }
                 Some(finished) => {
                     changed = true;
-                    self.publish(finished, &streams[at], &mut changes, confirming.next_due)
-                        .await?
+                    let next = (confirming.next_due, answered.next_change());
+                    self.publish(finished, &streams[at], &mut changes, next).await?
                 }
                 None => {
                     let confirmed = confirming.confirm(kept, built.version.as_ref(), true).await?;
@@ -180,6 +192,7 @@ impl Attempt<'_> {
                 }
             });
         }
+        asking.write(&answered).await;
         let is_nothing = refreshed.iter().all(|one| request.is_nothing(one.total));
         self.settle(ReadEnd::Current((!is_nothing).then_some(next_due))).await;
         if is_nothing && !self.is_coalesced() {
@@ -261,7 +274,7 @@ impl Attempt<'_> {
         finished: FinishedGeneration,
         stream: &StreamOrder<'_>,
         changes: &mut KeptChanges<'_>,
-        next_due: Option<Duration>,
+        (next_due, next_change): (Option<Duration>, NextChangeIs),
     ) -> Result<Refreshed, BuildError> {
         let (means, request) = (self.means, self.request);
         let policy = &request.defined.definition.policy;
@@ -273,6 +286,7 @@ impl Attempt<'_> {
                 lease: self.grant.lease.as_ref(),
                 next_due: next_due.filter(|_| !request.is_nothing(total)),
                 follows: (rounds < FOLLOWED_ROUNDS).then_some(changes.last),
+                next_change,
                 ..Publication::plain(policy)
             };
             match means.store.writes.publish_over(finished, publication, |_| true).await? {

@@ -9,6 +9,7 @@
 //!                      ├─ belief       may these items replace those that are kept?
 //!                      ├─ build        from the origin's items to finished generations, written aside
 //!                      └─ patching     only changed items are read, and exchanged
+//! clock          instants at which listings change though no row is written: asked for ahead, and followed
 //! request, means, failures, frozen, latencies, build_error, page_state        what these have in common
 //! ```
 //!
@@ -33,6 +34,7 @@ pub(super) mod attempt;
 pub(super) mod belief;
 pub(super) mod build;
 pub(super) mod build_error;
+pub(super) mod clock;
 pub(super) mod due;
 pub(super) mod failures;
 pub(super) mod frozen;

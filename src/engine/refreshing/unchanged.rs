@@ -90,6 +90,8 @@ pub(crate) struct Confirming<'a> {
     pub next_due: Option<Duration>,
     /// Whether the origin's versions tell of every change.
     pub is_certain: bool,
+    /// When something of it begins or ends next.
+    pub next_change: Option<Timestamp>,
 }
 
 impl Confirming<'_> {
@@ -111,6 +113,10 @@ impl Confirming<'_> {
     /// Whether the items were read not too long ago.
     fn is_trusted(&self, kept: &KeptStream) -> bool {
         kept.recognised().is_some_and(|head| {
+            // No row is written at such an instant, so no version tells of it.
+            if head.is_overtaken(self.grant.as_of) {
+                return false;
+            }
             let drawn_at = Timestamp(head.generation.id / 1000);
             let read_ago = self.grant.as_of.since(kept.kept.read_at.unwrap_or(drawn_at));
             self.is_certain || self.request.defined.definition.policy.trusts_version(read_ago)
@@ -156,6 +162,17 @@ impl Confirming<'_> {
             lease,
             next_due: self.next_due.filter(|_| !request.is_nothing(head.total)),
         };
+        // First: else nothing would bound the lives of pages that are fresh again.
+        if head.next_change != self.next_change {
+            let announcement = means
+                .store
+                .instants()
+                .tell(&kept.listing, head, self.next_change)
+                .await?;
+            announcement
+                .iter()
+                .for_each(|announcement| means.announcer.apply(announcement, true));
+        }
         match means.store.writes.confirm(&confirmation).await? {
             Confirmed::Fenced => Err(BuildError::LeaseLost),
             Confirmed::Gone => Ok(None),
@@ -165,7 +182,14 @@ impl Confirming<'_> {
                     true => grant.as_of,
                     false => grant.as_of.max(head.as_of),
                 };
-                means.announcer.confirm(&kept.listing, Head { as_of, ..head.clone() });
+                means.announcer.confirm(
+                    &kept.listing,
+                    Head {
+                        as_of,
+                        next_change: self.next_change,
+                        ..head.clone()
+                    },
+                );
                 Ok(Some(Refreshed {
                     listing: kept.listing.clone(),
                     generation: head.generation,

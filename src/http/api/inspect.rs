@@ -205,6 +205,10 @@ pub(crate) struct Explained {
     /// RFC 3339, by Redis's clock.
     #[schema(required = true)]
     pub next_refresh: Option<String>,
+    /// When something of it begins or ends next, by `next_change_query`: RFC 3339; absent where nothing is known to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String)]
+    pub next_change: Option<String>,
     /// Why the last refresh failed.
     #[schema(required = true)]
     pub last_error: Option<String>,
@@ -312,6 +316,7 @@ impl Explained {
                 expires_in_ms: millis(expires_in),
             }),
             next_refresh: explanation.next_refresh.map(Timestamp::rfc3339),
+            next_change: explanation.next_change.map(Timestamp::rfc3339),
             last_error: explanation.last_error,
             names_error: explanation.names_error,
             frozen_until: explanation.frozen_until.map(Timestamp::rfc3339),

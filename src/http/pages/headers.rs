@@ -7,7 +7,10 @@ use actix_web::{
     http::header::{self, HeaderName, HeaderValue},
 };
 
-use super::{envelope::Envelope, lifetime::Lifetime};
+use super::{
+    envelope::Envelope,
+    lifetime::{Lifetime, shortened},
+};
 use crate::{engine::PageMeta, http::edge::CACHE_STATUS, listing::Policy};
 
 /// Where the time went.
@@ -22,13 +25,26 @@ const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 /// `Cache-Status` of a name that does not exist.
 pub(crate) const NEGATIVE: &str = "listcache-redis; hit; detail=negative";
 
+/// The entity tag of a page whose lifetimes are shortened: a cache that goes on with the headers that it has must not think that it has this
+/// page. No date tells the two apart.
+pub(crate) fn shortened_tag(policy: &Policy, meta: &PageMeta, envelope: &Envelope) -> Option<String> {
+    let bound = shortened(policy, meta)?;
+    let tag = envelope.etag_text();
+    Some(format!("{}.{bound}\"", tag.strip_suffix('"').unwrap_or(tag)))
+}
+
 /// Sets the headers of a page.
 pub(crate) fn set(response: &mut HttpResponseBuilder, policy: &Policy, meta: &PageMeta, envelope: &Envelope) {
     // Without a generation there is nothing that a later answer could be told to be the same as.
     if !meta.is_direct() {
-        response.insert_header((header::ETAG, envelope.etag.clone()));
-        if let Some((_, date)) = envelope.last_modified() {
-            response.insert_header((header::LAST_MODIFIED, date.clone()));
+        match shortened_tag(policy, meta, envelope) {
+            None => {
+                response.insert_header((header::ETAG, envelope.etag.clone()));
+                if let Some((_, date)) = envelope.last_modified() {
+                    response.insert_header((header::LAST_MODIFIED, date.clone()));
+                }
+            }
+            Some(tag) => drop(response.insert_header((header::ETAG, tag))),
         }
     }
     let lifetime = envelope.lifetimes.of(Lifetime::of(policy, meta));

@@ -3,6 +3,8 @@
 //! `max-age` is the lifetime that is left, without `Age`: nginx ignores `Age`, so a constant lifetime would add up from
 //! cache to cache. A CDN that is purged when a listing changes needs no such care: where configured, `CDN-Cache-Control`
 //! (RFC 9213) allows it more, but never of a stale page, which is about to change. `s-maxage` is never sent: beside `stale-while-revalidate` it forbids stale answers (RFC 9111, 5.2.2.10).
+//!
+//! Where an instant is known at which the listing changes, all lifetimes end before it, the stale ones too: see [`CACHES_IN_A_ROW`].
 
 use std::{fmt::Write, sync::Arc};
 
@@ -10,7 +12,7 @@ use actix_web::http::header::HeaderValue;
 use arc_swap::ArcSwapOption;
 
 use crate::{
-    engine::{PageMeta, PageState, Served},
+    engine::{PageFreshness, PageMeta, PageState, Served},
     listing::Policy,
 };
 
@@ -18,6 +20,12 @@ use crate::{
 const REFRESHING_MAX_AGE: u64 = 2;
 /// Stale because the origin or Redis fails: nothing better comes in the next seconds.
 const FAILING_MAX_AGE: u64 = 5;
+
+/// A page may be cached by nginx, and then by a browser, to which nginx gives the lifetime anew. So each may use half of the time that is
+/// left until the listing changes. A cache that sends `Age` asks earlier than it must, and no cache too late.
+const CACHES_IN_A_ROW: u64 = 2;
+/// nginx counts in whole seconds, and may keep a page for up to one more.
+const WHOLE_SECOND: u64 = 1;
 
 /// All that these headers say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +38,8 @@ pub(crate) struct Lifetime {
     ttl: i64,
     /// Seconds of `stale-while-revalidate` and `stale-if-error`; 0 where there is none.
     stale: [u64; 2],
+    /// Seconds after which no cache may use the answer, fresh or stale; more than all of these where that says nothing.
+    bound: u64,
     state: PageState,
     served: Served,
 }
@@ -87,18 +97,24 @@ impl Lifetime {
             true => [0; 2],
             false => [policy.stale_while_revalidate, policy.stale_if_error].map(|duration| duration.as_secs()),
         };
-        let cdn = policy.cdn_max_age.as_secs();
-        let cdn_max_age = (cdn > 0).then_some(match state {
+        let bound = bound(meta.freshness.until_ms);
+        let max_age = max_age.min(bound);
+        let cdn = policy.cdn_max_age.as_secs().min(bound);
+        let said = policy.cdn_max_age.as_secs() > 0;
+        let cdn_max_age = said.then_some(match state {
             // A pin lasts only as long as its generation, and a cache learns of a delete only by purging.
             PageState::Fresh if meta.pinned => cdn.min(kept_secs(meta)),
             PageState::Fresh => cdn,
             _ => max_age,
         });
+        // The headers do not change with a bound beyond all that they say.
+        let longest = max_age.max(cdn).saturating_add(stale[0].max(stale[1]));
         Self {
             max_age,
             cdn_max_age,
             ttl,
             stale,
+            bound: bound.min(longest),
             state,
             served: meta.served,
         }
@@ -135,6 +151,30 @@ impl Lifetime {
     }
 }
 
+/// Seconds that each of several caches may use a page of a listing that changes in so many milliseconds.
+///
+/// It is a power of two, and stands in the entity tag: nginx goes on with the headers of a 200 after a 304. So long as the bound stays the
+/// same, a cache that is asked at the end of such a life may use the page for another one.
+fn bound(until_ms: i64) -> u64 {
+    if until_ms == PageFreshness::NEVER {
+        return u64::MAX;
+    }
+    let seconds = u64::try_from(until_ms).unwrap_or(0) / 1000;
+    let each = seconds.saturating_sub(WHOLE_SECOND) / CACHES_IN_A_ROW;
+    each.checked_ilog2().map_or(0, |power| 1 << power)
+}
+
+/// The bound of a page's lifetimes, where it is less than they may usually be.
+pub(crate) fn shortened(policy: &Policy, meta: &PageMeta) -> Option<u64> {
+    let bound = bound(meta.freshness.until_ms);
+    if bound == u64::MAX {
+        return None;
+    }
+    let stale = policy.stale_while_revalidate.max(policy.stale_if_error);
+    let usual = policy.fresh_for.max(policy.cdn_max_age).saturating_add(stale);
+    (bound < usual.as_secs()).then_some(bound)
+}
+
 /// How long a pinned page's generation is kept, at least.
 fn kept_secs(meta: &PageMeta) -> u64 {
     u64::try_from(meta.freshness.ttl_ms).unwrap_or(0) / 1000
@@ -154,6 +194,7 @@ fn cache_control(max_age: u64, lifetime: &Lifetime) -> String {
         .into_iter()
         .zip(lifetime.stale)
     {
+        let seconds = seconds.min(lifetime.bound.saturating_sub(max_age));
         if seconds > 0 {
             let _ = write!(text, ", {directive}={seconds}");
         }
@@ -196,175 +237,4 @@ fn collapsed(served: &Served) -> &'static str {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{engine::PageFreshness, http::pages::sample::meta};
-
-    #[track_caller]
-    fn check(ttl_ms: i64, state: PageState, served: Served, control: &str, status: &str) {
-        let mut meta = meta(1434, 24, 24);
-        meta.freshness = PageFreshness { ttl_ms, state };
-        meta.served = served;
-        let policy = Policy::default();
-        assert_eq!(control_of(&policy, &meta), control);
-        assert_eq!(cache_status(&Lifetime::of(&policy, &meta)), status);
-    }
-
-    fn control_of(policy: &Policy, meta: &PageMeta) -> String {
-        let lifetime = Lifetime::of(policy, meta);
-        cache_control(lifetime.max_age, &lifetime)
-    }
-
-    const L1: Served = Served {
-        l1_hit: true,
-        filled: false,
-        collapsed: false,
-    };
-    const REDIS: Served = Served { l1_hit: false, ..L1 };
-    const ORIGIN: Served = Served { filled: true, ..REDIS };
-    const TAIL: &str = ", stale-while-revalidate=30, stale-if-error=3600";
-
-    #[test]
-    fn each_state_says_how_long_and_from_where() {
-        let fresh = |max_age: u64| format!("max-age={max_age}{TAIL}");
-        check(48_900, PageState::Fresh, L1, &fresh(48), "listcache-l1; hit; ttl=48");
-        check(
-            48_900,
-            PageState::Fresh,
-            REDIS,
-            &fresh(48),
-            "listcache-redis; hit; ttl=48, listcache-l1; fwd=uri-miss; stored",
-        );
-        check(
-            60_000,
-            PageState::Fresh,
-            ORIGIN,
-            &fresh(60),
-            "listcache-redis; fwd=uri-miss; stored; ttl=60, listcache-l1; fwd=uri-miss; stored",
-        );
-        check(
-            60_000,
-            PageState::Fresh,
-            Served {
-                collapsed: true,
-                ..ORIGIN
-            },
-            &fresh(60),
-            "listcache-redis; fwd=uri-miss; stored; collapsed; ttl=60, listcache-l1; fwd=uri-miss; stored",
-        );
-        check(
-            -7000,
-            PageState::Refreshing,
-            L1,
-            &fresh(2),
-            "listcache-l1; hit; ttl=-7; detail=refreshing",
-        );
-        check(
-            -94_001,
-            PageState::OriginError,
-            L1,
-            &fresh(5),
-            "listcache-l1; hit; ttl=-95; detail=origin-error",
-        );
-        check(
-            -1,
-            PageState::RedisDown,
-            L1,
-            &fresh(5),
-            "listcache-l1; hit; ttl=-1; detail=redis-down",
-        );
-        for (state, detail) in [
-            (PageState::RedisRefuses, "redis-refuses"),
-            (PageState::RedisFull, "redis-full"),
-        ] {
-            let status = format!("listcache-l1; hit; ttl=-1; detail={detail}");
-            check(-1, state, L1, &fresh(5), &status);
-        }
-    }
-
-    #[test]
-    fn what_comes_straight_from_the_origin_is_kept_by_nobody() {
-        check(
-            0,
-            PageState::Direct { refused: false },
-            ORIGIN,
-            "no-store",
-            "listcache-redis; fwd=bypass; detail=redis-down, listcache-l1; fwd=uri-miss",
-        );
-    }
-
-    #[test]
-    fn the_last_second_is_a_second() {
-        check(
-            1,
-            PageState::Fresh,
-            L1,
-            &format!("max-age=1{TAIL}"),
-            "listcache-l1; hit; ttl=1",
-        );
-        check(
-            0,
-            PageState::Refreshing,
-            L1,
-            &format!("max-age=2{TAIL}"),
-            "listcache-l1; hit; ttl=-1; detail=refreshing",
-        );
-    }
-
-    #[test]
-    fn a_pinned_page_lives_no_longer_than_its_generation() {
-        let policy = Policy::default();
-        for (kept_ms, expect) in [(600_000, "max-age=60"), (12_345, "max-age=12"), (-1, "max-age=0")] {
-            let mut meta = meta(1434, 24, 24);
-            meta.pinned = true;
-            meta.freshness.ttl_ms = kept_ms;
-            assert_eq!(control_of(&policy, &meta), expect);
-        }
-        let mut meta = meta(1434, 24, 24);
-        (meta.pinned, meta.freshness.state, meta.served) = (true, PageState::RedisDown, L1);
-        assert_eq!(control_of(&policy, &meta), "max-age=5");
-        let status = "listcache-l1; hit; ttl=5; detail=redis-down";
-        assert_eq!(cache_status(&Lifetime::of(&policy, &meta)), status);
-    }
-
-    #[test]
-    fn a_cdn_that_is_purged_may_keep_fresh_pages_longer() {
-        let mut policy = Policy::default();
-        let said = |policy: &Policy, change: fn(&mut PageMeta)| {
-            let mut meta = meta(1434, 24, 24);
-            change(&mut meta);
-            let headers = Lifetimes::default().of(Lifetime::of(policy, &meta));
-            let said = headers.cdn_cache_control.as_ref();
-            said.map(|value| value.to_str().unwrap().to_owned())
-        };
-        assert_eq!(said(&policy, |_| ()), None, "off unless configured");
-        policy.cdn_max_age = std::time::Duration::from_secs(600);
-        let with_tail = |max_age: u64| Some(format!("max-age={max_age}{TAIL}"));
-        assert_eq!(said(&policy, |_| ()), with_tail(600));
-        assert_eq!(
-            said(&policy, |meta| meta.freshness.state = PageState::Refreshing),
-            with_tail(2)
-        );
-        assert_eq!(
-            said(&policy, |meta| meta.freshness.state = PageState::OriginError),
-            with_tail(5)
-        );
-        let pinned = said(&policy, |meta| (meta.pinned, meta.freshness.ttl_ms) = (true, 90_000));
-        assert_eq!(pinned.as_deref(), Some("max-age=90"));
-    }
-
-    #[test]
-    fn headers_are_written_once_a_lifetime() {
-        let lifetimes = Lifetimes::default();
-        let lifetime = |ttl_ms: i64| {
-            let mut meta = meta(1434, 24, 24);
-            meta.freshness.ttl_ms = ttl_ms;
-            lifetimes.of(Lifetime::of(&Policy::default(), &meta))
-        };
-        let first = lifetime(48_900);
-        assert!(Arc::ptr_eq(&first, &lifetime(48_100)));
-        let next = lifetime(47_999);
-        assert_eq!(next.cache_status, "listcache-l1; hit; ttl=47");
-        assert_eq!(next.cache_control.to_str().unwrap(), format!("max-age=47{TAIL}"));
-    }
-}
+mod tests;

@@ -215,8 +215,13 @@ impl<'r> Asked<'r> {
         }
         let last_modified = envelope.last_modified().map(|(second, _)| *second);
         if self.conditions.have_failed(last_modified) {
-            Verdict::Failed
-        } else if self.conditions.not_modified(envelope.etag_text(), last_modified) {
+            return Verdict::Failed;
+        }
+        let is_known = match headers::shortened_tag(&self.selection.policy, meta, envelope) {
+            None => self.conditions.not_modified(envelope.etag_text(), last_modified),
+            Some(tag) => self.conditions.not_modified(&tag, None),
+        };
+        if is_known {
             Verdict::NotModified
         } else {
             Verdict::Wanted

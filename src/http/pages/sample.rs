@@ -29,6 +29,7 @@ pub(crate) fn meta(total: u64, offset: u64, limit: u32) -> PageMeta {
         freshness: PageFreshness {
             ttl_ms: 48_900,
             state: PageState::Fresh,
+            until_ms: PageFreshness::NEVER,
         },
         served: Served {
             l1_hit: true,

@@ -9,6 +9,7 @@ mod failure;
 mod formless;
 mod items;
 mod mysql;
+mod next_changes;
 mod placeholders;
 mod postgres;
 mod server;
@@ -29,14 +30,16 @@ pub(super) use self::formless::Formless;
 use self::{
     items::ItemRead,
     mysql::Mysql,
+    next_changes::next_changes_of,
     postgres::Postgres,
     server::DatabaseServer,
     sqlite::{Blobs, Sqlite},
     statement::Statement,
+    texts::TextRows,
     typed::ItemColumns,
 };
 use super::{Items, Origin, OriginError, Read, ReadOrder, batches::batches, finishing::finished};
-use crate::listing::{DataVersion, Definition, Field, ItemId, definition::Defined, key::Choices};
+use crate::listing::{DataVersion, Definition, Field, ItemId, NextChange, definition::Defined, key::Choices};
 
 /// A database.
 pub struct SqlOrigin {
@@ -119,9 +122,13 @@ impl SqlOrigin {
         timeout(self.timeout, work).await.unwrap_or(Err(OriginError::TimedOut))
     }
 
-    /// Rows of as many texts as there are columns; rows with a null in them are left out. Only SQLite gives bytes in the place
-    /// of texts: servers convert them.
+    /// Rows of as many texts as there are columns; rows with a null in them are left out.
     async fn texts(&self, statement: Statement, blobs: Blobs) -> Result<(usize, Vec<Vec<String>>), OriginError> {
+        self.text_rows(statement, blobs).await.map(TextRows::without_nulls)
+    }
+
+    /// Only SQLite gives bytes in the place of texts: servers convert them.
+    async fn text_rows(&self, statement: Statement, blobs: Blobs) -> Result<TextRows, OriginError> {
         match &self.database {
             Database::Sqlite(sqlite) => self.in_time(sqlite.texts(statement, blobs)).await,
             Database::Postgres(postgres) => self.in_time(texts::texts(&**postgres, &statement)).await,
@@ -218,6 +225,14 @@ impl Origin for SqlOrigin {
     ) -> Result<Vec<Vec<String>>, OriginError> {
         let statement = Statement::of_names_of(self.dialect(), query, id.as_str(), fields, ids)?;
         self.texts(statement, Blobs::LeftOut).await.map(|(_, rows)| rows)
+    }
+
+    async fn next_changes(&self, defined: &Defined, choices: &Choices) -> Result<Vec<NextChange>, OriginError> {
+        let Some(statement) = Statement::of_next_change(self.dialect(), defined, choices)? else {
+            return Ok(Vec::new());
+        };
+        let rows = self.text_rows(statement, Blobs::Refused).await?;
+        next_changes_of(rows, defined.definition.id.as_str())
     }
 
     async fn names(&self, query: &str, fields: &[Field]) -> Result<Vec<Vec<String>>, OriginError> {

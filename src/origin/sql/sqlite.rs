@@ -24,6 +24,7 @@ use sqlx::{
 use self::rows::{SqliteRows, is_blob, text_of};
 use super::{
     statement::Statement,
+    texts::TextRows,
     typed::{self, ItemColumns},
 };
 use crate::origin::{OriginError, batches::ItemSender, names_bound::NamesBound};
@@ -128,12 +129,8 @@ impl Sqlite {
         }
     }
 
-    /// The number of columns, and the rows that hold no null, as texts. A row with a BLOB is an error, or left out and told of.
-    pub(super) async fn texts(
-        &self,
-        statement: Statement,
-        blobs: Blobs,
-    ) -> Result<(usize, Vec<Vec<String>>), OriginError> {
+    /// The rows of a statement. One with a BLOB is an error, or left out and told of.
+    pub(super) async fn texts(&self, statement: Statement, blobs: Blobs) -> Result<TextRows, OriginError> {
         let (mut connection, _interrupt) = self.connect().await?;
         let mut snapshot = Snapshot::of(&mut connection).await?;
         let names = snapshot.columns(&statement).await?.0;
@@ -151,10 +148,9 @@ impl Sqlite {
                 continue;
             }
             let row = (0..columns).map(|column| text_of(&row, column, position));
-            if let Some(row) = row.collect::<Result<Option<Vec<String>>, _>>()? {
-                bound.take(&row)?;
-                texts.push(row);
-            }
+            let row = row.collect::<Result<Vec<Option<String>>, _>>()?;
+            bound.take_bytes(TextRows::bytes_of(&row))?;
+            texts.push(row);
         }
         if let Some((row, column)) = first {
             let column = names.get(column).map_or("", String::as_str);
@@ -165,7 +161,10 @@ impl Sqlite {
                 "rows of names were left out: a BLOB is no text"
             );
         }
-        Ok((columns, texts))
+        Ok(TextRows {
+            columns: names.into_iter().map(Into::into).collect(),
+            rows: texts,
+        })
     }
 
     /// A connection, and what interrupts its statement when the read ends early: without it SQLite would sort to the end.

@@ -169,6 +169,19 @@ impl Statement {
         Self::wrapping(dialect, "version_query", query, value_of).map(Some)
     }
 
+    /// The query that tells when something of a family begins or ends next, where there is one.
+    pub(super) fn of_next_change(
+        dialect: &Dialect,
+        defined: &Defined,
+        choices: &Choices,
+    ) -> Result<Option<Self>, OriginError> {
+        let Some(query) = defined.definition.next_change_query.as_deref() else {
+            return Ok(None);
+        };
+        let value_of = |name: &str| value_for_items(defined, choices, name);
+        Self::wrapping(dialect, "next_change_query", query, value_of).map(Some)
+    }
+
     /// Adds the order that is asked for. `by_itself` says whether a column's values sort by themselves as they must.
     pub(super) fn order(
         &mut self,

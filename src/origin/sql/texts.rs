@@ -1,4 +1,4 @@
-//! Reading names and versions from a database that is a server, whichever it is.
+//! Reading names, versions and instants: rows of texts, and how a database that is a server gives them, whichever it is.
 
 use futures_util::TryStreamExt;
 
@@ -10,11 +10,29 @@ use super::{
 };
 use crate::origin::{OriginError, names_bound::NamesBound};
 
-/// The number of columns, and the rows that hold no null, as texts.
-pub(super) async fn texts<S: DatabaseServer>(
-    server: &S,
-    statement: &Statement,
-) -> Result<(usize, Vec<Vec<String>>), OriginError> {
+/// Rows of texts.
+pub(super) struct TextRows {
+    /// The names of their columns.
+    pub columns: Vec<Box<str>>,
+    /// As many texts each; none for null.
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+impl TextRows {
+    /// The number of columns, and the rows that hold no null.
+    pub(super) fn without_nulls(self) -> (usize, Vec<Vec<String>>) {
+        let rows = self.rows.into_iter().filter_map(|row| row.into_iter().collect());
+        (self.columns.len(), rows.collect())
+    }
+
+    /// The bytes of a row.
+    pub(super) fn bytes_of(row: &[Option<String>]) -> usize {
+        row.iter().flatten().map(String::len).sum()
+    }
+}
+
+/// The rows of a statement.
+pub(super) async fn texts<S: DatabaseServer>(server: &S, statement: &Statement) -> Result<TextRows, OriginError> {
     let mut tries = Tries::default();
     loop {
         match attempt(server, &tries, statement).await {
@@ -24,11 +42,7 @@ pub(super) async fn texts<S: DatabaseServer>(
     }
 }
 
-async fn attempt<S: DatabaseServer>(
-    server: &S,
-    tries: &Tries,
-    statement: &Statement,
-) -> Result<(usize, Vec<Vec<String>>), SqlFailure> {
+async fn attempt<S: DatabaseServer>(server: &S, tries: &Tries, statement: &Statement) -> Result<TextRows, SqlFailure> {
     let mut session = begin(server, tries).await?;
     match describe_and_collect(server, &mut session, statement).await {
         Ok(texts) => {
@@ -43,7 +57,7 @@ async fn describe_and_collect<S: DatabaseServer>(
     server: &S,
     session: &mut SqlSession<S::Driver>,
     statement: &Statement,
-) -> Result<(usize, Vec<Vec<String>>), SqlFailure> {
+) -> Result<TextRows, SqlFailure> {
     let described = server.describe(session, statement).await?;
     let collected = collect(server, session, &described, statement).await;
     collected.map_err(|failure| failure.with_description(described.kept))
@@ -54,22 +68,21 @@ async fn collect<S: DatabaseServer>(
     session: &mut SqlSession<S::Driver>,
     described: &Described<S::Kind>,
     statement: &Statement,
-) -> Result<(usize, Vec<Vec<String>>), SqlFailure> {
-    let columns = described.columns.len();
+) -> Result<TextRows, SqlFailure> {
+    let (count, columns) = (described.columns.len(), described.names());
     let (mut texts, mut bound) = (Vec::new(), NamesBound::default());
     let failure = {
         let mut rows = session.rows(S::select_texts(described, statement), &statement.values)?;
         loop {
             let row = match rows.try_next().await {
                 Ok(Some(row)) => row,
-                Ok(None) => return Ok((columns, texts)),
+                Ok(None) => return Ok(TextRows { columns, rows: texts }),
                 Err(error) => break S::Driver::failure(error),
             };
-            let row = (0..columns).map(|at| S::text(&row, at).map_err(S::Driver::failure));
-            if let Some(row) = row.collect::<Result<Option<Vec<String>>, SqlFailure>>()? {
-                bound.take(&row)?;
-                texts.push(row);
-            }
+            let row = (0..count).map(|at| S::text(&row, at).map_err(S::Driver::failure));
+            let row = row.collect::<Result<Vec<Option<String>>, SqlFailure>>()?;
+            bound.take_bytes(TextRows::bytes_of(&row))?;
+            texts.push(row);
         }
     };
     match texts.is_empty()
@@ -77,7 +90,7 @@ async fn collect<S: DatabaseServer>(
             .has_no_rows(session, described, &statement.values, &failure)
             .await?
     {
-        true => Ok((columns, texts)),
+        true => Ok(TextRows { columns, rows: texts }),
         false => Err(failure),
     }
 }

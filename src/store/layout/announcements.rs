@@ -70,6 +70,9 @@ struct BodyHead {
     /// Absent where its chunks are plain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     codec: Option<String>,
+    /// Absent where nothing is known to begin or end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next_change: Option<u64>,
 }
 
 /// The body for a head that a publish sets.
@@ -87,6 +90,7 @@ pub(crate) fn live_body(listing: &ListingKey, head: &Head) -> String {
             definition_version: head.definition_version,
             delta: head.delta.as_ref().map(ToString::to_string),
             codec: (head.codec != Codec::Plain).then(|| head.codec.to_string()),
+            next_change: head.next_change.map(|next| next.0),
         }),
     };
     // Texts and numbers only: this does not fail.
@@ -119,6 +123,7 @@ pub(crate) fn parse_body(text: &str) -> Option<Announcement> {
                 None => Codec::Plain,
                 Some(codec) => Codec::parse(&codec)?,
             },
+            next_change: head.next_change.map(Timestamp),
         }),
         (None, Some(deleted)) => HeadState::Deleted(deleted.parse::<Generation>().ok()?),
         (None, None) => return None,
@@ -188,6 +193,7 @@ mod tests {
             pins_from: 7,
             delta: Delta::parse("7-000000ab 120 9-000000ab:3-4,7;").map(Arc::new),
             codec: Codec::parse("packed 00000000000000ab").unwrap(),
+            next_change: Some(Timestamp(1_795_291_260_000)),
         };
         let body = live_body(&listing(), &head);
         let announcement = parse_body(&body).unwrap();

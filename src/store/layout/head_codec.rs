@@ -6,7 +6,7 @@ use redis::Value;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
-    listing::{Codec, Delta, Head, HeadState, ListingKey, Timestamp},
+    listing::{Codec, Delta, Generation, Head, HeadState, ListingKey, Timestamp},
     store::{
         error::StoreError,
         layout::{
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The fields of a head that are read, in this order.
-pub(crate) const FIELDS: [&str; 12] = [
+pub(crate) const FIELDS: [&str; 13] = [
     "id",
     "nonce",
     "total",
@@ -31,6 +31,7 @@ pub(crate) const FIELDS: [&str; 12] = [
     "sum",
     "delta",
     "codec",
+    "next_change",
 ];
 
 /// What only writers read: what its generation takes up.
@@ -118,6 +119,7 @@ fn state_of(fields: &Fields, place: &ListingPlace) -> Option<HeadState> {
         sum,
         delta,
         codec,
+        next_change,
     ] = fields;
     let Some(id) = id else {
         let nothing = fields.iter().all(Option::is_none);
@@ -126,6 +128,7 @@ fn state_of(fields: &Fields, place: &ListingPlace) -> Option<HeadState> {
     let generation = format!("{id}-{}", nonce.as_deref()?).parse().ok()?;
     if deleted.is_some() {
         // A tombstone has no field of a listing: one with such a field is not ours.
+        // But for the next change: a release that does not know it leaves it.
         let bare = [total, chunk_len, as_of, definition, sum, delta, codec]
             .iter()
             .all(|field| field.is_none());
@@ -151,6 +154,9 @@ fn state_of(fields: &Fields, place: &ListingPlace) -> Option<HeadState> {
             None => Codec::Plain,
             Some(codec) => Codec::parse(codec)?,
         },
+        next_change: next_change
+            .as_deref()
+            .and_then(|text| parse_next_change(place.listing(), generation, text)),
     };
     // A number changed by somebody else may look as good as ours: a listing would end early, or have no items at all.
     (sum.as_deref()? == sum_of(place.listing(), &head)).then_some(HeadState::Live(head))
@@ -168,6 +174,8 @@ pub(crate) fn sum_of(listing: &str, head: &Head) -> String {
         pins_from,
         delta,
         codec,
+        // A release that does not know it has another sum of its own.
+        next_change: _,
     } = head;
     let mut text = format!(
         "{listing} {generation} {total} {chunk_len} {} {definition:016x} {definition_version} {pins_from}",
@@ -183,10 +191,24 @@ pub(crate) fn sum_of(listing: &str, head: &Head) -> String {
     format!("{:016x}", xxh3_64(text.as_bytes()))
 }
 
+/// The next change of a listing's head, with a sum of its own.
+///
+/// A release before this one leaves the field as it is where it moves the head: then it is another generation's, and says nothing.
+pub(crate) fn write_next_change(listing: &str, generation: Generation, next: Option<Timestamp>) -> String {
+    next.map_or_else(String::new, |Timestamp(next)| {
+        let text = format!("{listing} {generation} {next}");
+        format!("{next} {:016x}", xxh3_64(text.as_bytes()))
+    })
+}
+
+fn parse_next_change(listing: &str, generation: Generation, text: &str) -> Option<Timestamp> {
+    let next = Timestamp(text.split(' ').next()?.parse().ok()?);
+    (write_next_change(listing, generation, Some(next)) == text).then_some(next)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::listing::Generation;
 
     fn listing() -> ListingKey {
         ListingKey::parse("x/price").unwrap()
@@ -196,7 +218,7 @@ mod tests {
         Keys::new("shop").head(&listing())
     }
 
-    fn reply(fields: [Option<&str>; 12]) -> Value {
+    fn reply(fields: [Option<&str>; 13]) -> Value {
         let value = |field: Option<&str>| field.map_or(Value::Nil, |text| Value::BulkString(text.into()));
         Value::Array(fields.map(value).into())
     }
@@ -216,7 +238,7 @@ mod tests {
         decode_for_writing(&mut [head, kept, count].into_iter(), &Keys::new("shop"), &listing()).unwrap()
     }
 
-    const LIVE: [Option<&str>; 12] = [
+    const LIVE: [Option<&str>; 13] = [
         Some("1795291200123456"),
         Some("9f1c02ab"),
         Some("25"),
@@ -228,6 +250,7 @@ mod tests {
         Some("3"),
         Some(SUM),
         Some("5-000000ef 9 7-00000001:0,2-3;"),
+        None,
         None,
     ];
     const SUM: &str = "eee32140eba92efd";
@@ -250,8 +273,34 @@ mod tests {
     }
 
     #[test]
+    fn a_next_change_is_of_one_generation_and_no_other() {
+        let generation: Generation = "1795291200123456-9f1c02ab".parse().unwrap();
+        let next = Some(Timestamp(1_795_291_260_000));
+        let written = write_next_change("x/price", generation, next);
+        let read = |text: &str| {
+            let mut fields = LIVE;
+            fields[12] = Some(text);
+            // Whatever the field says, the head is as it was.
+            let state = decode_head(reply(fields), &place()).unwrap();
+            state.live().unwrap().next_change
+        };
+        assert_eq!(read(&written), next);
+        // A release that does not know the field has left it where it moved the head.
+        let earlier = Generation {
+            id: generation.id - 1,
+            ..generation
+        };
+        assert_eq!(read(&write_next_change("x/price", earlier, next)), None);
+        assert_eq!(read(&write_next_change("y/price", generation, next)), None);
+        for bad in ["", "1795291260000", &written.replacen('6', "7", 1)] {
+            assert_eq!(read(bad), None, "{bad}");
+        }
+        assert_eq!(write_next_change("x/price", generation, None), "");
+    }
+
+    #[test]
     fn a_tombstone_and_nothing_are_told_apart() {
-        let mut tombstone = [None; 12];
+        let mut tombstone = [None; 13];
         tombstone[0] = Some("8");
         tombstone[1] = Some("000000ab");
         tombstone[7] = Some("1");
@@ -260,7 +309,7 @@ mod tests {
             decode_head(reply(tombstone), &place()).unwrap(),
             HeadState::Deleted(generation)
         );
-        assert_eq!(decode_head(reply([None; 12]), &place()).unwrap(), HeadState::Absent);
+        assert_eq!(decode_head(reply([None; 13]), &place()).unwrap(), HeadState::Absent);
         // One that lost its id, and one that somebody only called deleted, are neither.
         let (mut lost, mut called) = (LIVE, LIVE);
         (lost[0], called[7]) = (None, Some("1"));

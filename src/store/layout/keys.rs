@@ -192,6 +192,16 @@ impl Keys {
         self.in_partition(partition, format_args!("due"))
     }
 
+    /// When something of a family begins or ends next.
+    pub(crate) fn instants(&self, partition: Partition) -> String {
+        self.in_partition(partition, format_args!("instants"))
+    }
+
+    /// The instants of a family, with the items that change then.
+    pub(crate) fn next_changes(&self, family: &Family) -> String {
+        self.in_partition(Partition::of(&family.name), format_args!("next:{family}"))
+    }
+
     pub(crate) fn names(&self, partition: Partition) -> String {
         self.in_partition(partition, format_args!("names"))
     }

@@ -57,6 +57,7 @@ impl PageReads {
             pins_from: 0,
             delta: described.delta,
             codec: described.codec,
+            next_change: None,
         };
         let columns = self.columns(key, &head, false).await?;
         Ok(columns.map_or(Ids::Unknown, |columns| Ids::Known(columns.ids().to_vec())))

@@ -1,5 +1,7 @@
 //! Due times: a sorted set a partition, with families by the millisecond of their next refresh.
 
+pub(in crate::store) mod instants;
+
 use std::{sync::Arc, time::Duration};
 
 use redis::{Cmd, Pipeline, Value};

@@ -48,7 +48,8 @@ local entry, after = log(KEYS[3], ARGV[8], ARGV[11], body)
 
 redis.call('SET', KEYS[2], drawn_text)
 redis.call('HSET', KEYS[1], 'id', drawn_text, 'nonce', ARGV[2], 'deleted', '1', 'pins_from', drawn_text)
-redis.call('HDEL', KEYS[1], 'total', 'chunk_len', 'as_of', 'definition', 'sum', 'delta', 'codec', 'bytes')
+redis.call('HDEL', KEYS[1], 'total', 'chunk_len', 'as_of', 'definition', 'sum', 'delta', 'codec', 'bytes',
+    'next_change')
 redis.call('PEXPIRE', KEYS[1], ARGV[5])
 local now = math.floor(now_us / 1000)
 for _, generation in ipairs(generations(tonumber(ARGV[14]), 15)) do

@@ -13,7 +13,8 @@
 --   ARGV[30] how its chunks lie, '' where they are plain
 --   ARGV[31] '1': the second generation is the one that this replaces  ARGV[32] as what that is kept
 --   ARGV[33] the last of the changes that are in it, '' where none matters  ARGV[34] '1': only some items were read, so a failure stays
---   ARGV[35] how many generations are named  ARGV[36…] four for each, see `generations`: the new one, the one that it replaces, those
+--   ARGV[35] the listing's next change, '' where none is known
+--   ARGV[36] how many generations are named  ARGV[37…] four for each, see `generations`: the new one, the one that it replaces, those
 --   that end now  then kept ones by their members: '-' before one that ends, '!' before one that is undone
 -- Returns {'moved'}; {'same'} (this very publish was done before); {'older', id, nonce} (a later generation is current);
 --   {'fenced'} (the lease is not the caller's); {'incomplete'} (Redis does not hold what was written, or what it takes from its group);
@@ -40,8 +41,8 @@ end
 if ARGV[11] ~= '' and redis.call('GET', KEYS[6]) ~= ARGV[11] then
     return { 'fenced' }
 end
-local count = tonumber(ARGV[35])
-local named = generations(count, 36)
+local count = tonumber(ARGV[36])
+local named = generations(count, 37)
 if not is_whole(named[1], ARGV[4], ARGV[29]) then
     return { 'incomplete' }
 end
@@ -74,12 +75,15 @@ local entry, after = log(KEYS[2], ARGV[19], ARGV[22], ARGV[23])
 redis.call('HSET', KEYS[1], 'id', ARGV[1], 'nonce', ARGV[2], 'total', ARGV[3], 'chunk_len', ARGV[5], 'as_of', ARGV[6],
     'definition', ARGV[7], 'pins_from', ARGV[8], 'definition_version', ARGV[24], 'content', ARGV[25], 'version', ARGV[26],
     'sum', ARGV[27], 'read_at', ARGV[6], 'bytes', ARGV[15])
-redis.call('HDEL', KEYS[1], 'deleted', 'delta', 'codec')
+redis.call('HDEL', KEYS[1], 'deleted', 'delta', 'codec', 'next_change')
 if ARGV[28] ~= '' then
     redis.call('HSET', KEYS[1], 'delta', ARGV[28])
 end
 if ARGV[30] ~= '' then
     redis.call('HSET', KEYS[1], 'codec', ARGV[30])
+end
+if ARGV[35] ~= '' then
+    redis.call('HSET', KEYS[1], 'next_change', ARGV[35])
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[12])
 -- Before any other ends: from here on it holds its group.
@@ -100,7 +104,7 @@ end
 for number = replaced and 3 or 2, count do
     drop(named[number], now)
 end
-for argument = 36 + 4 * count, #ARGV do
+for argument = 37 + 4 * count, #ARGV do
     local member = string.sub(ARGV[argument], 2)
     local ends = redis.call('ZSCORE', KEYS[7], member)
     redis.call('ZREM', KEYS[7], member)

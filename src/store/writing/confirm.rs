@@ -165,6 +165,7 @@ mod tests {
                 text(SUM),
                 Value::Nil,
                 Value::Nil,
+                Value::Nil,
                 content,
                 version,
                 text("9"),

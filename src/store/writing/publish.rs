@@ -10,12 +10,12 @@ use super::{
     lives::Named,
 };
 use crate::{
-    listing::{Codec, DataVersion, Generation, Head, HeadState, ListingKey, Policy},
+    listing::{Codec, DataVersion, Generation, Head, HeadState, ListingKey, Policy, Timestamp},
     store::{
         error::StoreError,
         layout::{
             announcements::{Announcement, LOG_ENTRIES_MAX, VERSION, live_body},
-            head_codec::{StoredHead, sum_of},
+            head_codec::{StoredHead, sum_of, write_next_change},
             kept_codec::{KeptGeneration, Placed},
             keys::{Keys, Partition},
             numbers::{hex, millis},
@@ -41,6 +41,27 @@ pub struct Publication<'a> {
     pub is_patch: bool,
     /// Whether no generation before it may be read or gone back to any more.
     pub recalls: bool,
+    /// The next instant at which something of the listing begins or ends.
+    pub next_change: NextChangeIs,
+}
+
+/// What a publication knows of the listing's next change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NextChangeIs {
+    /// Nothing: what the head before says stays.
+    AsBefore,
+    /// Nobody knows of any, or it is this.
+    Told(Option<Timestamp>),
+}
+
+impl NextChangeIs {
+    /// The next change after a head.
+    pub(super) fn after(self, before: &HeadState) -> Option<Timestamp> {
+        match self {
+            Self::AsBefore => before.live().and_then(|head| head.next_change),
+            Self::Told(next) => next,
+        }
+    }
 }
 
 impl<'a> Publication<'a> {
@@ -53,6 +74,7 @@ impl<'a> Publication<'a> {
             follows: None,
             is_patch: false,
             recalls: false,
+            next_change: NextChangeIs::AsBefore,
         }
     }
 }
@@ -192,6 +214,11 @@ impl Publishing<'_> {
             .arg(replaced.as_ref().map_or_else(String::new, ToString::to_string))
             .arg(follows.map_or_else(String::new, |change| change.to_string()))
             .arg(u8::from(*is_patch))
+            .arg(write_next_change(
+                draft.stream_key.listing(),
+                head.generation,
+                head.next_change,
+            ))
             .arg(named.count());
         named.add_arguments(&mut call);
         for ended in self.ended() {

@@ -211,6 +211,7 @@ impl GenerationWrites {
                 return Ok(Published::Unwanted);
             }
             let (mut head, as_of) = (head_of(&finished.written, &before.state), finished.written.draft.as_of);
+            head.next_change = publication.next_change.after(&before.state);
             if publication.recalls {
                 head.pins_from = head.generation.id;
             }

@@ -3,6 +3,7 @@
 mod apis;
 mod asking;
 mod changelog;
+mod clock;
 mod databases;
 mod exactness;
 mod gone;

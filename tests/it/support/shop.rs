@@ -136,6 +136,7 @@ pub fn definition(policy: Policy) -> Definition {
         id: "id".into(),
         names: None,
         names_of: None,
+        next_change_query: None,
         item_query: None,
         sorts: vec![sort("price")],
         variants: Vec::new(),

@@ -18,6 +18,7 @@ fn head(id: u64) -> HeadState {
         pins_from: 0,
         delta: None,
         codec: crate::listing::Codec::Plain,
+        next_change: None,
     })
 }
 

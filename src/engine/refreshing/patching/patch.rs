@@ -15,14 +15,14 @@ use crate::{
     engine::{
         declared::Declared,
         error::{Chain, EngineError},
-        refreshing::{build::streams_in_order, means::Means},
+        refreshing::{build::streams_in_order, clock::asking::Asking, means::Means},
     },
     listing::{
         Family, HeadState, ItemId, ListingKey,
         definition::{Defined, Resolved, StreamOrder},
     },
     origin::{Origin, OriginError},
-    store::{Drawn, Grant, Publication},
+    store::{Drawn, Grant, NextChangeIs, Publication},
 };
 
 /// Between two looks at a lease that another holds.
@@ -68,9 +68,24 @@ pub(crate) struct Patch {
     pub recalled: BTreeSet<ItemId>,
     /// The last of the changes that say so.
     pub recorded: u64,
+    /// Whether an instant has come: the items that change then are known in Redis.
+    pub by_clock: bool,
 }
 
 impl Patch {
+    /// Of no items yet.
+    pub(crate) fn nothing(means: Arc<Means>, family: Family) -> Self {
+        Self {
+            means,
+            family,
+            changed: BTreeSet::new(),
+            gone: BTreeSet::new(),
+            recalled: BTreeSet::new(),
+            recorded: 0,
+            by_clock: false,
+        }
+    }
+
     /// Removes what is recalled or gone, then exchanges what has changed.
     pub(crate) async fn run(&self) -> Result<Patched, EngineError> {
         let recalled = self.recall().await?;
@@ -130,7 +145,7 @@ impl Patch {
         for stream in streams.iter().rev().filter(|_| !self.gone.is_empty()) {
             removed |= remove(means, &listing(stream), policy, &self.gone, self.recorded).await?;
         }
-        let outcome = match self.changed.is_empty() {
+        let outcome = match self.changed.is_empty() && !self.by_clock {
             true => Patched::Unchanged,
             false => self.exchange(declared, defined, &streams).await?,
         };
@@ -222,30 +237,53 @@ impl Patch {
             defined,
             family,
         };
-        let mut rows = match reader.read(&self.changed).await {
-            Ok(rows) => rows,
+        let asking = Asking {
+            means,
+            origin,
+            defined,
+            family,
+        };
+        let (known, passed) = asking.passed(grant.as_of).await?;
+        let Some(mut changed) = passed else {
+            return Ok(Patched::NeedsRefresh("something of it begins or ends now"));
+        };
+        changed.extend(self.changed.iter().cloned());
+        // Before the rows: an instant in between is still to come for this answer.
+        let read = async {
+            let answered = asking.ask_again(&known, grant.as_of).await?;
+            Ok((answered, reader.read(&changed).await?))
+        };
+        let (answered, mut rows) = match read.await {
+            Ok(read) => read,
             Err(error @ OriginError::Misdeclared(_)) => {
                 tracing::warn!(listing = %family, error = %Chain(&error), "changed rows cannot be read: the listing is read in full");
                 return Ok(Patched::NeedsRefresh("its rows cannot be read"));
             }
             Err(error) => return Err(EngineError::RefreshFailed(Chain(&error).to_string().into())),
         };
+        asking.expect(&answered).await?;
         // An item may be gone although its row is still there.
         rows.remove(&self.gone_now(grant).await?);
         // The first stream tells which items the family holds. Where this node dies between two streams, the changes are worked off again, and
         // the family must be found for each of its items: the first stream is the first to show one, and the last to hold one that leaves.
         let stay = rows.ids();
-        let leave: BTreeSet<ItemId> = self.changed.difference(&stay).cloned().collect();
+        let leave: BTreeSet<ItemId> = changed.difference(&stay).cloned().collect();
         let mut published = false;
         let forward = streams.iter().enumerate().map(|stream| (&stay, stream));
         let backward = streams.iter().enumerate().rev().map(|stream| (&leave, stream));
         for (ids, (at, stream)) in forward.chain(backward).filter(|(ids, _)| !ids.is_empty()) {
-            match self.exchange_one(defined, stream, (ids, &rows), (grant, at)).await? {
+            match self
+                .exchange_one(defined, stream, (ids, &rows), (grant, at), answered.next_change())
+                .await?
+            {
                 Patched::Published => published = true,
                 Patched::Unchanged => {}
                 other => return Ok(other),
             }
         }
+        let listings: Vec<ListingKey> = streams.iter().map(|stream| family.listing(stream.stored())).collect();
+        asking.tell(&listings, &answered).await?;
+        asking.write(&answered).await;
         Ok(Patched::of(published))
     }
 
@@ -262,6 +300,7 @@ impl Patch {
         stream: &StreamOrder<'_>,
         (ids, rows): (&BTreeSet<ItemId>, &ChangedRows),
         (grant, at): (&Grant, usize),
+        next_change: NextChangeIs,
     ) -> Result<Patched, EngineError> {
         let (means, policy) = (&*self.means, &*defined.definition.policy);
         let listing = self.family.listing(stream.stored());
@@ -303,6 +342,7 @@ impl Patch {
             }
             let publication = Publication {
                 lease: grant.lease.as_ref(),
+                next_change,
                 ..Publication::patch(policy)
             };
             if publish_over(&head, finished, means, publication).await? {

@@ -97,7 +97,7 @@ fn items_are_open_and_what_is_always_there_is_required() {
     assert_eq!(optional("Problem"), "after before detail errors generation line newest");
     assert_eq!(
         optional("Explained"),
-        "base changed codec deltas_bytes frozen_until names_error redis redis_refuses"
+        "base changed codec deltas_bytes frozen_until names_error next_change redis redis_refuses"
     );
     let codes = schemas["Problem"]["properties"]["code"]["enum"].as_array().unwrap();
     assert_eq!(codes.len(), crate::http::problem::Kind::ALL.len());

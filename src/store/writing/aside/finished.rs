@@ -87,6 +87,7 @@ pub(crate) fn head_of(
         pins_from: before.pins_from().min(draft.generation.id),
         delta: delta.clone(),
         codec: *codec,
+        next_change: None,
     }
 }
 
