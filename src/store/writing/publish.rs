@@ -10,7 +10,7 @@ use super::{
     lives::Named,
 };
 use crate::{
-    listing::{Codec, DataVersion, Generation, Head, HeadState, ListingKey, Policy},
+    listing::{Codec, DataVersion, Generation, Head, HeadState, ListingKey, Policy, Timestamp},
     store::{
         error::StoreError,
         layout::{
@@ -91,6 +91,12 @@ pub enum Published {
     /// Items have changed since it was drawn: by changes that it does not have, or by a later generation of an earlier read. Nothing was done;
     /// the caller may bring it up to date.
     Overtaken(Box<FinishedGeneration>),
+}
+
+/// Whether some items of an earlier read were changed in the generation that is current: a read must follow that before it is published.
+pub(crate) fn is_overtaken(current: &HeadState, head: &Head, as_of: Timestamp) -> bool {
+    let is_later = |current: &Head| current.generation.id > head.generation.id && current.as_of < as_of;
+    current.live().is_some_and(is_later)
 }
 
 /// The answer of the script.
