@@ -54,8 +54,6 @@ use crate::{
     telemetry::Metrics,
 };
 
-#[cfg(test)]
-pub(crate) use self::l1::{head_table, shape::Layers};
 pub use self::{
     changing::{Changes, ItemPlace, ItemPlaces},
     coherence::followers::{Event, Follower, Followers},
@@ -82,6 +80,13 @@ pub use self::{
         page_state::PageState,
         request::{RefreshFailure, Refreshed, Shrink},
     },
+};
+#[cfg(test)]
+pub(crate) use self::{
+    changing::{finding, holdings, ledger, outboxes},
+    coherence::moves,
+    l1::{head_table, shape::Layers},
+    refreshing::{attempt::due_after, patching},
 };
 
 /// Everything the engine stands on.

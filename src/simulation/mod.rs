@@ -3,11 +3,12 @@
 //!
 //! What decides is the code itself: the [head table](crate::engine::l1::head_table), the positions in the logs, the codecs, and
 //! the scripts, run by the Lua that Redis has. What is simulated is what lies between: network, time, the order of things.
-//! Each step holds invariants 1 to 6 of ARCHITECTURE.md against a record of what really happened ([`truth`]).
+//! Each step holds invariants 1 to 6 of ARCHITECTURE.md against a record of what really happened ([`truth`]). [`changes`] does so with invariant 10.
 //!
 //! One seed is one history: `SIMULATION_SEED=7 cargo test --lib simulation` plays it again, `SIMULATION_SEEDS=500` plays as many.
 
 mod answers;
+mod changes;
 mod faults;
 mod items;
 mod logs;

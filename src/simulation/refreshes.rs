@@ -12,7 +12,7 @@ use crate::{
     listing::{Family, HeadState, Item, ItemId},
     store::{
         Announcement, Drawn, Heard,
-        simulated::{Answer, Client, Replies, SimulatedGeneration},
+        simulated::{Answer, Client, How, Replies, SimulatedGeneration},
     },
 };
 
@@ -87,7 +87,7 @@ impl World {
         let nonce = self.random.u32(..);
         let turn = self.nodes[node]
             .client
-            .draw(&self.listings[place].family, &owner, nonce);
+            .draw(&self.listings[place].family, &owner, &[nonce], false);
         let operation = Operation::Draw {
             place,
             owner: Some(owner),
@@ -131,7 +131,7 @@ impl World {
         replies: Replies,
     ) -> Result<(), Violation> {
         let key = self.listings[place].clone();
-        let drawn = self.nodes[node].client.take_draw(&key.family, nonce, replies);
+        let drawn = self.nodes[node].client.take_draw(&key.family, &[nonce], replies);
         let Some(Drawn::Granted(grant)) = drawn else {
             return Ok(());
         };
@@ -259,13 +259,14 @@ impl World {
             .lease
             .is_some()
             .then(|| Duration::from_secs_f64(seconds * jitter));
-        let (head, turn) = self.nodes[node].client.publish(
-            &refresh.generation,
-            before,
-            &self.policy,
-            refresh.lease.as_ref(),
+        let how = How {
+            policy: &self.policy,
+            lease: refresh.lease.as_ref(),
             next_due,
-        );
+            follows: None,
+            is_patch: false,
+        };
+        let (head, turn) = self.nodes[node].client.publish(&refresh.generation, before, &how);
         let operation = Operation::Publish {
             refresh: number,
             head: HeadState::Live(head),

@@ -66,7 +66,10 @@ pub use self::{
     records::{
         change_outcomes::ChangeOutcomes,
         changelogs::ChangelogPositions,
-        changes::{ChangesSince, RecordedChanges, Recording},
+        changes::{
+            ChangeRecords, Recording,
+            entries::{ChangesSince, RecordedChanges},
+        },
         coalesced::ReadEnd,
         due::{Claim, LATER_A_PARTITION},
         failures::{Emptiness, Failing, Failure},

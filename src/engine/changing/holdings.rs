@@ -8,7 +8,9 @@ use std::{
     sync::Arc,
 };
 
-use crate::listing::{Choices, Family, Generation, ItemId, ListingKey, ListingName, StoredSort, sidecar::IdHash};
+use crate::listing::{
+    Choices, Family, Generation, HeadState, ItemId, ListingKey, ListingName, StoredSort, sidecar::IdHash,
+};
 
 /// The items of some listings, one sort of each family.
 #[derive(Default)]
@@ -19,7 +21,8 @@ pub(crate) struct Holdings {
 struct Held {
     choices: Choices,
     stored: StoredSort,
-    generation: Generation,
+    /// `None`: the listing is lost, and other sorts of its family are kept.
+    generation: Option<Generation>,
     /// Sorted, without repetition. `None`: it is not known, and may be any.
     ids: Option<Arc<[IdHash]>>,
 }
@@ -33,6 +36,15 @@ impl Held {
 impl Holdings {
     /// A listing holds the items of a generation; without ids it may hold any.
     pub(crate) fn set(&mut self, listing: &ListingKey, generation: Generation, ids: Option<Vec<IdHash>>) {
+        self.put(listing, Some(generation), ids);
+    }
+
+    /// A listing is lost, and other sorts of its family are kept: they may hold any item.
+    pub(crate) fn set_unknown(&mut self, listing: &ListingKey) {
+        self.put(listing, None, None);
+    }
+
+    fn put(&mut self, listing: &ListingKey, generation: Option<Generation>, ids: Option<Vec<IdHash>>) {
         let of_name = self.of_name.entry(listing.name().clone()).or_default();
         let ids = ids.map(|mut ids| {
             ids.sort_unstable();
@@ -72,8 +84,18 @@ impl Holdings {
     /// The generation that is known of a listing.
     pub(crate) fn generation(&self, listing: &ListingKey) -> Option<Generation> {
         let of_name = self.of_name.get(listing.name())?;
-        let held = of_name.iter().find(|held| held.is_of(listing))?;
-        Some(held.generation)
+        of_name.iter().find(|held| held.is_of(listing))?.generation
+    }
+
+    /// Whether something is known of a listing.
+    pub(crate) fn knows(&self, listing: &ListingKey) -> bool {
+        let of_name = self.of_name.get(listing.name());
+        of_name.is_some_and(|of_name| of_name.iter().any(|held| held.is_of(listing)))
+    }
+
+    /// Whether a listing's items must be read again: its head names another generation than the known one.
+    pub(crate) fn is_behind(&self, listing: &ListingKey, head: &HeadState) -> bool {
+        head.live().map(|head| head.generation) != self.generation(listing)
     }
 
     /// The families that are kept of a name.
@@ -229,6 +251,10 @@ mod tests {
         assert_eq!(holdings.generation(&one), Some(GENERATION));
         holdings.remove(&one);
         assert_eq!((holdings.holders(&[id(1)]).len(), holdings.families().count()), (0, 1));
+        holdings.set_unknown(&one);
+        assert_eq!((holdings.holders(&[id(1)]).len(), holdings.generation(&one)), (1, None));
+        assert!(holdings.knows(&one) && !holdings.is_behind(&one, &HeadState::Absent));
+        holdings.remove(&one);
         holdings.remove(&other);
         assert_eq!(holdings.families_of(other.name()).len(), 0);
     }

@@ -7,6 +7,7 @@
 //! recording   taken from clients, programs and databases: kept in Redis before anybody is told so
 //! worker      one node works them off: finds families, patches them, remembers how far it came
 //!   ├─ concerned  the families that changes concern
+//!   ├─ finding    those of them that can be told at once: pure
 //!   ├─ ledger     what is under way: pure
 //!   ├─ holdings   which listing holds which items: pure
 //!   └─ survey     keeps the holdings as new as the heads
@@ -23,10 +24,11 @@
 mod changelogs;
 mod concerned;
 mod feeds;
-mod holdings;
-mod ledger;
+pub(crate) mod finding;
+pub(crate) mod holdings;
+pub(crate) mod ledger;
 mod lookup;
-mod outboxes;
+pub(crate) mod outboxes;
 mod recording;
 mod survey;
 mod surveys;

@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream};
 use super::holdings::Holdings;
 use crate::{
     engine::{declared::Declared, error::EngineError, refreshing::means::Means},
-    listing::{HeadState, ListingKey, definition::Resolved, sidecar::IdHash},
+    listing::{Generation, HeadState, ListingKey, definition::Resolved, sidecar::IdHash},
 };
 
 /// Listings that are read at once.
@@ -60,48 +60,68 @@ impl Survey {
         if moved.any {
             return self.read_all().await;
         }
-        let known = |(listing, head): &(ListingKey, HeadState)| {
-            head.live().map(|head| head.generation) != self.holdings.generation(listing)
-        };
-        let moved: Vec<_> = moved.heads.into_iter().filter(known).collect();
+        let mut moved: Vec<_> = moved.heads.into_iter().collect();
+        moved.retain(|(listing, head)| self.holdings.is_behind(listing, head));
         self.read(moved).await
     }
 
     async fn read(&mut self, listings: Vec<(ListingKey, HeadState)>) -> Result<(), EngineError> {
-        let listings = listings.into_iter().filter(|(listing, _)| self.tells(listing));
-        let (means, listings): (_, Vec<_>) = (self.means.clone(), listings.collect());
-        let mut reads = stream::iter(listings.into_iter().map(|(listing, head)| {
+        let (telling, others): (Vec<_>, Vec<_>) = listings
+            .into_iter()
+            .partition(|(listing, _)| self.telling(listing).as_ref() == Some(listing));
+        let means = self.means.clone();
+        let mut reads = stream::iter(telling.into_iter().map(|(listing, head)| {
             let means = means.clone();
             async move {
                 let HeadState::Live(head) = head else {
-                    return Ok::<_, EngineError>((listing, None));
+                    let kept = means.store.names.listings_of(listing.name()).await?;
+                    let is_kept = kept.iter().any(|other| other.family == listing.family);
+                    return Ok::<_, EngineError>((listing, Read::Lost { is_kept }));
                 };
                 let columns = means.store.pages.columns(&listing, &head, false).await?;
                 let ids: Option<Vec<IdHash>> = columns.map(|columns| columns.ids().to_vec());
-                Ok((listing, Some((head.generation, ids))))
+                Ok((listing, Read::Ids(head.generation, ids)))
             }
         }))
         .buffer_unordered(AT_ONCE);
         while let Some(read) = reads.next().await {
             match read? {
-                (listing, Some((generation, ids))) => self.holdings.set(&listing, generation, ids),
-                (listing, None) => self.holdings.remove(&listing),
+                (listing, Read::Ids(generation, ids)) => self.holdings.set(&listing, generation, ids),
+                (listing, Read::Lost { is_kept: true }) => self.holdings.set_unknown(&listing),
+                (listing, Read::Lost { is_kept: false }) => self.holdings.remove(&listing),
+            }
+        }
+        drop(reads);
+        for (listing, head) in others {
+            let telling = self.telling(&listing).filter(|_| head.live().is_some());
+            if let Some(telling) = telling.filter(|telling| !self.holdings.knows(telling)) {
+                self.holdings.set_unknown(&telling);
             }
         }
         Ok(())
     }
 
-    /// Whether a listing is the one that tells what its family holds: all sorts of a definition hold the same, and those of a pushed name may not.
-    fn tells(&self, listing: &ListingKey) -> bool {
+    /// The listing that tells what a listing's family holds: all sorts of a definition hold the same, and those of a pushed name may not.
+    fn telling(&self, listing: &ListingKey) -> Option<ListingKey> {
         match self.means.declaration.resolve(listing.name()) {
-            Resolved::Unknown => false,
-            Resolved::Pushed(_) => true,
+            Resolved::Unknown => None,
+            Resolved::Pushed(_) => Some(listing.clone()),
             Resolved::Defined(defined) => {
-                let first = defined.definition.streams().next().map(|stream| stream.stored());
-                first.as_ref() == Some(&listing.stored) && defined.definition.declares(&listing.family.choices)
+                let definition = &defined.definition;
+                let first = definition.streams().next().map(|stream| stream.stored());
+                let first = first.filter(|_| definition.declares(&listing.family.choices))?;
+                Some(listing.family.listing(first))
             }
         }
     }
+}
+
+/// The state of a listing that tells what its family holds.
+enum Read {
+    /// `None`: any items.
+    Ids(Generation, Option<Vec<IdHash>>),
+    /// Whether other sorts of the family are kept.
+    Lost { is_kept: bool },
 }
 
 impl Drop for Survey {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     concerned::Concerned,
+    finding::further_work,
     ledger::{Ledger, Subject, Work},
     surveys::Surveys,
 };
@@ -102,11 +103,13 @@ impl ChangeWorker {
     /// Works until the lease is lost, or Redis fails.
     async fn work(self: &Arc<Self>, lease: &Lease) -> Result<(), EngineError> {
         let means = &self.means;
-        let mut ledger = Ledger::new(&means.store.changes.worked_off().await?);
+        let history = means.announcer.moves.history();
+        let mut ledger = Ledger::new(&means.store.changes.worked_off().await?, Instant::now());
         let mut tasks: JoinSet<Ended> = JoinSet::new();
         let (mut look_at, mut at_once) = (Instant::now(), 1);
         loop {
-            if lease.is_lost() {
+            // What a ledger has read is of one history.
+            if lease.is_lost() || means.announcer.moves.history() != history {
                 return Ok(());
             }
             if look_at <= Instant::now() {
@@ -128,7 +131,9 @@ impl ChangeWorker {
                 .metrics
                 .changes_waiting
                 .set(i64::try_from(ledger.waiting()).unwrap_or(i64::MAX));
-            let until = ledger.next().map_or(look_at, |next| next.min(look_at));
+            // Work whose time has come waits for a place too: the end of other work wakes it.
+            let next = ledger.next().filter(|_| tasks.len() < AT_ONCE);
+            let until = next.map_or(look_at, |next| next.min(look_at));
             tokio::select! {
                 () = means.announcer.moves.recorded() => look_at = Instant::now(),
                 Some(ended) = tasks.join_next() => {
@@ -256,23 +261,8 @@ impl ChangeWorker {
         let (outcome, said) = match outcome {
             Ok(Done::Worked(outcome, said)) => (outcome, said),
             Ok(Done::Found(families)) => {
-                for (family, mut ids) in families {
-                    ids.retain(|id| !work.held.contains(&(family.clone(), id.clone())));
-                    if ids.is_empty() {
-                        continue;
-                    }
-                    let partition = means.store.changes.partition_of(&family.name);
-                    let here = work.entries.iter().filter(|(of, _)| *of == partition);
-                    let entries = here.copied().collect();
-                    let mut work = Work {
-                        entries,
-                        ..Work::default()
-                    };
-                    match &subject {
-                        Subject::Kept => work.recalled = ids,
-                        _ => work.changed = ids,
-                    }
-                    ledger.add(Subject::Family(family), work);
+                for (family, further) in further_work(subject.now(), &work, families) {
+                    ledger.add(family, further);
                 }
                 self.add_late(ledger, &subject, &work);
                 let closed = ledger.finish(&subject, &work);

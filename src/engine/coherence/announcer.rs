@@ -57,6 +57,7 @@ impl Announcer {
             Heard::NewEpoch => {
                 tracing::warn!("redis was restarted, flushed or rewound: heads are read again before they are served");
                 self.lose_heads();
+                self.moves.begin_history();
             }
             Heard::Unreadable => {
                 tracing::warn!(

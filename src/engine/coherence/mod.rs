@@ -18,4 +18,4 @@ pub(super) mod checker;
 pub(super) mod evictions;
 pub(super) mod followers;
 pub(super) mod hearing;
-pub(super) mod moves;
+pub(crate) mod moves;

@@ -1,6 +1,10 @@
 //! Moves: which heads have moved, for the node that works changes off. It keeps which listing holds which items.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use parking_lot::Mutex;
 use tokio::{
@@ -31,26 +35,38 @@ pub(crate) struct Moves {
     moved: Mutex<Option<Moved>>,
     awaited: Mutex<HashMap<u64, oneshot::Sender<()>>>,
     changes: Notify,
+    histories: AtomicU64,
 }
 
 impl Moves {
     /// A head has moved.
-    pub(super) fn note(&self, listing: &ListingKey, head: &HeadState) {
+    pub(crate) fn note(&self, listing: &ListingKey, head: &HeadState) {
         if let Some(moved) = &mut *self.moved.lock() {
             moved.heads.insert(listing.clone(), head.clone());
         }
     }
 
     /// Announcements may have been missed.
-    pub(super) fn lose(&self) {
+    pub(crate) fn lose(&self) {
         if let Some(moved) = &mut *self.moved.lock() {
             moved.any = true;
         }
         self.changes.notify_one();
     }
 
+    /// Redis has another history: where its clock was set back too, changes may have smaller ids than those that were read before.
+    pub(crate) fn begin_history(&self) {
+        self.histories.fetch_add(1, Ordering::AcqRel);
+        self.lose();
+    }
+
+    /// Counts the histories that were heard of.
+    pub(crate) fn history(&self) -> u64 {
+        self.histories.load(Ordering::Acquire)
+    }
+
     /// The message that changes were recorded, or one of [`Moves::barrier`].
-    pub(super) fn hear(&self, nonce: u64) {
+    pub(crate) fn hear(&self, nonce: u64) {
         match self.awaited.lock().remove(&nonce) {
             // One that gave up waiting is no loss.
             Some(awaited) => drop(awaited.send(())),
@@ -81,11 +97,22 @@ impl Moves {
     /// Returns once all announcements that were made before this call were heard; false where that is not known.
     pub(crate) async fn barrier(&self, store: &Store) -> Result<bool, StoreError> {
         let nonce = fastrand::u64(1..);
-        let (sender, heard) = oneshot::channel();
-        self.awaited.lock().insert(nonce, sender);
+        let heard = self.expect(nonce);
         let woken = store.changes.wake(nonce).await;
         let is_heard = woken.is_ok() && timeout(BARRIER_TIMEOUT, heard).await.is_ok();
-        self.awaited.lock().remove(&nonce);
+        self.give_up(nonce);
         woken.map(|()| is_heard)
+    }
+
+    /// Completes when the message with this number is heard.
+    pub(crate) fn expect(&self, nonce: u64) -> oneshot::Receiver<()> {
+        let (sender, heard) = oneshot::channel();
+        self.awaited.lock().insert(nonce, sender);
+        heard
+    }
+
+    /// Nobody waits for the message any more.
+    pub(crate) fn give_up(&self, nonce: u64) {
+        self.awaited.lock().remove(&nonce);
     }
 }

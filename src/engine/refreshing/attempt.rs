@@ -31,6 +31,17 @@ const FOLLOWED_ROUNDS: u32 = 3;
 /// So often it follows later generations of earlier reads.
 const ROUNDS_MAX: u32 = 16;
 
+/// A family is due again so soon where a node dies between two of its streams: one may show items that the other does not.
+const DUE_HALF_WAY: Duration = Duration::from_secs(30);
+
+/// When a family is due next, once one of its streams is current.
+pub(crate) fn due_after(next_due: Duration, is_last: bool) -> Duration {
+    match is_last {
+        true => next_due,
+        false => next_due.min(DUE_HALF_WAY),
+    }
+}
+
 /// The outcome of an attempt.
 pub(crate) enum Done {
     /// New generations are current.
@@ -129,7 +140,7 @@ impl Attempt<'_> {
         // Before the items: an instant in between is still to come for this answer.
         let answered = asking.ask(self.grant.as_of).await?;
         asking.expect(&answered).await?;
-        let confirming = Confirming {
+        let mut confirming = Confirming {
             means,
             request,
             grant: self.grant,
@@ -170,6 +181,8 @@ impl Attempt<'_> {
         let mut changed = false;
         let mut refreshed = Vec::new();
         for (at, kept) in kept.iter().enumerate() {
+            let is_last = at + 1 == streams.len();
+            confirming.next_due = (!self.is_coalesced()).then(|| due_after(next_due, is_last));
             let built = match &mut all {
                 Some(all) => all.next().ok_or(BuildError::StreamLost)?,
                 None => match first.take() {
@@ -279,26 +292,29 @@ impl Attempt<'_> {
         let (means, request) = (self.means, self.request);
         let policy = &request.defined.definition.policy;
         let mut finished = changes.follow(finished, stream, false).await?;
-        let (mut rounds, mut is_behind) = (0, false);
+        let (mut rounds, mut is_behind) = (0, changes.is_behind());
         let (published, listing, generation, total) = loop {
             let (listing, generation, total) = (finished.key().clone(), finished.generation(), finished.total());
             let publication = Publication {
                 lease: self.grant.lease.as_ref(),
-                next_due: next_due.filter(|_| !request.is_nothing(total)),
-                follows: (rounds < FOLLOWED_ROUNDS).then_some(changes.last),
+                next_due: next_due
+                    .filter(|_| !request.is_nothing(total))
+                    .map(|next_due| if is_behind { Duration::ZERO } else { next_due }),
+                follows: (rounds < FOLLOWED_ROUNDS).then_some(changes.last()),
                 next_change,
                 ..Publication::plain(policy)
             };
             match means.store.writes.publish_over(finished, publication, |_| true).await? {
                 Published::Overtaken(overtaken) if rounds < ROUNDS_MAX => {
                     rounds += 1;
-                    is_behind = rounds >= FOLLOWED_ROUNDS;
                     finished = changes.follow(*overtaken, stream, true).await?;
+                    // In the step that moves the head: else this node could die between the two.
+                    is_behind = rounds >= FOLLOWED_ROUNDS || changes.is_behind();
                 }
                 published => break (published, listing, generation, total),
             }
         };
-        if is_behind || changes.is_behind {
+        if is_behind {
             // Changes came faster than they could be followed, or cannot be: what is published may lack them.
             means.store.due.bring_forward(std::iter::once(&request.family)).await?;
         }

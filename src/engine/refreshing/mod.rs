@@ -30,7 +30,7 @@
 //! - **The clock is Redis's.** It may be set back: items dated more than 5 s ahead are stale, and due times that lie too far ahead
 //!   are brought forward.
 
-pub(super) mod attempt;
+pub(crate) mod attempt;
 pub(super) mod belief;
 pub(super) mod build;
 pub(super) mod build_error;
@@ -41,7 +41,7 @@ pub(super) mod frozen;
 pub(super) mod latencies;
 pub(super) mod means;
 pub(super) mod page_state;
-pub(super) mod patching;
+pub(crate) mod patching;
 pub(super) mod refresh;
 pub(super) mod request;
 pub(super) mod runs;

@@ -103,11 +103,20 @@ impl StreamColumns {
 impl StreamColumns {
     /// Of items with these keys, and any ids.
     pub(crate) fn of(chunk_len: NonZeroU32, keys: &[impl AsRef<[u8]>]) -> Self {
-        use super::{columns::ColumnEncoder, segments::Column};
         use crate::listing::item::ItemId;
-        let mut encoder = ColumnEncoder::new(Segments::new(chunk_len));
-        for (at, key) in (0..).zip(keys) {
-            encoder.push(&ItemId::from_integer(at), Some(key.as_ref()));
+        let ids: Vec<ItemId> = (0..).map(ItemId::from_integer).take(keys.len()).collect();
+        Self::of_items(chunk_len, ids.iter().zip(keys.iter().map(AsRef::as_ref)))
+    }
+
+    /// Of items with these ids and keys.
+    pub(crate) fn of_items<'i>(
+        chunk_len: NonZeroU32,
+        items: impl ExactSizeIterator<Item = (&'i crate::listing::item::ItemId, &'i [u8])>,
+    ) -> Self {
+        use super::{columns::ColumnEncoder, segments::Column};
+        let (total, mut encoder) = (items.len() as u64, ColumnEncoder::new(Segments::new(chunk_len)));
+        for (id, key) in items {
+            encoder.push(id, Some(key));
         }
         let end = encoder.finish();
         let of = |column: Column| -> Vec<Vec<u8>> {
@@ -115,7 +124,7 @@ impl StreamColumns {
             segments.map(|segment| segment.bytes.clone()).collect()
         };
         let (ids, keys_of) = (of(Column::Ids), of(Column::Keys));
-        Self::decode(chunk_len, keys.len() as u64, &ids, Some(&keys_of)).unwrap()
+        Self::decode(chunk_len, total, &ids, Some(&keys_of)).unwrap()
     }
 }
 

@@ -42,7 +42,8 @@ if ARGV[8] == '1' and redis.call('ZCARD', KEYS[3]) > 0 then
     return { 'gone' }
 end
 
-local id = math.max(last + 1, now_us, tonumber(ARGV[1]) + 1, newest + 1)
+-- Above `worked_off` too: a node that has not noticed another history may have written that, and the clock may have been set back.
+local id = math.max(last + 1, now_us, tonumber(ARGV[1]) + 1, newest + 1, worked_off + 1)
 local id_text = string.format('%.0f', id)
 redis.call('XADD', KEYS[2], 'MINID', '=', from, id_text .. '-0',
     'n', ARGV[2], 'sum', string.format('%.0f', sum + many), 'token', ARGV[6], 'body', ARGV[7])

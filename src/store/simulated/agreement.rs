@@ -69,13 +69,16 @@ impl Commands {
                 // Far apart, for time goes on over there.
                 let life = self.0.u64(1..9) * 1_000_000 + self.0.u64(..900) * 1000;
                 more(&[&life.to_string()]);
-                let flag = self.one_of(&["", "GT", "NX"]);
+                let flag = self.one_of(&["", "GT", "NX", "LT"]);
                 if !flag.is_empty() {
                     more(&[flag]);
                 }
             }
             "SET" => {
                 more(&[&self.number()]);
+                if self.0.bool() {
+                    more(&["NX"]);
+                }
                 if self.0.bool() {
                     more(&["PX", "1000000"]);
                 }
@@ -93,7 +96,8 @@ impl Commands {
             }
             "ZREMRANGEBYSCORE" => more(&["-inf", &self.number()]),
             "ZREM" | "ZSCORE" => more(&[&self.number()]),
-            "ZRANGE" => match self.0.u32(..3) {
+            "ZRANGE" => match self.0.u32(..4) {
+                3 => more(&[&self.number(), "+inf", "BYSCORE"]),
                 0 => more(&["0", "-1", "WITHSCORES"]),
                 1 => more(&["-inf", &self.number(), "BYSCORE", "LIMIT", "0", &self.number()]),
                 _ => {
@@ -107,11 +111,15 @@ impl Commands {
                 }
                 if self.0.u32(..4) == 0 {
                     more(&["MAXLEN", "=", "5"]);
+                } else if self.0.u32(..4) == 0 {
+                    let from = self.entry_id();
+                    more(&["MINID", "=", &from]);
                 }
                 more(&[&self.entry_id(), &self.number(), &self.number()]);
             }
             "XRANGE" => {
-                more(&[&self.entry_id(), "+"]);
+                let above = self.one_of(&["", "("]).to_owned() + &self.entry_id();
+                more(&[&above, "+"]);
                 if self.0.bool() {
                     more(&["COUNT", "3"]);
                 }

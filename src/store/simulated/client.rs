@@ -40,18 +40,28 @@ const BYTES_EACH: u64 = 100;
 /// A lease that was granted.
 #[derive(Clone, Debug)]
 pub(crate) struct SimulatedLease {
-    key: String,
+    pub(super) key: String,
     /// The key's value while the lease is its holder's.
     pub value: String,
 }
 
 /// A head as a writer has read it.
-pub(crate) struct Before(StoredHead);
+pub(crate) struct Before(pub(super) StoredHead);
+
+/// How a generation is published.
+#[derive(Clone, Copy)]
+pub(crate) struct How<'a> {
+    pub policy: &'a Policy,
+    pub lease: Option<&'a SimulatedLease>,
+    pub next_due: Option<Duration>,
+    pub follows: Option<u64>,
+    pub is_patch: bool,
+}
 
 /// One node's side.
 pub(crate) struct Client {
     pub(super) keys: Keys,
-    seen: Arc<Seen>,
+    pub(super) seen: Arc<Seen>,
     pub logs: Logs,
 }
 
@@ -145,13 +155,13 @@ impl Client {
     }
 
     /// For a refresh, with its lease.
-    pub(crate) fn draw(&self, family: &Family, owner: &str, nonce: u32) -> Turn {
+    pub(crate) fn draw(&self, family: &Family, owner: &str, nonces: &[u32], insist: bool) -> Turn {
         let drawing = Drawing {
             family,
             seen: self.seen.greatest(Partition::of(&family.name)),
             owner,
-            nonces: &[nonce],
-            insist: false,
+            nonces,
+            insist,
             coalescing: None,
         };
         turn([drawing.call(&self.keys)])
@@ -165,10 +175,12 @@ impl Client {
         turn([call])
     }
 
-    pub(crate) fn take_draw(&self, family: &Family, nonce: u32, replies: Replies) -> Option<Drawn> {
-        let drawn = draw::decode(replies.0.into_iter().next()?, &[nonce])?;
-        if let Drawn::Granted(grant) = &drawn {
-            self.seen.raise(Partition::of(&family.name), grant.generations[0].id);
+    pub(crate) fn take_draw(&self, family: &Family, nonces: &[u32], replies: Replies) -> Option<Drawn> {
+        let drawn = draw::decode(replies.0.into_iter().next()?, nonces)?;
+        if let Drawn::Granted(grant) = &drawn
+            && let Some(last) = grant.generations.last()
+        {
+            self.seen.raise(Partition::of(&family.name), last.id);
         }
         Some(drawn)
     }
@@ -227,14 +239,8 @@ impl Client {
     }
 
     /// The head that a publish sets, and the call.
-    pub(crate) fn publish(
-        &self,
-        written: &SimulatedGeneration,
-        before: &Before,
-        policy: &Policy,
-        lease: Option<&SimulatedLease>,
-        next_due: Option<Duration>,
-    ) -> (Head, Turn) {
+    pub(crate) fn publish(&self, written: &SimulatedGeneration, before: &Before, how: &How<'_>) -> (Head, Turn) {
+        let How { policy, lease, .. } = *how;
         let SimulatedGeneration {
             key,
             generation,
@@ -276,9 +282,9 @@ impl Client {
             before: &before.0,
             policy,
             lease: lease.map(|lease| (lease.key.as_str(), lease.value.as_str())),
-            next_due,
-            follows: None,
-            is_patch: false,
+            next_due: how.next_due,
+            follows: how.follows,
+            is_patch: how.is_patch,
             recalls: false,
         };
         let call = publishing.call(&self.keys);

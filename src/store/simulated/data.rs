@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use redis::Value;
 
-use super::values::{Id, bulk, count, entry, number, parse_id, text, written_id};
+use super::values::{Id, bulk, count, number, text};
 
 type Bytes = Vec<u8>;
 
@@ -79,6 +79,8 @@ macro_rules! made {
     }};
 }
 
+mod streams;
+
 impl Data {
     fn find(&mut self, key: &[u8]) -> Option<&mut Stored> {
         self.keys.get_mut(key)
@@ -135,10 +137,12 @@ impl Data {
                 let at = from + number::<u64>(&args[1]);
                 let greater = args.get(2).is_some_and(|flag| flag == b"GT");
                 let first = args.get(2).is_some_and(|flag| flag == b"NX");
+                let less = args.get(2).is_some_and(|flag| flag == b"LT");
                 match self.find(&args[0]) {
                     // Without expiry is for ever, which nothing is greater than.
                     Some(stored) if greater && stored.expires_at.is_none_or(|before| before >= at) => Value::Int(0),
                     Some(stored) if first && stored.expires_at.is_some() => Value::Int(0),
+                    Some(stored) if less && stored.expires_at.is_some_and(|before| before <= at) => Value::Int(0),
                     Some(stored) => {
                         stored.expires_at = Some(at);
                         Value::Int(1)
@@ -148,9 +152,16 @@ impl Data {
             }
             "GET" => kept!(self, &args[0], Text).map_or(Value::Nil, |text| bulk(text.clone())),
             "SET" => {
-                let expires_at = match args.get(2).map(|flag| text(flag)) {
+                let (first, flags) = match args.get(2).map(|flag| text(flag)) {
+                    Some("NX") => (true, &args[3..]),
+                    _ => (false, &args[2..]),
+                };
+                if first && self.keys.contains_key(&args[0]) {
+                    return Value::Nil;
+                }
+                let expires_at = match flags.first().map(|flag| text(flag)) {
                     None => None,
-                    Some("PX") => Some(now_ms + number::<u64>(&args[3])),
+                    Some("PX") => Some(now_ms + number::<u64>(&flags[1])),
                     Some(other) => panic!("SET {other}"),
                 };
                 let kept = Kept::Text(args[1].clone());
@@ -247,17 +258,15 @@ impl Data {
                 Value::Array(members.into_iter().map(told).collect())
             }
             "ZRANGE" => {
-                assert_eq!(
-                    args[3..6],
-                    [b"BYSCORE".to_vec(), b"LIMIT".to_vec(), b"0".to_vec()],
-                    "ZRANGE"
-                );
+                assert_eq!(args[3], b"BYSCORE", "ZRANGE");
                 let (above, from, most) = match (text(&args[1]), text(&args[2])) {
                     (from, "+inf") if from.starts_with('(') => (true, number::<f64>(&args[1][1..]), f64::INFINITY),
                     ("-inf", most) => (false, f64::NEG_INFINITY, number(most.as_bytes())),
+                    (from, "+inf") => (false, number(from.as_bytes()), f64::INFINITY),
                     other => panic!("ZRANGE {other:?}"),
                 };
-                let (limit, with_scores) = (number::<usize>(&args[6]), args.len() > 7);
+                // Behind LIMIT 0.
+                let (limit, with_scores) = (args.get(6).map_or(usize::MAX, |limit| number(limit)), args.len() > 7);
                 let Some(set) = kept!(self, &args[0], Sorted) else {
                     return Value::Array(Vec::new());
                 };
@@ -273,39 +282,11 @@ impl Data {
             }
             "XLEN" => kept!(self, &args[0], Stream).map_or(Value::Int(0), |stream| count(stream.entries.len())),
             "XADD" => self.xadd(now_ms, args),
-            "XRANGE" | "XREVRANGE" => {
-                let Some(stream) = kept!(self, &args[0], Stream) else {
-                    return Value::Array(Vec::new());
-                };
-                let backwards = name == b"XREVRANGE";
-                let (from, to) = if backwards {
-                    (&args[2], &args[1])
-                } else {
-                    (&args[1], &args[2])
-                };
-                let range = stream.entries.range(parse_id(from)..=parse_id(to));
-                let limit = args.get(4).map_or(usize::MAX, |limit| number(limit));
-                Value::Array(if backwards {
-                    range.rev().take(limit).map(entry).collect()
-                } else {
-                    range.take(limit).map(entry).collect()
-                })
-            }
+            "XRANGE" => self.xrange(&args[0], [&args[1], &args[2]], args.get(4), false),
+            "XREVRANGE" => self.xrange(&args[0], [&args[2], &args[1]], args.get(4), true),
             "XREAD" => {
-                let limit: usize = number(&args[1]);
                 self.expire(&args[3], now_ms);
-                let Some(stream) = kept!(self, &args[3], Stream) else {
-                    return Value::Nil;
-                };
-                let after = (
-                    std::ops::Bound::Excluded(parse_id(&args[4])),
-                    std::ops::Bound::Unbounded,
-                );
-                let entries: Vec<Value> = stream.entries.range(after).take(limit).map(entry).collect();
-                match entries.is_empty() {
-                    true => Value::Nil,
-                    false => Value::Map(vec![(bulk(args[3].clone()), Value::Array(entries))]),
-                }
+                self.xread(args)
             }
             other => panic!("the model does not know {other}"),
         }
@@ -349,40 +330,5 @@ impl Data {
             }
         }
         Value::Int(added)
-    }
-
-    fn xadd(&mut self, now_ms: u64, args: &[Bytes]) -> Value {
-        let mut at = 1;
-        let mut keep = usize::MAX;
-        loop {
-            match text(&args[at]) {
-                "NOMKSTREAM" => {
-                    if !self.keys.contains_key(&args[0]) {
-                        return Value::Nil;
-                    }
-                    at += 1;
-                }
-                "MAXLEN" => {
-                    keep = number(&args[at + 2]);
-                    at += 3;
-                }
-                _ => break,
-            }
-        }
-        let stream = made!(self, &args[0], Stream);
-        let id = match text(&args[at]) {
-            "*" if now_ms > stream.last.0 => (now_ms, 0),
-            "*" => (stream.last.0, stream.last.1 + 1),
-            _ => parse_id(&args[at]),
-        };
-        if id <= stream.last {
-            return error("ERR The ID specified in XADD is equal or smaller than the target stream top item");
-        }
-        stream.entries.insert(id, args[at + 1..].to_vec());
-        stream.last = id;
-        while stream.entries.len() > keep {
-            stream.entries.pop_first();
-        }
-        bulk(written_id(id))
     }
 }

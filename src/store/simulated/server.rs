@@ -12,6 +12,17 @@ use crate::store::scripts;
 #[derive(Clone)]
 pub(crate) struct Turn(pub(in super::super) Vec<Cmd>);
 
+impl Turn {
+    /// Its first commands: where the connection breaks, a server may have done only these.
+    pub(crate) fn part(&self, commands: usize) -> Self {
+        Self(self.0.iter().take(commands).cloned().collect())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
 impl std::fmt::Debug for Turn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for command in self.0.iter().take(2) {

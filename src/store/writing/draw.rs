@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use redis::{Cmd, Value};
+use redis::{Cmd, Pipeline, Value};
 
 use super::leases::{Keeper, LEASE, Lease, LeaseState, owner_token, state_of};
 use crate::{
@@ -129,17 +129,10 @@ impl Draws {
     pub async fn role(&self, role: &str) -> Result<Option<Lease>, StoreError> {
         const OPERATION: &str = "take a role";
         let (key, value) = (self.access.keys.role(role), owner_token());
-        let mut command = redis::cmd("SET");
-        command
-            .arg(&key)
-            .arg(&value)
-            .arg("NX")
-            .arg("PX")
-            .arg(LEASE.as_millis() as u64);
         // The lease counts from before the call: here it must never seem to last longer than there.
         let asked = Instant::now();
-        let replies = self.access.redis.write(OPERATION, &command).await?;
-        let reply = reply::answered(replies.into_iter().next().unwrap_or_default(), OPERATION, &key)?;
+        let replies = self.access.redis.write(OPERATION, &taking_role(&key, &value)).await?;
+        let reply = reply::answered(replies.into_iter().next_back().unwrap_or_default(), OPERATION, &key)?;
         Ok((reply != Value::Nil).then(|| self.leases.keep(key, value, asked)))
     }
 
@@ -191,6 +184,16 @@ impl Draws {
         }
         Ok(drawn)
     }
+}
+
+/// Takes a role, if nobody has it: by the last reply, which is nil where somebody has.
+pub(crate) fn taking_role(key: &str, value: &str) -> Pipeline {
+    let life = LEASE.as_millis() as u64;
+    let mut turn = Pipeline::new();
+    // Where the clock was set back, the lease of a holder that is dead would last until it has caught up.
+    turn.cmd("PEXPIRE").arg(key).arg(life).arg("LT");
+    turn.cmd("SET").arg(key).arg(value).arg("NX").arg("PX").arg(life);
+    turn
 }
 
 /// One call of the script, for a refresh.

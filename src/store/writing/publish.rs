@@ -115,6 +115,12 @@ pub enum Published {
     Overtaken(Box<FinishedGeneration>),
 }
 
+/// Whether some items of an earlier read were changed in the generation that is current: a read must follow that before it is published.
+pub(crate) fn is_overtaken(current: &HeadState, head: &Head, as_of: Timestamp) -> bool {
+    let is_later = |current: &Head| current.generation.id > head.generation.id && current.as_of < as_of;
+    current.live().is_some_and(is_later)
+}
+
 /// The answer of the script.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Answer {

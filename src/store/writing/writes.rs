@@ -215,10 +215,8 @@ impl GenerationWrites {
             if publication.recalls {
                 head.pins_from = head.generation.id;
             }
-            // Some items were changed in the generation before this read was published: it must follow that.
-            let is_later = |current: &Head| current.generation.id > head.generation.id && current.as_of < as_of;
             let is_read = publication.lease.is_some() && !publication.is_patch;
-            if is_read && unanswered == 0 && before.state.live().is_some_and(is_later) {
+            if is_read && unanswered == 0 && publish::is_overtaken(&before.state, &head, as_of) {
                 finished.is_unpublished();
                 return Ok(Published::Overtaken(finished.into()));
             }

@@ -1,16 +1,16 @@
 //! The exchange of items in one stream: a generation over another one, in which only some chunks are made anew.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet},
     ops::Range,
 };
 
-use super::rows::KeyedRow;
+use super::{rows::KeyedRow, swap::Swap};
 use crate::{
     listing::{
         Generation, Head, Item, ItemId, ListingKey, Policy,
         exchange::{Exchange, Source},
-        sidecar::{IdHash, Keyed, StreamColumns},
+        sidecar::{Keyed, StreamColumns},
     },
     store::{Base, FinishedGeneration, Store, StoreError},
 };
@@ -83,41 +83,22 @@ impl StreamExchange<'_> {
             chunks: BTreeMap::new(),
             moved: 0,
         };
-        let Some(removed) = self.places(&columns, &mut old).await? else {
-            return Ok(Exchanged::Impossible);
+        let swap = Swap {
+            ids: self.ids,
+            rows: self.rows,
         };
-        if !renew && self.is_unchanged(&columns, &old, &removed) {
+        let (candidates, chunk_len) = (swap.candidates(&columns), u64::from(head.chunk_len.get()));
+        if !old.load(candidates.iter().map(|position| position / chunk_len)).await? {
+            return Ok(Exchanged::Impossible);
+        }
+        let removed = swap.leaving(candidates, |position| old.get(position));
+        if !renew && swap.is_unchanged(&columns, &removed, |position| old.get(position)) {
             return Ok(Exchanged::Unchanged);
         }
-        let keys: Vec<&[u8]> = self.rows.iter().map(|(key, _)| key.as_slice()).collect();
-        let exchange = Exchange::new(&columns, head.chunk_len, &removed, &keys);
+        let exchange = swap.exchange(&columns, head.chunk_len, &removed);
         // An item moves by no more places than rows leave or come.
         old.moved = removed.len().max(self.rows.len()) as u64 / u64::from(head.chunk_len.get()) + 2;
         self.write(head, base, generation, &columns, &exchange, old).await
-    }
-
-    /// The positions of all rows that leave. Hashes tell where they may be.
-    async fn places(&self, columns: &StreamColumns, old: &mut OldItems<'_>) -> Result<Option<Vec<u64>>, StoreError> {
-        let hashes: HashSet<IdHash> = self.ids.iter().map(|id| IdHash::of(id.as_str())).collect();
-        let places = (0..).zip(columns.ids()).filter(|(_, hash)| hashes.contains(hash));
-        let places: Vec<u64> = places.map(|(position, _)| position).collect();
-        let chunk_len = u64::from(old.head.chunk_len.get());
-        if !old.load(places.iter().map(|position| position / chunk_len)).await? {
-            return Ok(None);
-        }
-        let leaves = |position: &u64| old.get(*position).is_some_and(|item| self.ids.contains(&item.id));
-        Ok(Some(places.into_iter().filter(leaves).collect()))
-    }
-
-    /// Whether the rows that come are those that leave.
-    fn is_unchanged(&self, columns: &StreamColumns, old: &OldItems<'_>, removed: &[u64]) -> bool {
-        removed.len() == self.rows.len()
-            && removed.iter().zip(self.rows).all(|(position, (key, item))| {
-                let stays = columns
-                    .get(*position)
-                    .is_some_and(|(_, old)| old == Some(key.as_slice()));
-                stays && old.get(*position) == Some(item)
-            })
     }
 
     async fn write(

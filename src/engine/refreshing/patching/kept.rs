@@ -3,16 +3,15 @@
 //! A read of half a minute may have seen the state before a change that is known by now. Its items are exchanged then, in the generation that is
 //! written aside, and items that are gone leave it. `publish` finds, in the step that moves the head, whether there are later changes still.
 
-use std::collections::BTreeSet;
-
 use super::{
     exchange::{Exchanged, StreamExchange},
+    followed::Followed,
     rows::{ChangedRows, RowReader},
 };
 use crate::{
     engine::refreshing::{build_error::BuildError, means::Means},
-    listing::{ChangeOf, Family, ItemId, ItemState, Policy, definition::StreamOrder},
-    store::{ChangesSince, FinishedGeneration},
+    listing::{Family, Policy, definition::StreamOrder},
+    store::FinishedGeneration,
 };
 
 /// Items whose rows are read to follow changes: more are cheaper to read in full.
@@ -25,17 +24,7 @@ pub(crate) struct KeptChanges<'a> {
     pub policy: &'a Policy,
     /// `None` where the origin cannot read rows: then a full read follows each change.
     pub reader: Option<RowReader<'a>>,
-    /// The last change that was looked at.
-    pub last: u64,
-    /// Whether there are changes that only a later full read can follow.
-    pub is_behind: bool,
-    drawn: u64,
-    /// Whether there are changes that were recorded after the draw.
-    has_later: bool,
-    changed: BTreeSet<ItemId>,
-    gone: BTreeSet<ItemId>,
-    /// Items that are gone from some listings, this family's among them.
-    gone_here: BTreeSet<ItemId>,
+    followed: Followed,
     rows: ChangedRows,
 }
 
@@ -54,15 +43,19 @@ impl<'a> KeptChanges<'a> {
             family,
             policy,
             reader,
-            last: shows,
-            drawn,
-            has_later: false,
-            is_behind: false,
-            changed: BTreeSet::new(),
-            gone: BTreeSet::new(),
-            gone_here: BTreeSet::new(),
+            followed: Followed::new(drawn, shows),
             rows: ChangedRows::default(),
         }
+    }
+
+    /// The last change that was looked at.
+    pub(crate) fn last(&self) -> u64 {
+        self.followed.last
+    }
+
+    /// Whether there are changes that only a later full read can follow.
+    pub(crate) fn is_behind(&self) -> bool {
+        self.followed.is_behind
     }
 
     /// Brings a finished generation up to date. With `renew` its id becomes greater than all that are drawn.
@@ -73,13 +66,13 @@ impl<'a> KeptChanges<'a> {
         renew: bool,
     ) -> Result<FinishedGeneration, BuildError> {
         self.catch_up().await?;
-        let ids: BTreeSet<ItemId> = self.changed.union(&self.gone).cloned().collect();
+        let ids = self.followed.ids();
         if ids.is_empty() && !renew {
             return Ok(finished);
         }
         // Without a key a row has no place: then a full read follows the change.
         let Some(rows) = self.rows.sorted(stream.by) else {
-            self.is_behind |= self.has_later;
+            self.followed.fall_behind();
             return Ok(finished);
         };
         let store = &self.means.store;
@@ -97,7 +90,7 @@ impl<'a> KeptChanges<'a> {
         match exchange.over_finished(&finished, generation, renew).await? {
             Exchanged::Unchanged => Ok(finished),
             Exchanged::Impossible => {
-                self.is_behind |= self.has_later;
+                self.followed.fall_behind();
                 Ok(finished)
             }
             Exchanged::Written(newer) => {
@@ -108,43 +101,22 @@ impl<'a> KeptChanges<'a> {
     }
 
     async fn catch_up(&mut self) -> Result<(), BuildError> {
-        let ChangesSince { last, changes, gone } = self.means.store.changes.since(&self.family.name, self.last).await?;
-        self.last = last;
-        let mut newly = BTreeSet::new();
-        for (recorded, change) in changes.iter().filter(|(_, change)| change.may_concern(self.family)) {
-            // Those from before the draw are followed where a database lags, and by the worker once more.
-            let is_later = *recorded > self.drawn;
-            self.has_later |= is_later;
-            match &change.of {
-                // Those that are gone everywhere are known from their own record.
-                ChangeOf::Item(id, ItemState::Gone(_)) if !change.is_plain() => {
-                    self.gone_here.insert(id.clone());
-                }
-                ChangeOf::Item(_, ItemState::Gone(_) | ItemState::Recalled(_)) => {}
-                ChangeOf::Item(id, ItemState::Changed | ItemState::Returned) => {
-                    // It was told later: the item is there again.
-                    self.gone_here.remove(id);
-                    newly.insert(id.clone());
-                }
-                ChangeOf::Listings(_) => self.is_behind |= is_later,
-            }
-        }
-        let now_gone: BTreeSet<ItemId> = gone.into_iter().chain(self.gone_here.iter().cloned()).collect();
+        let since = self.means.store.changes.since(&self.family.name, self.last()).await?;
+        let newly = self.followed.take(since, self.family);
         match self
             .reader
             .as_ref()
-            .filter(|_| self.changed.len() + newly.len() <= FOLLOWED_MAX)
+            .filter(|_| self.followed.changed.len() + newly.len() <= FOLLOWED_MAX)
         {
             _ if newly.is_empty() => {}
             Some(reader) => {
                 self.rows.remove(&newly);
                 self.rows.extend(reader.read(&newly).await?);
-                self.changed.extend(newly);
+                self.followed.changed.extend(newly);
             }
-            None => self.is_behind |= self.has_later,
+            None => self.followed.fall_behind(),
         }
-        self.rows.remove(&now_gone);
-        self.gone = now_gone;
+        self.rows.remove(&self.followed.gone);
         Ok(())
     }
 }

@@ -4,9 +4,10 @@
 //! patch       one family, under its lease: the changed rows are read, each stream is exchanged and published
 //! removal     items that are gone leave a listing, without a lease
 //! recall      the same, and no generation that had them may be read or gone back to any more
-//! kept        a full read follows the changes that were recorded since it was drawn, before it is published
+//! kept        a full read follows the changes that were recorded since it was drawn, before it is published; `followed` is its pure part
 //!   ├─► rows        changed rows, read from the origin
 //!   ├─► exchange    one stream: its columns, the places of items, the chunks that are made anew
+//!   │     └─► swap   the rows that leave and come: pure
 //!   └─► publishing  of patches, removals and recalls: over the head that they were made from
 //! ```
 //!
@@ -17,9 +18,11 @@
 //! - **An earlier read hides no later change**: `publish` looks for recorded changes in the step that moves the head.
 
 pub(in crate::engine) mod exchange;
+pub(crate) mod followed;
 pub(in crate::engine) mod kept;
-pub(in crate::engine) mod patch;
-mod publishing;
+pub(crate) mod patch;
+pub(crate) mod publishing;
 pub(in crate::engine) mod recall;
 pub(in crate::engine) mod removal;
-pub(in crate::engine) mod rows;
+pub(crate) mod rows;
+pub(crate) mod swap;

@@ -56,6 +56,21 @@ impl Patched {
     }
 }
 
+/// The streams in which items are exchanged, one after the other, by their numbers: items that stay in the family, and those that leave it.
+///
+/// The first stream tells which items the family holds. Where this node dies between two streams, the changes are worked off again, and
+/// the family must be found for each of its items: the first stream is the first to show one, and the last to hold one that leaves.
+pub(crate) fn steps(
+    changed: &BTreeSet<ItemId>,
+    stay: BTreeSet<ItemId>,
+    streams: usize,
+) -> impl Iterator<Item = (usize, BTreeSet<ItemId>)> {
+    let leave: BTreeSet<ItemId> = changed.difference(&stay).cloned().collect();
+    let forward = (0..streams).map(move |at| (at, stay.clone()));
+    let backward = (0..streams).rev().map(move |at| (at, leave.clone()));
+    forward.chain(backward).filter(|(_, ids)| !ids.is_empty())
+}
+
 /// The changes of one family.
 pub(crate) struct Patch {
     pub means: Arc<Means>,
@@ -264,16 +279,11 @@ impl Patch {
         asking.expect(&answered).await?;
         // An item may be gone although its row is still there.
         rows.remove(&self.gone_now(grant).await?);
-        // The first stream tells which items the family holds. Where this node dies between two streams, the changes are worked off again, and
-        // the family must be found for each of its items: the first stream is the first to show one, and the last to hold one that leaves.
-        let stay = rows.ids();
-        let leave: BTreeSet<ItemId> = changed.difference(&stay).cloned().collect();
         let mut published = false;
-        let forward = streams.iter().enumerate().map(|stream| (&stay, stream));
-        let backward = streams.iter().enumerate().rev().map(|stream| (&leave, stream));
-        for (ids, (at, stream)) in forward.chain(backward).filter(|(ids, _)| !ids.is_empty()) {
+        for (at, ids) in steps(&changed, rows.ids(), streams.len()) {
+            let Some(stream) = streams.get(at) else { continue };
             match self
-                .exchange_one(defined, stream, (ids, &rows), (grant, at), answered.next_change())
+                .exchange_one(defined, stream, (&ids, &rows), (grant, at), answered.next_change())
                 .await?
             {
                 Patched::Published => published = true,
@@ -281,10 +291,30 @@ impl Patch {
                 other => return Ok(other),
             }
         }
+        published |= self.remove_gone(defined, streams, &changed, grant).await?;
         let listings: Vec<ListingKey> = streams.iter().map(|stream| family.listing(stream.stored())).collect();
         asking.tell(&listings, &answered).await?;
         asking.write(&answered).await;
         Ok(Patched::of(published))
+    }
+
+    /// An item may have gone while its rows were on their way here. Whoever looked for it has not found this family yet.
+    async fn remove_gone(
+        &self,
+        defined: &Defined,
+        streams: &[StreamOrder<'_>],
+        changed: &BTreeSet<ItemId>,
+        grant: &Grant,
+    ) -> Result<bool, EngineError> {
+        let drawn = grant.generations.first().map_or(0, |first| first.id);
+        let since = self.means.store.changes.since(&self.family.name, drawn).await?;
+        let gone: BTreeSet<ItemId> = since.gone.into_iter().filter(|id| changed.contains(id)).collect();
+        let mut removed = false;
+        for stream in streams.iter().rev().filter(|_| !gone.is_empty()) {
+            let (listing, policy) = (self.family.listing(stream.stored()), &defined.definition.policy);
+            removed |= remove(&self.means, &listing, policy, &gone, since.last).await?;
+        }
+        Ok(removed)
     }
 
     /// All that is gone or recalled.
@@ -317,6 +347,8 @@ impl Patch {
             // Removed from this head, perhaps, by another node: asked after the head was read, nothing that is gone comes back.
             let gone = self.gone_now(grant).await?;
             rows.retain(|(_, item)| !gone.contains(&item.id));
+            // It leaves the first stream last: see `remove_gone`.
+            let ids = &ids.difference(&gone).cloned().collect();
             let generation = match generation
                 .take()
                 .filter(|generation| generation.id > head.generation.id)

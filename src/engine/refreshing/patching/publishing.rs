@@ -25,6 +25,13 @@ pub(super) async fn is_moved(means: &Means, listing: &ListingKey, head: &Head) -
     Ok(now.live().is_none_or(|now| now.generation != head.generation))
 }
 
+/// Whether what is current is the head that a generation was made from.
+pub(crate) fn is_base(base: &Head, current: &HeadState) -> bool {
+    current
+        .live()
+        .is_some_and(|current| current.generation == base.generation)
+}
+
 /// Publishes a generation over the head that it was made from, and over no other. Returns whether it is current: if not, another has moved
 /// the head, and the caller makes it again.
 pub(super) async fn publish_over(
@@ -33,12 +40,13 @@ pub(super) async fn publish_over(
     means: &Means,
     publication: Publication<'_>,
 ) -> Result<bool, EngineError> {
-    let is_base = |state: &HeadState| {
-        state
-            .live()
-            .is_some_and(|current| current.generation == base.generation)
-    };
-    match means.store.writes.publish_over(finished, publication, is_base).await? {
+    let is_wanted = |current: &HeadState| is_base(base, current);
+    match means
+        .store
+        .writes
+        .publish_over(finished, publication, is_wanted)
+        .await?
+    {
         Published::Moved { announcement, .. } => {
             means.announcer.apply(&announcement, true);
             Ok(true)
