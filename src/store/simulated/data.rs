@@ -237,7 +237,7 @@ impl Data {
                 self.drop_if(&args[0], empty);
                 count(removed)
             }
-            "ZRANGE" if args[1] == b"-1" => {
+            "ZRANGE" if args[1] == b"-1" && args[2] == b"-1" => {
                 let Some(set) = kept!(self, &args[0], Sorted) else {
                     return Value::Array(Vec::new());
                 };
@@ -248,8 +248,12 @@ impl Data {
                 let told = last.map(|(member, score)| vec![bulk(member.clone()), bulk(score.to_string())]);
                 Value::Array(told.unwrap_or_default())
             }
-            "ZRANGE" if args[1] == b"0" => {
-                assert_eq!(args[2..], [b"-1".to_vec(), b"WITHSCORES".to_vec()], "ZRANGE");
+            "ZRANGE" if args[2] == b"-1" => {
+                assert_eq!(
+                    args[1..],
+                    [b"0".to_vec(), b"-1".to_vec(), b"WITHSCORES".to_vec()],
+                    "ZRANGE"
+                );
                 let set = kept!(self, &args[0], Sorted).map(|set| set.iter().collect::<Vec<_>>());
                 let mut members = set.unwrap_or_default();
                 members.sort_by(|one, other| one.1.total_cmp(other.1).then_with(|| one.0.cmp(other.0)));
