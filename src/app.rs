@@ -21,6 +21,7 @@ mod reload;
 
 use self::reload::Reloading;
 use crate::{
+    cdn::{Cdn, PurgeFailure},
     config::{Config, PRIVATE_REDIS, RedisConfig, Secret, Sources},
     engine::{Engine, EngineLimits, EngineParts},
     http::{HttpParts, Server, Storefront},
@@ -51,6 +52,9 @@ pub enum AppError {
     /// An origin cannot be what the configuration says.
     #[error("cannot open the origins")]
     Origins(#[source] OriginError),
+    /// A CDN cannot be asked to purge.
+    #[error("cannot set up purging of CDNs")]
+    Cdns(#[source] PurgeFailure),
     /// An address cannot be listened on.
     #[error("cannot listen on {listen}")]
     Listen {
@@ -101,11 +105,14 @@ impl App {
         let origins = Origins::counted_in(&metrics)
             .reopen(&config.origins)
             .map_err(AppError::Origins)?;
+        let cdns = config.cdns.iter().cloned().map(Cdn::new);
+        let cdns = cdns.collect::<Result<_, _>>().map_err(AppError::Cdns)?;
         let engine = Engine::start(EngineParts {
             store,
             origins,
             definitions: config.definitions.clone(),
             l1: config.l1.clone(),
+            cdns,
             limits: EngineLimits {
                 fill_wait: config.http.fill_wait,
                 followers_max: config.http.limits.followers_max,

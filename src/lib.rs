@@ -5,6 +5,7 @@
 #![cfg_attr(not(test), warn(clippy::print_stdout, clippy::print_stderr))]
 
 pub mod app;
+pub mod cdn;
 pub mod cli;
 pub mod config;
 pub mod engine;

@@ -4,8 +4,9 @@
 # gets a new one (stale-while-revalidate), and while listcache is away or answers 5xx (stale-if-error). It keeps one copy of each page,
 # as gzip, and unpacks it for the few clients that do not take gzip.
 #
-# A change of a listing shows when the lives of its pages end. To show it at once, ban its tag, which all its pages, sorts and sizes share:
-#     curl -X BAN -H 'Surrogate-Key: category:BREAD' http://127.0.0.1:6081/
+# A change of a listing shows when the lives of its pages end, or at once where listcache has a [cdn.<name>] with provider = "varnish": it bans the
+# listing's tag, which all its pages, sorts and sizes share. By hand, with several tags as a|b:
+#     curl -X BAN -H 'Listcache-Tags: category:BREAD' http://127.0.0.1:6081/
 # Set cdn_max_age in listcache only if every change is banned; this file obeys it (CDN-Cache-Control).
 vcl 4.1;
 
@@ -38,11 +39,11 @@ sub vcl_recv {
         if (client.ip !~ may_ban) {
             return (synth(403, "Forbidden"));
         }
-        # Only a tag as listcache writes it may become part of the expression.
-        if (req.http.Surrogate-Key !~ "^[A-Za-z0-9%._~:@-]+$") {
+        # Only tags as listcache writes them may become part of the expression.
+        if (req.http.Listcache-Tags !~ "^[A-Za-z0-9%._~:@|\-]+$") {
             return (synth(400, "No tag"));
         }
-        ban("obj.http.X-Edge-Listing == " + req.http.Surrogate-Key);
+        ban("obj.http.Surrogate-Key ~ (^|\s)(" + req.http.Listcache-Tags + ")(\s|$)");
         return (synth(200, "Banned"));
     }
     # Server-sent events do not end.
@@ -119,8 +120,6 @@ sub vcl_backend_response {
     }
     # An expired page is kept a little longer, to be asked for by its ETag.
     set beresp.keep = 10m;
-    # The listing's own tag is the first.
-    set beresp.http.X-Edge-Listing = regsub(beresp.http.Surrogate-Key, " .*$", "");
 }
 
 sub vcl_backend_error {
@@ -146,7 +145,6 @@ sub vcl_deliver {
         set resp.http.Cache-Status = regsub(resp.http.Cache-Status + ", varnish; fwd=miss", "^, ", "");
     }
     # Between listcache and here only.
-    unset resp.http.X-Edge-Listing;
     unset resp.http.X-Edge-Revalidate;
     unset resp.http.CDN-Cache-Control;
     unset resp.http.Surrogate-Key;

@@ -153,6 +153,7 @@ fn needs_restart(running: &Config, read: &Config) -> Vec<&'static str> {
         ),
         ("redis", running.redis != read.redis),
         ("l1", running.l1 != read.l1),
+        ("cdn", running.cdns != read.cdns),
         ("warm", running.warm != read.warm),
     ];
     let changed = sections.into_iter().filter(|(_, changed)| *changed);

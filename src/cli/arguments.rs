@@ -231,6 +231,21 @@ Examples:
         json: bool,
     },
 
+    /// Have the configured CDNs delete pages
+    #[command(after_help = "\
+Globs match names of listings that are kept, such as `category:*`; `*` stands for all pages, whether or not their listings are kept. The
+CDNs are those of [cdn.<name>]. Services purge by themselves when listings change: this is for what has changed otherwise, such as the
+shop's own pages with these tags. The configuration is that of LISTCACHE_CONFIG, else ./listcache.toml.
+Exit codes: 0 all CDNs have purged, 2 some have, 1 none has.
+
+Examples:
+  listcache purge category:BREAD
+  listcache purge '*'")]
+    Purge {
+        /// A glob of names
+        glob: String,
+    },
+
     /// Pause refreshing for an outage: listings live on and are served as they are
     #[command(after_help = "\
 Globs match names, such as `category:*`. All nodes know of the freeze within two seconds. A listing that was never filled is

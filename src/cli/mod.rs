@@ -15,6 +15,7 @@ mod outcome;
 mod popularity;
 mod progress;
 mod progress_mode;
+mod purge;
 mod rollback;
 mod visit;
 mod warm;
@@ -112,6 +113,7 @@ async fn perform(command: Command, environment: Environment) -> Outcome {
             })
             .await
         }
+        Command::Purge { glob } => visiting(environment, async |app| purge::run(app, &glob).await).await,
         Command::Inspect {
             name,
             sort,

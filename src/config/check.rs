@@ -1,5 +1,6 @@
 //! From the file's shape to a [`Config`], or every error at once.
 
+mod cdn;
 mod changes;
 mod fields;
 mod filters;
@@ -74,7 +75,11 @@ fn config(report: &Report, table: toml::Table) -> Config {
         &defaults,
         defaults_are_clean,
     );
-    let definitions = Definitions { defined, pushed };
+    let mut definitions = Definitions { defined, pushed };
+    let cdns = cdn::check(report, root.take("cdn"));
+    if !cdns.is_empty() {
+        cdn::tag(&mut definitions);
+    }
     let hooks = hooks::check(report, root.take("hooks"));
     let warm = warm::check(Section::new(report, "warm", root.take("warm")), &definitions);
     root.finish();
@@ -90,6 +95,7 @@ fn config(report: &Report, table: toml::Table) -> Config {
         origins: origins.into_configs(),
         definitions,
         hooks,
+        cdns,
         warm,
         ignored: report.warnings(),
     }

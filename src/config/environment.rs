@@ -8,6 +8,9 @@ pub(super) const TABLES: [&str; 7] = ["http", "admin", "redis", "l1", "defaults"
 /// The keys of a hook that have variables. The other keys stand in the file only.
 pub(super) const HOOK_SECRETS: [&str; 2] = ["secret", "secret_2"];
 
+/// The key of a CDN that has a variable.
+pub(super) const CDN_TOKEN: &str = "token";
+
 /// The variables whose names begin with `LISTCACHE_`, by name.
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
@@ -105,6 +108,10 @@ impl Variable {
                 _ if HOOK_SECRETS.contains(&key) => Self::Key(path),
                 _ => Self::Unknown,
             },
+            ["cdn", cdn, CDN_TOKEN] if !cdn.is_empty() => Self::Key(path),
+            ["cdn", cdn, "token_file"] if !cdn.is_empty() => {
+                Self::File(vec!["cdn".into(), cdn.into(), CDN_TOKEN.into()])
+            }
             [table, key] if TABLES.contains(&table) && !key.is_empty() => Self::Key(path),
             ["defaults", "redis_down", key] if !key.is_empty() => Self::Key(path),
             ["origins", origin, key] if !origin.is_empty() && !key.is_empty() => Self::Key(path),

@@ -4,6 +4,7 @@
 //! the result, or every error at once, each with its path: nobody should have to run it once for each error.
 //! The environment comes in as a value, so a test need not touch its process's.
 
+mod cdn;
 mod check;
 mod environment;
 mod error;
@@ -25,6 +26,7 @@ use std::path::PathBuf;
 
 pub use crate::listing::json_pointer::{InvalidPointer, JsonPointer};
 
+pub use self::cdn::{CdnConfig, CdnDialect, CdnKind, CdnPace, CdnProvider};
 pub use self::environment::Environment;
 pub use self::error::{ConfigError, ConfigErrors};
 pub use self::files::read_names_file;

@@ -4,7 +4,13 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use encoding_rs::Encoding;
 
-use super::{hook::HookConfig, http_origin::HttpOriginConfig, secret::Secret, tls::TlsIdentity};
+use super::{
+    cdn::{CdnConfig, CdnDialect},
+    hook::HookConfig,
+    http_origin::HttpOriginConfig,
+    secret::Secret,
+    tls::TlsIdentity,
+};
 use crate::listing::{Definitions, Policy, WarmScope};
 
 /// A checked configuration.
@@ -30,6 +36,8 @@ pub struct Config {
     pub definitions: Definitions,
     /// Which webhooks are taken.
     pub hooks: Vec<HookConfig>,
+    /// Which caches behind this service are purged when listings change.
+    pub cdns: Vec<CdnConfig>,
     /// How listings are warmed up.
     pub warm: WarmConfig,
     /// Keys that were ignored: the path of each, and why.
@@ -53,6 +61,8 @@ pub struct HttpConfig {
     pub access_log: bool,
     /// Whether anybody may ask on which pages an item stands.
     pub item_lookup: bool,
+    /// In which headers CDNs read tags and lifetimes; `Surrogate-Key` and `CDN-Cache-Control` where none is named.
+    pub cdn: Vec<CdnDialect>,
     /// Bounds of connections and bodies.
     pub limits: HttpLimits,
 }

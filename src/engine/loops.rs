@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     changing::{ChangeFeeds, ChangeWorker, FeedTroubles, Surveys},
-    coherence::{checker::Checker, evictions::Evictions, hearing::Hearing},
+    coherence::{checker::Checker, evictions::Evictions, hearing::Hearing, purged::WatchPurges},
     operations::read_counts::ReadCounts,
     reading::freshness::OldestStale,
     refreshing::{
@@ -60,6 +60,12 @@ impl Loops {
         if !refreshes_due {
             return;
         }
+        let watch_purges = WatchPurges {
+            store: store.clone(),
+            purged: means.purged.clone(),
+            metrics: metrics.clone(),
+        };
+        tasks.spawn(watch_purges.run(stopping()));
         let checker = Checker {
             store: store.clone(),
             l1: means.l1.clone(),

@@ -8,6 +8,7 @@
 //! | `operations` | pushes, deletes and asked-for refreshes; inspection; freezing and rolling back; read counts |
 //! | `reading` | a page: which listing, which generation, which items |
 //! | `changing` | changes that shops tell of: recorded, and worked off |
+//! | `purging` | caches behind this service are purged when listings change |
 //! | `warm_up` | listings are refreshed before they are asked for |
 //! | `refreshing` | when a family is due, which run refreshes it, what that reads and writes |
 //! | `coherence` | every node shows the same: announcements, followers, the live checker |
@@ -26,6 +27,7 @@ mod limits;
 mod loads;
 mod loops;
 mod operations;
+mod purging;
 mod reading;
 mod refreshing;
 pub mod warm_up;
@@ -37,16 +39,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
     changing::Surveys,
-    coherence::announcer::Announcer,
+    coherence::{announcer::Announcer, purged::Purged},
     fetching::{heads::Heads, lost_pushed::LostPushed, pushed_sorts::PushedSorts},
     l1::L1,
     loads::permits::ReadPermits,
     loops::Loops,
+    purging::Purger,
     refreshing::{due::coalesced::Coalesced, failures::Failures, latencies::Latencies, means::Means, runs::Refresher},
     warm_up::WarmUps,
 };
 pub use crate::store::Refused;
 use crate::{
+    cdn::Cdn,
     config::L1Config,
     listing::Definitions,
     origin::Origins,
@@ -56,7 +60,10 @@ use crate::{
 
 pub use self::{
     changing::{Changes, ItemPlace, ItemPlaces},
-    coherence::followers::{Event, Follower, Followers},
+    coherence::{
+        followers::{Event, Follower, Followers},
+        purged::Unpurged,
+    },
     declared::Declaration,
     error::{Chain, EngineError, ParameterError},
     l1::{
@@ -89,6 +96,9 @@ pub(crate) use self::{
     refreshing::{attempt::due_after, patching},
 };
 
+/// So much later than `l1.ttl` a CDN is purged again: by then every node shows what is new.
+const SECOND_PURGE_AFTER: Duration = Duration::from_secs(2);
+
 /// Everything the engine stands on.
 pub struct EngineParts {
     /// Redis.
@@ -99,6 +109,8 @@ pub struct EngineParts {
     pub definitions: Definitions,
     /// How large L1 may be, and how long its heads live.
     pub l1: L1Config,
+    /// The caches behind this service that are purged.
+    pub cdns: Vec<Cdn>,
     /// Bounds on work.
     pub limits: EngineLimits,
     /// Where things are counted.
@@ -140,6 +152,7 @@ impl Engine {
             origins,
             definitions,
             l1: l1_config,
+            cdns,
             limits,
             metrics,
             refreshes_due,
@@ -171,6 +184,8 @@ impl Engine {
             followers.clone(),
             metrics.clone(),
         ));
+        let cdns: Vec<_> = cdns.into_iter().map(Arc::new).collect();
+        let purged = Purged::new(cdns.iter().map(|cdn| cdn.config.name.clone()).collect());
         let means = Arc::new(Means {
             store: store.clone(),
             declaration: declaration.clone(),
@@ -181,6 +196,7 @@ impl Engine {
             lost_pushed,
             announcer,
             frozen: Arc::default(),
+            purged: Arc::new(purged),
             failures: Failures::new(store.clone()),
             latencies: Latencies::default(),
             metrics: metrics.clone(),
@@ -200,6 +216,15 @@ impl Engine {
             feed_troubles: Arc::default(),
         };
         loops.start(&tasks, &stopping, refreshes_due);
+        if refreshes_due {
+            let purger = Purger {
+                means: means.clone(),
+                cdns,
+                second_after: l1_config.ttl + SECOND_PURGE_AFTER,
+                tasks: tasks.clone(),
+            };
+            purger.start(&stopping);
+        }
         Arc::new(Self {
             pages,
             writes: Writes {

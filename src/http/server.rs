@@ -21,7 +21,7 @@ use super::{
     },
     edge::Edge,
     listener::{DISCONNECT_TIMEOUT, SocketService, listen},
-    pages::envelope::Envelopes,
+    pages::envelope::{Dialects, Envelopes},
     request::{auth::Auth, query::Sizes},
     routes::Reach,
     storefront::Storefront,
@@ -106,7 +106,7 @@ impl Server {
             access_log: config.access_log,
             metrics: engine.metrics.clone(),
         });
-        let envelopes = web::Data::new(Envelopes::new(sizes.default));
+        let envelopes = web::Data::new(Envelopes::new(sizes.default, Dialects::new(&config.cdn)));
         let parts = {
             let (engine, edge, envelopes) = (engine.clone(), edge.clone(), envelopes.clone());
             let (readiness, configuration) = (readiness.clone(), configuration.clone());

@@ -4,6 +4,7 @@
 //! take it as an argument.
 
 pub mod belief;
+pub mod cache_tag;
 pub mod change;
 pub mod change_token;
 pub mod checksum;

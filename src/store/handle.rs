@@ -10,7 +10,7 @@ use super::{
     dictionaries::Dictionaries,
     error::StoreError,
     health::{liveness::Liveness, refusals::Refused},
-    hearing::subscriber,
+    hearing::{log_reader::LogReader, subscriber},
     layout::{announcements::Heard, keys::Keys, seen::Seen},
     reading::{exports::ExportReads, heads::HeadReads, pages::PageReads, worker_reads::ReadsNearby},
     records::{
@@ -170,6 +170,11 @@ impl Store {
     /// When something of a family begins or ends next.
     pub fn instants(&self) -> Instants {
         Instants(self.access.clone())
+    }
+
+    /// The logs of announcements, as a queue.
+    pub fn logs(&self) -> LogReader {
+        LogReader(self.access.clone())
     }
 
     /// Warm-up jobs.

@@ -51,6 +51,7 @@ pub use self::{
     error::StoreError,
     handle::{Store, StoreOptions},
     health::refusals::Refused,
+    hearing::log_reader::{LogCursor, LogRead, LogReader, Logged, PurgeCursors},
     layout::{
         announcements::{Announcement, Heard},
         keys::PARTITIONS,

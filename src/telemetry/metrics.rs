@@ -14,6 +14,7 @@ use prometheus_client::{
 use super::{
     change_labels::{ByPatchOutcome, BySource, ChangeSource, PatchOutcome},
     logs::lost_lines,
+    purge_labels::{ByPurgeOutcome, PurgeOutcome},
     redis_code::{ByCode, RedisCode},
 };
 
@@ -166,6 +167,9 @@ metrics! {
     patch_seconds: Histogram = Histogram::new([0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 30.0, 120.0]), "From the recording of a family's first change until it was worked off";
     changed_rows_read: Counter, "Rows of changed items read from origins";
     outbox_lag_seconds: Gauge<f64, AtomicU64>, "For how long an outbox or a changelog could not be read, the worst of them; 0 while all are read";
+    purge_calls: Family<ByPurgeOutcome, Counter>, "Calls of CDNs to purge pages, by outcome";
+    purge_lag_seconds: Gauge<f64, AtomicU64>, "How late the oldest purge is, on the node that purges";
+    cdns_unpurged: Gauge, "CDNs that are not purged in time, so that pages give no cdn_max_age";
     redis_seconds: Histogram = Histogram::new(ROUND_TRIPS), "Round trips to Redis";
     redis_errors: Counter, "Calls to Redis that failed or timed out";
     redis_up: Gauge, "1 while Redis answers";
@@ -211,6 +215,9 @@ impl Metrics {
         for source in ChangeSource::ALL {
             drop(metrics.changes.get_or_create(&BySource { source }));
         }
+        for outcome in PurgeOutcome::ALL {
+            drop(metrics.purge_calls.get_or_create(&ByPurgeOutcome { outcome }));
+        }
         for outcome in PatchOutcome::ALL {
             drop(metrics.patches.get_or_create(&ByPatchOutcome { outcome }));
             drop(metrics.clock_changes.get_or_create(&ByPatchOutcome { outcome }));
@@ -248,7 +255,7 @@ mod tests {
     use super::*;
 
     /// Every metric's name, as it is encoded without its suffix.
-    const NAMES: [(&str, &str); 43] = [
+    const NAMES: [(&str, &str); 46] = [
         ("listcache_changes", "counter"),
         ("listcache_changes_waiting", "gauge"),
         ("listcache_patches", "counter"),
@@ -266,6 +273,9 @@ mod tests {
         ("listcache_filter_bytes", "gauge"),
         ("listcache_oldest_stale_seconds", "gauge"),
         ("listcache_hooks_refused", "counter"),
+        ("listcache_purge_calls", "counter"),
+        ("listcache_purge_lag_seconds", "gauge"),
+        ("listcache_cdns_unpurged", "gauge"),
         ("listcache_redis_seconds", "histogram"),
         ("listcache_redis_errors", "counter"),
         ("listcache_redis_up", "gauge"),

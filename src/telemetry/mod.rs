@@ -3,6 +3,7 @@
 mod change_labels;
 mod logs;
 mod metrics;
+mod purge_labels;
 mod redis_code;
 
 pub use prometheus_client::metrics::counter::Counter;
@@ -11,4 +12,5 @@ pub use self::change_labels::{ByPatchOutcome, BySource, ChangeSource, PatchOutco
 pub(crate) use self::logs::{ACCESS, LOST_PUSHED};
 pub use self::logs::{FlushAtEnd, LogLevel, complain, flush_logs, start_logs};
 pub use self::metrics::{ByLayer, ByOutcome, Layer, Metrics, RefreshOutcome};
+pub use self::purge_labels::{ByPurgeOutcome, PurgeOutcome};
 pub use self::redis_code::{ByCode, RedisCode};

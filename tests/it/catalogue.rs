@@ -147,6 +147,7 @@ pub async fn catalogue_engine(redis: &RedisServer, directory: &Path, defined: Ve
     }])
     .unwrap();
     Engine::start(EngineParts {
+        cdns: Vec::new(),
         store: shop::store(&redis.url()).await,
         origins,
         definitions: definitions(defined),

@@ -95,6 +95,7 @@ impl World {
         );
         let config = Sources::default().load_text(&text).unwrap();
         Engine::start(EngineParts {
+            cdns: Vec::new(),
             store: shop::store(&self.redis.url()).await,
             origins: Origins::open(&config.origins).unwrap(),
             definitions: config.definitions,

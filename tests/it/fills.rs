@@ -110,6 +110,7 @@ async fn a_request_waits_once_however_much_it_waits_for() {
         let mut origins = Origins::default();
         origins.insert("shop", origin.clone());
         let node = Engine::start(EngineParts {
+            cdns: Vec::new(),
             store: shop::store(&redis.url()).await,
             origins,
             definitions: definitions(vec![defined]),

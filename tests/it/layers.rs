@@ -41,6 +41,7 @@ const WITHOUT_CIRCLES: &[&str] = &[
     "config",
     "cli",
     "origin",
+    "cdn",
     "listing",
     "telemetry",
 ];
@@ -54,7 +55,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     // An origin is opened from its part of the configuration.
     ("origin", &["listing", "config", "telemetry"]),
     ("store", &["listing", "telemetry"]),
-    ("engine", &["listing", "origin", "store", "config", "telemetry"]),
+    ("cdn", &["config"]),
+    ("engine", &["listing", "origin", "cdn", "store", "config", "telemetry"]),
     ("http", &["listing", "engine", "config", "telemetry"]),
     ("config", &["listing"]),
     ("telemetry", &[]),

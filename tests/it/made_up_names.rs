@@ -83,6 +83,7 @@ async fn made_up_names_hold_up_no_fill_of_a_known_one_and_leave_nothing_in_redis
         ..EngineLimits::default()
     };
     let node = Engine::start(EngineParts {
+        cdns: Vec::new(),
         store: shop::store(&redis.url()).await,
         origins,
         definitions: definitions(vec![definition(coalesced), brands]),

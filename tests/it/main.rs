@@ -46,6 +46,7 @@ mod origin_bounds;
 mod origin_changes;
 mod outages;
 mod packing;
+mod purging;
 mod read_ahead;
 mod redis_connections;
 mod redis_rights;

@@ -27,6 +27,7 @@ async fn node(redis: &RedisServer, origin: &Arc<Diary>, defined: Definition, lim
     let mut origins = Origins::default();
     origins.insert("shop", origin.clone());
     Engine::start(EngineParts {
+        cdns: Vec::new(),
         store: shop::store(&redis.url()).await,
         origins,
         definitions: definitions(vec![defined]),

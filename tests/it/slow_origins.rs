@@ -52,6 +52,7 @@ async fn what_is_written_is_kept_while_the_origin_pauses() {
     let mut origins = Origins::default();
     origins.insert("shop", Arc::new(origin.clone()));
     let node = Engine::start(EngineParts {
+        cdns: Vec::new(),
         store: shop::store(&redis.url()).await,
         origins,
         definitions: definitions(vec![definition(shop::policy())]),

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use super::tls;
+use super::{cdn, tls};
 use crate::config::{HttpConfig, HttpLimits, TlsIdentity, section::Section};
 
 /// The greatest `size_max`: a page is held in memory by its slices.
@@ -25,6 +25,7 @@ pub(super) fn check(mut section: Section<'_>) -> (HttpConfig, Option<TlsIdentity
     let workers = section.integer("workers", 1..=256, default_workers());
     let access_log = section.boolean("access_log", false);
     let item_lookup = section.boolean("item_lookup", false);
+    let cdn = cdn::dialects(&mut section);
     let limits = HttpLimits {
         connections_max: as_usize(section.integer("connections_max", 1..=1_000_000, 10_000)),
         streams_max: as_u32(section.integer("streams_max", 1..=10_000, 128)),
@@ -45,6 +46,7 @@ pub(super) fn check(mut section: Section<'_>) -> (HttpConfig, Option<TlsIdentity
         workers: as_usize(workers),
         access_log,
         item_lookup,
+        cdn,
         limits,
     };
     (config, identity)

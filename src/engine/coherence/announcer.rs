@@ -7,7 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-use super::{followers::Followers, moves::Moves};
+use super::{followers::Followers, moves::Moves, touched::Touched};
 use crate::{
     engine::fetching::{heads::Heads, lost_pushed::LostPushed, pushed_sorts::PushedSorts},
     listing::{Head, HeadState, ListingKey},
@@ -25,6 +25,8 @@ pub(crate) struct Announcer {
     waiting: Mutex<HashMap<ListingKey, Vec<oneshot::Sender<()>>>>,
     /// For the node that works changes off.
     pub moves: Moves,
+    /// For the nodes that purge caches.
+    pub touched: Touched,
 }
 
 impl Announcer {
@@ -44,6 +46,7 @@ impl Announcer {
             metrics,
             waiting: Mutex::default(),
             moves: Moves::default(),
+            touched: Touched::default(),
         }
     }
 
@@ -72,12 +75,14 @@ impl Announcer {
         self.metrics.epochs.inc();
         self.heads.begin_epoch();
         self.moves.lose();
+        self.touched.note_all();
     }
 
     /// A head moved; `own`: by this node, which keeps the head even if nobody asked for the listing here yet.
     pub(crate) fn apply(&self, announcement: &Announcement, own: bool) {
         self.metrics.announcements.inc();
         self.moves.note(&announcement.listing, &announcement.head);
+        self.touched.note(announcement.listing.name());
         let waiting = self.waiting.lock().remove(&announcement.listing);
         let insist = own || waiting.is_some();
         self.heads

@@ -4,6 +4,8 @@
 //! - [`announcer`]: applies an announcement here: L1 learns of the head, requests that wait for it wake up, followers hear of it.
 //! - [`followers`]: live subscriptions.
 //! - [`checker`]: a loop that compares heads of L1 with Redis's, in the very process that serves.
+//! - [`purged`]: a loop that asks whether caches behind this service are purged in time.
+//! - [`touched`]: tells readers of the logs which of them have news.
 //! - [`evictions`]: a loop that counts the keys that Redis evicts.
 //!
 //! # What must hold
@@ -19,3 +21,5 @@ pub(super) mod evictions;
 pub(super) mod followers;
 pub(super) mod hearing;
 pub(crate) mod moves;
+pub(super) mod purged;
+pub(super) mod touched;

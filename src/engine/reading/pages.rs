@@ -70,6 +70,11 @@ enum Rest {
 }
 
 impl Pages {
+    /// Whether a CDN may keep a page for `cdn_max_age`: where CDNs are purged, as long as each is purged in time.
+    pub fn cdns_are_purged(&self) -> bool {
+        self.means.purged.in_time()
+    }
+
     /// Nothing is read yet.
     pub(crate) fn new(refresher: &Arc<Refresher>, l1_config: &L1Config) -> Self {
         let means = &refresher.means;

@@ -7,7 +7,7 @@ use tokio::runtime::Handle;
 use super::{failures::Failures, frozen::Frozen, latencies::Latencies};
 use crate::{
     engine::{
-        coherence::announcer::Announcer,
+        coherence::{announcer::Announcer, purged::Purged},
         declared::Declaration,
         error::EngineError,
         fetching::{heads::Heads, lost_pushed::LostPushed, pushed_sorts::PushedSorts},
@@ -30,6 +30,8 @@ pub(crate) struct Means {
     pub lost_pushed: Arc<LostPushed>,
     pub announcer: Arc<Announcer>,
     pub frozen: Arc<Frozen>,
+    /// Whether caches behind this service are purged in time.
+    pub purged: Arc<Purged>,
     pub failures: Failures,
     /// How quick the origins are.
     pub latencies: Latencies,

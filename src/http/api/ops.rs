@@ -16,7 +16,7 @@ use super::{
     readiness::Readiness,
 };
 use crate::{
-    engine::{Engine, RedisTrouble},
+    engine::{Engine, RedisTrouble, Unpurged},
     http::{
         problem::{Kind, Problem, ProblemDocument},
         request::schema,
@@ -48,6 +48,9 @@ pub(crate) struct Health {
     /// Outboxes and changelogs that cannot be read: changes that they hold are not seen.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub outboxes_unread: Vec<UnreadOutbox>,
+    /// CDNs that are not purged in time: pages give no `cdn_max_age`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cdns_unpurged: Vec<UnpurgedCdn>,
     /// The outcome of the last reload, if there was one.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = ConfigurationHealth)]
@@ -75,6 +78,25 @@ pub(crate) struct UnreadOutbox {
     pub origin: String,
     /// For how long.
     pub seconds: u64,
+}
+
+/// A CDN that is not purged in time.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct UnpurgedCdn {
+    /// Its name in the configuration.
+    pub cdn: String,
+    /// How late its oldest purge is; absent where no node purges it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+}
+
+impl UnpurgedCdn {
+    fn of(unpurged: Unpurged) -> Self {
+        Self {
+            cdn: unpurged.cdn.into(),
+            seconds: unpurged.lag.map(|lag| lag.as_secs()),
+        }
+    }
 }
 
 /// An operation that Redis refuses although it answers.
@@ -167,6 +189,7 @@ pub(crate) async fn ready(
                     .into_iter()
                     .map(UnreadOutbox::of)
                     .collect(),
+                cdns_unpurged: engine.inspector.unpurged().into_iter().map(UnpurgedCdn::of).collect(),
                 configuration: configuration.health(),
             };
             Ok(answer::private(StatusCode::OK, &health))
@@ -193,7 +216,7 @@ pub(crate) async fn metrics(metrics: Data<Metrics>) -> HttpResponse {
             header::CONTENT_TYPE,
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
         ))
-        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .insert_header((header::CACHE_CONTROL, "private, no-store"))
         .body(metrics.encode())
 }
 

@@ -4,6 +4,8 @@
 //! and spelling of links, and kept in a table of bounded size; nothing in it needs invalidation, for its key names the
 //! generation.
 
+mod dialects;
+
 use std::{
     fmt::Write,
     num::NonZeroU32,
@@ -20,6 +22,8 @@ use foldhash::quality::RandomState;
 use moka::sync::Cache;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
+pub(crate) use self::dialects::Dialects;
+use self::dialects::PageTags;
 use super::{
     facets,
     lifetime::Lifetimes,
@@ -28,7 +32,7 @@ use super::{
 };
 use crate::{
     engine::{PageMeta, Selection, Shape},
-    listing::{ListingKey, Order, definition::Links},
+    listing::{ListingKey, Order, cache_tag, definition::Links},
 };
 
 /// Bytes of all envelopes that are kept: those of some thousands of pages.
@@ -44,6 +48,7 @@ const LINK_BYTES_MAX: usize = 2048;
 pub(crate) struct Envelopes {
     kept: Cache<EnvelopeKey, Arc<Envelope>, RandomState>,
     limit_default: NonZeroU32,
+    dialects: Dialects,
 }
 
 /// Everything that an envelope is made of.
@@ -78,8 +83,8 @@ pub(crate) struct Envelope {
     pub link: Option<HeaderValue>,
     /// The page's canonical URL.
     pub content_location: HeaderValue,
-    /// Tags for purging: the listing's own, then those configured.
-    pub surrogate_key: HeaderValue,
+    /// Tags for purging, in the headers that CDNs read.
+    pub tags: PageTags,
     /// Number of items in the listing.
     pub total_count: HeaderValue,
     /// The headers that the clock changes, good for a second.
@@ -93,7 +98,7 @@ pub(crate) struct Envelope {
 
 impl Envelopes {
     /// None yet. Canonical URLs leave the limit out where it is the default.
-    pub(crate) fn new(limit_default: NonZeroU32) -> Self {
+    pub(crate) fn new(limit_default: NonZeroU32, dialects: Dialects) -> Self {
         let weigh = |_: &EnvelopeKey, envelope: &Arc<Envelope>| {
             u32::try_from(envelope.text_bytes() + ENTRY_BYTES).unwrap_or(u32::MAX)
         };
@@ -103,6 +108,7 @@ impl Envelopes {
                 .weigher(weigh)
                 .build_with_hasher(RandomState::default()),
             limit_default,
+            dialects,
         }
     }
 
@@ -128,7 +134,7 @@ impl Envelopes {
         if let Some(envelope) = self.kept.get(&key) {
             return envelope;
         }
-        let envelope = Arc::new(Envelope::write(selection, meta, self.limit_default));
+        let envelope = Arc::new(Envelope::write(selection, meta, self.limit_default, &self.dialects));
         if !meta.is_direct() {
             self.kept.insert(key, envelope.clone());
         }
@@ -137,7 +143,7 @@ impl Envelopes {
 }
 
 impl Envelope {
-    fn write(selection: &Selection, meta: &PageMeta, limit_default: NonZeroU32) -> Self {
+    fn write(selection: &Selection, meta: &PageMeta, limit_default: NonZeroU32, dialects: &Dialects) -> Self {
         let links = PageLinks::of(selection, meta);
         let second = SystemTime::UNIX_EPOCH + Duration::from_secs(meta.generation.id / 1_000_000);
         Self {
@@ -150,7 +156,7 @@ impl Envelope {
             )
             .map(value),
             content_location: value(links::canonical(selection, meta, limit_default)),
-            surrogate_key: value(surrogate_key(selection)),
+            tags: dialects.tags(&tags(selection)),
             total_count: value(meta.listed().to_string()),
             lifetimes: Lifetimes::default(),
             packed: PackedEnvelope::default(),
@@ -186,7 +192,7 @@ impl Envelope {
     fn text_bytes(&self) -> usize {
         let link = self.link.as_ref().map_or(0, HeaderValue::len);
         // The prefix may be kept deflated too.
-        2 * self.prefix.len() + self.etag.len() + link + self.content_location.len() + self.surrogate_key.len()
+        2 * self.prefix.len() + self.etag.len() + link + self.content_location.len() + self.tags.bytes()
     }
 }
 
@@ -263,9 +269,10 @@ fn etag(selection: &Selection, meta: &PageMeta) -> String {
     )
 }
 
-/// By listing and never by product: a tag for each of 300 products breaks proxies.
-fn surrogate_key(selection: &Selection) -> String {
-    let tag = selection.key.name().tag();
+/// The listing's own, then those configured, with spaces between them. By listing and never by product: a tag for each of 300 products
+/// breaks proxies.
+fn tags(selection: &Selection) -> String {
+    let tag = cache_tag::of_listing(selection.key.name());
     match &*selection.policy.surrogate_keys {
         "" => tag.into_owned(),
         configured => format!("{tag} {configured}"),

@@ -17,9 +17,6 @@ use crate::{engine::PageMeta, http::edge::CACHE_STATUS, listing::Policy};
 pub(crate) const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// Number of items in the listing.
 pub(crate) const X_TOTAL_COUNT: HeaderName = HeaderName::from_static("x-total-count");
-/// RFC 9213: for CDNs alone.
-const CDN_CACHE_CONTROL: HeaderName = HeaderName::from_static("cdn-cache-control");
-const SURROGATE_KEY: HeaderName = HeaderName::from_static("surrogate-key");
 const X_ROBOTS_TAG: HeaderName = HeaderName::from_static("x-robots-tag");
 
 /// `Cache-Status` of a name that does not exist.
@@ -33,8 +30,14 @@ pub(crate) fn shortened_tag(policy: &Policy, meta: &PageMeta, envelope: &Envelop
     Some(format!("{}.{bound}\"", tag.strip_suffix('"').unwrap_or(tag)))
 }
 
-/// Sets the headers of a page.
-pub(crate) fn set(response: &mut HttpResponseBuilder, policy: &Policy, meta: &PageMeta, envelope: &Envelope) {
+/// Sets the headers of a page. `purged`: CDNs are purged in time.
+pub(crate) fn set(
+    response: &mut HttpResponseBuilder,
+    policy: &Policy,
+    meta: &PageMeta,
+    envelope: &Envelope,
+    purged: bool,
+) {
     // Without a generation there is nothing that a later answer could be told to be the same as.
     if !meta.is_direct() {
         match shortened_tag(policy, meta, envelope) {
@@ -47,17 +50,21 @@ pub(crate) fn set(response: &mut HttpResponseBuilder, policy: &Policy, meta: &Pa
             Some(tag) => drop(response.insert_header((header::ETAG, tag))),
         }
     }
-    let lifetime = envelope.lifetimes.of(Lifetime::of(policy, meta));
+    let lifetime = envelope.lifetimes.of(Lifetime::of(policy, meta, purged));
     response.insert_header((header::CACHE_CONTROL, lifetime.cache_control.clone()));
     if let Some(value) = &lifetime.cdn_cache_control {
-        response.insert_header((CDN_CACHE_CONTROL, value.clone()));
+        for header in envelope.tags.lifetime_headers() {
+            response.insert_header((header, value.clone()));
+        }
     }
     response.insert_header((CACHE_STATUS, lifetime.cache_status.clone()));
     response.insert_header((header::CONTENT_LOCATION, envelope.content_location.clone()));
     if let Some(link) = &envelope.link {
         response.insert_header((header::LINK, link.clone()));
     }
-    response.insert_header((SURROGATE_KEY, envelope.surrogate_key.clone()));
+    for (header, value) in envelope.tags.iter() {
+        response.insert_header((header.clone(), value.clone()));
+    }
     response.insert_header((X_TOTAL_COUNT, envelope.total_count.clone()));
     if meta.pinned {
         // A snapshot's pages are many and short-lived: crawlers should keep the plain ones.

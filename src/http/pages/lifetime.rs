@@ -84,8 +84,8 @@ impl Lifetimes {
 }
 
 impl Lifetime {
-    /// How long a page may be used.
-    pub(crate) fn of(policy: &Policy, meta: &PageMeta) -> Self {
+    /// How long a page may be used. A cache that is not `purged` in time is told what every cache is told.
+    pub(crate) fn of(policy: &Policy, meta: &PageMeta, purged: bool) -> Self {
         let state = meta.freshness.state;
         let (max_age, ttl) = if meta.pinned {
             Self::pinned(policy, meta)
@@ -103,8 +103,8 @@ impl Lifetime {
         let said = policy.cdn_max_age.as_secs() > 0;
         let cdn_max_age = said.then_some(match state {
             // A pin lasts only as long as its generation, and a cache learns of a delete only by purging.
-            PageState::Fresh if meta.pinned => cdn.min(kept_secs(meta)),
-            PageState::Fresh => cdn,
+            PageState::Fresh if purged && meta.pinned => cdn.min(kept_secs(meta)),
+            PageState::Fresh if purged => cdn,
             _ => max_age,
         });
         // The headers do not change with a bound beyond all that they say.
@@ -187,7 +187,7 @@ fn value(text: String) -> HeaderValue {
 
 fn cache_control(max_age: u64, lifetime: &Lifetime) -> String {
     if matches!(lifetime.state, PageState::Direct { .. }) {
-        return "no-store".to_owned();
+        return "private, no-store".to_owned();
     }
     let mut text = format!("max-age={max_age}");
     for (directive, seconds) in ["stale-while-revalidate", "stale-if-error"]

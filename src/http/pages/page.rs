@@ -245,7 +245,8 @@ impl<'r> Asked<'r> {
             Some(_) => StatusCode::OK,
             None => StatusCode::NOT_MODIFIED,
         });
-        headers::set(&mut response, &self.selection.policy, &page.meta, envelope);
+        let purged = self.engine.pages.cdns_are_purged();
+        headers::set(&mut response, &self.selection.policy, &page.meta, envelope, purged);
         let timing = server_timing(page.meta.served, page.waited, began.elapsed());
         response.insert_header((headers::SERVER_TIMING, timing));
         let Some((coding, body)) = body else {

@@ -40,6 +40,11 @@ impl LogPosition {
         Self { last }
     }
 
+    /// The last entry applied.
+    pub(crate) fn last(self) -> Entry {
+        self.last
+    }
+
     /// The id after which a reading of the log begins with the last entry applied.
     pub(crate) fn read_after(self) -> EntryId {
         self.last.id.before()

@@ -242,6 +242,16 @@ impl Keys {
         format!("{}:{LAYOUT}:changelog:{origin}", self.prefix)
     }
 
+    /// Up to where the logs are purged from a CDN, for all partitions.
+    pub(crate) fn purged(&self, cdn: &str) -> String {
+        format!("{}:{LAYOUT}:cdn:{cdn}", self.prefix)
+    }
+
+    /// How late purges from a CDN are.
+    pub(crate) fn purge_lag(&self, cdn: &str) -> String {
+        format!("{}:{LAYOUT}:cdn-lag:{cdn}", self.prefix)
+    }
+
     pub(crate) fn reads(&self, partition: Partition) -> String {
         self.in_partition(partition, format_args!("reads"))
     }

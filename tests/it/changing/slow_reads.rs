@@ -77,6 +77,7 @@ async fn node(url: &str, origin: &Arc<SlowOrigin>, refreshes_due: bool) -> Arc<E
         ..Policy::default()
     };
     Engine::start(EngineParts {
+        cdns: Vec::new(),
         store: shop::store(url).await,
         origins,
         definitions: definitions(vec![definition(policy)]),

@@ -13,7 +13,7 @@ pub(super) const ROOMS: &[(&str, Order)] = &[
             &["mod"],
             &["loops"],
             &["operations"],
-            &["reading", "warm_up", "changing"],
+            &["reading", "warm_up", "changing", "purging"],
             &["refreshing"],
             &["coherence"],
             &["fetching"],

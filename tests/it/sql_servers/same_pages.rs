@@ -297,6 +297,7 @@ async fn one_catalogue_through_every_origin_gives_the_same_bytes() {
             listings(&origin.name, query, sort_in_memory_max)
         });
         let engine = Engine::start(EngineParts {
+            cdns: Vec::new(),
             store: shop::store(&redis.url()).await,
             origins: Origins::open(&origins).unwrap(),
             definitions: definitions(defined.collect()),

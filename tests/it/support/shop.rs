@@ -225,6 +225,7 @@ pub async fn engine_with(
     let mut origins = Origins::default();
     origins.insert("shop", origin.clone());
     Engine::start(EngineParts {
+        cdns: Vec::new(),
         store: store(url).await,
         origins,
         definitions,

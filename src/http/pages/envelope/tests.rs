@@ -7,7 +7,7 @@ use crate::{
 const LIMIT: NonZeroU32 = NonZeroU32::new(24).unwrap();
 
 fn envelope(selection: &Selection, meta: &PageMeta) -> Envelope {
-    Envelope::write(selection, meta, LIMIT)
+    Envelope::write(selection, meta, LIMIT, &Dialects::new(&[]))
 }
 
 fn prefix(key: &str, meta: &PageMeta) -> String {
@@ -88,13 +88,16 @@ fn the_tag_names_generation_and_window() {
 #[test]
 fn a_page_is_tagged_by_its_listing_and_as_configured() {
     let mut selection = selection("a%20b%2Cc/price?currency=EUR");
-    assert_eq!(envelope(&selection, &meta(30, 0, 24)).surrogate_key, "a%20b%2Cc");
+    assert_eq!(
+        envelope(&selection, &meta(30, 0, 24)).tags.iter().next().unwrap().1,
+        "a%20b%2Cc"
+    );
     selection.policy = Arc::new(Policy {
         surrogate_keys: "shop bread".into(),
         ..Policy::default()
     });
     assert_eq!(
-        envelope(&selection, &meta(30, 0, 24)).surrogate_key,
+        envelope(&selection, &meta(30, 0, 24)).tags.iter().next().unwrap().1,
         "a%20b%2Cc shop bread"
     );
 }
@@ -125,7 +128,7 @@ fn the_links_of_a_long_name_are_next_alone() {
 
 #[test]
 fn whatever_an_answer_shows_of_a_page_tells_its_envelope_apart() {
-    let envelopes = Envelopes::new(LIMIT);
+    let envelopes = Envelopes::new(LIMIT, Dialects::new(&[]));
     let (selection, meta) = (selection("a/price?currency=EUR"), meta(100, 24, 24));
     let first = envelopes.of(&selection, &meta);
     assert!(Arc::ptr_eq(&first, &envelopes.of(&selection.clone(), &meta.clone())));

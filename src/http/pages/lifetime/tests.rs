@@ -8,11 +8,11 @@ fn check(ttl_ms: i64, state: PageState, served: Served, control: &str, status: &
     meta.served = served;
     let policy = Policy::default();
     assert_eq!(control_of(&policy, &meta), control);
-    assert_eq!(cache_status(&Lifetime::of(&policy, &meta)), status);
+    assert_eq!(cache_status(&Lifetime::of(&policy, &meta, true)), status);
 }
 
 fn control_of(policy: &Policy, meta: &PageMeta) -> String {
-    let lifetime = Lifetime::of(policy, meta);
+    let lifetime = Lifetime::of(policy, meta, true);
     cache_control(lifetime.max_age, &lifetime)
 }
 
@@ -89,7 +89,7 @@ fn what_comes_straight_from_the_origin_is_kept_by_nobody() {
         0,
         PageState::Direct { refused: false },
         ORIGIN,
-        "no-store",
+        "private, no-store",
         "listcache-redis; fwd=bypass; detail=redis-down, listcache-l1; fwd=uri-miss",
     );
 }
@@ -125,7 +125,7 @@ fn a_pinned_page_lives_no_longer_than_its_generation() {
     (meta.pinned, meta.freshness.state, meta.served) = (true, PageState::RedisDown, L1);
     assert_eq!(control_of(&policy, &meta), "max-age=5");
     let status = "listcache-l1; hit; ttl=5; detail=redis-down";
-    assert_eq!(cache_status(&Lifetime::of(&policy, &meta)), status);
+    assert_eq!(cache_status(&Lifetime::of(&policy, &meta, true)), status);
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn a_cdn_that_is_purged_may_keep_fresh_pages_longer() {
     let said = |policy: &Policy, change: fn(&mut PageMeta)| {
         let mut meta = meta(1434, 24, 24);
         change(&mut meta);
-        let headers = Lifetimes::default().of(Lifetime::of(policy, &meta));
+        let headers = Lifetimes::default().of(Lifetime::of(policy, &meta, true));
         let said = headers.cdn_cache_control.as_ref();
         said.map(|value| value.to_str().unwrap().to_owned())
     };
@@ -160,7 +160,7 @@ fn headers_are_written_once_a_lifetime() {
     let lifetime = |ttl_ms: i64| {
         let mut meta = meta(1434, 24, 24);
         meta.freshness.ttl_ms = ttl_ms;
-        lifetimes.of(Lifetime::of(&Policy::default(), &meta))
+        lifetimes.of(Lifetime::of(&Policy::default(), &meta, true))
     };
     let first = lifetime(48_900);
     assert!(Arc::ptr_eq(&first, &lifetime(48_100)));
@@ -177,7 +177,7 @@ fn check_until(until_ms: i64, control: &str, cdn: &str) {
         cdn_max_age: std::time::Duration::from_secs(600),
         ..Policy::default()
     };
-    let headers = Lifetimes::default().of(Lifetime::of(&policy, &meta));
+    let headers = Lifetimes::default().of(Lifetime::of(&policy, &meta, true));
     assert_eq!(headers.cache_control.to_str().unwrap(), control);
     assert_eq!(headers.cdn_cache_control.as_ref().unwrap().to_str().unwrap(), cdn);
 }
