@@ -14,6 +14,9 @@ use crate::{
     store::LogCursor,
 };
 
+/// More changes than these wait for no CDN: all pages are purged then. A CDN may be away for long, and memory is bounded.
+const WAITING_MAX: usize = 50_000;
+
 /// How far each log is done, by partition.
 pub(crate) type Ends = BTreeMap<usize, LogCursor>;
 
@@ -90,6 +93,22 @@ impl Queue {
     /// Adds heads that moved.
     pub(crate) fn add(&mut self, waiting: impl IntoIterator<Item = Waiting>) {
         self.first.extend(waiting);
+        if self.first.len() > WAITING_MAX {
+            self.forget_which();
+        }
+    }
+
+    /// All pages are purged in place of those that wait.
+    fn forget_which(&mut self) {
+        let all: Arc<str> = cache_tag::ALL.into();
+        let since = self.first.front().map_or(Timestamp(0), |oldest| oldest.since);
+        let ends = self.first.drain(..).flat_map(|waiting| waiting.ends).collect();
+        self.first.push_back(Waiting {
+            tag: all.clone(),
+            definition: all,
+            since,
+            ends,
+        });
     }
 
     /// Adds what was purged once by a worker before this one, nobody knows when.

@@ -151,3 +151,20 @@ fn calls_are_made_at_the_given_pace() {
         "never more than the burst"
     );
 }
+
+#[test]
+fn a_cdn_that_is_away_for_long_takes_bounded_memory() {
+    let mut queue = Queue::new(limits(100));
+    for round in 0..20 {
+        queue.add((0..6000).map(|number| waiting(number, 1000 + round)));
+        assert!(queue.first.len() <= WAITING_MAX);
+    }
+    let (_, batch) = queue.next(|_| Duration::ZERO).unwrap();
+    assert_eq!(&*batch.tags[0], cache_tag::ALL);
+    assert_eq!(
+        queue.first.front().unwrap().since,
+        Timestamp(1000),
+        "as late as the oldest"
+    );
+    assert_eq!(batch.ends.len(), 64);
+}
