@@ -25,7 +25,7 @@ use crate::{
 
 /// Between two attempts to take the role.
 const TAKE_PERIOD: Duration = Duration::from_secs(1);
-/// The worker does something at least so often: its word counts for three seconds.
+/// The worker does something at least so often: its word counts for two seconds.
 const PERIOD: Duration = Duration::from_millis(500);
 /// All logs are looked at this often, whatever is heard.
 const LOOK_PERIOD: Duration = Duration::from_secs(10);

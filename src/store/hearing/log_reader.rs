@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// How long the word of a worker counts.
-const WORD_LIFE: Duration = Duration::from_secs(3);
+const WORD_LIFE: Duration = Duration::from_secs(2);
 
 /// A place in the log of one partition.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -184,7 +184,7 @@ impl LogReader {
         self.0.redis.change("keep how far a CDN is purged", &key, &turn).await
     }
 
-    /// The worker of a CDN says that it lives, and how late its oldest purge is. The word counts for three seconds.
+    /// The worker of a CDN says that it lives, and how late its oldest purge is. The word counts for two seconds.
     pub async fn say(&self, cdn: &str, lag: Duration) -> Result<(), StoreError> {
         let key = self.0.keys.purge_lag(cdn);
         let mut turn = Pipeline::new();
