@@ -38,6 +38,8 @@ pub(super) const CACHE_STATUS: HeaderName = HeaderName::from_static("cache-statu
 pub(super) struct Edge {
     /// Whether each request is logged.
     pub access_log: bool,
+    /// Whether a CDN stands in front that stores whatever is not `private`, such as Fastly.
+    pub says_private: bool,
     /// Pages and followers are counted by the engine, answers here.
     pub metrics: Arc<Metrics>,
 }
@@ -58,6 +60,17 @@ pub(super) async fn edge<B: MessageBody + 'static>(
     let (request, mut answer) = response.into_parts();
     passing.end(request.head(), &edge, &mut answer);
     Ok(ServiceResponse::new(request, answer))
+}
+
+/// Fastly does not obey `no-store`
+/// (<https://www.fastly.com/documentation/guides/full-site-delivery/caching/about-cache-control-headers>).
+fn add_private(headers: &mut HeaderMap) {
+    if headers
+        .get(header::CACHE_CONTROL)
+        .is_some_and(|said| said == "no-store")
+    {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-store"));
+    }
 }
 
 /// One request on its way through.
@@ -89,6 +102,9 @@ impl Passing {
     pub(super) fn end<B: MessageBody>(self, head: &RequestHead, edge: &Edge, answer: &mut HttpResponse<B>) {
         // Listings are public; other answers are not for web pages of other origins.
         set_headers(answer.headers_mut(), head.uri.path().starts_with("/v1/"));
+        if edge.says_private {
+            add_private(answer.headers_mut());
+        }
         if let Some(request_id) = self.request_id {
             answer.headers_mut().insert(X_REQUEST_ID, request_id);
         }

@@ -33,7 +33,7 @@ pub struct Kind {
     pub caching: &'static str,
 }
 
-const NO_STORE: &str = "private, no-store";
+const NO_STORE: &str = "no-store";
 /// A bad URL stays bad: let a CDN answer clients that repeat it.
 const A_MINUTE: &str = "max-age=60";
 /// A listing that does not exist now may exist soon.
@@ -362,7 +362,7 @@ mod tests {
             let retry_after = Duration::from_millis(millis);
             let response = Problem::from(EngineError::Overloaded { retry_after }).error_response();
             assert_eq!(response.headers().get("retry-after").unwrap(), seconds);
-            assert_eq!(response.headers().get("cache-control").unwrap(), "private, no-store");
+            assert_eq!(response.headers().get("cache-control").unwrap(), "no-store");
         }
     }
 }

@@ -34,7 +34,7 @@ use super::{
     },
 };
 use crate::{
-    config::{HookConfig, HttpConfig, HttpLimits, Secret, TlsIdentity},
+    config::{CdnDialect, HookConfig, HttpConfig, HttpLimits, Secret, TlsIdentity},
     engine::Engine,
 };
 
@@ -104,6 +104,7 @@ impl Server {
         let engine = web::Data::from(engine);
         let edge = web::Data::new(Edge {
             access_log: config.access_log,
+            says_private: config.cdn.contains(&CdnDialect::Fastly),
             metrics: engine.metrics.clone(),
         });
         let envelopes = web::Data::new(Envelopes::new(sizes.default, Dialects::new(&config.cdn)));

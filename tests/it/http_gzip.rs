@@ -244,7 +244,7 @@ async fn the_coding_is_the_clients_choice() {
             (response.status(), header(&response, "vary")),
             (StatusCode::NOT_ACCEPTABLE, "Accept-Encoding")
         );
-        assert_eq!(header(&response, "cache-control"), "private, no-store");
+        assert_eq!(header(&response, "cache-control"), "no-store");
         let problem: serde_json::Value = response.json().await.unwrap();
         assert_eq!(problem["code"], "not-acceptable");
     }

@@ -337,7 +337,7 @@ async fn nothing_to_serve_yet_is_503_with_a_time() {
     world.shop.close();
     let response = world.get(BREAD).await;
     assert_eq!(response.status(), 503);
-    assert_eq!(header(&response, "cache-control"), "private, no-store");
+    assert_eq!(header(&response, "cache-control"), "no-store");
     assert!(header(&response, "retry-after").parse::<u32>().unwrap() >= 1);
     assert_eq!(response.json::<Value>().await.unwrap()["code"], "nothing-yet");
 }

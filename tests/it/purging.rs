@@ -301,6 +301,39 @@ async fn without_a_node_that_purges_no_page_may_be_kept_long() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn pages_have_the_headers_that_their_cdns_read() {
+    let (redis, cdn) = (RedisServer::start(), ScriptedCdn::willing());
+    let dialects = "[http]\ncdn = [\"fastly\", \"cloudflare\"]";
+    let service = start(&format!("{dialects}\n{}", config(&redis, &fastly(&cdn))));
+    push(&service, "promo:a", 1).await;
+    is_told_to_keep(&service, "promo:a", true).await;
+    let said = async |path: &str, names: &[&str]| {
+        let answer = service.admin(Method::GET, path).send().await.unwrap();
+        let value = |name: &&str| {
+            answer
+                .headers()
+                .get(*name)
+                .map_or("", |value| value.to_str().unwrap())
+                .to_owned()
+        };
+        names.iter().map(value).collect::<Vec<_>>()
+    };
+    let page = said(
+        "/v1/listings/promo:a",
+        &["surrogate-key", "cache-tag", "surrogate-control", "cdn-cache-control"],
+    )
+    .await;
+    assert_eq!(page[..2], ["promo:a ~pushed ~all", "promo:a,~pushed,~all"]);
+    assert!(page[2].starts_with("max-age=3600") && page[2] == page[3], "{page:?}");
+    // Fastly stores whatever is not private.
+    assert_eq!(said("/v1/listings", &["cache-control"]).await, ["private, no-store"]);
+    assert_eq!(
+        said("/v1/listings/promo:a/explain", &["cache-control"]).await,
+        ["private, no-store"]
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_does_not_reach_back_purges_everything() {
     let (redis, cdn) = (RedisServer::start(), ScriptedCdn::willing());
     let config = config(&redis, &fastly(&cdn));

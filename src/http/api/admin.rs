@@ -45,7 +45,7 @@ pub(crate) async fn delete(
     query.finish().map_err(Problem::parameters)?;
     engine.writes.delete(&name, sort.as_ref()).await?;
     Ok(HttpResponse::NoContent()
-        .insert_header((header::CACHE_CONTROL, "private, no-store"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
         .finish())
 }
 

@@ -10,7 +10,7 @@ use serde::Serialize;
 pub(crate) fn private(status: StatusCode, document: &impl Serialize) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((header::CONTENT_TYPE, "application/json"))
-        .insert_header((header::CACHE_CONTROL, "private, no-store"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
         // Texts, numbers and lists of them: serialising does not fail.
         .body(serde_json::to_vec(document).unwrap_or_default())
 }

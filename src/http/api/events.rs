@@ -119,7 +119,7 @@ pub(crate) async fn follow(
     });
     Ok(HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/event-stream"))
-        .insert_header((header::CACHE_CONTROL, "private, no-store"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
         // nginx would hold events back until its buffer is full.
         .insert_header(("X-Accel-Buffering", "no"))
         .streaming(body))

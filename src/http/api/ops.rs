@@ -216,7 +216,7 @@ pub(crate) async fn metrics(metrics: Data<Metrics>) -> HttpResponse {
             header::CONTENT_TYPE,
             "application/openmetrics-text; version=1.0.0; charset=utf-8",
         ))
-        .insert_header((header::CACHE_CONTROL, "private, no-store"))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
         .body(metrics.encode())
 }
 

@@ -187,7 +187,7 @@ fn value(text: String) -> HeaderValue {
 
 fn cache_control(max_age: u64, lifetime: &Lifetime) -> String {
     if matches!(lifetime.state, PageState::Direct { .. }) {
-        return "private, no-store".to_owned();
+        return "no-store".to_owned();
     }
     let mut text = format!("max-age={max_age}");
     for (directive, seconds) in ["stale-while-revalidate", "stale-if-error"]

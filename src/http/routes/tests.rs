@@ -28,6 +28,7 @@ fn parts(service: &mut web::ServiceConfig) {
     service
         .app_data(Data::new(Edge {
             access_log: false,
+            says_private: false,
             metrics: metrics.clone(),
         }))
         .app_data(Data::from(metrics))
@@ -124,7 +125,7 @@ async fn a_wrong_method_hears_which_are_right() {
         assert_eq!(answer.status, 405, "{path}");
         assert_eq!(answer.code(), "method-not-allowed");
         assert_eq!(answer.header("allow"), Some(allow));
-        assert_eq!(answer.header("cache-control"), Some("private, no-store"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
         assert_eq!(answer.header("cache-status"), None);
     }
 }

@@ -72,8 +72,8 @@ async fn judged(
             .and_then(|value| value.to_str().ok())
             .unwrap_or_default()
     };
-    let clean = header("retry-after").parse::<u64>().is_ok_and(|after| after >= 1)
-        && header("cache-control") == "private, no-store";
+    let clean =
+        header("retry-after").parse::<u64>().is_ok_and(|after| after >= 1) && header("cache-control") == "no-store";
     let headers = format!("{:?}", answer.headers());
     let Ok(body) = answer.text().await else {
         setting.is_wrong(format!("{client}: {what}: an answer that breaks off"));

@@ -89,7 +89,7 @@ fn what_comes_straight_from_the_origin_is_kept_by_nobody() {
         0,
         PageState::Direct { refused: false },
         ORIGIN,
-        "private, no-store",
+        "no-store",
         "listcache-redis; fwd=bypass; detail=redis-down, listcache-l1; fwd=uri-miss",
     );
 }
