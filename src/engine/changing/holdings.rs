@@ -93,9 +93,13 @@ impl Holdings {
         of_name.is_some_and(|of_name| of_name.iter().any(|held| held.is_of(listing)))
     }
 
-    /// Whether a listing's items must be read again: its head names another generation than the known one.
+    /// Whether a listing's items must be read again: its head names a later generation than the known one. An earlier one was heard of late.
     pub(crate) fn is_behind(&self, listing: &ListingKey, head: &HeadState) -> bool {
-        head.live().map(|head| head.generation) != self.generation(listing)
+        let named = head.live().map(|head| head.generation);
+        match self.generation(listing) {
+            Some(known) => head.id() >= known.id && named != Some(known),
+            None => named.is_some(),
+        }
     }
 
     /// The families that are kept of a name.
@@ -155,7 +159,7 @@ struct Wanted {
 impl Wanted {
     /// So that all bits take 32 KB: they stay in the processor's nearest cache.
     const BEGINNING_BITS: u32 = 18;
-    /// A list that is so many times as long as the ids wanted is searched for each of them; a shorter one is looked through.
+    /// A list is searched for each wanted id where it is so many times as long as they are many. A shorter one is looked through.
     const SEARCH_FROM: usize = 16;
 
     fn new(ids: &[ItemId]) -> Self {

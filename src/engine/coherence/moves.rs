@@ -42,7 +42,11 @@ impl Moves {
     /// A head has moved.
     pub(crate) fn note(&self, listing: &ListingKey, head: &HeadState) {
         if let Some(moved) = &mut *self.moved.lock() {
-            moved.heads.insert(listing.clone(), head.clone());
+            // This node's own publish may be noted after a later one of another node that was heard meanwhile.
+            let newest = moved.heads.entry(listing.clone()).or_insert_with(|| head.clone());
+            if head.supersedes(newest) {
+                *newest = head.clone();
+            }
         }
     }
 
@@ -111,8 +115,27 @@ impl Moves {
         heard
     }
 
-    /// Nobody waits for the message any more.
+    /// The message is not waited for any more.
     pub(crate) fn give_up(&self, nonce: u64) {
         self.awaited.lock().remove(&nonce);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::listing::Generation;
+
+    #[test]
+    fn a_head_that_is_noted_late_hides_no_later_one() {
+        let moves = Moves::default();
+        let listing = ListingKey::parse("category:BREAD/price").unwrap();
+        let head = |id| HeadState::Deleted(Generation { id, nonce: 1 });
+        moves.note(&listing, &head(1));
+        assert!(moves.take().heads.is_empty(), "nobody wants them yet");
+        moves.begin();
+        moves.note(&listing, &head(5));
+        moves.note(&listing, &head(3));
+        assert_eq!(moves.take().heads[&listing], head(5));
     }
 }
