@@ -8,6 +8,7 @@ mod hooks;
 mod http;
 mod http_origin;
 mod listings;
+mod named;
 mod names;
 mod origins;
 mod policy;

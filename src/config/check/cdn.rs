@@ -1,71 +1,44 @@
 //! `[cdn.<name>]`: which caches are purged when listings change.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
-use toml::{Table, Value};
+use toml::Value;
 use url::Url;
 
+use super::named::Named;
 use crate::{
     config::{
         CdnConfig, CdnDialect, CdnKind, CdnPace, CdnProvider, Secret,
         environment::CDN_TOKEN,
         nearest::suggestion,
-        section::{Report, Section, join},
+        section::{Report, Section},
     },
-    listing::{Definitions, cache_tag},
+    listing::{Definitions, Policy, cache_tag},
 };
 
-const NAME_BYTES_MAX: usize = 32;
 /// One worker each.
 const CDNS_MAX: usize = 8;
 const ZONE_BYTES_MAX: usize = 64;
 const SECOND: Duration = Duration::from_secs(1);
 
+const CDNS: Named = Named {
+    section: "cdn",
+    example: "cdn.edge",
+    what: "a CDN",
+    secrets: &[CDN_TOKEN],
+};
+
 pub(super) fn check(report: &Report, value: Option<Value>) -> Vec<CdnConfig> {
-    let table = match value {
-        None => Table::new(),
-        Some(Value::Table(table)) => table,
-        Some(_) => {
-            report.error("cdn", "expected tables such as [cdn.edge]");
-            Table::new()
-        }
-    };
-    if table.len() > CDNS_MAX {
+    let cdns = CDNS.tables(report, value);
+    if cdns.len() > CDNS_MAX {
         report.error("cdn", format!("at most {CDNS_MAX}"));
     }
-    let cdns = table.into_iter().filter_map(|(name, value)| {
-        let path = join("cdn", &name);
-        let is_only_token = value
-            .as_table()
-            .is_some_and(|keys| keys.keys().all(|key| key == CDN_TOKEN));
-        if let Some(variable) = report.variable_of(&path).filter(|_| is_only_token) {
-            report.error(
-                &path,
-                format!("{variable} is its token, and the file has no [{path}]: is the variable's name right?"),
-            );
-            return None;
-        }
-        if !is_name(&name) {
-            report.error(
-                &path,
-                format!("`{name}` is no name of a CDN: 1 to {NAME_BYTES_MAX} of a-z, 0-9 and `_`, no `__`"),
-            );
-        }
-        cdn(Section::new(report, path, Some(value)), &name)
-    });
-    cdns.collect()
-}
-
-/// The names that a variable can spell: `LISTCACHE_CDN__EDGE__TOKEN`.
-fn is_name(name: &str) -> bool {
-    let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
-    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(fits) && !name.contains("__")
+    cdns.into_iter()
+        .filter_map(|(name, section)| cdn(section, &name))
+        .collect()
 }
 
 fn cdn(mut section: Section<'_>, name: &str) -> Option<CdnConfig> {
-    if !section.is_given() {
-        return None;
-    }
     let words = CdnKind::ALL.map(CdnKind::as_str);
     let kind = section.required_text("provider", &format!("one of {}", words.join(", ")))?;
     let Some(kind) = CdnKind::ALL.into_iter().find(|known| known.as_str() == kind) else {
@@ -230,13 +203,13 @@ pub(super) fn dialects(section: &mut Section<'_>) -> Vec<CdnDialect> {
 
 /// Pages of a service that purges carry the tags of their definition and of all pages too.
 pub(super) fn tag(definitions: &mut Definitions) {
-    let tagged = |policy: &mut std::sync::Arc<crate::listing::Policy>, tag: &str| {
-        let policy = std::sync::Arc::make_mut(policy);
+    let tagged = |policy: &mut Arc<Policy>, tag: &str| {
+        let policy = Arc::make_mut(policy);
         let all = format!("{tag} {} {}", cache_tag::ALL, policy.surrogate_keys);
         policy.surrogate_keys = all.trim_end().into();
     };
     for definition in &mut definitions.defined {
-        let definition = std::sync::Arc::make_mut(definition);
+        let definition = Arc::make_mut(definition);
         let tag = cache_tag::of_definition(&definition.pattern);
         tagged(&mut definition.policy, &tag);
     }

@@ -1,65 +1,36 @@
 //! `[hooks.<name>]`: which webhooks are taken.
 
-use toml::{Table, Value};
+use toml::Value;
 
+use super::named::Named;
 use crate::{
     config::{
         GoneSign, GoneWhen, HookConfig, Secret, SignatureConfig, SignatureEncoding,
         environment::HOOK_SECRETS,
         nearest::suggestion,
-        section::{Report, Section, join},
+        section::{Report, Section},
     },
     listing::json_pointer::JsonPointer,
 };
 
-const NAME_BYTES_MAX: usize = 32;
 /// The shortest secret, in bytes: it cannot be guessed from a signature that was seen.
 const SECRET_BYTES_MIN: usize = 16;
 const IDS_MAX: usize = 16;
 const TEXTS_MAX: usize = 16;
 
-pub(super) fn check(report: &Report, value: Option<Value>) -> Vec<HookConfig> {
-    let table = match value {
-        None => Table::new(),
-        Some(Value::Table(table)) => table,
-        Some(_) => {
-            report.error("hooks", "expected tables such as [hooks.shop]");
-            Table::new()
-        }
-    };
-    let hooks = table.into_iter().filter_map(|(name, value)| {
-        let path = join("hooks", &name);
-        let is_only_secrets = value
-            .as_table()
-            .is_some_and(|keys| keys.keys().all(|key| HOOK_SECRETS.contains(&&**key)));
-        if let Some(variable) = report.variable_of(&path).filter(|_| is_only_secrets) {
-            report.error(
-                &path,
-                format!("{variable} is its secret, and the file has no [{path}]: is the variable's name right?"),
-            );
-            return None;
-        }
-        if !is_hook_name(&name) {
-            report.error(
-                &path,
-                format!("`{name}` is no name of a hook: 1 to {NAME_BYTES_MAX} of a-z, 0-9 and `_`, no `__`"),
-            );
-        }
-        hook(Section::new(report, path, Some(value)), &name)
-    });
-    hooks.collect()
-}
+const HOOKS: Named = Named {
+    section: "hooks",
+    example: "hooks.shop",
+    what: "a hook",
+    secrets: &HOOK_SECRETS,
+};
 
-/// The names that a variable can spell: `LISTCACHE_HOOKS__SHOP__SECRET`.
-fn is_hook_name(name: &str) -> bool {
-    let fits = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_');
-    (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(fits) && !name.contains("__")
+pub(super) fn check(report: &Report, value: Option<Value>) -> Vec<HookConfig> {
+    let hooks = HOOKS.tables(report, value).into_iter();
+    hooks.filter_map(|(name, section)| hook(section, &name)).collect()
 }
 
 fn hook(mut section: Section<'_>, name: &str) -> Option<HookConfig> {
-    if !section.is_given() {
-        return None;
-    }
     let secrets = secrets(&mut section, name);
     let signature = signature(&mut section);
     let ids = ids(&mut section);

@@ -108,7 +108,7 @@ impl ChangeWorker {
         let mut tasks: JoinSet<Ended> = JoinSet::new();
         let (mut look_at, mut at_once) = (Instant::now(), 1);
         loop {
-            // What a ledger has read is of one history.
+            // A ledger is of one history of Redis.
             if lease.is_lost() || means.announcer.moves.history() != history {
                 return Ok(());
             }

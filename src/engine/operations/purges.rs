@@ -1,4 +1,4 @@
-//! What a purge by hand deletes, and the CDNs that are not purged in time.
+//! The names that a purge by hand is for, and the CDNs that are not purged in time.
 
 use std::collections::BTreeSet;
 

@@ -22,7 +22,7 @@ impl Pace {
         }
     }
 
-    /// How long until so many calls are made.
+    /// The time until so many calls are made.
     pub(crate) fn time_for(&self, calls: usize, now: Instant) -> Duration {
         let missing = calls as f64 - self.left_at(now);
         Duration::try_from_secs_f64(missing.max(0.0) / self.given.calls_per_second).unwrap_or(Duration::MAX)

@@ -124,7 +124,7 @@ impl Queue {
         }
     }
 
-    /// Nobody knows which heads have moved up to there: everything is purged, in place of all that waits.
+    /// Any head may have moved up to there: all pages are purged, in place of those that wait.
     pub(crate) fn lose(&mut self, now: Timestamp, ends: Ends) {
         self.first.clear();
         self.rounds.clear();
@@ -137,7 +137,7 @@ impl Queue {
         });
     }
 
-    /// The next call, and when it is due; `None` where nothing waits. `time_for` says how long so many calls take.
+    /// The next call and the time at which it is due; `None` where nothing waits. `time_for` gives the time that a number of calls takes.
     pub(crate) fn next(&self, time_for: impl Fn(usize) -> Duration) -> Option<(Timestamp, Batch)> {
         let first = self
             .first

@@ -13,9 +13,9 @@ use super::{
 use crate::{
     engine::{
         ledger::Work,
-        patching::{patch::steps, publishing::is_base, rows::KeyedRow},
+        patching::{patch::steps, publishing::is_base, removal::remove_returned, rows::KeyedRow},
     },
-    listing::{ChangeOf, Family, Generation, HeadState, ItemId},
+    listing::{Family, Generation, HeadState, ItemId},
     store::{ChangesSince, Drawn, Grant, simulated::How},
 };
 
@@ -231,17 +231,7 @@ impl Node {
                 return Some(());
             };
             let since = self.since(place.family, recorded).await?;
-            for (_, change) in since
-                .changes
-                .iter()
-                .filter(|(_, change)| change.may_concern(&listing.family))
-            {
-                if let ChangeOf::Item(id, state) = &change.of
-                    && state.is_there()
-                {
-                    ids.remove(id);
-                }
-            }
+            remove_returned(&mut ids, &since, &listing.family);
             let generation = self.draw_one(&listing.family).await?;
             let (old, none) = (Old::of(place, &head), Versions::new());
             let finished = match self.exchange(old, &ids, &none, generation, (true, false)).await? {

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! # What must hold
-//! - **Ask, then read.** The next instants are asked for before the items: one that comes in between is still told of.
+//! - **Ask, then read.** The next instants are asked for before the items: an instant that passes meanwhile is then still told of.
 //! - **Redis knows an instant before a head tells of it**, and forgets it only after the heads of what was read then. A node may be killed
 //!   anywhere: the instant is claimed again.
 //! - **A patch takes all items whose instants have come**, whatever it was made for, and keeps those of the next seconds: its answer may

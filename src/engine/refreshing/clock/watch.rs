@@ -38,7 +38,7 @@ const CLAIM_FOR: Duration = Duration::from_secs(5);
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// Families that are claimed of each partition at a time.
 const CLAIMS_A_PARTITION: usize = 1;
-/// With so many families being followed, no more are claimed: they are left for other nodes.
+/// No more families are claimed while so many are followed: they are left for other nodes.
 const FOLLOWED_MAX: usize = 64;
 /// Failures are told so often.
 const TELL_PERIOD: Duration = Duration::from_secs(60);
@@ -169,7 +169,7 @@ impl ClockWatch {
         };
         let listing = family.listing(stream.stored());
         if !matches!(means.store.heads.read(&listing).await?, HeadState::Live(_)) {
-            // Whoever asks for it reads it anew.
+            // The next request reads it anew.
             means.store.instants().forget(family).await?;
             return Ok(None);
         }

@@ -23,6 +23,6 @@ pub(in crate::engine) mod kept;
 pub(crate) mod patch;
 pub(crate) mod publishing;
 pub(in crate::engine) mod recall;
-pub(in crate::engine) mod removal;
+pub(crate) mod removal;
 pub(crate) mod rows;
 pub(crate) mod swap;

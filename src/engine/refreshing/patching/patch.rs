@@ -298,7 +298,7 @@ impl Patch {
         Ok(Patched::of(published))
     }
 
-    /// An item may have gone while its rows were on their way here. Whoever looked for it has not found this family yet.
+    /// An item may have gone while its rows were on their way here. Its removal has not found this family then.
     async fn remove_gone(
         &self,
         defined: &Defined,

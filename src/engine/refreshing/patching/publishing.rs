@@ -11,7 +11,7 @@ use crate::{
 /// How often a removal is made again because another has moved the head in between.
 pub(super) const ATTEMPTS_MAX: usize = 32;
 
-/// The end of so many attempts.
+/// The error after the last attempt.
 pub(super) fn moved_too_often() -> EngineError {
     EngineError::NothingYet {
         reason: "others kept moving the head",

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     engine::{error::EngineError, refreshing::means::Means},
-    listing::{ChangeOf, HeadState, ItemId, ListingKey, Policy},
-    store::{FinishedGeneration, Publication},
+    listing::{ChangeOf, Family, HeadState, ItemId, ListingKey, Policy},
+    store::{ChangesSince, FinishedGeneration, Publication},
 };
 
 /// Removes items from a listing, if no change that was recorded after `recorded` says that they are there again: this node may have been held up.
@@ -28,17 +28,7 @@ pub(crate) async fn remove(
         };
         // Asked after the head was read: whoever brings an item back moves that.
         let since = store.changes.since(listing.name(), recorded).await?;
-        for (_, change) in since
-            .changes
-            .iter()
-            .filter(|(_, change)| change.may_concern(&listing.family))
-        {
-            if let ChangeOf::Item(id, state) = &change.of
-                && state.is_there()
-            {
-                ids.remove(id);
-            }
-        }
+        remove_returned(&mut ids, &since, &listing.family);
         let generation = means.draw_one(listing.name()).await?;
         let exchange = StreamExchange {
             store,
@@ -97,4 +87,15 @@ pub(crate) async fn without_gone(
             Some(newer)
         }
     })
+}
+
+/// Takes items out of those that are to be removed, of which a change says since that they are there.
+pub(crate) fn remove_returned(gone: &mut BTreeSet<ItemId>, since: &ChangesSince, family: &Family) {
+    for (_, change) in since.changes.iter().filter(|(_, change)| change.may_concern(family)) {
+        if let ChangeOf::Item(id, state) = &change.of
+            && state.is_there()
+        {
+            gone.remove(id);
+        }
+    }
 }
