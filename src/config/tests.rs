@@ -335,12 +335,12 @@ fn secrets_of_a_hook_come_from_the_environment_or_files() {
             ("LISTCACHE_HOOKS__SHOP__SECRET", "short"),
             ("LISTCACHE_HOOKS__SHPO__SECRET", "hunter2-hunter2-hunter2"),
             ("LISTCACHE_HOOKS__SHOP__SECRETS", "hunter2-hunter2-hunter2"),
-            ("LISTCACHE_HOOKS__SHOP__GONE", "x"),
+            ("LISTCACHE_HOOKS__SHOP__IDS", "x"),
         ],
         &[
             "hooks.shop.secret (LISTCACHE_HOOKS__SHOP__SECRET): too short: at least 16 bytes",
             "hooks.shpo: LISTCACHE_HOOKS__SHPO__SECRET is its secret, and the file has no [hooks.shpo]: is the variable's name right?",
-            "LISTCACHE_HOOKS__SHOP__GONE: unknown variable; of a hook only the secrets are variables: \
+            "LISTCACHE_HOOKS__SHOP__IDS: unknown variable; of a hook only the secrets are variables: \
              LISTCACHE_HOOKS__<NAME>__SECRET and …__SECRET_2, or …_FILE",
             "LISTCACHE_HOOKS__SHOP__SECRETS: unknown variable; did you mean `LISTCACHE_HOOKS__SHOP__SECRET`?",
         ],
@@ -351,6 +351,35 @@ fn secrets_of_a_hook_come_from_the_environment_or_files() {
         &[
             "hooks.shop.secret: missing: set LISTCACHE_HOOKS__SHOP__SECRET or LISTCACHE_HOOKS__SHOP__SECRET_FILE to the secret that the sender \
              signs with",
+        ],
+    );
+}
+
+#[test]
+fn tokens_of_a_cdn_come_from_the_environment_or_files() {
+    const CDN: &str = "[cdn.edge]\nprovider = \"fastly\"\nservice = \"abc\"";
+    let token = |config: &Config| config.cdns[0].provider.token.clone().unwrap().expose().to_owned();
+    let config = good(CDN, &[("LISTCACHE_CDN__EDGE__TOKEN", "hunter2")]);
+    assert_eq!(token(&config), "hunter2");
+    assert!(!format!("{config:?}").contains("hunter2"), "it is in a log");
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("token");
+    std::fs::write(&file, "hunter3\n").unwrap();
+    let config = good(CDN, &[("LISTCACHE_CDN__EDGE__TOKEN_FILE", file.to_str().unwrap())]);
+    assert_eq!(token(&config), "hunter3");
+    bad(
+        &format!("{CDN}\ntoken = \"hunter2\""),
+        &[
+            ("LISTCACHE_CDN__EGDE__TOKEN", "hunter2"),
+            ("LISTCACHE_CDN__EDGE__TOKENS", "hunter2"),
+            ("LISTCACHE_CDN__EDGE__SERVICE", "x"),
+        ],
+        &[
+            "cdn.edge.token: secrets do not stand in the file: set LISTCACHE_CDN__EDGE__TOKEN or LISTCACHE_CDN__EDGE__TOKEN_FILE",
+            "cdn.egde: LISTCACHE_CDN__EGDE__TOKEN is its secret, and the file has no [cdn.egde]: is the variable's name right?",
+            "LISTCACHE_CDN__EDGE__SERVICE: unknown variable; of a CDN only the token is a variable: \
+             LISTCACHE_CDN__<NAME>__TOKEN, or …_FILE",
+            "LISTCACHE_CDN__EDGE__TOKENS: unknown variable; did you mean `LISTCACHE_CDN__EDGE__TOKEN`?",
         ],
     );
 }

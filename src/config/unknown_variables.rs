@@ -14,8 +14,9 @@ use super::{
 const LISTINGS: &str = "listings";
 const ORIGINS: &str = "origins";
 const HOOKS: &str = "hooks";
+const CDNS: &str = "cdn";
 /// Keys whose value a file may hold end so.
-const SECRETS: [&str; 3] = [".url", ".secret", ".secret_2"];
+const SECRETS: [&str; 4] = [".url", ".secret", ".secret_2", ".token"];
 
 /// The error of a variable that sets no key, given the paths of all keys; `None` where it is another program's.
 pub(super) fn complaint(name: &str, keys: &BTreeSet<String>) -> Option<String> {
@@ -33,6 +34,9 @@ pub(super) fn complaint(name: &str, keys: &BTreeSet<String>) -> Option<String> {
         HOOKS => Some(format!(
             "unknown variable; of a hook only the secrets are variables: {PREFIX}HOOKS__<NAME>__SECRET and …__SECRET_2, or …_FILE"
         )),
+        CDNS => Some(format!(
+            "unknown variable; of a CDN only the token is a variable: {PREFIX}CDN__<NAME>__TOKEN, or …_FILE"
+        )),
         table if table == ORIGINS || TABLES.contains(&table) => {
             Some(format!("unknown variable; a key is written {PREFIX}{section}__<KEY>"))
         }
@@ -46,8 +50,12 @@ fn variable_near(bare: &str, keys: &BTreeSet<String>) -> Option<String> {
     let special = [Environment::CONFIG, Environment::TOKEN, Environment::TOKEN_FILE];
     let special = special.into_iter().filter_map(|name| name.strip_prefix(PREFIX));
     let mut variables: Vec<String> = special.map(str::to_owned).collect();
-    // Keys of a list have no variables, nor have whole tables.
+    // Keys of a list have no variables, nor have whole tables, nor those of hooks and CDNs that are no secrets.
     for key in keys.iter().filter(|key| key.contains('.') && !key.contains('[')) {
+        let section = key.split('.').next().unwrap_or_default();
+        if [HOOKS, CDNS].contains(&section) && !SECRETS.iter().any(|secret| key.ends_with(secret)) {
+            continue;
+        }
         let variable = key.to_ascii_uppercase().replace('.', "__").replace('-', "_");
         if SECRETS.iter().any(|secret| key.ends_with(secret)) {
             variables.push(format!("{variable}_FILE"));

@@ -30,12 +30,11 @@ const CDNS: Named = Named {
 
 pub(super) fn check(report: &Report, value: Option<Value>) -> Vec<CdnConfig> {
     let cdns = CDNS.tables(report, value);
+    let cdns: Vec<_> = cdns.filter_map(|(name, section)| cdn(section, &name)).collect();
     if cdns.len() > CDNS_MAX {
         report.error("cdn", format!("at most {CDNS_MAX}"));
     }
-    cdns.into_iter()
-        .filter_map(|(name, section)| cdn(section, &name))
-        .collect()
+    cdns
 }
 
 fn cdn(mut section: Section<'_>, name: &str) -> Option<CdnConfig> {

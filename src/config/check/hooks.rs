@@ -26,7 +26,7 @@ const HOOKS: Named = Named {
 };
 
 pub(super) fn check(report: &Report, value: Option<Value>) -> Vec<HookConfig> {
-    let hooks = HOOKS.tables(report, value).into_iter();
+    let hooks = HOOKS.tables(report, value);
     hooks.filter_map(|(name, section)| hook(section, &name)).collect()
 }
 

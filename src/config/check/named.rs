@@ -21,7 +21,7 @@ pub(super) struct Named {
 
 impl Named {
     /// The tables with their names. One that only variables make is none.
-    pub(super) fn tables<'a>(self, report: &'a Report, value: Option<Value>) -> Vec<(String, Section<'a>)> {
+    pub(super) fn tables(self, report: &Report, value: Option<Value>) -> impl Iterator<Item = (String, Section<'_>)> {
         let table = match value {
             None => Table::new(),
             Some(Value::Table(table)) => table,
@@ -30,7 +30,7 @@ impl Named {
                 Table::new()
             }
         };
-        let named = table.into_iter().filter_map(|(name, value)| {
+        table.into_iter().filter_map(move |(name, value)| {
             let path = join(self.section, &name);
             let is_only_secrets = value
                 .as_table()
@@ -53,8 +53,7 @@ impl Named {
             }
             let section = Section::new(report, path, Some(value));
             section.is_given().then_some((name, section))
-        });
-        named.collect()
+        })
     }
 }
 
